@@ -1,0 +1,109 @@
+"""The command `gpt2`: finds the sub-command, parses its options, turns mistakes into one sentence.
+
+In: the words typed. Out: an exit code (0 done, 1 failed, 2 wrong use, 130 interrupted).
+A sub-command is a dataclass `Command` in the module that stands beside its name here; nothing is imported
+before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
+"""
+
+import difflib
+import os
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "next": ("gpt2.cli.next", "the next-token table for a text"),
+    "generate": ("gpt2.cli.generate", "continue a text"),
+    "walk": ("gpt2.cli.walk", "every step from text to prediction, with the real numbers"),
+    "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
+    "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),
+    "export": ("gpt2.cli.export", "write a model in Hugging Face's format"),
+    "fetch": ("gpt2.cli.fetch", "download a model from the Hugging Face hub"),
+    "prepare": ("gpt2.cli.prepare", "turn text files into token shards"),
+    "train": ("gpt2.cli.train", "train a model from a recipe"),
+    "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
+}
+
+
+def usage() -> str:
+    """The text of `gpt2 --help`."""
+    rows = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
+    return f"""Glassbox GPT-2: predict, generate, train, and see how each prediction is made.
+
+usage: gpt2 COMMAND [options]
+
+{rows}
+
+  gpt2 COMMAND --help   the options of a command
+  gpt2 --version        the version
+
+--model takes the bundled model (storyteller, the default), a directory, or a
+Hugging Face id such as openai-community/gpt2.
+
+try: gpt2 next "Once upon a time"
+"""
+
+
+def parse_and_run(name: str, argv: list[str]) -> None:
+    """Build the sub-command `name` from its options and run it."""
+    import tyro
+
+    module = import_module(COMMANDS[name][0])
+    command = tyro.cli(module.Command, args=argv, prog=f"gpt2 {name}")
+    command.run()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    A mistake or a failure becomes one sentence on stderr; GPT2_TRACEBACK=1 shows where it arose instead.
+    """
+    from gpt2.errors import UsageError
+
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # here, where a reader that has gone is still caught
+        return code
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `gpt2 ... | head`: the reader has gone, and that is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("GPT2_TRACEBACK"):
+            raise
+        return _fail(_sentence(error), 2 if isinstance(error, UsageError) else 1)
+
+
+def _dispatch(argv: list[str]) -> int:
+    """Answer --help and --version, or run the command that the first word names."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if argv[0] in ("-V", "--version"):
+        from gpt2 import __version__
+
+        print(f"gpt2 {__version__}")
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean 'gpt2 {near[0]}'?" if near else "'gpt2 --help' lists the commands."
+        return _fail(f"there is no command {name!r}: {hint}", 2)
+    try:
+        parse_and_run(name, argv[1:])
+    except SystemExit as stop:  # tyro: --help is 0, wrong options 2
+        return stop.code if isinstance(stop.code, int) else 2
+    return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror.lower()}"
+    return str(error)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"gpt2: {sentence}", file=sys.stderr)
+    return code

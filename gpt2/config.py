@@ -1,0 +1,95 @@
+"""The sizes of a GPT-2, validated; the published presets; what they cost in parameters and FLOPs.
+
+In: the numbers of a `config.json`. Out: a frozen `GPT2Config`, read by every module of the model.
+Read next: attention.py, block.py, model.py.
+"""
+
+from dataclasses import dataclass
+
+GELU_NAMES = ("gelu_new", "gelu_pytorch_tanh")  # two names of one function: GELU in the tanh form
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """Sizes and rates of a GPT-2, under Hugging Face's field names. The defaults are GPT-2 small.
+
+    Raises ValueError, with the field, its value and the mend, for values that make no GPT-2.
+    Source: Radford et al. 2019, section 2.3 and table 2; OpenAI's released `hparams.json`.
+    """
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None  # width of the MLP; None means 4 * n_embd
+    activation_function: str = "gelu_new"
+    layer_norm_epsilon: float = 1e-5
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    resid_pdrop: float = 0.1
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"):
+            value = getattr(self, name)
+            if value is None and name == "n_inner":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} does not divide by n_head {self.n_head}: make it a multiple.")
+        if self.activation_function not in GELU_NAMES:
+            raise ValueError(f"activation_function is {self.activation_function!r}: only 'gelu_new' is GPT-2's.")
+        for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: a dropout rate lies in [0, 1).")
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be above 0.")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head, D = C / H (64 in every published size)."""
+        return self.n_embd // self.n_head
+
+    @property
+    def inner_dim(self) -> int:
+        """Width of the MLP's hidden layer, 4C unless `n_inner` says otherwise."""
+        return self.n_inner or 4 * self.n_embd
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Parameters by component; their sum is the model's size, with the tied head counted once."""
+        C, F, L = self.n_embd, self.inner_dim, self.n_layer
+        return {
+            "token embedding (and head)": self.vocab_size * C,
+            "position embedding": self.n_positions * C,
+            "attention": L * (C * 3 * C + 3 * C + C * C + C),
+            "mlp": L * (C * F + F + F * C + C),
+            "layer norms": L * 4 * C + 2 * C,
+        }
+
+    @property
+    def n_params(self) -> int:
+        """All parameters, the tied head counted once."""
+        return sum(self.parameter_counts().values())
+
+    def flops_per_token(self, context: int) -> int:
+        """Floating point operations of one token's forward pass that attends to `context` keys.
+
+        Two for each weight of each matrix product (the head's included), and 4C a layer and key for q.k and the
+        weighted sum of values. Norms, softmax and GELU are left out. A training step costs three times as much
+        (Kaplan et al. 2020, section 2.1). Averaged over a causal window of T tokens, `context` is (T + 1) / 2.
+        """
+        C, F = self.n_embd, self.inner_dim
+        weights = self.n_layer * (4 * C * C + 2 * C * F) + self.vocab_size * C
+        return 2 * weights + 4 * self.n_layer * C * context
+
+
+PRESETS = {
+    "gpt2": GPT2Config(),
+    "gpt2-medium": GPT2Config(n_layer=24, n_head=16, n_embd=1024),
+    "gpt2-large": GPT2Config(n_layer=36, n_head=20, n_embd=1280),
+    "gpt2-xl": GPT2Config(n_layer=48, n_head=25, n_embd=1600),
+    "distilgpt2": GPT2Config(n_layer=6),
+}
