@@ -1,0 +1,1 @@
+"""What a component does: traced, attributed, switched off."""

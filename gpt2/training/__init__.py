@@ -1,0 +1,1 @@
+"""From batches to a checkpoint: initialisation, optimiser, schedule, loop."""
