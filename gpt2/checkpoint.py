@@ -1,0 +1,214 @@
+"""A checkpoint is a directory in Hugging Face's format: load any GPT-2 from one, save ours as one.
+
+In: a name (bundled model, directory, hub id). Out: the model in eval mode with its tokenizer; or, when
+saving, config.json, generation_config.json, model.safetensors and the tokenizer's files, which `transformers`
+and vLLM load. Read are: names with or without `transformer.`, safetensors or .bin, whole or in shards.
+torch is imported when weights are, not before. Read next: inference/ or training/.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpt2.config import GPT2Config
+from gpt2.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
+from gpt2.hub import TOKENIZER_FILES, WEIGHT_FILES, model_directory, weight_files
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from gpt2.model import GPT2
+    from gpt2.tokenizer import Tokenizer
+
+__all__ = ["Checkpoint", "load", "load_model", "load_tokenizer", "model_directory", "save"]
+
+# build(config) makes a plain GPT-2, build(config, variant={"name", "arguments"}) what config.json names.
+Builder = Callable[..., "GPT2"]
+
+
+class Checkpoint(NamedTuple):
+    """A loaded model: in eval mode, with its tokenizer, the name it was asked for by and where it lies."""
+
+    model: "GPT2"
+    tokenizer: "Tokenizer"
+    name: str
+    directory: Path
+
+
+def load(
+    name: str,
+    dtype: "torch.dtype | None" = None,
+    device: "torch.device | str" = "cpu",
+    build: Builder | None = None,
+) -> Checkpoint:
+    """Load a model and its tokenizer.
+
+    name    "storyteller", a directory, a preset or a hub id: see `gpt2.hub.model_directory`
+    dtype   of the weights in memory, whatever the file holds (None: float32)
+    build   what makes the empty model, for variants (None: GPT2, and variants are refused)
+
+    Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
+    """
+    directory = model_directory(str(name))
+    config, _ = read_config(directory)
+    tokenizer = load_tokenizer(directory, config)  # first: it is quick, and fails before weights are read
+    return Checkpoint(load_model(directory, dtype, device, build), tokenizer, str(name), directory)
+
+
+def load_tokenizer(directory: Path, config: GPT2Config) -> "Tokenizer":
+    """The tokenizer of a checkpoint. ValueError when it is missing or has more entries than the model."""
+    from gpt2.tokenizer import Tokenizer
+
+    directory = Path(directory)
+    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise ValueError(
+            f"{directory} has no tokenizer: put its tokenizer.json there, or vocab.json and merges.txt."
+        )
+    tokenizer = Tokenizer.load(directory)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size "
+            f"{config.vocab_size:,} in {CONFIG_FILE}: put the one there that the model was trained with."
+        )
+    return tokenizer
+
+
+def load_model(
+    directory: Path | str,
+    dtype: "torch.dtype | None" = None,
+    device: "torch.device | str" = "cpu",
+    build: Builder | None = None,
+) -> "GPT2":
+    """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
+    import torch
+
+    from gpt2.model import GPT2
+    from gpt2.weights import assemble, read_tensors
+
+    directory = Path(directory)
+    config, variant = read_config(directory)
+    if variant is not None and build is None:
+        raise ValueError(
+            f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: pass its builder."
+        )
+    make: Builder = build or GPT2
+    with torch.device("meta"):  # names and shapes only: nothing is drawn at random to be thrown away
+        model: GPT2 = make(config) if variant is None else make(config, variant=variant)
+    stored = read_tensors(weight_files(directory))
+    state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    return model.requires_grad_(True).eval()
+
+
+def _tied(model: "GPT2") -> bool:
+    return model.lm_head.weight is model.transformer.wte.weight
+
+
+def save(
+    model: "nn.Module",
+    tokenizer: "Tokenizer | None",
+    directory: Path | str,
+    dtype: "torch.dtype | None" = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a checkpoint directory in Hugging Face's format; all of it or nothing.
+
+    model      a GPT2, also inside torch.compile or DistributedDataParallel; one with an attribute `variant`
+               ({"name", "arguments"}) is marked so that plain transformers refuses it
+    tokenizer  written beside the weights (None: weights alone)
+    dtype      of the stored weights (None: as they are in memory)
+    overwrite  replace a checkpoint that stands there
+
+    Returns the directory. Raises UsageError when it holds something and `overwrite` does not allow it,
+    ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
+    """
+    from gpt2.weights import to_stored, unwrapped, write_tensors
+
+    target = Path(directory).expanduser().resolve()
+    _refuse_target(target, overwrite)
+    inner: Any = unwrapped(model)
+    config: GPT2Config = inner.config
+    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}."
+        )
+    tied = _tied(inner)
+    stored = to_stored(inner.state_dict(), tied, dtype)
+    dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
+    eot_id = None if tokenizer is None else tokenizer.eot_id
+    fields = config_fields(config, eot_id, dtype_name, getattr(inner, "variant", None), tied)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
+    try:
+        _write_json(fields, temporary / CONFIG_FILE)
+        _write_json(generation_fields(eot_id), temporary / "generation_config.json")
+        weights = temporary / WEIGHT_FILES[0]
+        write_tensors(stored, weights)
+        weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
+        if tokenizer is not None:
+            tokenizer.save(temporary)
+        _sync(temporary)
+        _replace(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def _refuse_target(target: Path, overwrite: bool) -> None:
+    """Refuse what must not be replaced: a file, a full directory, one that holds more than a checkpoint."""
+    from gpt2.errors import UsageError
+
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: choose a directory.")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"{target} is not empty: choose another directory, or replace it with --overwrite.")
+    known = {CONFIG_FILE, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
+    for path in sorted(target.iterdir()):
+        known_one = path.name in known or path.suffix in (".safetensors", ".bin")
+        if path.is_dir() or not known_one:
+            raise UsageError(f"{target} holds {path.name}, no part of a checkpoint: choose another one.")
+
+
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _sync(directory: Path) -> None:
+    """Have the disk hold all of it before it gets its name."""
+    for path in (*directory.iterdir(), directory):
+        if os.name == "nt" and path.is_dir():
+            continue  # Windows cannot sync a directory
+        handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Give `temporary` the name `target`; what stood there is deleted only when that has worked."""
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    old = temporary.with_suffix(".old")
+    os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
