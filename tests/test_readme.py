@@ -1,9 +1,9 @@
 """The README is true: its set-up commands are the ones CI runs, and its examples print what it shows.
 
-A ```console block is run in bash, in order, in one scratch folder: a line that starts with `$ ` is a command,
-and the lines below it are all that it prints (both streams). A line `...` stands for any lines, and `...` in a
-line for any text; a number with a decimal point may differ by one in its last digit, since processors round
-differently.
+A ```console block is run in bash, in order, in one scratch folder: a line that starts with `$ ` is a
+command, and the lines below it are all that it prints (both streams). `...` stands for any text in a line
+and, on a line of its own, for any lines; a number with a decimal point may differ by one in its last digit,
+since processors round differently.
 """
 
 import os
