@@ -1,1 +1,1 @@
-"""Sampling rules and generation."""
+"""From a prompt to its continuation: noise.py, sampling.py, stopping.py and decoder.py, joined by generate.py."""

@@ -1,0 +1,180 @@
+"""`gpt2 generate`: continue a text, in the terminal as it is computed, or as JSON.
+
+In: a text and the sampling options. Out: the text and its continuations.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from gpt2.cli.common import console, load_model, print_json, read_text
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+    from gpt2.inference.generate import Completion
+    from gpt2.inference.sampling import Sampling
+    from gpt2.tokenizer import Tokenizer
+
+OFF = "(default: off)"
+
+
+@dataclass
+class Command:
+    """Continue a text.
+
+    The same options give the same text: take another --seed for another text.
+
+    The options from --repetition-penalty to --min-p apply in this order.
+
+    The model sees the text's own tokens, with no <|endoftext|> before them.
+    """
+
+    text: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")
+    ] = None
+    """The text to continue, in quotes; `-` or none: standard input."""
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
+    """The bundled model, a directory, or a Hugging Face id."""
+    max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
+    """New tokens at most."""
+    repetition_penalty: Annotated[
+        float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")
+    ] = 1.0
+    """Above 1: tokens of the text so far become less likely."""
+    temperature: Annotated[float, tyro.conf.arg(metavar="X")] = 0.8
+    """Below 1 safer, above 1 wilder; 0: always the likeliest token."""
+    top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
+    """Only the K likeliest tokens."""
+    top_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = 0.95
+    """Only the likeliest tokens that together reach probability P."""
+    min_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = 0.0
+    """Only tokens at least P times as likely as the likeliest."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Which of the possible texts."""
+    n: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """How many continuations."""
+    stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
+    """End before this text."""
+    slide: bool = True
+    """Past the model's context: go on from its last half, or stop."""
+    logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
+    """Log probability of each token and of the K likeliest, before any of the options above."""
+    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
+    """float32, bfloat16, float16 or float64."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one JSON document at the end instead of the text as it comes."""
+
+    def run(self) -> None:
+        """Generate and print."""
+        text = read_text(self.text)
+
+        from gpt2.inference.generate import generate
+        from gpt2.inference.sampling import Sampling
+
+        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+        checkpoint = load_model(self.model, self.dtype)
+        context = checkpoint.model.config.n_positions
+        notes: list[str] = []
+
+        def on_slide() -> None:
+            notes.append(f"the context of {context} tokens was full: the text went on from its last half.")
+
+        if self.json:
+            ids = checkpoint.tokenizer.encode(text)
+            (completions,) = generate(
+                checkpoint.model, checkpoint.tokenizer, [text], sampling, on_slide=on_slide
+            )
+            found = [as_json(c) for c in completions]
+            print_json({"model": checkpoint.name, "prompt_ids": ids, "completions": found})
+        else:
+            show(checkpoint, text, sampling, on_slide)
+        for note in notes:
+            print(f"gpt2: {note}", file=sys.stderr)
+
+
+def as_json(completion: "Completion") -> dict[str, Any]:
+    """A completion as the JSON output has it."""
+    logprobs = None
+    if completion.logprobs is not None:
+        logprobs = [
+            {"id": t.id, "logprob": t.logprob, "top": [{"id": i, "logprob": p} for i, p in t.top]}
+            for t in completion.logprobs
+        ]
+    return {
+        "text": completion.text,
+        "ids": completion.ids,
+        "finish_reason": completion.finish_reason,
+        "logprobs": logprobs,
+    }
+
+
+def show(checkpoint: "Checkpoint", prompt: str, sampling: "Sampling", on_slide: Callable[[], None]) -> None:
+    """Print the prompt and its continuations: the first as it comes; the others, computed with it, after."""
+    from gpt2.inference.generate import stream
+
+    pieces = stream(checkpoint.model, checkpoint.tokenizer, [prompt], sampling, on_slide=on_slide)
+    held: list[list[str]] = [[] for _ in range(sampling.n)]
+    done: dict[int, Completion] = {}
+    current, tokens = 0, 0
+    start = time.perf_counter()
+    open_sample(prompt, current, sampling.n)
+    for piece in pieces:
+        tokens += 1
+        held[piece.sample].append(piece.text)
+        if piece.completion is not None:
+            done[piece.sample] = piece.completion
+        write("".join(held[current]))
+        held[current].clear()
+        while current in done:
+            write("\n")
+            if sampling.logprobs is not None:
+                show_logprobs(checkpoint.tokenizer, done[current])
+            current += 1
+            if current < sampling.n:
+                open_sample(prompt, current, sampling.n)
+                write("".join(held[current]))
+                held[current].clear()
+    if sys.stderr.isatty():
+        rate = tokens / (time.perf_counter() - start)
+        print(f"{tokens} tokens, {rate:.1f} tokens/s", file=sys.stderr)
+
+
+def write(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def open_sample(prompt: str, sample: int, n: int) -> None:
+    """Print what stands before a continuation: its number where there are several, and the prompt."""
+    if n > 1:
+        write(("\n" if sample else "") + f"[{sample + 1} of {n}]\n")
+    bold = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    write(f"\x1b[1m{prompt}\x1b[0m" if bold else prompt)
+
+
+def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
+    """Print a table of each token's log probability and its likeliest alternatives."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from gpt2.tokenizer import visible
+
+    def name(token: int) -> str:
+        return visible(tokenizer.token_bytes(token))
+
+    out = console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("token", no_wrap=True)
+    table.add_column("logprob", justify="right", no_wrap=True)
+    table.add_column("likeliest")
+    for entry in completion.logprobs or []:
+        likeliest = "  ".join(f"{name(i)} {p:.3f}" for i, p in entry.top)
+        table.add_row(Text(name(entry.id), style="bold"), f"{entry.logprob:.3f}", Text(likeliest))
+    # In a pipe the width is unknown and nothing may be clipped.
+    out.print(table, width=None if out.is_terminal else 10_000)

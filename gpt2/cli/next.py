@@ -1,0 +1,104 @@
+"""`gpt2 next`: what the model expects after a text, as a table.
+
+In: a text. Out: the likeliest next tokens with probability and logit, for eyes or as JSON.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gpt2.cli.common import console, load_model, print_json, read_text
+from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpt2.tokenizer import Tokenizer
+
+BAR = 24  # width of the bar of probability 1, in characters
+
+
+@dataclass
+class Command:
+    """The likeliest next tokens after a text.
+
+    A space is shown as ·, a token that is not whole UTF-8 as \\xNN.
+
+    The model sees the text's own tokens, with no <|endoftext|> before them.
+    """
+
+    text: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")
+    ] = None
+    """The text, in quotes; `-` or none: standard input."""
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
+    """The bundled model, a directory, or a Hugging Face id."""
+    top: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """How many tokens to show."""
+    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
+    """float32, bfloat16, float16 or float64."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of a table."""
+
+    def run(self) -> None:
+        """Compute the table and print it."""
+        if self.top < 1:
+            raise UsageError(f"--top is {self.top}: it must be at least 1.")
+        text = read_text(self.text)
+        checkpoint = load_model(self.model, self.dtype)
+
+        import torch
+
+        from gpt2.inference.generate import encode_prompts
+
+        model, tokenizer = checkpoint.model, checkpoint.tokenizer
+        (ids,) = encode_prompts(tokenizer, [text], model.config.n_positions, model.config.vocab_size)
+        with torch.inference_mode():
+            device = model.transformer.wte.weight.device
+            hidden = model.hidden(torch.tensor([ids], device=device))
+            logits = model.head(hidden[0, -1]).float()
+            best, tokens = logits.topk(min(self.top, logits.size(0)))
+            probabilities = logits.softmax(dim=0)[tokens]
+        rows = list(zip(tokens.tolist(), probabilities.tolist(), best.tolist()))
+        if self.json:
+            table = [
+                {"rank": rank, "id": i, "token": readable(tokenizer, i), "probability": p, "logit": logit}
+                for rank, (i, p, logit) in enumerate(rows, start=1)
+            ]
+            print_json({"model": checkpoint.name, "prompt_ids": ids, "next": table})
+        else:
+            show(tokenizer, rows)
+
+
+def readable(tokenizer: "Tokenizer", token: int) -> str:
+    """The token's text; where it is not whole UTF-8, the \\xNN form."""
+    from gpt2.tokenizer import visible
+
+    data = tokenizer.token_bytes(token)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return visible(data)
+
+
+def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
+    """Print (token, probability, logit) rows; with bars in a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from gpt2.tokenizer import visible
+
+    out = console()
+    bars = out.is_terminal
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("token", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
+    if bars:
+        table.add_column("", width=BAR, no_wrap=True)
+    table.add_column("logit", justify="right", no_wrap=True)
+    for rank, (token, probability, logit) in enumerate(rows, start=1):
+        bar = [Text("█" * max(1, round(probability * BAR)), style="cyan")] if bars else []
+        name = Text(visible(tokenizer.token_bytes(token)), style="bold")
+        table.add_row(str(rank), name, f"{probability:.2%}", *bar, f"{logit:.3f}")
+    # In a pipe the width is unknown and nothing may be clipped.
+    out.print(table, width=None if bars else 10_000)

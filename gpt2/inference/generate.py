@@ -1,0 +1,222 @@
+"""Continue texts: prefill, then one token a step with the key/value cache, until each text ends.
+
+In: a model, its tokenizer, prompts (texts or token ids) and a `Sampling`. Out: a `Completion` for each sample
+of each prompt (`generate`), or pieces of text as they come (`stream`).
+The passes are in decoder.py, the choice of a token in sampling.py, stop strings in stopping.py.
+Read next: cli/generate.py.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gpt2.errors import UsageError
+from gpt2.inference.decoder import Decoder
+from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
+from gpt2.inference.stopping import StopStrings
+from gpt2.model import GPT2
+from gpt2.probe import Edit, Probe
+from gpt2.tokenizer import Tokenizer
+
+DEFAULT = Sampling()
+Prompts = str | Sequence[str] | Sequence[Sequence[int]]
+Reason = Literal["length", "stop", "eos"]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One continuation of one prompt.
+
+    text           without the prompt, without `<|endoftext|>`, cut before a stop string
+    ids            every token that was chosen, the closing `<|endoftext|>` or the stop string's included
+    finish_reason  "length": max_tokens reached, or the context is full and `slide` is off
+                   "stop": a stop string; "eos": `<|endoftext|>` was chosen
+    logprobs       one entry for each of `ids`, or None where none were asked for
+    """
+
+    text: str
+    ids: list[int]
+    finish_reason: Reason
+    logprobs: list[TokenLogprob] | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token of one continuation, as it comes.
+
+    prompt, sample  which continuation
+    token           the id
+    text            what is now certain of the text, often "": an incomplete character, and an end that may be
+                    the beginning of a stop string, are held back until they are decided
+    logprob         the token's log probability, where asked for
+    completion      the whole continuation, with its last token; None before
+    """
+
+    prompt: int
+    sample: int
+    token: int
+    text: str
+    logprob: TokenLogprob | None
+    completion: Completion | None
+
+
+class _Row:
+    """One continuation while it grows."""
+
+    def __init__(
+        self, prompt: int, sample: int, ids: list[int], tokenizer: Tokenizer, sampling: Sampling, context: int
+    ) -> None:
+        self.prompt, self.sample = prompt, sample
+        self.ids = list(ids)  # prompt and output
+        self.start = len(ids)
+        self.longest = self.start + sampling.max_tokens
+        if not sampling.slide:  # a full context still predicts the token that follows it
+            self.longest = min(self.longest, context + 1)
+        self.eot_id = tokenizer.eot_id
+        self.decoder = tokenizer.stream()
+        self.stops = StopStrings(sampling.stop)
+        self.text = ""
+        self.logprobs: list[TokenLogprob] | None = None if sampling.logprobs is None else []
+
+    def push(self, token: int, logprob: TokenLogprob | None) -> Piece:
+        """Add the next token; the piece carries the completion when this was the last."""
+        self.ids.append(token)
+        if self.logprobs is not None and logprob is not None:
+            self.logprobs.append(logprob)
+        ended = token == self.eot_id
+        text = "" if ended else self.stops.push(self.decoder.push(token))
+        reason: Reason | None = None
+        if ended:
+            reason = "eos"
+        elif self.stops.found:
+            reason = "stop"
+        elif len(self.ids) == self.longest:
+            reason = "length"
+        completion = None
+        if reason is not None:
+            text += self.stops.push(self.decoder.finish()) + self.stops.finish()
+            completion = Completion(self.text + text, self.ids[self.start :], reason, self.logprobs)
+        self.text += text
+        return Piece(self.prompt, self.sample, token, text, logprob, completion)
+
+
+def generate(
+    model: GPT2,
+    tokenizer: Tokenizer,
+    prompts: Prompts,
+    sampling: Sampling = DEFAULT,
+    *,
+    edit: Mapping[str, Edit] | None = None,
+    probe: Probe | None = None,
+    on_slide: Callable[[], None] | None = None,
+) -> list[list[Completion]]:
+    """`sampling.n` continuations of each prompt: result[prompt][sample]. Arguments as for `stream`."""
+    done: dict[tuple[int, int], Completion] = {}
+    for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, on_slide=on_slide):
+        if piece.completion is not None:
+            done[piece.prompt, piece.sample] = piece.completion
+    return [[done[p, s] for s in range(sampling.n)] for p in range(len(done) // sampling.n)]
+
+
+def stream(
+    model: GPT2,
+    tokenizer: Tokenizer,
+    prompts: Prompts,
+    sampling: Sampling = DEFAULT,
+    *,
+    edit: Mapping[str, Edit] | None = None,
+    probe: Probe | None = None,
+    on_slide: Callable[[], None] | None = None,
+) -> Iterator[Piece]:
+    """Continue all prompts in one batch; a `Piece` for every token, in the order in which they come.
+
+    prompts   texts, or lists of token ids, of any lengths; a lone text is one prompt. Nothing is put before
+              them: the model sees an `<|endoftext|>` only where the ids have one
+    edit      address -> f(x, at) -> x, as in `gpt2.probe`, applied in every pass; `at.rows` counts prompts.
+              Positions count in the window that is computed: from 0 again after the context was full
+    probe     in place of `edit`, a Probe that every pass consults: when a piece comes, it holds the values of
+              the pass that scored that token; its rows are the texts that still ran in that pass
+    on_slide  called once, when a text first outgrows the context and goes on from its last half (positions
+              are baked into keys and values, so these are computed afresh); default: a warning
+
+    A text is a function of the model, the prompt, the `Sampling` and the edits. Its neighbours in the batch
+    change its logits by rounding only, which leaves nearly every text in float32 as it is alone.
+
+    Raises UsageError for no prompts, an empty prompt, one longer than the context, unknown ids.
+    """
+    if edit is not None and probe is not None:
+        raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
+    ids = encode_prompts(tokenizer, prompts, model.config.n_positions, model.config.vocab_size)
+    return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide)
+
+
+def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, context: int, vocab_size: int) -> list[list[int]]:
+    """Token ids of each prompt. Raises UsageError for what no model can continue, see `stream`."""
+    given: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
+    if not given:
+        raise UsageError("there are no prompts: give at least one text.")
+    encoded = []
+    for prompt in given:
+        if isinstance(prompt, int):
+            raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
+        ids = tokenizer.encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        if not ids:
+            raise UsageError('the prompt is empty: give at least one token, for example "Once upon a time".')
+        if len(ids) > context:
+            raise UsageError(
+                f"the prompt has {len(ids)} tokens, the model's context is {context}: shorten the prompt."
+            )
+        wrong = next((i for i in ids if not 0 <= i < vocab_size), None)
+        if wrong is not None:
+            raise UsageError(f"there is no token {wrong}: this model's vocabulary is 0 to {vocab_size - 1}.")
+        encoded.append(ids)
+    return encoded
+
+
+def _run(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompts: list[list[int]],
+    sampling: Sampling,
+    on_slide: Callable[[], None] | None,
+) -> Iterator[Piece]:
+    """The loop of all generation: choose, hand out, drop the rows that ended, extend the others by one token.
+
+    `logits` [R, V] are always those of the rows that still run, in their order.
+    """
+    context = decoder.model.config.n_positions
+    logits = decoder.prefill(prompts, room=sampling.max_tokens - 1)
+    order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
+    rows = [_Row(p, s, prompts[p], tokenizer, sampling, context) for p, s in order]
+    if sampling.n > 1:  # the samples of a prompt share its prefill
+        logits = logits.repeat_interleave(sampling.n, dim=0)
+        decoder.keep([p for p, _ in order])
+    told = False
+    while True:
+        tokens = choose(logits, [row.ids for row in rows], [row.sample for row in rows], sampling)
+        logprobs: Sequence[TokenLogprob | None] = [None] * len(rows)
+        if sampling.logprobs is not None:
+            logprobs = log_probabilities(logits, tokens, sampling.logprobs)
+        going = []
+        for index, (row, token, logprob) in enumerate(zip(rows, tokens, logprobs)):
+            piece = row.push(token, logprob)
+            if piece.completion is None:
+                going.append(index)
+            yield piece
+        if not going:
+            return
+        if len(going) < len(rows):
+            rows = [rows[index] for index in going]
+            decoder.keep(going)
+        logits = decoder.step([row.ids for row in rows])
+        if decoder.slid and not told:
+            told = True
+            (on_slide or _warn)()
+
+
+def _warn() -> None:
+    warnings.warn(
+        "the context is full: the text goes on from its last half (slide=False stops instead).",
+        stacklevel=2,
+    )

@@ -1,0 +1,197 @@
+"""From the scores of the next token to the token: the rules, in the order in which they are applied.
+
+In: raw logits [R, V] of R texts, and a `Sampling`. Out: one token id for each text, and its log probability.
+The order is: repetition penalty, temperature, top-k, top-p, min-p, a draw with keyed Gumbel noise (noise.py).
+Each rule is a function from scores to scores; a token that a rule rules out has the score -inf.
+Read next: generate.py.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gpt2.errors import UsageError
+from gpt2.inference.noise import gumbel, row_keys
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a text is continued. The defaults suit a story: varied, without the far tail of the distribution.
+
+    max_tokens          new tokens at most
+    temperature         divides the scores; 0 is greedy: the likeliest token (after the repetition penalty)
+    top_k               only the k likeliest tokens; None: all
+    top_p               only the likeliest tokens that together have this probability; 1: all
+    min_p               only tokens at least this share as likely as the likeliest; 0: all
+    repetition_penalty  above 1 makes tokens of the prompt and the output so far less likely; 1: off
+    stop                the text ends before the first of these strings
+    logprobs            log probabilities of each token and of this many likeliest alternatives; None: none
+    seed                the same seed gives the same text, alone or in a batch; 0 to 2^64 - 1
+    n                   samples for each prompt, with noise of their own
+    slide               past the context, go on from its last half; False: stop there
+
+    Raises UsageError, with the field, its value and the mend.
+    """
+
+    max_tokens: int = 200
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    seed: int = 0
+    n: int = 1
+    slide: bool = True
+
+    def __post_init__(self) -> None:
+        stop: object = self.stop
+        if not isinstance(stop, tuple | list) or not all(isinstance(s, str) and s for s in stop):
+            raise UsageError(f"stop is {stop!r}: give a tuple of strings of at least one character.")
+        object.__setattr__(self, "stop", tuple(stop))
+        for name, least in (("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0)):
+            value = getattr(self, name)
+            if value is None and name in ("top_k", "logprobs"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UsageError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
+        if self.seed >= 2**64:
+            raise UsageError(f"seed is {self.seed}: it must be below 2^64.")
+        for name, good, meant in (
+            (
+                "temperature",
+                lambda x: 0 <= x < math.inf,
+                "0 (greedy) or more, 1 for the model's own distribution",
+            ),
+            ("top_p", lambda x: 0 < x <= 1, "above 0 and at most 1, where 1 keeps every token"),
+            ("min_p", lambda x: 0 <= x <= 1, "from 0, which keeps every token, to 1"),
+            ("repetition_penalty", lambda x: 0 < x < math.inf, "above 0, where 1 is no penalty"),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not good(value):
+                raise UsageError(f"{name} is {value!r}: it must be {meant}.")
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """The log probability of a token; the likeliest at its place as (id, log probability), descending."""
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+def penalise_repeats(scores: Tensor, texts: Sequence[Sequence[int]], penalty: float) -> Tensor:
+    """Scores [R, V] with the tokens of each row's text made less likely, however often they occur.
+
+    A positive score is divided by the penalty (Keskar et al. 2019, "CTRL", section 4.1). A negative one is
+    multiplied, as everyone does since: dividing would make it likelier.
+    """
+    scores = scores.clone()
+    for row, text in zip(scores, texts, strict=True):
+        seen = torch.tensor(text, device=scores.device)
+        score = row[seen]
+        row[seen] = torch.where(score > 0, score / penalty, score * penalty)
+    return scores
+
+
+def keep_top_k(scores: Tensor, k: int) -> Tensor:
+    """Scores [R, V] of the k likeliest tokens of each row, and of ties with the last of them; else -inf.
+
+    Source: Fan et al. 2018, section 5.1; Radford et al. 2019 use k = 40.
+    """
+    if k >= scores.size(-1):
+        return scores
+    least = scores.topk(k).values[:, -1:]  # (R, 1)
+    return scores.masked_fill(scores < least, -math.inf)
+
+
+def keep_top_p(scores: Tensor, p: float) -> Tensor:
+    """Scores [R, V] of the fewest likeliest tokens that together have probability p, and of ties; else -inf.
+
+    Source: Holtzman et al. 2020, section 3.1.
+    """
+    if p >= 1:
+        return scores
+    total = scores.logsumexp(dim=-1, keepdim=True)
+    # A few hundred tokens nearly always hold the mass: the whole vocabulary is sorted only where they do not.
+    for width in (min(512, scores.size(-1)), scores.size(-1)):
+        ordered = scores.topk(width).values  # (R, width), descending
+        mass = (ordered - total).exp().cumsum(dim=-1)
+        if bool((mass[:, -1] >= p).all()):
+            break
+    last = (
+        (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)
+    )  # rounding may keep the sum of all below p
+    return scores.masked_fill(scores < ordered.gather(-1, last), -math.inf)
+
+
+def keep_min_p(scores: Tensor, p: float) -> Tensor:
+    """Scores [R, V] of tokens at least p times as probable as the likeliest; else -inf.
+
+    Source: Nguyen et al. 2024, section 3.
+    """
+    if p <= 0:
+        return scores
+    return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -math.inf)
+
+
+def choose(
+    logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], sampling: Sampling
+) -> list[int]:
+    """The next token of each of R texts.
+
+    logits   [R, V], raw, float32; never changed
+    texts    token ids of each text so far, prompt included; the next token's position is the length
+    samples  each text's sample index, 0 to n - 1
+
+    Raises ValueError where the scores are not finite.
+    """
+    scores = logits
+    if sampling.repetition_penalty != 1:
+        scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
+    if sampling.temperature > 0:
+        # With the maximum at 0 no temperature overflows, and the smallest ones tend to greedy.
+        scores = (scores - scores.amax(dim=-1, keepdim=True)) / sampling.temperature
+        if sampling.top_k is not None:
+            scores = keep_top_k(scores, sampling.top_k)
+        scores = keep_min_p(keep_top_p(scores, sampling.top_p), sampling.min_p)
+        scores = add_noise(scores, texts, samples, sampling.seed)
+    best, tokens = scores.max(dim=-1)  # the first of equals
+    if not bool(best.isfinite().all()):
+        raise ValueError("the model's logits are not finite: try --dtype float32, or another checkpoint.")
+    return tokens.tolist()
+
+
+def add_noise(scores: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], seed: int) -> Tensor:
+    """Scores [R, V] plus Gumbel noise, float64: their argmax is a draw from softmax(scores).
+
+    Source: Gumbel 1954; Maddison et al. 2014, "A* sampling", section 2.
+    """
+    if scores.device.type == "mps":  # which has no float64
+        scores = scores.cpu()
+    positions = torch.tensor([len(text) for text in texts], device=scores.device)
+    keys = row_keys(seed, torch.tensor(samples, device=scores.device), positions)  # (R,)
+    rows, tokens = (scores != -math.inf).nonzero(as_tuple=True)  # noise only where it can matter
+    noisy = torch.full_like(scores, -math.inf, dtype=torch.float64)
+    noisy[rows, tokens] = scores[rows, tokens].double() + gumbel(keys[rows], tokens)
+    return noisy
+
+
+def log_probabilities(logits: Tensor, tokens: Sequence[int], k: int) -> list[TokenLogprob]:
+    """Log probability of each row's token and of its k likeliest, from logits [R, V].
+
+    They are those of the model itself: log_softmax of the raw logits in float32, before the repetition
+    penalty, the temperature and everything after it.
+    """
+    logprobs = logits.float().log_softmax(dim=-1)
+    chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0].tolist()
+    values, ids = (t.tolist() for t in logprobs.topk(min(k, logprobs.size(-1))))
+    return [
+        TokenLogprob(token, logprob, tuple(zip(row_ids, row_values)))
+        for token, logprob, row_ids, row_values in zip(tokens, chosen, ids, values)
+    ]
