@@ -1,0 +1,117 @@
+"""`gpt2 prepare`: text files to token shards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpt2.tokenizer import Tokenizer
+
+
+@dataclass
+class Command:
+    """Turn text files into token shards for training.
+
+    A .txt or .txt.gz file holds one document, or several with a line <|endoftext|> between them; each line of a
+    .jsonl file is an object with one document in the field "text". The directory that comes out holds the shards,
+    the tokenizer and a manifest.
+
+    example: gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
+    """
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Text files: .txt, .txt.gz, .jsonl."""
+
+    out: Path
+    """The directory to write."""
+
+    tokenizer: str | None = None
+    """Whose ids to write: a directory, a model's name or id, or "bytes" (default: storyteller)."""
+
+    vocab_size: int | None = None
+    """Instead of --tokenizer: train a new byte-level BPE with so many entries on these files."""
+
+    field: str = "text"
+    """The field of a .jsonl line that holds the text."""
+
+    shard_tokens: int = 100_000_000
+    """Tokens in a shard."""
+
+    jobs: int | None = None
+    """Threads that encode (default: one a core)."""
+
+    overwrite: bool = False
+    """Replace the data set in --out."""
+
+    json: bool = False
+    """Print the manifest as JSON."""
+
+    def run(self) -> None:
+        """Check what can be checked, then train the tokenizer if asked to, then encode."""
+        from gpt2.cli.common import print_json
+        from gpt2.data.documents import check
+        from gpt2.data.prepare import check_out, check_tokenizer, prepare, train_tokenizer
+
+        paths = [check(path) for path in self.files]
+        check_out(self.out, paths, self.overwrite)
+        size = sum(path.stat().st_size for path in paths)
+        if self.vocab_size is None:
+            tokenizer = _load_tokenizer(self.tokenizer or "storyteller")
+        elif self.tokenizer is not None:
+            raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
+        else:
+            with _progress("learning", size) as progress:
+                tokenizer = train_tokenizer(paths, self.vocab_size, self.field, progress)
+        check_tokenizer(tokenizer)
+        with _progress("encoding", size) as progress:
+            manifest = prepare(
+                paths,
+                self.out,
+                tokenizer,
+                field=self.field,
+                shard_tokens=self.shard_tokens,
+                jobs=self.jobs,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+        if self.json:
+            print_json(manifest)
+            return
+        tokens, size = manifest["tokens"], manifest["bytes"]
+        print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
+        print(
+            f"{tokens:,} tokens of a vocabulary of {manifest['vocab_size']:,}, {size / tokens:.2f} bytes per token"
+        )
+
+
+def _load_tokenizer(name: str) -> "Tokenizer":
+    from gpt2.tokenizer import Tokenizer
+
+    if name == "bytes":
+        return Tokenizer.bytes()
+    if Path(name).is_dir():
+        return Tokenizer.load(name)
+    from gpt2.checkpoint import model_directory
+
+    return Tokenizer.load(model_directory(name))
+
+
+@contextmanager
+def _progress(verb: str, size: int) -> "Iterator[Callable[[int], None]]":
+    """A bar on standard error: share of the files read, MB/s, time left. Nothing when that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TransferSpeedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(verb, total=size)
+        yield lambda done: bar.update(task, completed=done)
