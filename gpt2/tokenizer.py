@@ -4,7 +4,7 @@ In: text. Out: a list of ids, which index the rows of `wte` (`gpt2/model.py` rea
 
 A text is UTF-8 bytes, each byte is one of 256 starting symbols, a split pattern cuts the text into words, and
 within a word the pair of neighbours that stands first in the list of merges is joined until none is left.
-Two libraries do the work. `tiktoken` is the faster and serves a tokenizer like GPT-2's (`_merge_ranks` says
+Two libraries do the work. `tiktoken` is the faster and serves a tokenizer like GPT-2's (`merge_ranks` says
 which ones are); `tokenizers` serves every other `tokenizer.json`, and trains new ones.
 """
 
@@ -14,41 +14,31 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gpt2.tokenizer_files import (
+    EOT,
+    byte_alphabet,
+    gpt2_content,
+    merge_ranks,
+    merges_of,
+    read_content,
+    write_text,
+)
 
 if TYPE_CHECKING:
     import tiktoken
     import tokenizers
 
-EOT = "<|endoftext|>"
-"""The separator between documents, the one special token of GPT-2."""
-
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """How GPT-2 cuts text into words before merging (OpenAI's encoder.py, with its contractions gathered)."""
-
-LAYOUTS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 
 # tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
 # characters in a row, which it must be able to backtrack over; `tokenizers` does not.
 _ENDLESS_SPACE = re.compile(r"\s{100000}")
-
-
-@lru_cache(maxsize=1)
-def byte_alphabet() -> dict[str, int]:
-    """The printable character that stands for each byte in GPT-2's files, in the order of GPT-2's ids 0 to 255.
-
-    The 188 bytes that print in Latin-1 stand for themselves; the other 68 are moved up to U+0100 and on.
-    """
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    moved = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(moved)}
 
 
 class Tokenizer:
@@ -64,13 +54,11 @@ class Tokenizer:
     def __init__(self, content: dict[str, Any]) -> None:
         """Take the parsed content of a `tokenizer.json`; its truncation and padding are dropped."""
         self._content = content | {"truncation": None, "padding": None}
-        model, added = content["model"], content.get("added_tokens") or []
-        if not isinstance(model.get("vocab"), dict):
-            raise ValueError(
-                f"a tokenizer of type {model.get('type')} is not supported: use a BPE or WordPiece one."
-            )
+        vocab, added = content["model"]["vocab"], content.get("added_tokens") or []
+        if isinstance(vocab, list):  # Unigram: pairs of token and score, the place is the id
+            vocab = {token: i for i, (token, _) in enumerate(vocab)}
         self._added = {str(token["content"]): int(token["id"]) for token in added}
-        self._vocab: dict[str, int] = model["vocab"] | self._added
+        self._vocab: dict[str, int] = vocab | self._added
         if not self._vocab:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
@@ -86,40 +74,28 @@ class Tokenizer:
         Taken is the first of: tokenizer.json; vocab.json and merges.txt; encoder.json and vocab.bpe.
         Raises ValueError when none of them is there or one cannot be understood.
         """
-        folder = Path(directory)
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is not a directory: give the directory that holds tokenizer.json.")
-        if (folder / "tokenizer.json").is_file():
-            return cls._from_content(folder / "tokenizer.json", _read_json(folder / "tokenizer.json"))
-        for vocab_name, merges_name in LAYOUTS:
-            vocab, merges = folder / vocab_name, folder / merges_name
-            if vocab.is_file() and merges.is_file():
-                return cls._from_content(vocab, _gpt2_content(_read_json(vocab), _read_merges(merges)))
-        raise ValueError(f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt.")
-
-    @classmethod
-    def _from_content(cls, path: Path, content: Any) -> "Tokenizer":
+        path, content = read_content(Path(directory))
         try:
             tokenizer = cls(content)
             if tokenizer._ranks is None:
                 tokenizer._library(False)  # whatever `tokenizers` cannot read is refused now
-            return tokenizer
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
             raise ValueError(f"{path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
+        return tokenizer
 
     @classmethod
     def bytes(cls) -> "Tokenizer":
         """The tokenizer without merges: 256 bytes and `<|endoftext|>`."""
-        return cls(_gpt2_content({char: i for i, char in enumerate(byte_alphabet())} | {EOT: 256}, []))
+        return cls(gpt2_content({char: i for i, char in enumerate(byte_alphabet())} | {EOT: 256}, []))
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
         """Learn a byte-level BPE with GPT-2's split pattern and GPT-2's order of ids.
 
-        The 256 bytes come first, then the merges in the order in which they were learned, `<|endoftext|>` last.
-        `texts` is read once, as a stream. Fewer entries than `vocab_size` come out when the texts have no more
-        pairs that occur twice. Raises ValueError for a `vocab_size` below 257.
+        The 256 bytes come first, then the merges in the order in which they were learned, and
+        `<|endoftext|>` last. `texts` is read once, as a stream. Fewer entries than `vocab_size` come out when
+        the texts have no more pairs that occur twice. Raises ValueError for a `vocab_size` below 257.
         """
         if vocab_size < 257:
             raise ValueError(f"a vocabulary of {vocab_size} is too small: 256 bytes and {EOT} make 257.")
@@ -134,11 +110,11 @@ class Tokenizer:
             show_progress=False,
             initial_alphabet=list(byte_alphabet()),
         )
-        learner.train_from_iterator((_well_formed(text) for text in texts), trainer)
+        learner.train_from_iterator((well_formed(text) for text in texts), trainer)
         model = json.loads(learner.to_str())["model"]
         merges = [tuple(merge) for merge in model["merges"]]
         tokens = [*byte_alphabet(), *(left + right for left, right in merges), EOT]
-        return cls(_gpt2_content({token: i for i, token in enumerate(tokens)}, merges))
+        return cls(gpt2_content({token: i for i, token in enumerate(tokens)}, merges))
 
     # What it is
 
@@ -151,7 +127,7 @@ class Tokenizer:
         model = self._content["model"]
         identity: dict[str, Any] = {
             "vocabulary": sorted(self._vocab.items(), key=lambda entry: (entry[1], entry[0])),
-            "merges": _merges(model),
+            "merges": merges_of(model) if "merges" in model else [],
             "special": sorted(self._special),
         }
         if self._ranks is None:
@@ -164,9 +140,9 @@ class Tokenizer:
 
     @property
     def splits_before_space(self) -> bool:
-        """Whether a text may be cut before any run of white space and its parts encoded alone, to the same ids.
+        """Whether a text cut before runs of white space, its parts encoded alone, gives the same ids.
 
-        True with GPT-2's split pattern, in which nothing but a word's own first character looks to its left.
+        True with GPT-2's split pattern, which begins a word before every such run and never looks back.
         """
         return self._ranks is not None
 
@@ -177,7 +153,7 @@ class Tokenizer:
 
     @cached_property
     def _ranks(self) -> dict[builtins.bytes, int] | None:
-        return _merge_ranks(self._content)
+        return merge_ranks(self._content)
 
     @cached_property
     def _tiktoken(self) -> "tiktoken.Encoding | None":
@@ -219,7 +195,7 @@ class Tokenizer:
         self, texts: Sequence[str], allow_special: bool = False, threads: int | None = None
     ) -> list[list[int]]:
         """The ids of each text, computed on `threads` threads (as many as there are cores when None)."""
-        texts = [_well_formed(text) for text in texts]
+        texts = [well_formed(text) for text in texts]
         fast = self._tiktoken
         if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
             library = self._library(allow_special)
@@ -280,20 +256,20 @@ class Tokenizer:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         special = (
-            {name: EOT for name in ("bos_token", "eos_token", "unk_token")} if self.eot_id is not None else {}
+            dict.fromkeys(("bos_token", "eos_token", "unk_token"), EOT) if self.eot_id is not None else {}
         )
         settings: dict[str, Any] = special | {"clean_up_tokenization_spaces": False}
         model = self._content["model"]
         if self._ranks is not None:
             settings |= {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
-            _write(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
-            lines = ["#version: 0.2", *(f"{left} {right}" for left, right in _merges(model))]
-            _write(folder / "merges.txt", "\n".join(lines) + "\n")
+            write_text(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
+            lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges_of(model))]
+            write_text(folder / "merges.txt", "\n".join(lines) + "\n")
         else:
             settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-        _write(folder / "tokenizer.json", json.dumps(self._content, ensure_ascii=False, indent=1))
-        _write(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
-        _write(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")
+        write_text(folder / "tokenizer.json", json.dumps(self._content, ensure_ascii=False, indent=1))
+        write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+        write_text(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")
 
 
 class StreamDecoder:
@@ -326,9 +302,9 @@ class StreamDecoder:
 
 
 def visible(data: builtins.bytes) -> str:
-    r"""A token as it is printed: a space as `·`, a new line as `\n`, a tab as `\t`, what does not print as `\xNN`.
+    r"""A token as it is printed: a space as `·`, a new line as `\n`, a tab as `\t`, the rest as it is.
 
-    What does not print are control and formatting characters and bytes that are not whole UTF-8.
+    Control and formatting characters, and bytes that are not whole UTF-8, are printed as `\xNN`.
     """
     return "".join(map(_visible_char, data.decode("utf-8", "surrogateescape")))
 
@@ -342,126 +318,10 @@ def _visible_char(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """The text with paired surrogates joined and lone ones replaced by U+FFFD."""
     try:
         text.encode("utf-8")
         return text
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _merge_ranks(content: dict[str, Any]) -> dict[builtins.bytes, int] | None:
-    """The bytes of each ordinary token and its id, if `tiktoken` gives the ids of `tokenizers`; else None.
-
-    It does for a byte-level BPE with GPT-2's pattern and no normaliser whose ids stand in the order of the merges
-    and whose every token is what its own bytes merge to: `tiktoken` knows no merges, it joins the neighbours
-    whose joint bytes have the lowest id, and takes a word that is a token at once.
-    """
-    model = content["model"]
-    plain = not (
-        model.get("dropout") or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
-    )
-    split = content.get("pre_tokenizer") or {}
-    gpt2_split = (
-        split.get("type") == "ByteLevel" and split.get("use_regex", True) and not split["add_prefix_space"]
-    )
-    decoder = content.get("decoder") or {}
-    if "merges" not in model or not plain or content.get("normalizer") or not gpt2_split:
-        return None
-    if decoder.get("type") != "ByteLevel" or model.get("type", "BPE") != "BPE":
-        return None
-    added = content.get("added_tokens") or []
-    if any(not token.get("special") or token.get("lstrip") or token.get("rstrip") for token in added):
-        return None
-    special = {token["content"] for token in added}
-    ordinary = {token: i for token, i in model["vocab"].items() if token not in special}
-    alphabet, merges = byte_alphabet(), _merges(model)
-    merged = [ordinary.get(left + right, -1) for left, right in merges]
-    if any(b <= a for a, b in zip([-1, *merged], merged, strict=False)):
-        return None
-    if not ordinary.keys() >= alphabet.keys() or len(ordinary) != len(alphabet) + len(merges):
-        return None
-    if not all(char in alphabet for token in ordinary for char in token):
-        return None
-    if not _each_token_is_reached(model["vocab"], ordinary, merges):
-        return None
-    return {builtins.bytes(alphabet[char] for char in token): i for token, i in ordinary.items()}
-
-
-def _each_token_is_reached(
-    vocab: dict[str, int], tokens: Iterable[str], merges: list[tuple[str, str]]
-) -> bool:
-    from tokenizers import models
-
-    model = models.BPE(vocab=vocab, merges=merges)
-    return all(len(model.tokenize(token)) == 1 for token in tokens)
-
-
-def _merges(model: dict[str, Any]) -> list[tuple[str, str]]:
-    """The merges as pairs; files hold them as "a b" or as ["a", "b"]."""
-    return [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model.get("merges", [])]
-
-
-def _gpt2_content(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The `tokenizer.json` of a byte-level BPE with GPT-2's rules."""
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    special = {"content": EOT, "special": True, "single_word": False, "lstrip": False, "rstrip": False}
-    return {
-        "version": "1.0",
-        "added_tokens": [{"id": vocab[EOT], "normalized": False, **special}] if EOT in vocab else [],
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
-        "post_processor": byte_level | {"trim_offsets": False},
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": "",
-            "end_of_word_suffix": "",
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": vocab,
-            "merges": [list(merge) for merge in merges],
-        },
-    }
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start}): fetch the tokenizer again.") from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON (line {error.lineno}): fetch the tokenizer again.") from None
-
-
-def _read_merges(path: Path) -> list[tuple[str, str]]:
-    return list(_parse_merges(path, _read_text(path)))
-
-
-def _parse_merges(path: Path, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or (number == 1 and line.startswith("#version")):
-            continue
-        parts = line.rstrip("\r").split(" ")
-        if len(parts) != 2:
-            raise ValueError(f"{path}, line {number}: {line!r} is not a merge of two tokens.")
-        yield parts[0], parts[1]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Command:
     """Turn text files into token shards for training.
 
-    A .txt or .txt.gz file holds one document, or several with a line <|endoftext|> between them; each line of a
-    .jsonl file is an object with one document in the field "text". The directory that comes out holds the shards,
-    the tokenizer and a manifest.
+    A .txt or .txt.gz file holds one document, or several with a line <|endoftext|> between them. Each line of
+    a .jsonl file is an object with one document in its field "text". What comes out is a directory with the
+    shards, the tokenizer and a manifest.
 
     example: gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
     """
@@ -59,6 +59,7 @@ class Command:
         from gpt2.cli.common import print_json
         from gpt2.data.documents import check
         from gpt2.data.prepare import check_out, check_tokenizer, prepare, train_tokenizer
+        from gpt2.data.shards import MAX_VOCABULARY
 
         paths = [check(path) for path in self.files]
         check_out(self.out, paths, self.overwrite)
@@ -67,6 +68,8 @@ class Command:
             tokenizer = _load_tokenizer(self.tokenizer or "storyteller")
         elif self.tokenizer is not None:
             raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
+        elif self.vocab_size > MAX_VOCABULARY:
+            raise UsageError(f"--vocab-size {self.vocab_size} is too large: give at most {MAX_VOCABULARY:,}.")
         else:
             with _progress("learning", size) as progress:
                 tokenizer = train_tokenizer(paths, self.vocab_size, self.field, progress)
@@ -88,7 +91,7 @@ class Command:
         tokens, size = manifest["tokens"], manifest["bytes"]
         print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
         print(
-            f"{tokens:,} tokens of a vocabulary of {manifest['vocab_size']:,}, {size / tokens:.2f} bytes per token"
+            f"{tokens:,} tokens of {manifest['vocab_size']:,} different ones, {size / tokens:.2f} bytes per token"
         )
 
 
@@ -99,14 +102,14 @@ def _load_tokenizer(name: str) -> "Tokenizer":
         return Tokenizer.bytes()
     if Path(name).is_dir():
         return Tokenizer.load(name)
-    from gpt2.checkpoint import model_directory
+    from gpt2.hub import model_directory
 
     return Tokenizer.load(model_directory(name))
 
 
 @contextmanager
 def _progress(verb: str, size: int) -> "Iterator[Callable[[int], None]]":
-    """A bar on standard error: share of the files read, MB/s, time left. Nothing when that is not a terminal."""
+    """A bar on standard error: share of the files read, MB/s, time left. Nothing when that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

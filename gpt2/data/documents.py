@@ -3,8 +3,8 @@
 In: a .txt file or a .jsonl file, either of them perhaps compressed (.gz). Out: the text of one document after
 the other. `gpt2/data/prepare.py` and the evaluation read them next.
 
-In a .txt file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it belongs
-to the separator; all else is the document's own text, unchanged. A file without such a line is one document.
+In a .txt file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it
+belongs to the separator; all else is the document's own text, unchanged. A file without one is one document.
 In a .jsonl file every line is an object, and one of its fields is the document.
 """
 
@@ -30,8 +30,8 @@ Progress = Callable[[int], None]
 def documents(path: str | os.PathLike[str], field: str = "text") -> Iterator[str]:
     """The documents of a file, in order; empty ones are left out.
 
-    Raises ValueError, with the file's name, for a missing file, an unknown kind of file, bytes that are not UTF-8,
-    broken compression, a .jsonl line without a text in `field`, and a file in which there is no document at all.
+    Raises ValueError, with the file's name, for a missing file, an unknown kind of file, bytes that are not
+    UTF-8, broken compression, a .jsonl line without a text in `field`, and a file without any document.
     """
     parts: list[str] = []
     found = False
@@ -51,23 +51,23 @@ def pieces(
     """The documents of a file in pieces: (text, whether it is the document's last piece).
 
     A document is cut only before white space that follows something else, where GPT-2's tokenizer cuts anyway
-    (`Tokenizer.splits_before_space`). No piece is empty. `progress` is told how many bytes of the file are read.
-    Raises as `documents`, but not for a file without documents.
+    (`Tokenizer.splits_before_space`). `progress` is told how many bytes of the file
+    are read. Raises as `documents`, but not for a file without documents.
     """
     path = check(path)
     lines = ".jsonl" in path.suffixes
     try:
         with open(path, "rb") as file:
             stream = gzip.GzipFile(fileobj=file, mode="rb") if path.suffix == ".gz" else file
-            reader = io.BufferedReader(stream, PIECE_BYTES)  # type: ignore[type-var]
+            reader = io.BufferedReader(stream, PIECE_BYTES)
             for piece in _json_lines(path, reader, field) if lines else _text(path, reader):
                 if progress:
                     progress(file.tell())
                 yield piece
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): its compression cannot be undone, fetch it again."
-        ) from None
+        raise ValueError(f"{path} is a damaged .gz file ({error}): fetch it again.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def check(path: str | os.PathLike[str]) -> Path:
@@ -77,6 +77,8 @@ def check(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"{path} is a directory: name the files in it ({', '.join(SUFFIXES)}).")
     if not path.exists():
         raise ValueError(f"{path} does not exist: check the file's name.")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"{path} may not be read: change its permissions.")
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f"{path} is of an unknown kind: known are {', '.join(SUFFIXES)}.")
     return path
@@ -85,38 +87,36 @@ def check(path: str | os.PathLike[str]) -> Path:
 def _text(path: Path, stream: BinaryIO) -> Iterator[tuple[str, bool]]:
     decoder = _Utf8(path)
     lines: list[bytes] = []  # of this document, not yet decoded
+    text = ""  # of this document, decoded and not yet handed out: it may end with the separator's new line
     size, limit = 0, PIECE_BYTES
-    text = ""  # of this document, decoded, not yet handed out; its last character may be the separator's new line
-    starts_line = True
+    in_line = began = False  # within a line longer than a piece; some of this document is handed out
     while line := stream.readline(PIECE_BYTES):
-        if (
-            starts_line
-            and line.rstrip(b"\r\n") == EOT.encode()
-            and line.removesuffix(b"\n").count(b"\n") == 0
-        ):
+        if not in_line and line in _SEPARATORS:
             text += decoder.decode(b"".join(lines), final=True)
-            text = text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+            text = text.removesuffix("\r\n" if line.endswith(b"\r\n") else "\n")
             decoder.skip(len(line))
-            if text:
+            if text or began:
                 yield text, True
-            lines, size, limit, text = [], 0, PIECE_BYTES, ""
-            starts_line = True
+            lines, text, size, limit, began = [], "", 0, PIECE_BYTES, False
             continue
+        in_line = not line.endswith(b"\n")
         lines.append(line)
         size += len(line)
-        starts_line = line.endswith(b"\n")
-        if size >= limit:
-            text += decoder.decode(b"".join(lines))
-            lines, size = [], 0
-            cut = _last_cut(text)
-            if cut:
-                yield text[:cut], False
-                text, limit = text[cut:], PIECE_BYTES
-            else:
-                limit *= 2  # one enormous word: do not search it again for every mebibyte
+        if size < limit:
+            continue
+        text += decoder.decode(b"".join(lines))
+        lines, size = [], 0
+        if cut := _last_cut(text):
+            yield text[:cut], False
+            text, limit, began = text[cut:], PIECE_BYTES, True
+        else:
+            limit *= 2  # one enormous word: do not search it again for every further piece
     text += decoder.decode(b"".join(lines), final=True)
-    if text:
+    if text or began:
         yield text, True
+
+
+_SEPARATORS = {EOT.encode() + end for end in (b"\n", b"\r\n", b"")}
 
 
 def _last_cut(text: str) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from gpt2.data.documents import check, pieces
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, sha256
 from gpt2.errors import UsageError
-from gpt2.tokenizer import EOT, Tokenizer
+from gpt2.tokenizer import EOT, Tokenizer, well_formed
 
 SHARD_TOKENS = 100_000_000
 BATCH_CHARACTERS = 1 << 20
@@ -46,11 +46,11 @@ def prepare(
         jobs: threads that encode; as many as there are cores when None.
         progress: told how many bytes of all files are read.
 
-    Raises ValueError for a tokenizer that does not fit, for a file that `documents` refuses, and when there is no
-    document at all; UsageError for an `out` that may not be replaced; OSError when it cannot be written.
+    Raises ValueError for a tokenizer that does not fit, for a file that `documents` refuses, and when there
+    is no document at all; UsageError for an `out` that may not be replaced; OSError when it cannot be written.
     """
     check_tokenizer(tokenizer)
-    out = Path(out)
+    out = Path(out).resolve()  # a link to another disk: build there
     paths = [check(file) for file in files]
     check_out(out, paths, overwrite)
     if jobs is not None and jobs < 1:
@@ -62,8 +62,8 @@ def prepare(
         manifest = _build(paths, building, tokenizer, field, shard_tokens, jobs, progress)
         _put_in_place(building, out)
     except OSError as error:
-        # The name of the file that is half-written says nothing to a user: name what was asked for.
-        raise OSError(error.errno, error.strerror or str(error), str(out)) from error
+        reason = error.strerror or str(error)  # the half-written file's name would say nothing to a user
+        raise OSError(error.errno, f"{reason}, so nothing was written", str(out)) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
@@ -75,18 +75,17 @@ def train_tokenizer(
     field: str = "text",
     progress: Progress | None = None,
 ) -> Tokenizer:
-    """Learn a byte-level BPE on the documents of the files, which are read as a stream; `progress` as in `prepare`."""
+    """Learn a byte-level BPE on the documents of the files, read as a stream; `progress` as in `prepare`."""
     paths = [check(file) for file in files]
-    tokenizer = Tokenizer.train((text for _, text, _ in _all_pieces(paths, field, progress)), vocab_size)
-    return tokenizer
+    return Tokenizer.train((text for _, text, _ in _all_pieces(paths, field, progress)), vocab_size)
 
 
 def check_tokenizer(tokenizer: Tokenizer) -> None:
-    """Raise ValueError for a tokenizer whose ids do not fit in two bytes, or that cannot separate documents."""
+    """Raise ValueError for a tokenizer whose ids do not fit in two bytes, or without `<|endoftext|>`."""
     if tokenizer.vocab_size > MAX_VOCABULARY:
         raise ValueError(
-            f"a vocabulary of {tokenizer.vocab_size:,} does not fit: shards hold ids of two bytes, so at most "
-            f"{MAX_VOCABULARY:,}; choose another --tokenizer."
+            f"a vocabulary of {tokenizer.vocab_size:,} does not fit: shards hold ids of two bytes, "
+            f"so at most {MAX_VOCABULARY:,}; choose another --tokenizer."
         )
     if tokenizer.eot_id is None:
         raise ValueError(
@@ -123,7 +122,7 @@ def _build(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Write everything but the final name."""
-    sources = [{"file": path.name, "sha256": sha256(path), "bytes": 0, "documents": 0} for path in paths]
+    sizes, documents = [0] * len(paths), [0] * len(paths)
     writer = ShardWriter(directory, shard_tokens)
     doc_starts = array("Q")
     inside = False  # a document whose last piece is still to come
@@ -137,9 +136,9 @@ def _build(
             ids.extend(row)
             if ends:
                 ids.append(tokenizer.eot_id or 0)
-                sources[source]["documents"] += 1
+                documents[source] += 1
             inside = not ends
-            sources[source]["bytes"] += len(text.encode("utf-8", "replace"))
+            sizes[source] += len(well_formed(text).encode())
         writer.write(np.frombuffer(ids, dtype=np.uint16))
     writer.close()
     if not doc_starts:
@@ -155,9 +154,12 @@ def _build(
         "dtype": "uint16",
         "tokens": writer.tokens,
         "documents": len(doc_starts),
-        "bytes": sum(source["bytes"] for source in sources),
+        "bytes": sum(sizes),
         "shards": writer.shards,
-        "sources": sources,
+        "sources": [
+            {"file": path.name, "sha256": sha256(path), "bytes": size, "documents": n}
+            for path, size, n in zip(paths, sizes, documents, strict=True)
+        ],
     }
     (directory / MANIFEST).write_text(
         json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

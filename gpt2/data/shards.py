@@ -1,6 +1,7 @@
 """Token shards: long runs of ids on disk, written once and then read as one sequence.
 
-In: ids, document by document (`ShardWriter`). Out: `TokenShards`, which `gpt2/data/batches.py` cuts into windows.
+In: ids, document by document (`ShardWriter`). Out: `TokenShards`, which
+`gpt2/data/batches.py` cuts into windows.
 
 A data set is a directory with
   shard-00000.bin ...  uint16 token ids, little-endian, every document followed by `<|endoftext|>`
@@ -131,7 +132,7 @@ class TokenShards:
         return tokenizer
 
     def verify(self) -> None:
-        """Read every shard and compare its SHA-256; raises ValueError with the name of the first that differs."""
+        """Read every shard and compare its SHA-256; raises ValueError naming the first that differs."""
         for shard in self.manifest["shards"]:
             path = self.directory / shard["file"]
             if sha256(path) != shard["sha256"]:
