@@ -64,11 +64,6 @@ def load_tokenizer(directory: Path, config: GPT2Config) -> "Tokenizer":
     """The tokenizer of a checkpoint. ValueError when it is missing or has more entries than the model."""
     from gpt2.tokenizer import Tokenizer
 
-    directory = Path(directory)
-    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise ValueError(
-            f"{directory} has no tokenizer: put its tokenizer.json there, or vocab.json and merges.txt."
-        )
     tokenizer = Tokenizer.load(directory)
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
@@ -103,7 +98,7 @@ def load_model(
     state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
     model.load_state_dict(state, assign=True)
     model.tie_weights()
-    return model.requires_grad_(True).eval()
+    return model.eval()
 
 
 def _tied(model: "GPT2") -> bool:

@@ -6,8 +6,10 @@ Read next: checkpoint.py.
 """
 
 import difflib
-import os
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ TOKENIZER_FILES = (
 WEIGHT_FILES = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
+TIMEOUT = 10.0  # seconds to wait for the hub's answer
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 CHOICES = f"--model takes {BUNDLED} (the bundled model), a directory, or a hub id such as {HUB_IDS['gpt2']}"
 
@@ -110,52 +114,76 @@ def cached(name: str) -> Path | None:
 
 
 def _complete(directory: Path) -> bool:
+    """Whether weights and tokenizer are there: transformers downloads one without the other."""
+    tokenizer = any((directory / name).is_file() for name in ("tokenizer.json", "merges.txt"))
     try:
-        return all(path.is_file() for path in weight_files(directory))
+        return tokenizer and all(path.is_file() for path in weight_files(directory))
     except ValueError:
         return False
 
 
 def fetch(name: str, progress: bool = True) -> Path:
-    """Download what a model needs (never code, never a second format) into huggingface_hub's cache.
+    """Download what a model needs (no code, no second format) into huggingface_hub's cache.
 
-    An interrupted download goes on where it stopped. Returns the directory. Raises ValueError with the reason
-    and the mend when the hub cannot be reached or does not have a GPT-2 of this name.
+    A copy that is there already is brought up to date, and serves as it is when the hub cannot be reached.
+    Returns the directory. Raises ValueError with the reason and the mend when the hub cannot be reached or
+    does not have a GPT-2 of this name; OSError when the disk refuses.
     """
     hub_id = HUB_IDS.get(name, name)
     if not HUB_ID.fullmatch(hub_id):
-        raise UsageError(_no_such_model(name, Path(name)) if name else "no hub id: type one, such as gpt2.")
+        raise UsageError(
+            f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2."
+        )
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    quiet = not progress and not are_progress_bars_disabled()
-    if quiet:
-        disable_progress_bars()
-    try:
-        listed = {file.rfilename for file in HfApi().model_info(hub_id).siblings or ()}
+    with _quiet_hub(progress):
+        try:
+            listed = {file.rfilename for file in HfApi().model_info(hub_id, timeout=TIMEOUT).siblings or ()}
+        except Exception as error:  # the hub's own errors, and those of whichever HTTP client it uses
+            found = None if _is_refusal(error) else cached(name)
+            if found is not None:
+                return found
+            raise _sentence(name, hub_id, error, started=False) from error
         wanted = _wanted(hub_id, listed)
-        # The configuration first: another architecture is refused before gigabytes are on their way.
-        read_config(Path(hf_hub_download(hub_id, CONFIG_FILE)).parent)
-        directory = Path(snapshot_download(hub_id, allow_patterns=wanted))
-    except Exception as error:  # the hub's own errors, and those of whichever HTTP client it uses
-        if _is_ours(error):
-            raise
-        raise ValueError(_why(hub_id, error)) from error
-    finally:
-        if quiet:
-            enable_progress_bars()
-    if not _complete(directory):
-        raise ValueError(f"the download of {hub_id} is incomplete: run `gpt2 fetch {name}` again.")
+        try:
+            # The configuration first: another architecture is refused before gigabytes are on their way.
+            read_config(Path(hf_hub_download(hub_id, CONFIG_FILE)).parent)
+            directory = Path(snapshot_download(hub_id, allow_patterns=wanted))
+        except Exception as error:
+            raise _sentence(name, hub_id, error, started=True) from error
+    missing = [path.name for path in weight_files(directory) if not path.is_file()]
+    if missing:
+        raise ValueError(f"{hub_id} lacks {missing[0]} on the hub, which its index names: use another model.")
     return directory
+
+
+@contextmanager
+def _quiet_hub(progress: bool) -> Iterator[None]:
+    """huggingface_hub without its warnings, and without its progress bars unless they are wanted."""
+    from huggingface_hub import utils
+    from huggingface_hub.utils import logging
+
+    level, hide = logging.get_verbosity(), not progress and not utils.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    if hide:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if hide:
+            utils.enable_progress_bars()
 
 
 def _wanted(hub_id: str, listed: set[str]) -> list[str]:
     """The files to download, of those that the hub lists."""
     if CONFIG_FILE not in listed:
-        raise UsageError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
+        raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
     kind = next((name for name in WEIGHT_FILES if name in listed), None)
     if kind is None:
-        raise UsageError(f"{hub_id} has no weights as {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub.")
+        raise ValueError(
+            f"{hub_id} has no {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub: use another model."
+        )
     files = [CONFIG_FILE, kind]
     files += [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
     if kind.endswith(".index.json"):
@@ -164,31 +192,34 @@ def _wanted(hub_id: str, listed: set[str]) -> list[str]:
     return files
 
 
-def _is_ours(error: Exception) -> bool:
-    """A sentence of this package's, or the disk's: to be shown as it is."""
-    from huggingface_hub import errors
+def _is_refusal(error: Exception) -> bool:
+    """Whether the hub was reached and said no: there is no such model, or not for this user."""
+    from huggingface_hub.errors import RepositoryNotFoundError
 
-    theirs = (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError)
-    return isinstance(error, ValueError | OSError) and not isinstance(
-        error, (*theirs, ConnectionError, TimeoutError)
-    )
+    return isinstance(error, RepositoryNotFoundError)
 
 
-def _why(hub_id: str, error: Exception) -> str:
-    """One sentence for what the hub's client raised."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Exception:
+    """What to raise, in one sentence, for what the hub's client raised."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
+    if type(error) is ValueError or isinstance(error, UsageError) or getattr(error, "errno", None) in DISK:
+        return error  # read_config's sentence, or the disk's
+    otherwise = f"or use --model DIR or the bundled --model {BUNDLED}."
     if isinstance(error, GatedRepoError):
-        return f"{hub_id} is gated: accept its terms on the hub, `hf auth login`, then `gpt2 fetch {hub_id}`."
-    if isinstance(error, RepositoryNotFoundError):
-        return f"the hub has no model {hub_id!r}, or it is private: check the name, or use --model {BUNDLED}."
-    if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return (
-            f"the hub answered {error.response.status_code} for {hub_id}: try `gpt2 fetch {hub_id}` later, "
-            f"or use --model DIR or --model {BUNDLED}."
+        what = f"{hub_id} is gated: accept its terms on the hub and run `hf auth login`, {otherwise}"
+    elif _is_refusal(error):
+        what = f"the hub has no model {hub_id!r}, or it is private: check the name, {otherwise}"
+    elif isinstance(error, HfHubHTTPError) and error.response is not None:
+        status = error.response.status_code
+        what = f"the hub answered {status} for {hub_id}: run `gpt2 fetch {name}` later, {otherwise}"
+    elif started:
+        what = f"the download of {hub_id} broke off: run `gpt2 fetch {name}` again, {otherwise}"
+    else:
+        offline = isinstance(error, OfflineModeIsEnabled)
+        reason = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "the hub cannot be reached"
+        what = (
+            f"{name} is not on this machine and {reason}: run `gpt2 fetch {name}` where there is network, "
+            f"{otherwise}"
         )
-    offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else "the hub cannot be reached"
-    return (
-        f"{hub_id} is not on this machine and {offline}: run `gpt2 fetch {hub_id}` where there is network, "
-        f"or use --model DIR or the bundled --model {BUNDLED}."
-    )
+    return ValueError(what)

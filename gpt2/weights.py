@@ -20,6 +20,7 @@ from torch import Tensor, nn
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
 CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
 MASKS = re.compile(r"\bh\.\d+\.attn\.(bias|masked_bias)$")  # causal masks that old files carry as buffers
+BARE = re.compile(r"(wte|wpe|h|ln_f)\.")  # how names begin in a file of the model without its head
 WRAPPERS = {"_orig_mod", "module"}  # what torch.compile and DistributedDataParallel add to names
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -34,9 +35,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def own_name(name: str) -> str:
-    """This model's name of a tensor: no wrapper's prefix, always with `transformer.` or `lm_head.`."""
+    """This model's name of a tensor: no wrapper's prefix, and `transformer.` where a file leaves it out."""
     name = ".".join(part for part in name.split(".") if part not in WRAPPERS)
-    return name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
+    return f"transformer.{name}" if BARE.match(name) else name
 
 
 def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
