@@ -155,8 +155,8 @@ def choose(
     if sampling.repetition_penalty != 1:
         scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
     if sampling.temperature > 0:
-        # With the maximum at 0 no temperature overflows, and the smallest ones tend to greedy.
-        scores = (scores - scores.amax(dim=-1, keepdim=True)) / sampling.temperature
+        # With the maximum at 0 no temperature overflows, and small ones tend to greedy (1e-300 is 0 in float32).
+        scores = (scores - scores.amax(dim=-1, keepdim=True)) / max(sampling.temperature, 1e-30)
         if sampling.top_k is not None:
             scores = keep_top_k(scores, sampling.top_k)
         scores = keep_min_p(keep_top_p(scores, sampling.top_p), sampling.min_p)
