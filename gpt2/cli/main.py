@@ -6,8 +6,10 @@ before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
 
 import difflib
+import inspect
 import os
 import sys
+import textwrap
 from importlib import import_module
 
 COMMANDS = {
@@ -48,8 +50,19 @@ def parse_and_run(name: str, argv: list[str]) -> None:
     import tyro
 
     module = import_module(COMMANDS[name][0])
-    command = tyro.cli(module.Command, args=argv, prog=f"gpt2 {name}")
+    if hasattr(module, "parse"):  # a command whose options depend on a file that it names
+        command = module.parse(argv)
+    else:
+        if "--help" in argv or "-h" in argv:
+            print(_description(module.Command), end="\n\n")  # tyro would not break its lines
+        command = tyro.cli(module.Command, args=argv, prog=f"gpt2 {name}", description="")
     command.run()
+
+
+def _description(command: type) -> str:
+    """The docstring of a command, filled to 80 columns; a paragraph with an indented line stays as it is."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(p if "\n " in f"\n{p}" else textwrap.fill(p, 79) for p in paragraphs)
 
 
 def main(argv: list[str] | None = None) -> int:
