@@ -1,8 +1,8 @@
 """What a tokenizer's files hold, and whether `tiktoken` may serve it.
 
-In: a directory with tokenizer.json, or with GPT-2's pair vocab.json and merges.txt (encoder.json and vocab.bpe
-are OpenAI's own names for them). Out: the content of a tokenizer.json, the one form in which every tokenizer
-is held by `gpt2/tokenizer.py`, the file to read before this one.
+In: a directory with tokenizer.json, or with GPT-2's pair vocab.json and merges.txt (OpenAI's own names for
+them: encoder.json, vocab.bpe). Out: the content of a tokenizer.json, the one form in which every tokenizer is
+held by `gpt2/tokenizer.py`, the file to read before this one.
 """
 
 import json
@@ -113,6 +113,12 @@ def gpt2_content(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> di
             "merges": [list(merge) for merge in merges],
         },
     }
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the directory holds the files of a tokenizer."""
+    layouts = [("tokenizer.json",), *LAYOUTS]
+    return any(all((folder / name).is_file() for name in names) for names in layouts)
 
 
 def read_content(folder: Path) -> tuple[Path, Any]:

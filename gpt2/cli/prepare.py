@@ -13,8 +13,6 @@ from gpt2.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpt2.tokenizer import Tokenizer
-
 
 @dataclass
 class Command:
@@ -27,45 +25,42 @@ class Command:
     example: gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
     """
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    files: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
+    ]
     """Text files: .txt, .txt.gz, .jsonl."""
-
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The directory to write."""
-
-    tokenizer: str | None = None
-    """Whose ids to write: a directory, a model's name or id, or "bytes" (default: storyteller)."""
-
-    vocab_size: int | None = None
-    """Instead of --tokenizer: train a new byte-level BPE with so many entries on these files."""
-
-    field: str = "text"
+    tokenizer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """A model or directory whose tokenizer to use, or "bytes" (default: storyteller)."""
+    vocab_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Instead: train a new byte-level BPE with N entries on these files."""
+    field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """The field of a .jsonl line that holds the text."""
-
-    shard_tokens: int = 100_000_000
+    shard_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 100_000_000
     """Tokens in a shard."""
-
-    jobs: int | None = None
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Threads that encode (default: one a core)."""
-
-    overwrite: bool = False
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the data set in --out."""
-
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the manifest as JSON."""
 
     def run(self) -> None:
         """Check what can be checked, then train the tokenizer if asked to, then encode."""
         from gpt2.cli.common import print_json
+        from gpt2.cli.tokenize import load_tokenizer
         from gpt2.data.documents import check
         from gpt2.data.prepare import check_out, check_tokenizer, prepare, train_tokenizer
         from gpt2.data.shards import MAX_VOCABULARY
+        from gpt2.tokenizer import Tokenizer
 
         paths = [check(path) for path in self.files]
         check_out(self.out, paths, self.overwrite)
         size = sum(path.stat().st_size for path in paths)
         if self.vocab_size is None:
-            tokenizer = _load_tokenizer(self.tokenizer or "storyteller")
+            name = self.tokenizer or "storyteller"
+            tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name)
         elif self.tokenizer is not None:
             raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
         elif self.vocab_size > MAX_VOCABULARY:
@@ -91,20 +86,8 @@ class Command:
         tokens, size = manifest["tokens"], manifest["bytes"]
         print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
         print(
-            f"{tokens:,} tokens of {manifest['vocab_size']:,} different ones, {size / tokens:.2f} bytes per token"
+            f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}"
         )
-
-
-def _load_tokenizer(name: str) -> "Tokenizer":
-    from gpt2.tokenizer import Tokenizer
-
-    if name == "bytes":
-        return Tokenizer.bytes()
-    if Path(name).is_dir():
-        return Tokenizer.load(name)
-    from gpt2.hub import model_directory
-
-    return Tokenizer.load(model_directory(name))
 
 
 @contextmanager

@@ -1,55 +1,74 @@
-"""`gpt2 tokenize`: a text as the model sees it."""
+"""`gpt2 tokenize`: a text as the model sees it.
+
+In: a text and the name of a model, of which only the tokenizer is read. Out: its tokens, for eyes or as JSON.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    from gpt2.tokenizer import Tokenizer
 
 
 @dataclass
 class Command:
-    """Show the tokens of a text: position, id, and the token with its spaces made visible (·).
+    """The tokens of a text: position, id, and the token itself.
+
+    A space is shown as ·, a token that is not whole UTF-8 as \\xNN.
 
     example: gpt2 tokenize "The cat sat on the"
     """
 
-    text: Annotated[str | None, tyro.conf.Positional] = None
-    """The text; standard input when it is left out or is -."""
-
-    model: str = "storyteller"
-    """Whose tokenizer: the bundled model's, a directory's, or a Hugging Face id's."""
-
-    allow_special: bool = False
-    """Read <|endoftext|> in the text as the special token instead of ordinary text."""
-
-    json: bool = False
-    """Print JSON: {"model", "ids", "tokens"}."""
+    text: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")
+    ] = None
+    """The text, in quotes; `-` or none: standard input."""
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
+    """The bundled model, a directory, or a Hugging Face id."""
+    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of a table."""
 
     def run(self) -> None:
-        """Needs the tokenizer's files only, so torch is never imported."""
-        from gpt2.hub import model_directory
+        """Print the tokens; torch is not needed and not imported."""
         from gpt2.cli.common import console, print_json, read_text
-        from gpt2.tokenizer import Tokenizer, visible
+        from gpt2.cli.next import readable
+        from gpt2.tokenizer import visible
 
         text = read_text(self.text)
-        tokenizer = Tokenizer.load(model_directory(self.model))
+        tokenizer = load_tokenizer(self.model)
         ids = tokenizer.encode(text, self.allow_special)
-        tokens = [tokenizer.token_bytes(token_id) for token_id in ids]
         if self.json:
-            plain = [token.decode("utf-8", "backslashreplace") for token in tokens]
-            print_json({"model": self.model, "ids": ids, "tokens": plain})
+            tokens = [readable(tokenizer, token_id) for token_id in ids]
+            print_json({"model": self.model, "ids": ids, "tokens": tokens})
             return
 
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False)
-        for heading in ("position", "id"):
-            table.add_column(heading, justify="right")
-        table.add_column("token")
-        for position, (token_id, token) in enumerate(zip(ids, tokens, strict=True)):
-            table.add_row(str(position), str(token_id), Text(visible(token)))
         out = console()
-        out.print(table)
-        size = sum(map(len, tokens))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("position", justify="right", no_wrap=True)
+        table.add_column("id", justify="right", no_wrap=True)
+        table.add_column("token", overflow="fold")
+        for position, token_id in enumerate(ids):
+            token = Text(visible(tokenizer.token_bytes(token_id)), style="bold")
+            table.add_row(str(position), str(token_id), token)
+        # In a pipe the width is unknown and nothing may be cut.
+        out.print(table, width=None if out.is_terminal else 10_000)
+        size = sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
         out.print(f"{len(ids):,} tokens, {size:,} bytes, {size / len(ids):.2f} bytes per token")
+
+
+def load_tokenizer(name: str) -> "Tokenizer":
+    """The tokenizer of a model by name, or of a directory that holds one and perhaps no model."""
+    from gpt2.hub import model_directory
+    from gpt2.tokenizer import Tokenizer
+    from gpt2.tokenizer_files import has_tokenizer
+
+    directory = Path(name).expanduser()
+    return Tokenizer.load(directory if has_tokenizer(directory) else model_directory(name))

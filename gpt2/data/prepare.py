@@ -47,7 +47,8 @@ def prepare(
         progress: told how many bytes of all files are read.
 
     Raises ValueError for a tokenizer that does not fit, for a file that `documents` refuses, and when there
-    is no document at all; UsageError for an `out` that may not be replaced; OSError when it cannot be written.
+    is no document at all; UsageError for an `out` that may not be replaced; OSError when it cannot be
+    written.
     """
     check_tokenizer(tokenizer)
     out = Path(out).resolve()  # a link to another disk: build there
