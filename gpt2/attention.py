@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt2.cache import KVCache
+from gpt2.cache import KVCache, Mask
 from gpt2.config import GPT2Config
 from gpt2.probe import NO_PROBE, AnyProbe
 
@@ -29,26 +29,13 @@ class CausalSelfAttention(nn.Module):
         self.attn_pdrop = config.attn_pdrop
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
-    def forward(
-        self,
-        x: Tensor,
-        cache: KVCache | None = None,
-        mask: Tensor | None = None,
-        probe: AnyProbe = NO_PROBE,
-    ) -> Tensor:
-        """x [B, T, C] -> [B, T, C].
-
-        `mask` [B, 1, T, T_key] is True where a query may see a key; None means plain causal attention over
-        these T positions, or, for a single query, over every key.
-        """
+    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+        """x [B, T, C] -> [B, T, C]; with a cache, its keys and values come first."""
         B, T, C = x.shape
         q, k, v = self.c_attn(x).split(C, dim=2)
-        q = q.view(B, T, self.n_head, self.head_dim).transpose(1, 2)  # (B, H, T, D)
-        k = k.view(B, T, self.n_head, self.head_dim).transpose(1, 2)
-        v = v.view(B, T, self.n_head, self.head_dim).transpose(1, 2)
-        q = probe.tap(self.layer, "attn.q", q)
-        k = probe.tap(self.layer, "attn.k", k)
-        v = probe.tap(self.layer, "attn.v", v)
+        q = probe.tap(self.layer, "attn.q", q.view(B, T, self.n_head, -1).transpose(1, 2))  # (B, H, T, D)
+        k = probe.tap(self.layer, "attn.k", k.view(B, T, self.n_head, -1).transpose(1, 2))
+        v = probe.tap(self.layer, "attn.v", v.view(B, T, self.n_head, -1).transpose(1, 2))
         if cache is not None:
             k, v = cache.update(self.layer, k, v)  # (B, H, T_key, D)
         dropout = self.attn_pdrop if self.training else 0.0
@@ -65,9 +52,7 @@ class CausalSelfAttention(nn.Module):
                 out = heads.sum(dim=1) + self.c_proj.bias
         return probe.tap(self.layer, "attn.out", self.resid_dropout(out))
 
-    def _written_out(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, probe: AnyProbe
-    ) -> Tensor:
+    def _written_out(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: float, probe: AnyProbe) -> Tensor:
         """The same attention in separate steps, so that scores and pattern can be read and edited."""
         T, T_key = q.size(2), k.size(2)
         scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)  # (B, H, T, T_key)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt2.attention import CausalSelfAttention
-from gpt2.cache import KVCache
+from gpt2.cache import KVCache, Mask
 from gpt2.config import GPT2Config
 from gpt2.probe import NO_PROBE, AnyProbe
 
@@ -22,14 +22,12 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
         """x [B, T, C] -> [B, T, C]; sigma [B, T] is the point `NAME.scale`."""
-        out = None
+        out = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         if probe.wants(self.layer, f"{self.name}.scale"):
             sigma = (x.var(dim=-1, unbiased=False) + self.eps).sqrt()
             sigma = probe.tap(self.layer, f"{self.name}.scale", sigma)
             if probe.steers(self.layer, f"{self.name}.scale"):
                 out = (x - x.mean(dim=-1, keepdim=True)) / sigma.unsqueeze(-1) * self.weight + self.bias
-        if out is None:
-            out = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return probe.tap(self.layer, f"{self.name}.out", out)
 
 
@@ -68,14 +66,8 @@ class Block(nn.Module):
         self.ln_2 = LayerNorm(config, layer, "ln_2")
         self.mlp = MLP(config, layer)
 
-    def forward(
-        self,
-        x: Tensor,
-        cache: KVCache | None = None,
-        mask: Tensor | None = None,
-        probe: AnyProbe = NO_PROBE,
-    ) -> Tensor:
-        """x [B, T, C] -> [B, T, C]; `mask` as in `CausalSelfAttention.forward`."""
+    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
         resid_pre = probe.tap(self.layer, "resid_pre", x)
         resid_mid = resid_pre + self.attn(self.ln_1(resid_pre, probe), cache, mask, probe)
         resid_mid = probe.tap(self.layer, "resid_mid", resid_mid)

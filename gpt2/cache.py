@@ -5,33 +5,31 @@ Rows may have different lengths: row b writes its next key at its own length, ov
 """
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gpt2.config import GPT2Config
 
+Mask = (
+    Tensor | None
+)  # [B, 1, T, T_key], True where a query may see a key; None: plain causal, or one query that sees all
+
 
 class KVCache:
     """Preallocated keys and values, [B, H, capacity, D] a layer, and how many positions each row holds.
 
-    Raises ValueError when more is written than fits: positions are baked into keys and values, so a full cache
-    cannot roll; the text's last part has to be computed afresh (`gpt2.inference.generate` does).
+    `options` are those of `torch.zeros` (dtype, device). Raises ValueError when more is written than fits: positions
+    are baked into keys and values, so a full cache cannot roll; the text's last part has to be computed afresh.
     """
 
-    def __init__(
-        self,
-        config: GPT2Config,
-        batch_size: int,
-        capacity: int,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, config: GPT2Config, batch_size: int, capacity: int, **options: Any) -> None:
         shape = (batch_size, config.n_head, capacity, config.head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.n_layer)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.n_layer)]
-        self.lengths = [0] * batch_size
-        self.capacity = capacity
+        self.keys = [torch.zeros(shape, **options) for _ in range(config.n_layer)]
+        self.values = [torch.zeros(shape, **options) for _ in range(config.n_layer)]
+        self.lengths, self.capacity = [0] * batch_size, capacity
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write k, v [B, H, T, D] behind what each row holds; return all up to the longest row [B, H, T_key, D]."""
@@ -41,8 +39,7 @@ class KVCache:
         if end > self.capacity:
             raise ValueError(f"{end} positions do not fit into a cache of {self.capacity}: start it afresh.")
         if torch.is_grad_enabled() and (k.requires_grad or keys.requires_grad):
-            # Gradients flow through new tensors; writing in place would overwrite what backward needs.
-            keys, values = keys.clone(), values.clone()
+            keys, values = keys.clone(), values.clone()  # backward needs what writing in place would overwrite
             self.keys[layer], self.values[layer] = keys, values
         if self.is_even:
             keys[:, :, end - T : end], values[:, :, end - T : end] = k, v
@@ -63,9 +60,9 @@ class KVCache:
 
     def select(self, rows: Sequence[int]) -> "KVCache":
         """A new cache that holds these rows, in this order, repeats allowed."""
-        other = object.__new__(KVCache)
-        other.keys, other.values = [k[list(rows)] for k in self.keys], [v[list(rows)] for v in self.values]
-        other.lengths, other.capacity = [self.lengths[b] for b in rows], self.capacity
+        other, index = copy(self), list(rows)
+        other.keys, other.values = [k[index] for k in self.keys], [v[index] for v in self.values]
+        other.lengths = [self.lengths[b] for b in rows]
         return other
 
     @property
@@ -78,8 +75,8 @@ class KVCache:
         starts = torch.tensor(self.lengths, device=device)
         return starts[:, None] + torch.arange(T, device=device)
 
-    def mask(self, T: int, device: torch.device | str = "cpu") -> Tensor | None:
-        """[B, 1, T, T_key], True where key position <= query position; None where plain attention says the same."""
+    def mask(self, T: int, device: torch.device | str = "cpu") -> Mask:
+        """True where key position <= query position."""
         if self.is_even and (T == 1 or self.lengths[0] == 0):
             return None
         slots = torch.arange(max(self.lengths) + T, device=device)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpt2.config import GPT2Config
+from gpt2.errors import UsageError
 from gpt2.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
 from gpt2.hub import TOKENIZER_FILES, WEIGHT_FILES, model_directory, weight_files
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gpt2.model import GPT2
     from gpt2.tokenizer import Tokenizer
 
-__all__ = ["Checkpoint", "load", "load_model", "load_tokenizer", "model_directory", "save"]
+__all__ = ["Checkpoint", "check_target", "load", "load_model", "load_tokenizer", "model_directory", "save"]
 
 # build(config) makes a plain GPT-2, build(config, variant={"name", "arguments"}) what config.json names.
 Builder = Callable[..., "GPT2"]
@@ -88,9 +89,7 @@ def load_model(
     directory = Path(directory)
     config, variant = read_config(directory)
     if variant is not None and build is None:
-        raise ValueError(
-            f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: pass its builder."
-        )
+        raise ValueError(f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: pass its builder.")
     make: Builder = build or GPT2
     with torch.device("meta"):  # names and shapes only: nothing is drawn at random to be thrown away
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)
@@ -125,14 +124,11 @@ def save(
     """
     from gpt2.weights import to_stored, unwrapped, write_tensors
 
-    target = Path(directory).expanduser().resolve()
-    _refuse_target(target, overwrite)
+    target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config
     if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}."
-        )
+        raise ValueError(f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}.")
     tied = _tied(inner)
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
@@ -161,14 +157,17 @@ def save(
     return target
 
 
-def _refuse_target(target: Path, overwrite: bool) -> None:
-    """Refuse what must not be replaced: a file, a full directory, one that holds more than a checkpoint."""
-    from gpt2.errors import UsageError
+def check_target(directory: Path | str, overwrite: bool = False) -> Path:
+    """The absolute path of a directory that `save` may write: to be asked before hours of work, not after.
 
+    Raises UsageError for a file, for a directory that is not empty (unless `overwrite`), and in any case for
+    one that holds more than a checkpoint: what is no part of one is never deleted.
+    """
+    target = Path(directory).expanduser().resolve()
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file: choose a directory.")
     if not target.is_dir() or not any(target.iterdir()):
-        return
+        return target
     if not overwrite:
         raise UsageError(f"{target} is not empty: choose another directory, or replace it with --overwrite.")
     known = {CONFIG_FILE, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
@@ -176,6 +175,7 @@ def _refuse_target(target: Path, overwrite: bool) -> None:
         known_one = path.name in known or path.suffix in (".safetensors", ".bin")
         if path.is_dir() or not known_one:
             raise UsageError(f"{target} holds {path.name}, no part of a checkpoint: choose another one.")
+    return target
 
 
 def _write_json(value: dict[str, Any], path: Path) -> None:

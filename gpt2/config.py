@@ -31,10 +31,8 @@ class GPT2Config:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"):
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "inner_dim"):
             value = getattr(self, name)
-            if value is None and name == "n_inner":
-                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
         if self.n_embd % self.n_head:
@@ -56,7 +54,7 @@ class GPT2Config:
     @property
     def inner_dim(self) -> int:
         """Width of the MLP's hidden layer, 4C unless `n_inner` says otherwise."""
-        return self.n_inner or 4 * self.n_embd
+        return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     def parameter_counts(self) -> dict[str, int]:
         """Parameters by component; their sum is the model's size, with the tied head counted once."""
@@ -77,9 +75,9 @@ class GPT2Config:
     def flops_per_token(self, context: int) -> int:
         """Floating point operations of one token's forward pass that attends to `context` keys.
 
-        Two for each weight of each matrix product (the head's included), and 4C a layer and key for q.k and the
-        weighted sum of values. Norms, softmax and GELU are left out. A training step costs three times as much
-        (Kaplan et al. 2020, section 2.1). Averaged over a causal window of T tokens, `context` is (T + 1) / 2.
+        Two for each weight of each matrix product (the head's included) and 4C a layer and key for attention; the rest
+        is small. Training costs three times as much (Kaplan et al. 2020, section 2.1). Averaged over a causal window
+        of T tokens, `context` is (T + 1) / 2.
         """
         C, F = self.n_embd, self.inner_dim
         weights = self.n_layer * (4 * C * C + 2 * C * F) + self.vocab_size * C

@@ -1,4 +1,4 @@
-"""config.json, as Hugging Face writes it, to GPT2Config and back.
+"""What a checkpoint says of itself: config.json, as Hugging Face writes it, to GPT2Config and back.
 
 In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the field: a setting that would make
 another function than GPT-2 is never passed over in silence. Read next: weights.py, checkpoint.py.
@@ -10,6 +10,8 @@ transformers ignores too.
 """
 
 import json
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,30 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}, not an object: write or download it again.")
     return value
+
+
+def stored_dtypes(path: Path) -> dict[str, int]:
+    """How many numbers a safetensors file holds of each type, such as {"F16": 13765632}; reads its header alone.
+
+    Source: the safetensors project's description of the format: eight bytes with the header's length, the
+    header as JSON, then the data. Raises ValueError naming the file when it is not one, or is cut short.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        head = file.read(length) if length < size else b""
+    counts: Counter[str] = Counter()
+    try:
+        tensors = json.loads(head)
+        tensors.pop("__metadata__", None)
+        for tensor in tensors.values():
+            counts[tensor["dtype"]] += math.prod(tensor["shape"])
+        end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        end = -1
+    if end != size:
+        raise ValueError(f"{path} is truncated or no safetensors file: fetch it again.")
+    return dict(counts)
 
 
 def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:

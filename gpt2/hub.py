@@ -32,7 +32,7 @@ WEIGHT_FILES = (
 TIMEOUT = 10.0  # seconds to wait for the hub's answer
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-CHOICES = f"--model takes {BUNDLED} (the bundled model), a directory, or a hub id such as {HUB_IDS['gpt2']}"
+CHOICES = f"a model is {BUNDLED} (the bundled one), a directory, or a hub id such as {HUB_IDS['gpt2']}"
 
 
 def model_directory(name: str, download: bool = True) -> Path:
@@ -46,14 +46,14 @@ def model_directory(name: str, download: bool = True) -> Path:
     Raises UsageError for a name that means nothing, ValueError when the hub does not give the model.
     """
     if not name:
-        raise UsageError(f"--model is empty: {CHOICES}.")
+        raise UsageError(f"the model's name is empty: {CHOICES}.")
     if name == BUNDLED:
         return bundled_directory()
     path = Path(name).expanduser()
     if (path / CONFIG_FILE).is_file():
         return path
     hub_id = HUB_IDS.get(name, name)
-    if not HUB_ID.fullmatch(hub_id) or (path.is_dir() and name not in HUB_IDS):
+    if not HUB_ID.fullmatch(hub_id) or (path.exists() and name not in HUB_IDS):
         raise UsageError(_no_such_model(name, path))
     found = cached(name)
     if found is not None:
@@ -73,9 +73,9 @@ def bundled_directory() -> Path:
 
 def _no_such_model(name: str, path: Path) -> str:
     if path.is_dir():
-        return f"{name} has no {CONFIG_FILE}: --model takes a directory that holds a checkpoint."
+        return f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint."
     if path.exists():
-        return f"{name} is a file: --model takes the directory that holds it."
+        return f"{name} is a file: type the directory that holds it."
     near = difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
     return f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}.")
 
@@ -104,9 +104,7 @@ def cached(name: str) -> Path | None:
     """The complete copy of a hub model in huggingface_hub's cache, or None; asks no network."""
     from huggingface_hub import try_to_load_from_cache
 
-    for hub_id in dict.fromkeys(
-        (HUB_IDS.get(name, name), name)
-    ):  # transformers stores `gpt2` under that name
+    for hub_id in dict.fromkeys((HUB_IDS.get(name, name), name)):  # transformers stores `gpt2` under that name
         config = try_to_load_from_cache(hub_id, CONFIG_FILE)
         if isinstance(config, str) and _complete(Path(config).parent):
             return Path(config).parent
@@ -130,10 +128,10 @@ def fetch(name: str, progress: bool = True) -> Path:
     does not have a GPT-2 of this name; OSError when the disk refuses.
     """
     hub_id = HUB_IDS.get(name, name)
+    if name == BUNDLED:
+        raise UsageError(f"{BUNDLED} is bundled and needs no download: use --model {BUNDLED}.")
     if not HUB_ID.fullmatch(hub_id):
-        raise UsageError(
-            f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2."
-        )
+        raise UsageError(f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     with _quiet_hub(progress):
@@ -181,9 +179,7 @@ def _wanted(hub_id: str, listed: set[str]) -> list[str]:
         raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
     kind = next((name for name in WEIGHT_FILES if name in listed), None)
     if kind is None:
-        raise ValueError(
-            f"{hub_id} has no {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub: use another model."
-        )
+        raise ValueError(f"{hub_id} has no {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub: use another model.")
     files = [CONFIG_FILE, kind]
     files += [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
     if kind.endswith(".index.json"):
@@ -219,7 +215,6 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
         offline = isinstance(error, OfflineModeIsEnabled)
         reason = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "the hub cannot be reached"
         what = (
-            f"{name} is not on this machine and {reason}: run `gpt2 fetch {name}` where there is network, "
-            f"{otherwise}"
+            f"{name} is not on this machine and {reason}: run `gpt2 fetch {name}` where there is network, {otherwise}"
         )
     return ValueError(what)

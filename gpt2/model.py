@@ -7,6 +7,7 @@ Parameter names are Hugging Face's, so that a checkpoint maps one to one.
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ class Transformer(nn.Module):
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
-        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.h = cast(Sequence[Block], blocks)
         self.ln_f = LayerNorm(config, None, "final")
 
 
@@ -126,11 +128,8 @@ class GPT2(nn.Module):
         done = max(cache.lengths) if cache is not None else 0
         if T == 0 or done + T > self.config.n_positions:
             raise ValueError(f"{done + T} positions: this model takes 1 to {self.config.n_positions}.")
-        if cache is None:
-            positions, mask = torch.arange(T, device=given.device), None
-        else:
-            positions = cache.positions(T, given.device)  # (B, T)
-            mask = cache.mask(T, given.device)
+        positions = torch.arange(T, device=given.device) if cache is None else cache.positions(T, given.device)
+        mask = None if cache is None else cache.mask(T, given.device)
         if probe is not None:
             probe.begin(self, positions.expand(B, T), lengths, done + T)
         x = self.embed(ids, positions, tap) if ids is not None else residual
@@ -148,5 +147,4 @@ class GPT2(nn.Module):
 
     def head(self, hidden: Tensor, probe: Probe | None = None) -> Tensor:
         """Logits of final hidden states: [..., C] -> [..., V]."""
-        logits = self.lm_head(hidden)
-        return logits if probe is None else probe.tap(None, "logits", logits)
+        return (NO_PROBE if probe is None else probe).tap(None, "logits", self.lm_head(hidden))

@@ -131,9 +131,7 @@ class Tokenizer:
             "special": sorted(self._special),
         }
         if self._ranks is None:
-            identity["rules"] = {
-                key: self._content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")
-            }
+            identity["rules"] = {key: self._content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
             identity["model"] = {key: model[key] for key in sorted(model) if key not in ("vocab", "merges")}
         text = json.dumps(identity, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -161,9 +159,7 @@ class Tokenizer:
             return None
         import tiktoken
 
-        return tiktoken.Encoding(
-            "gpt2", pat_str=PATTERN, mergeable_ranks=self._ranks, special_tokens=self._special
-        )
+        return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=self._ranks, special_tokens=self._special)
 
     @cached_property
     def _libraries(self) -> dict[bool, "tokenizers.Tokenizer"]:
@@ -201,11 +197,7 @@ class Tokenizer:
             library = self._library(allow_special)
             return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
         if len(texts) == 1:
-            return [
-                fast.encode(texts[0], allowed_special="all")
-                if allow_special
-                else fast.encode_ordinary(texts[0])
-            ]
+            return [fast.encode(texts[0], allowed_special="all") if allow_special else fast.encode_ordinary(texts[0])]
         threads = threads or os.cpu_count() or 1
         if allow_special:
             return fast.encode_batch(texts, num_threads=threads, allowed_special="all")
@@ -217,9 +209,7 @@ class Tokenizer:
         """The bytes that a token stands for; raises ValueError for an id outside the vocabulary."""
         token = self._token.get(token_id)
         if token is None:
-            raise ValueError(
-                f"token id {token_id} is not in the vocabulary (ids 0 to {self.vocab_size - 1})."
-            )
+            raise ValueError(f"token id {token_id} is not in the vocabulary (ids 0 to {self.vocab_size - 1}).")
         if token in self._added:
             return token.encode()
         if self._is_byte_level:
@@ -255,9 +245,7 @@ class Tokenizer:
         """Write the tokenizer's files so that `transformers.AutoTokenizer` gives the same ids."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        special = (
-            dict.fromkeys(("bos_token", "eos_token", "unk_token"), EOT) if self.eot_id is not None else {}
-        )
+        special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), EOT) if self.eot_id is not None else {}
         settings: dict[str, Any] = special | {"clean_up_tokenization_spaces": False}
         model = self._content["model"]
         if self._ranks is not None:

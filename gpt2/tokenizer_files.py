@@ -73,9 +73,7 @@ def merge_ranks(content: dict[str, Any]) -> dict[bytes, int] | None:
     return {bytes(alphabet[char] for char in token): i for token, i in ordinary.items()}
 
 
-def _each_token_is_reached(
-    vocab: dict[str, int], tokens: Iterable[str], merges: list[tuple[str, str]]
-) -> bool:
+def _each_token_is_reached(vocab: dict[str, int], tokens: Iterable[str], merges: list[tuple[str, str]]) -> bool:
     from tokenizers import models
 
     model = models.BPE(vocab=vocab, merges=merges)
@@ -84,9 +82,7 @@ def _each_token_is_reached(
 
 def merges_of(model: dict[str, Any]) -> list[tuple[str, str]]:
     """The merges as pairs; files hold them as "a b" or as ["a", "b"]."""
-    return [
-        (left, right) for left, right in (m.split(" ") if isinstance(m, str) else m for m in model["merges"])
-    ]
+    return [(left, right) for left, right in (m.split(" ") if isinstance(m, str) else m for m in model["merges"])]
 
 
 def gpt2_content(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> dict[str, Any]:

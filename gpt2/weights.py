@@ -69,9 +69,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"{path} is truncated or no safetensors file ({_line(error)}): fetch it again."
-        ) from None
+        raise ValueError(f"{path} is truncated or no safetensors file ({_line(error)}): fetch it again.") from None
 
 
 def _pickled(path: Path) -> dict[str, Any]:
@@ -79,9 +77,7 @@ def _pickled(path: Path) -> dict[str, Any]:
         mapped = zipfile.is_zipfile(path)  # files written before torch 1.6 are not, and cannot be mapped
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged or hostile file may raise anything
-        raise ValueError(
-            f"{path} is damaged or holds more than tensors ({_line(error)}): fetch it again."
-        ) from None
+        raise ValueError(f"{path} is damaged or holds more than tensors ({_line(error)}): fetch it again.") from None
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise ValueError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), ...).")
     return state
@@ -129,9 +125,7 @@ def assemble(
         new = torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
         if not _finite(new):
             if _finite(tensor):
-                raise ValueError(
-                    f"{where}: {name} does not fit into {_short(dtype)}: use float32 or bfloat16."
-                )
+                raise ValueError(f"{where}: {name} does not fit into {_short(dtype)}: use float32 or bfloat16.")
             raise ValueError(f"{where}: {name} holds NaN or infinite values: the checkpoint is damaged.")
         state[name] = new
     if tied:

@@ -1,0 +1,25 @@
+"""What this machine can do: where to train, and in which number format."""
+
+from typing import Literal
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively (on a CPU: AVX-512 BF16 or AMX); elsewhere it is emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def pick_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """The format of matrix products: `wanted`, or bfloat16 where it is fast."""
+    if wanted == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]

@@ -1,0 +1,84 @@
+"""The optimisers of a run: AdamW for everything, or Muon for the matrices inside blocks and AdamW for the rest.
+
+In: the model and the recipe's `[optim]`. Out: a list of `torch.optim` optimisers; each group holds its peak rate.
+Weight decay goes to tensors of two or more dimensions only (Brown et al. 2020, appendix B, as usually reproduced).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gpt2.training.recipe import OptimRecipe
+
+
+class Muon(torch.optim.Muon):
+    """Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") for blocks' matrices.
+
+    PyTorch's class, with two differences in its step: the three thirds of `c_attn` are three matrices (q, k and v do
+    different jobs), and the orthogonalisation runs in fp32 where the processor has no bf16 products.
+    """
+
+    def __init__(self, params: Any, thirds: set[int], dtype: torch.dtype, **options: Any) -> None:
+        super().__init__(params, **options)
+        self.thirds, self.dtype = thirds, dtype
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(p)
+                momentum = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(momentum, group["momentum"])
+                parts = update.chunk(3) if id(p) in self.thirds else (update,)
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                for part, target in zip(parts, p.chunk(len(parts)), strict=True):
+                    rows, columns = part.shape
+                    scale = max(1.0, rows / columns) ** 0.5
+                    direction = orthogonalize(part.to(self.dtype), group["ns_coefficients"], group["ns_steps"])
+                    target.add_(direction.to(p.dtype), alpha=-group["lr"] * scale)
+
+
+def orthogonalize(g: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """About U V^T of g = U S V^T, by `steps` of the quintic Newton-Schulz iteration: [m, n] -> [m, n].
+
+    x <- a x + (b xx^T + c (xx^T)^2) x, started from g over its Frobenius norm (Jordan et al. 2024).
+    """
+    a, b, c = coefficients
+    tall = g.size(0) > g.size(1)
+    x = g.t() if tall else g
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.t()
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.t() if tall else x
+
+
+def build_optimizers(model: nn.Module, optim: OptimRecipe, bf16: bool) -> list[torch.optim.Optimizer]:
+    """Optimisers over all parameters; `group["peak_lr"]` is what the schedule multiplies."""
+    named = {id(p): (name, p) for name, p in model.named_parameters() if p.requires_grad}
+    matrices = [p for name, p in named.values() if ".h." in name and p.dim() == 2]
+    chosen = {id(p) for p in matrices} if optim.name == "muon" else set()
+    rest = [p for key, (_, p) in named.items() if key not in chosen]
+    groups = [
+        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": optim.weight_decay},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    betas = (optim.beta1, optim.beta2)
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=optim.lr, betas=betas, eps=optim.eps, fused=True)
+    ]
+    if chosen:
+        thirds = {key for key, (name, _) in named.items() if name.endswith("c_attn.weight")}
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        decay = optim.muon_weight_decay
+        optimizers.append(Muon(matrices, thirds, dtype, lr=optim.muon_lr, weight_decay=decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
