@@ -25,9 +25,7 @@ class Command:
     example: gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
     """
 
-    files: Annotated[
-        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
-    ]
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")]
     """Text files: .txt, .txt.gz, .jsonl."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The directory to write."""
@@ -85,9 +83,7 @@ class Command:
             return
         tokens, size = manifest["tokens"], manifest["bytes"]
         print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
-        print(
-            f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}"
-        )
+        print(f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
 
 
 @contextmanager

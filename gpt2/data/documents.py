@@ -93,7 +93,8 @@ def _text(path: Path, stream: BinaryIO) -> Iterator[tuple[str, bool]]:
     while line := stream.readline(PIECE_BYTES):
         if not in_line and line in _SEPARATORS:
             text += decoder.decode(b"".join(lines), final=True)
-            text = text.removesuffix("\r\n" if line.endswith(b"\r\n") else "\n")
+            windows = line.endswith(b"\r\n") and text.endswith("\r\n")
+            text = text.removesuffix("\r\n" if windows else "\n")
             decoder.skip(len(line))
             if text or began:
                 yield text, True
@@ -140,9 +141,7 @@ class _Utf8:
             text, used = codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
             where = self._offset + error.start
-            raise ValueError(
-                f"{self._path} is not UTF-8 (byte {where} of its text): convert it first."
-            ) from None
+            raise ValueError(f"{self._path} is not UTF-8 (byte {where} of its text): convert it first.") from None
         self._rest = data[used:]
         at_start, self._offset = self._offset == 0, self._offset + used
         return text.removeprefix("\ufeff") if at_start else text  # a byte order mark is no text
@@ -158,20 +157,12 @@ def _json_lines(path: Path, stream: BinaryIO, field: str) -> Iterator[tuple[str,
         try:
             record = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path}, line {number}, is not UTF-8 (byte {error.start} of the line)."
-            ) from None
+            raise ValueError(f"{path}, line {number}, is not UTF-8 (byte {error.start} of the line).") from None
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"{path}, line {number}, is not JSON.") from None
         text = record.get(field) if isinstance(record, dict) else None
         if not isinstance(text, str):
-            have = (
-                f"it has {', '.join(map(str, record))}"
-                if isinstance(record, dict) and record
-                else "it has none"
-            )
-            raise ValueError(
-                f"{path}, line {number}, has no text in a field {field!r} ({have}): see --field."
-            )
+            have = f"it has {', '.join(map(str, record))}" if isinstance(record, dict) and record else "it has none"
+            raise ValueError(f"{path}, line {number}, has no text in a field {field!r} ({have}): see --field.")
         if text:
             yield text, True

@@ -89,9 +89,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
             f"so at most {MAX_VOCABULARY:,}; choose another --tokenizer."
         )
     if tokenizer.eot_id is None:
-        raise ValueError(
-            f"the tokenizer has no {EOT} to put after each document: choose another --tokenizer."
-        )
+        raise ValueError(f"the tokenizer has no {EOT} to put after each document: choose another --tokenizer.")
 
 
 def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
@@ -105,9 +103,7 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"{out} is not empty: choose another --out, or replace it with --overwrite.")
     if not (out / MANIFEST).is_file():
-        raise UsageError(
-            f"{out} is not a prepared data set, so --overwrite leaves it alone: choose another --out."
-        )
+        raise UsageError(f"{out} is not a prepared data set, so --overwrite leaves it alone: choose another --out.")
     inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
     if inside:
         raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")
@@ -162,9 +158,7 @@ def _build(
             for path, size, n in zip(paths, sizes, documents, strict=True)
         ],
     }
-    (directory / MANIFEST).write_text(
-        json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
 

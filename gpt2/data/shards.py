@@ -33,9 +33,7 @@ class ShardWriter:
 
     def __init__(self, directory: Path, shard_tokens: int) -> None:
         if shard_tokens < 1:
-            raise ValueError(
-                f"a shard of {shard_tokens} tokens is too small: --shard-tokens takes 1 or more."
-            )
+            raise ValueError(f"a shard of {shard_tokens} tokens is too small: --shard-tokens takes 1 or more.")
         self.shards: list[dict[str, Any]] = []
         self.tokens = 0
         self._directory, self._shard_tokens = directory, shard_tokens
@@ -116,10 +114,7 @@ class TokenShards:
             return np.empty(0, DTYPE)
         first = int(np.searchsorted(self._starts, start, side="right")) - 1
         last = int(np.searchsorted(self._starts, stop, side="left")) - 1
-        runs = [
-            self._maps[i][max(start - self._starts[i], 0) : stop - self._starts[i]]
-            for i in range(first, last + 1)
-        ]
+        runs = [self._maps[i][max(start - self._starts[i], 0) : stop - self._starts[i]] for i in range(first, last + 1)]
         return runs[0] if len(runs) == 1 else np.concatenate(runs)
 
     def tokenizer(self) -> Tokenizer:
@@ -151,9 +146,7 @@ def sha256(path: Path) -> str:
 def _read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     if not path.is_file():
-        raise ValueError(
-            f"{directory} is not a prepared data set (no {MANIFEST}): make one with gpt2 prepare."
-        )
+        raise ValueError(f"{directory} is not a prepared data set (no {MANIFEST}): make one with gpt2 prepare.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version, kind = manifest["format"], manifest["dtype"]
