@@ -132,7 +132,7 @@ def fetch(name: str, progress: bool = True) -> Path:
         raise UsageError(f"{BUNDLED} is bundled and needs no download: use --model {BUNDLED}.")
     if not HUB_ID.fullmatch(hub_id):
         raise UsageError(f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub import HfApi, hf_hub_download
 
     with _quiet_hub(progress):
         try:
@@ -145,8 +145,11 @@ def fetch(name: str, progress: bool = True) -> Path:
         wanted = _wanted(hub_id, listed)
         try:
             # The configuration first: another architecture is refused before gigabytes are on their way.
-            read_config(Path(hf_hub_download(hub_id, CONFIG_FILE)).parent)
-            directory = Path(snapshot_download(hub_id, allow_patterns=wanted))
+            directory = Path(hf_hub_download(hub_id, CONFIG_FILE)).parent
+            read_config(directory)
+            # One after the other: snapshot_download's threads would hold up Ctrl-C until their files are done.
+            for file in wanted:
+                hf_hub_download(hub_id, file, revision=directory.name)  # all of the commit that came first
         except Exception as error:
             raise _sentence(name, hub_id, error, started=True) from error
     missing = [path.name for path in weight_files(directory) if not path.is_file()]
@@ -174,14 +177,13 @@ def _quiet_hub(progress: bool) -> Iterator[None]:
 
 
 def _wanted(hub_id: str, listed: set[str]) -> list[str]:
-    """The files to download, of those that the hub lists."""
+    """The files to download beside config.json, of those that the hub lists; the large ones last."""
     if CONFIG_FILE not in listed:
         raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
     kind = next((name for name in WEIGHT_FILES if name in listed), None)
     if kind is None:
         raise ValueError(f"{hub_id} has no {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub: use another model.")
-    files = [CONFIG_FILE, kind]
-    files += [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
+    files = [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed] + [kind]
     if kind.endswith(".index.json"):
         stem, suffix = kind.removesuffix(".index.json").rsplit(".", 1)
         files += sorted(name for name in listed if re.fullmatch(rf"{stem}-\d+-of-\d+\.{suffix}", name))

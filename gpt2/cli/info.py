@@ -1,0 +1,229 @@
+"""`gpt2 info`: how large a model is, where its parameters lie, what it costs to keep and to run.
+
+In: a model's name. Out: a page of figures, for eyes or as JSON. Read are config.json, the header of the weights
+and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from gpt2.cli.common import console, print_json
+from gpt2.config import PRESETS, GPT2Config
+from gpt2.errors import UsageError
+
+BYTES = {"float32": 4, "bfloat16": 2}
+NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+BAR = 20  # width of the bar of a share of 100%, in characters
+
+
+@dataclass
+class Command:
+    """Configuration, parameters by component, memory and FLOPs of a model.
+
+    The presets (gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2) need no weights.
+
+    example: gpt2 info gpt2-xl
+    """
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "storyteller"
+    """The bundled model, a directory, a preset or a Hugging Face id."""
+    context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
+    """Tokens of text, for the key/value cache and the FLOPs."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of tables."""
+
+    def run(self) -> None:
+        """Gather the figures and print them."""
+        facts = gather(self.model, self.context)
+        print_json(facts) if self.json else show(facts)
+
+
+def gather(name: str, context: int | None = None) -> dict[str, Any]:
+    """All that is shown, as JSON has it; sizes in bytes. ValueError for a model that is not on this machine."""
+    from gpt2.hf_config import read_config
+    from gpt2.hub import HUB_IDS, model_directory
+
+    preset = next((short for short, hub_id in HUB_IDS.items() if name in (short, hub_id)), None)
+    directory: Path | None = None
+    try:
+        directory = model_directory(name, download=False)
+        config, variant = read_config(directory)
+    except ValueError:
+        if preset is None or directory is not None:
+            raise
+        config, variant = PRESETS[preset], None
+    length = config.n_positions if context is None else context
+    if not 1 <= length <= config.n_positions:
+        raise UsageError(f"--context is {length}: this model takes 1 to {config.n_positions}.")
+    cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value a layer
+    last, first = config.flops_per_token(length), config.flops_per_token(1)
+    return {
+        "model": name,
+        "directory": None if directory is None else str(directory),
+        "variant": variant,
+        "configuration": asdict(config) | {"n_inner": config.inner_dim},
+        "parameters": {"total": config.n_params, "components": config.parameter_counts()},
+        "stored": None if directory is None else stored(directory),
+        "tokenizer": None if directory is None else tokenizer(directory),
+        "memory": {
+            "weights": {dtype: config.n_params * size for dtype, size in BYTES.items()},
+            "cache_per_token": {dtype: cache * size for dtype, size in BYTES.items()},
+            "cache": {dtype: cache * size * length for dtype, size in BYTES.items()},
+        },
+        "context": length,
+        "flops_per_token": {
+            "forward_last": last,
+            "forward_mean": (first + last) / 2,
+            "training_mean": 3 * (first + last) / 2,
+        },
+    }
+
+
+def stored(directory: Path) -> dict[str, Any]:
+    """The weight files of a directory: names, bytes, and types where the format tells them."""
+    from gpt2.hf_config import stored_dtypes
+    from gpt2.hub import weight_files
+
+    files = weight_files(directory)
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(f"{directory / missing[0]} is missing, the index names it: download or copy it again.")
+    types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
+    return {
+        "files": [file.name for file in files],
+        "bytes": sum(file.stat().st_size for file in files),
+        "dtypes": sorted(NAMES.get(code, code) for code in types),
+    }
+
+
+def tokenizer(directory: Path) -> dict[str, Any] | None:
+    """Size and identity of a directory's tokenizer; None where it has none."""
+    from gpt2.tokenizer import Tokenizer
+
+    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        return None
+    found = Tokenizer.load(directory)
+    return {"entries": found.vocab_size, "eot_id": found.eot_id, "hash": found.hash}
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Print the page."""
+    from rich.text import Text
+
+    out = console()
+    config, total = facts["configuration"], facts["parameters"]["total"]
+    out.print(Text.assemble((facts["model"], "bold"), f": {total:,} parameters"))
+    for label, text in _origin(facts):
+        out.print(Text.assemble((f"{label:<11}", "dim"), text), soft_wrap=True)
+
+    rows = [[field, value, meaning] for field, value, meaning in _configuration(config)]
+    _table(out, ["configuration", "", ""], "lrl", rows)
+
+    components = facts["parameters"]["components"]
+    rows = [[name, f"{n:,}", f"{n / total:.1%}", _bar(n / total)] for name, n in components.items()]
+    rows.append(["total", f"{total:,}", "", ""])
+    _table(out, ["parameters", "count", "share", ""], "lrrl", rows, bars=True)
+
+    memory, n = facts["memory"], f"{facts['context']:,}"
+    labels = {
+        "weights": "weights",
+        "cache_per_token": "key/value cache, a token",
+        "cache": f"the same, {n} tokens",
+    }
+    rows = [[label, *(size(memory[key][dtype]) for dtype in BYTES)] for key, label in labels.items()]
+    _table(out, ["memory", *BYTES], "lrr", rows)
+
+    flops = facts["flops_per_token"]
+    _table(
+        out,
+        ["FLOPs a token", ""],
+        "lr",
+        [
+            [f"forward, as the last of {n}", flop(flops["forward_last"])],
+            [f"forward, mean of {n}", flop(flops["forward_mean"])],
+            ["training (three times that)", flop(flops["training_mean"])],
+        ],
+    )
+
+
+def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where the model lies, as (label, text) lines."""
+    if facts["directory"] is None:
+        return [("weights", f"not on this machine: `gpt2 fetch {facts['model']}` downloads them")]
+    held, words = facts["stored"], facts["tokenizer"]
+    files = held["files"][0] if len(held["files"]) == 1 else f"{len(held['files'])} files"
+    lines = [
+        ("directory", facts["directory"]),
+        ("weights", ", ".join([files, *held["dtypes"], size(held["bytes"])])),
+    ]
+    if words is None:
+        lines.append(("tokenizer", "none"))
+    else:
+        end = "no <|endoftext|>" if words["eot_id"] is None else f"<|endoftext|> is {words['eot_id']}"
+        lines.append(("tokenizer", f"{words['entries']:,} entries, {end}, hash {words['hash'][:12]}"))
+    if facts["variant"] is not None:
+        lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))
+    return lines
+
+
+def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Each field with its value and what it is."""
+    sizes = GPT2Config(**config)
+    meanings = {
+        "vocab_size": "tokens it reads and predicts",
+        "n_positions": "tokens it can see at once (its context)",
+        "n_embd": "numbers that stand for a token in every layer",
+        "n_layer": "blocks, one after the other",
+        "n_head": f"attention heads in a block, of {sizes.head_dim} numbers each",
+        "n_inner": f"width of the MLP, {sizes.inner_dim / sizes.n_embd:g} times n_embd",
+        "activation_function": "GELU in the tanh form",
+        "layer_norm_epsilon": "added to the variance in LayerNorm",
+        "embd_pdrop": "dropout after the embeddings, in training",
+        "attn_pdrop": "dropout on attention weights",
+        "resid_pdrop": "dropout after attention and after the MLP",
+        "initializer_range": "standard deviation of fresh weights",
+    }
+    return [
+        (name, f"{config[name]:,}" if isinstance(config[name], int) else str(config[name]), meaning)
+        for name, meaning in meanings.items()
+    ]
+
+
+def _table(out: Any, header: list[str], sides: str, rows: list[list[str]], bars: bool = False) -> None:
+    """An empty line, then a table without rules; `sides` has l or r for each column, the last may be bars."""
+    from rich.table import Table
+
+    if bars and not out.is_terminal:
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, side in zip(header, sides):
+        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out.print()
+    out.print(table, width=None if out.is_terminal else 10_000)
+
+
+def _bar(share: float) -> str:
+    return f"[cyan]{'█' * round(share * BAR)}[/]"
+
+
+def size(n: float) -> str:
+    """Bytes in decimal units, three digits: 27.5 MB."""
+    return _scaled(n, ("B", "kB", "MB", "GB", "TB"))
+
+
+def flop(n: float) -> str:
+    """FLOPs in decimal units: 247 MFLOP."""
+    return _scaled(n, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
+
+
+def _scaled(n: float, units: tuple[str, ...]) -> str:
+    power = 0
+    while n >= 999.5 and power < len(units) - 1:
+        n, power = n / 1000, power + 1
+    digits = 0 if n >= 99.95 or power == 0 else 1 if n >= 9.995 else 2
+    return f"{n:.{digits}f} {units[power]}"
