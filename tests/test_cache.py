@@ -1,4 +1,4 @@
-"""The key/value cache: cached logits are full ones, at every length, for unequal rows, to the context's end."""
+"""The key/value cache: cached logits are full ones, at every length, in unequal rows, to the context's end."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def tokens(rows, columns, seed=1):
 
 
 def new_cache(rows, capacity=CONTEXT):
-    return KVCache(CONFIG, rows, capacity, torch.float64)
+    return KVCache(CONFIG, rows, capacity, dtype=torch.float64)
 
 
 def full(model, ids):

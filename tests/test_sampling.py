@@ -121,9 +121,7 @@ def test_the_order_of_the_rules(options):
     rows, vocab, length = 200, 60, 9
     logits = random_logits(rows, vocab, 2.0, seed=5)
     texts = torch.randint(vocab, (rows, length), generator=torch.Generator().manual_seed(1))
-    scores = RepetitionPenaltyLogitsProcessor(float(options.get("repetition_penalty", 1.0)))(
-        texts, logits.clone()
-    )
+    scores = RepetitionPenaltyLogitsProcessor(float(options.get("repetition_penalty", 1.0)))(texts, logits.clone())
     scores = TemperatureLogitsWarper(options["temperature"])(texts, scores)
     if "top_k" in options:
         scores = TopKLogitsWarper(options["top_k"])(texts, scores)
@@ -221,9 +219,7 @@ def reference_uniform(seed, sample, position, token):
 
 def draw(seed, sample, position, token):
     """uniform() of integers and tensors that broadcast."""
-    sample, position, token = torch.broadcast_tensors(
-        *(torch.as_tensor(x) for x in (sample, position, token))
-    )
+    sample, position, token = torch.broadcast_tensors(*(torch.as_tensor(x) for x in (sample, position, token)))
     return uniform(row_keys(seed, sample, position), token)
 
 
@@ -294,9 +290,7 @@ def test_draws_follow_the_distribution(options, axis):
     alive = probabilities > 0
     assert int(counts[~alive].sum()) == 0
     degrees = int(alive.sum()) - 1
-    assert (
-        chi_square(counts[alive], draws * probabilities[alive]) < degrees + 3.72 * math.sqrt(2 * degrees) + 9
-    )
+    assert chi_square(counts[alive], draws * probabilities[alive]) < degrees + 3.72 * math.sqrt(2 * degrees) + 9
 
 
 def test_gumbel_has_its_mean_and_variance():

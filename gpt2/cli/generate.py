@@ -34,17 +34,13 @@ class Command:
     The model sees the text's own tokens, with no <|endoftext|> before them.
     """
 
-    text: Annotated[
-        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")
-    ] = None
+    text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text to continue, in quotes; `-` or none: standard input."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""
     max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
     """New tokens at most."""
-    repetition_penalty: Annotated[
-        float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")
-    ] = 1.0
+    repetition_penalty: Annotated[float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = 1.0
     """Above 1: tokens of the text so far become less likely."""
     temperature: Annotated[float, tyro.conf.arg(metavar="X")] = 0.8
     """Below 1 safer, above 1 wilder; 0: always the likeliest token."""
@@ -86,9 +82,7 @@ class Command:
 
         if self.json:
             ids = checkpoint.tokenizer.encode(text)
-            (completions,) = generate(
-                checkpoint.model, checkpoint.tokenizer, [text], sampling, on_slide=on_slide
-            )
+            (completions,) = generate(checkpoint.model, checkpoint.tokenizer, [text], sampling, on_slide=on_slide)
             found = [as_json(c) for c in completions]
             print_json({"model": checkpoint.name, "prompt_ids": ids, "completions": found})
         else:

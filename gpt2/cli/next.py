@@ -26,9 +26,7 @@ class Command:
     The model sees the text's own tokens, with no <|endoftext|> before them.
     """
 
-    text: Annotated[
-        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")
-    ] = None
+    text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text, in quotes; `-` or none: standard input."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""

@@ -1,1 +1,1 @@
-"""From a prompt to its continuation: noise.py, sampling.py, stopping.py and decoder.py, joined by generate.py."""
+"""From a prompt to its continuation: generate.py joins noise.py, sampling.py, stopping.py and decoder.py."""

@@ -23,9 +23,7 @@ class Decoder:
     `slid` tells whether any row has outgrown the context. Edits, and probes, are those of `generate.stream`.
     """
 
-    def __init__(
-        self, model: GPT2, edit: Mapping[str, Edit] | None = None, probe: Probe | None = None
-    ) -> None:
+    def __init__(self, model: GPT2, edit: Mapping[str, Edit] | None = None, probe: Probe | None = None) -> None:
         self.model = model
         self.probe = Probe(edit={a: self._by_prompt(f) for a, f in edit.items()}) if edit else probe
         self.slid = False
@@ -77,9 +75,7 @@ class Decoder:
             self.cache.lengths[r] = kept
         self.slid = True
 
-    def _hidden(
-        self, ids: Tensor, prompts: list[int], cache: KVCache, lengths: list[int] | None = None
-    ) -> Tensor:
+    def _hidden(self, ids: Tensor, prompts: list[int], cache: KVCache, lengths: list[int] | None = None) -> Tensor:
         self._in_pass = prompts
         return self.model.hidden(ids, cache=cache, lengths=lengths, probe=self.probe)
 
@@ -92,7 +88,7 @@ class Decoder:
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
         weight = self.model.transformer.wte.weight
-        return KVCache(self.model.config, rows, capacity, weight.dtype, weight.device)
+        return KVCache(self.model.config, rows, capacity, dtype=weight.dtype, device=weight.device)
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(ids, device=self.model.transformer.wte.weight.device)

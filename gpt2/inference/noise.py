@@ -21,9 +21,7 @@ def _signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
 
 
-GOLDEN = _signed(
-    0x9E3779B97F4A7C15
-)  # 2^64 divided by the golden ratio, made odd: spreads consecutive counters
+GOLDEN = _signed(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd: spreads consecutive counters
 MIX_1 = _signed(0xBF58476D1CE4E5B9)
 MIX_2 = _signed(0x94D049BB133111EB)
 

@@ -124,9 +124,7 @@ def keep_top_p(scores: Tensor, p: float) -> Tensor:
         mass = (ordered - total).exp().cumsum(dim=-1)
         if bool((mass[:, -1] >= p).all()):
             break
-    last = (
-        (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)
-    )  # rounding may keep the sum of all below p
+    last = (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)  # rounding may keep the sum of all below p
     return scores.masked_fill(scores < ordered.gather(-1, last), -math.inf)
 
 
@@ -140,9 +138,7 @@ def keep_min_p(scores: Tensor, p: float) -> Tensor:
     return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -math.inf)
 
 
-def choose(
-    logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], sampling: Sampling
-) -> list[int]:
+def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], sampling: Sampling) -> list[int]:
     """The next token of each of R texts.
 
     logits   [R, V], raw, float32; never changed
@@ -155,7 +151,7 @@ def choose(
     if sampling.repetition_penalty != 1:
         scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
     if sampling.temperature > 0:
-        # With the maximum at 0 no temperature overflows, and small ones tend to greedy (1e-300 is 0 in float32).
+        # With the maximum at 0 no temperature overflows, and tiny ones are greedy; 1e-300 is 0 in float32.
         scores = (scores - scores.amax(dim=-1, keepdim=True)) / max(sampling.temperature, 1e-30)
         if sampling.top_k is not None:
             scores = keep_top_k(scores, sampling.top_k)
