@@ -51,8 +51,8 @@ def pieces(
     """The documents of a file in pieces: (text, whether it is the document's last piece).
 
     A document is cut only before white space that follows something else, where GPT-2's tokenizer cuts anyway
-    (`Tokenizer.splits_before_space`). `progress` is told how many bytes of the file
-    are read. Raises as `documents`, but not for a file without documents.
+    (`Tokenizer.splits_before_space`). `progress` is told how many bytes of the file are read. Raises as
+    `documents`, but not for a file without documents.
     """
     path = check(path)
     lines = ".jsonl" in path.suffixes
@@ -122,10 +122,9 @@ _SEPARATORS = {EOT.encode() + end for end in (b"\n", b"\r\n", b"")}
 
 def _last_cut(text: str) -> int:
     """The last place where white space follows something else; 0 if there is none."""
-    end = len(text)
-    while (end := max(text.rfind(" ", 1, end), text.rfind("\n", 1, end))) > 0:
-        if not text[end - 1].isspace():
-            return end
+    for place in range(len(text) - 1, 0, -1):
+        if text[place] in " \n" and not text[place - 1].isspace():
+            return place
     return 0
 
 
