@@ -13,9 +13,7 @@ from torch import Tensor
 
 from gpt2.config import GPT2Config
 
-Mask = (
-    Tensor | None
-)  # [B, 1, T, T_key], True where a query may see a key; None: plain causal, or one query that sees all
+Mask = Tensor | None  # [B, 1, T, T_key], True where a query may see a key; None: plain causal, or one query sees all
 
 
 class KVCache:

@@ -31,9 +31,9 @@ class GPT2Config:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "inner_dim"):
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if (type(value) is not int or value < 1) and (name, value) != ("n_inner", None):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} does not divide by n_head {self.n_head}: make it a multiple.")

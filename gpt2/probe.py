@@ -209,7 +209,7 @@ class Probe:
     def grad(self, address: str) -> Tensor:
         """The gradient that `backward()` left at an address, shaped like its value."""
         value, index = self._find(address)
-        if value.grad is None:
+        if not self._grad or value.grad is None:
             raise ValueError(f"{address!r} has no gradient: give Probe grad=True, and call backward() after the pass.")
         return value.grad[index]
 

@@ -1,0 +1,232 @@
+"""Recipes, schedules, optimisers, and whole runs on a tiny text."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpt2.checkpoint import load
+from gpt2.cli.main import main
+from gpt2.config import GPT2Config
+from gpt2.data.prepare import prepare
+from gpt2.errors import UsageError
+from gpt2.model import GPT2
+from gpt2.tokenizer import Tokenizer
+from gpt2.training.loop import TrainingRun
+from gpt2.training.optimizer import Muon, build_optimizers, orthogonalize
+from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe, load_recipe
+from gpt2.training.schedule import SCHEDULES
+
+TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "text.txt").write_text(TEXT)
+    prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
+    return str(folder / "set")
+
+
+@pytest.fixture
+def recipe(data: str) -> Recipe:
+    return Recipe(
+        model=ModelRecipe(n_layer=2, n_head=2, n_embd=32, n_positions=32, dropout=0.1),
+        data=DataRecipe(train=(data,), val=(data,)),
+        optim=OptimRecipe(lr=1e-2, warmup_steps=3),
+        train=TrainRecipe(steps=12, batch_size=8, compile=False, eval_every=6, eval_tokens=256),
+    )
+
+
+# schedules
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedule(name: str) -> None:
+    factor = SCHEDULES[name]
+    values = [factor(step, 100, 10, 0.1) for step in range(100)]
+    assert values[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert values[10] == 1.0
+    assert values[99] == pytest.approx(0.1)
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert factor(500, 100, 10, 0.1) == pytest.approx(0.1)  # past the end: the floor, never less
+    assert factor(3, 5, 10, 0.1) == pytest.approx(0.4)  # a warm-up longer than the run
+    assert factor(0, 1, 0, 0.1) == 1.0
+
+
+def test_cosine_is_half_way_in_the_middle() -> None:
+    assert SCHEDULES["cosine"](50, 101, 0, 0.0) == pytest.approx(0.5)
+    assert SCHEDULES["cosine"](25, 101, 0, 0.0) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+
+
+# optimisers
+
+
+def test_orthogonalize_brings_singular_values_near_one() -> None:
+    g = torch.randn(24, 40, generator=torch.Generator().manual_seed(0))
+    for matrix in (g, g.t()):
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        result = orthogonalize(matrix, (3.4445, -4.7750, 2.0315), 5)
+        values = torch.linalg.svdvals(result)
+        assert values.min() > 0.5
+        assert values.max() < 1.3
+        assert torch.nn.functional.cosine_similarity(result.flatten(), (u @ v).flatten(), dim=0) > 0.97
+
+
+def test_muon_is_pytorchs_where_nothing_is_split() -> None:
+    """One matrix over three steps, both orthogonalising in bf16: PyTorch's class is the reference."""
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 48).view(6, 8)) for _ in range(2))
+    options = {"lr": 0.05, "weight_decay": 0.1}
+    a, b = Muon([ours], set(), torch.bfloat16, **options), torch.optim.Muon([theirs], **options)
+    for step in range(3):
+        gradient = torch.randn(6, 8, generator=torch.Generator().manual_seed(step))
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        a.step()
+        b.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=2e-3)
+
+
+def test_every_parameter_has_one_optimizer_and_decay_spares_vectors() -> None:
+    model = GPT2(GPT2Config(vocab_size=50, n_positions=8, n_embd=16, n_layer=2, n_head=2))
+    names = {id(p): name for name, p in model.named_parameters()}
+    for kind, by_muon in (("adamw", 0), ("muon", 8)):
+        optimizers = build_optimizers(model, OptimRecipe(name=kind), bf16=False)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        held = [names[id(p)] for group in groups for p in group["params"]]
+        assert sorted(held) == sorted(names.values())
+        assert sum(len(group["params"]) for group in groups if "momentum" in group) == by_muon
+        for group in groups:
+            assert all((p.dim() >= 2) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+# recipes
+
+
+def test_a_recipe_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nn_layer = 3\n[data]\ntrain = ["a"]\nrepeat = [2]\n[optim]\nname = "muon"\nlr = 1\n')
+    recipe = load_recipe(path)
+    assert (recipe.model.n_layer, recipe.data.train, recipe.data.repeat) == (3, ("a",), (2.0,))
+    assert (recipe.optim.name, recipe.optim.lr) == ("muon", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[optim]\nlearning_rat = 1", "no setting optim.learning_rat"),
+        ("[optim]\nweight_deca = 1", "did you mean optim.weight_decay"),
+        ("[modle]\nn_layer = 1", "did you mean model"),
+        ('[train]\nsteps = "many"', "train.steps is 'many': it must be a int"),
+        ("[train]\nsteps = true", "train.steps is True"),
+        ('[optim]\nname = "sgd"', "choose 'adamw' or 'muon'"),
+        ('[data]\ntrain = "a"', "write a list"),
+        ("model = 3", "write it as a table"),
+        ("[optim", "is not a TOML file"),
+    ],
+)
+def test_a_recipe_with_a_mistake(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_recipe(path)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": DataRecipe()},
+        {"data": DataRecipe(train=("a",), repeat=(1.0, 2.0))},
+        {"train": TrainRecipe(steps=0)},
+        {"train": TrainRecipe(micro_batch_size=64)},
+        {"train": TrainRecipe(context=2048)},
+        {"optim": OptimRecipe(lr=0.0)},
+        {"optim": OptimRecipe(floor=2.0)},
+        {"optim": OptimRecipe(beta2=1.0)},
+    ],
+)
+def test_values_that_cannot_be_trained(change: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        replace(Recipe(data=DataRecipe(train=("a",))), **change).check()
+
+
+# runs
+
+
+def test_one_batch_is_learned_by_heart(recipe: Recipe) -> None:
+    train = replace(recipe.train, steps=150, batch_size=4)
+    run = TrainingRun(replace(recipe, model=replace(recipe.model, n_embd=64, dropout=0.0), train=train))
+    one = run.mix.batch(0)
+    object.__setattr__(run.mix, "batch", lambda step, rows=slice(None): one)
+    losses = [run.step(number)["loss"] for number in range(150)]
+    assert losses[0] > 5
+    assert losses[-1] < 0.05
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(recipe: Recipe) -> None:
+    recipe = replace(recipe, model=replace(recipe.model, dropout=0.0))
+    whole = TrainingRun(recipe)
+    pieces = TrainingRun(replace(recipe, train=replace(recipe.train, micro_batch_size=3)))
+    for number in range(3):
+        a, b = whole.step(number), pieces.step(number)
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+
+
+def test_compiled_is_eager(recipe: Recipe) -> None:
+    recipe = replace(recipe, model=replace(recipe.model, dropout=0.0, n_layer=1))
+    eager, compiled = TrainingRun(recipe), TrainingRun(replace(recipe, train=replace(recipe.train, compile=True)))
+    for number in range(2):
+        assert eager.step(number)["loss"] == pytest.approx(compiled.step(number)["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_same_seed_gives_the_same_run(recipe: Recipe, tmp_path: Path, name: str) -> None:
+    """Dropout on; evaluation in between does not change what follows."""
+    recipe = replace(recipe, optim=replace(recipe.optim, name=name))
+    losses = []
+    for turn, every in enumerate((6, 4)):
+        run = TrainingRun(replace(recipe, train=replace(recipe.train, eval_every=every)))
+        directory = run.run(tmp_path / str(turn))
+        events = [json.loads(line) for line in (tmp_path / str(turn) / "metrics.jsonl").read_text().splitlines()]
+        losses.append([event["loss"] for event in events])
+        assert events[-1]["val"] == run.evaluate()
+        assert events[-1]["loss"] < events[0]["loss"] - 1
+    assert losses[0] == losses[1]
+    checkpoint = load(str(directory))
+    ids = torch.tensor([checkpoint.tokenizer.encode("The cat sat on")])
+    torch.testing.assert_close(checkpoint.model(ids), run.model.eval()(ids))
+
+
+def test_a_loss_that_explodes_stops_the_run(recipe: Recipe) -> None:
+    run = TrainingRun(replace(recipe, optim=replace(recipe.optim, lr=1e30, clip=0.0, warmup_steps=0)))
+    run.step(0)
+    with pytest.raises(ValueError, match=r"step 1: the loss is nan.*lower optim.lr"):
+        run.step(1)
+
+
+def test_the_command(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "tiny.toml", tmp_path / "run"
+    path.write_text(f'[model]\nn_layer=1\nn_head=2\nn_embd=16\nn_positions=16\n[data]\ntrain=["{data}"]\nval=["{data}"]\n'
+                    "[train]\nsteps=2\nbatch_size=2\ncompile=false\neval_tokens=32\n")  # fmt: skip
+    assert main(["train", str(path), "--out", str(out), "--optim.lr", "3e-3"]) == 0
+    printed = capsys.readouterr().out
+    assert "validation loss" in printed
+    assert f"--model {out / 'model'}" in printed
+    assert json.loads((out / "recipe.json").read_text())["optim"]["lr"] == 3e-3
+    assert main(["train", str(path), "--out", str(out)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert main(["train", str(path), "--out", str(tmp_path / "b"), "--train.steps", "0"]) == 2
+    assert not (tmp_path / "b").exists()
+    assert main(["train", "nowhere.toml"]) == 2
+    assert "there is no recipe nowhere.toml" in capsys.readouterr().err
+
+
+def test_sets_with_different_tokenizers_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    prepare([tmp_path / "text.txt"], tmp_path / "other", Tokenizer.train([TEXT], 300))
+    with pytest.raises(ValueError, match="another tokenizer"):
+        TrainingRun(replace(recipe, data=replace(recipe.data, val=(str(tmp_path / "other"),))))
