@@ -84,14 +84,14 @@ def load_model(
     import torch
 
     from gpt2.model import GPT2
-    from gpt2.weights import assemble, read_tensors
+    from gpt2.weights import NoDraws, assemble, read_tensors
 
     directory = Path(directory)
     config, variant = read_config(directory)
     if variant is not None and build is None:
         raise ValueError(f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: pass its builder.")
     make: Builder = build or GPT2
-    with torch.device("meta"):  # names and shapes only: nothing is drawn at random to be thrown away
+    with torch.device("meta"), NoDraws():  # names and shapes alone
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)
     stored = read_tensors(weight_files(directory))
     state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
 CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
@@ -32,6 +33,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is None:
             return model
         model = inner
+
+
+class NoDraws(TorchFunctionMode):
+    """Inside it normal initialisers do nothing: on the meta device they draw nothing that could be kept.
+
+    There they are written in Python, and the first one would import half of torch's compiler (1.5 s).
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return the tensor as it is for torch.nn.init's `*normal_` and Tensor.normal_."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "").endswith("normal_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def own_name(name: str) -> str:

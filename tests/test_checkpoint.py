@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,7 @@ def old_buffers(model, directory):
 
 
 def old_pickle(model, directory):
-    torch.save(
-        model.transformer.state_dict(), directory / "pytorch_model.bin", _use_new_zipfile_serialization=False
-    )
+    torch.save(model.transformer.state_dict(), directory / "pytorch_model.bin", _use_new_zipfile_serialization=False)
 
 
 def sharded_pickle(model, directory):
@@ -127,10 +127,7 @@ def sharded_pickle(model, directory):
 
 
 def wrapped_names(model, directory):
-    state = {
-        f"module._orig_mod.{name}".replace("h.0.", "h.0._orig_mod."): t
-        for name, t in model.state_dict().items()
-    }
+    state = {f"module._orig_mod.{name}".replace("h.0.", "h.0._orig_mod."): t for name, t in model.state_dict().items()}
     torch.save(state, directory / "pytorch_model.bin")
 
 
@@ -157,6 +154,14 @@ def test_weights_do_not_depend_on_the_file_afterwards(hub_directory, reference):
 
 def test_default_dtype_is_float32_whatever_the_file_holds(hub_directory):
     assert {p.dtype for p in load_model(hub_directory).parameters()} == {torch.float32}
+
+
+def test_loading_imports_no_compiler(ours, tmp_path):
+    """The meta device's normal_ imports sympy and some 800 modules: half of the start-up time of a command."""
+    save(ours, None, tmp_path / "out")
+    words = f"import sys; from gpt2.checkpoint import load_model; load_model({str(tmp_path / 'out')!r})"
+    words += "; assert 'torch' in sys.modules; assert 'sympy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", words], check=True)
 
 
 # config.json
@@ -329,9 +334,7 @@ def test_a_checkpoint_needs_a_tokenizer_that_fits(ours, tmp_path):
     with pytest.raises(ValueError, match="no tokenizer"):
         load(str(tmp_path / "bare"))
     load_model(tmp_path / "bare")
-    Tokenizer.train(["abcdefgh " * 50, "once upon a time there was a cat and a dog. " * 9], 290).save(
-        tmp_path / "bare"
-    )
+    Tokenizer.train(["abcdefgh " * 50, "once upon a time there was a cat and a dog. " * 9], 290).save(tmp_path / "bare")
     small = set_field(tmp_path / "bare", vocab_size=260)
     with pytest.raises(ValueError, match=r"the tokenizer has \d+ entries, more than vocab_size 260"):
         load(str(small))
