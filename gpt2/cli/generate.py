@@ -27,11 +27,11 @@ OFF = "(default: off)"
 class Command:
     """Continue a text.
 
-    The same options give the same text: take another --seed for another text.
+    The same options give the same text: take another --seed for another text. The options from
+    --repetition-penalty to --min-p apply in this order. The model sees the text's own tokens,
+    with no <|endoftext|> before them.
 
-    The options from --repetition-penalty to --min-p apply in this order.
-
-    The model sees the text's own tokens, with no <|endoftext|> before them.
+    example: gpt2 generate "Once upon a time" --temperature 0.6 --seed 3
     """
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None

@@ -21,9 +21,10 @@ BAR = 24  # width of the bar of probability 1, in characters
 class Command:
     """The likeliest next tokens after a text.
 
-    A space is shown as ·, a token that is not whole UTF-8 as \\xNN.
+    A space is shown as ·, a token that is not whole UTF-8 as \\xNN. The model sees the text's
+    own tokens, with no <|endoftext|> before them.
 
-    The model sees the text's own tokens, with no <|endoftext|> before them.
+    example: gpt2 next "Once upon a" --top 5
     """
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
