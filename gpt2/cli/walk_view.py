@@ -1,7 +1,7 @@
 """Prints a `Walk` as a page to read from top to bottom, on which every sum can be checked by hand.
 
-In: the record of explain/walk_record.py. Out: lines on the terminal. One block in full is printed by walk_view_block.py,
-what training adds by walk_view_dropout.py.
+In: the record of explain/walk_record.py. Out: lines on the terminal. walk_view_block.py prints one block in full,
+walk_view_dropout.py what training adds.
 """
 
 from collections.abc import Callable, Sequence
