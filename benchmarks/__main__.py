@@ -63,12 +63,20 @@ def options(arguments: list[str]) -> Options:
     """The options of a command line; wrong ones end the program with code 2 and a sentence."""
     a = parser().parse_args(arguments)
     software = (*a.peers, *a.extra, *(("nanogpt",) if a.nanogpt else ()))
-    rounds = a.rounds or (1 if a.quick else 3)
     return Options(
-        a.only, tuple(dict.fromkeys(software)), a.precisions, rounds, a.repeats, a.limit, a.threads,
-        a.nanogpt and str(Path(a.nanogpt).resolve()), a.quick, not (a.no_compile or a.quick), a.out or _default_out(a.quick),
-        _shown(arguments),
-    )  # fmt: skip
+        kinds=a.only,
+        software=tuple(dict.fromkeys(software)),
+        precisions=a.precisions,
+        rounds=a.rounds or (1 if a.quick else 3),
+        repeats=a.repeats,
+        limit_s=a.limit,
+        threads=a.threads,
+        nanogpt=a.nanogpt and str(Path(a.nanogpt).resolve()),
+        quick=a.quick,
+        compile=not (a.no_compile or a.quick),
+        out=a.out or _default_out(a.quick),
+        command=_shown(arguments),
+    )
 
 
 def _default_out(quick: bool) -> Path | None:
