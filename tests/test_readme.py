@@ -44,14 +44,10 @@ def agrees(want: str, got: str) -> bool:
     if match is None:
         return False
     units = [10.0 ** -len(number.partition(".")[2]) for number in numbers]
-    return all(
-        abs(float(a) - float(b)) < 1.01 * u for a, b, u in zip(numbers, match.groups(), units, strict=True)
-    )
+    return all(abs(float(a) - float(b)) < 1.01 * u for a, b, u in zip(numbers, match.groups(), units, strict=True))
 
 
-SETUP = [
-    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")
-]
+SETUP = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")]
 CONSOLE = [example for block in blocks("console") for example in examples(block)]
 
 

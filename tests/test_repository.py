@@ -124,9 +124,7 @@ def test_every_command_has_its_module(name):
 
 
 def test_every_command_module_is_listed():
-    written = {
-        name for name in MODULES if part(name) == "cli" and "class Command" in MODULES[name].read_text()
-    }
+    written = {name for name in MODULES if part(name) == "cli" and "class Command" in MODULES[name].read_text()}
     assert written == {module for module, _ in COMMANDS.values()}
 
 
