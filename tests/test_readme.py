@@ -3,7 +3,7 @@
 A ```console block is run in bash, in order, in one scratch folder: a line that starts with `$ ` is a
 command, and the lines below it are all that it prints (both streams). `...` stands for any text in a line
 and, on a line of its own, for any lines; a number with a decimal point may differ by one in its last digit,
-since processors round differently.
+since processors round differently. A ```python block prints the ```text block that follows it.
 """
 
 import os
@@ -48,6 +48,7 @@ def agrees(want: str, got: str) -> bool:
 
 
 SETUP = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")]
+PYTHON = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 CONSOLE = [example for block in blocks("console") for example in examples(block)]
 
 
@@ -107,6 +108,19 @@ def test_an_example_prints_what_the_readme_shows(scratch, environment, command, 
     )  # fmt: skip
     assert agrees(want, process.stdout), f"README.md shows\n{want}\nbut `{command}` prints\n{process.stdout}"
     assert (process.returncode != 0) == want.startswith("gpt2: ")  # an example may show an error
+
+
+def test_every_python_block_is_followed_by_what_it_prints():
+    assert len(PYTHON) == len(blocks("python")) > 0
+
+
+@pytest.mark.parametrize("code, want", PYTHON)
+def test_a_python_block_prints_what_the_readme_shows(scratch, environment, code, want):
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=scratch, env=environment, timeout=300, encoding="utf-8",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert agrees(want, process.stdout), f"README.md shows\n{want}\nbut its code prints\n{process.stdout}"
 
 
 @pytest.mark.parametrize(
