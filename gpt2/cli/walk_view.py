@@ -136,8 +136,8 @@ def _prediction(page: Page, walk: Walk, show: Show) -> None:
     page.say(f"The {c.n_embd} products sum to {num(best.logit)}. The mean of all logits is "
              f"{num(walk.logits.mean())}.")  # fmt: skip
     page.step("Probabilities", "Softmax over all logits: p = exp(logit) / sum of exp(logit).")
-    page.say(f"{show(best.id)}: exp({num(best.logit)} - {num(walk.logsumexp)}) = {num(best.probability)}, where "
-             f"{num(walk.logsumexp)} is the logarithm of the sum", "dim")  # fmt: skip
+    page.say(f"{show(best.id)}: exp({num(best.logit)} - log(sum)) = {num(best.probability)}, with log(sum) = "
+             f"{num(walk.logsumexp)}", "dim")  # fmt: skip
     _candidates(page, walk.next, show)
     page.line()
     page.line("    most likely next: ", (show(best.id), "bold green"), f" ({percent(best.probability)})")

@@ -98,10 +98,9 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
         style = "bold" if h.head in attn.followed else ""
         page.line("    ", fit(str(h.head), HEAD), (cells, style), (rest, "dim"))
     for h in followed:
-        j, highest = int(h.pattern.argmax()), h.scores.max()
-        total = np.exp(h.scores - highest).sum()
-        page.say(f"head {h.head}, {tokens[j]}: exp({num(h.scores[j])} - {num(highest)}) / {num(total)} = "
-                 f"{num(h.pattern[j])} (scores minus the highest)", "dim")  # fmt: skip
+        j, total = int(h.pattern.argmax()), np.exp(h.scores - h.scores.max()).sum()
+        page.say(f"head {h.head}, {tokens[j]}: exp(0) / {num(total)} = {num(h.pattern[j])}, "
+                 "with the highest score taken as 0", "dim")  # fmt: skip
 
     page.step("Weighted sum", "Each head adds up the values of the tokens, each times its weight.",
               f"{l}.attn.z", (H, T_all, D))  # fmt: skip
