@@ -203,6 +203,15 @@ def test_generate_reads_standard_input(gpt2, model):
     assert gpt2("generate", "The cat", *words) == gpt2("generate", *words, stdin=b"The cat\n")
 
 
+def test_in_a_terminal_the_text_stands_out_and_cannot_steer_it(capsys, monkeypatch):
+    """A model may say any byte: an escape sequence of its own is not passed on."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    command.open_sample("The\tcat", sample=0, n=1)
+    command.write("\x1b[2J\x07é\x9b\n")
+    assert capsys.readouterr().out == "\x1b[1mThe\tcat\x1b[0m\ufffd[2J\ufffdé\ufffd\n"
+
+
 def test_the_defaults_are_those_of_the_library():
     ours, library = command.Command(), Sampling()
     for field in dataclasses.fields(Sampling):

@@ -5,6 +5,7 @@ In: a text and the sampling options. Out: the text and its continuations.
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gpt2.tokenizer import Tokenizer
 
 OFF = "(default: off)"
+CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 @dataclass
@@ -139,8 +141,8 @@ def show(checkpoint: "Checkpoint", prompt: str, sampling: "Sampling", on_slide: 
 
 
 def write(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(text)
+    """Print at once; to a terminal without the control characters that would steer it."""
+    sys.stdout.write(text.translate(CONTROLS) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
@@ -149,11 +151,14 @@ def open_sample(prompt: str, sample: int, n: int) -> None:
     if n > 1:
         write(("\n" if sample else "") + f"[{sample + 1} of {n}]\n")
     bold = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    write(f"\x1b[1m{prompt}\x1b[0m" if bold else prompt)
+    sys.stdout.write("\x1b[1m" if bold else "")
+    write(prompt)
+    sys.stdout.write("\x1b[0m" if bold else "")
 
 
 def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     """Print a table of each token's log probability and its likeliest alternatives."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -167,8 +172,11 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     table.add_column("token", no_wrap=True)
     table.add_column("logprob", justify="right", no_wrap=True)
     table.add_column("likeliest")
-    for entry in completion.logprobs or []:
-        likeliest = "  ".join(f"{name(i)} {p:.3f}" for i, p in entry.top)
+    entries = completion.logprobs or []
+    width = out.width if out.is_terminal else 10_000  # in a pipe nothing may be wrapped or clipped
+    room = max(20, width - max([5, *(cell_len(name(entry.id)) for entry in entries)]) - len("logprob") - 4)
+    for entry in entries:
+        pairs = "  ".join(f"{name(i)}\0{p:.3f}" for i, p in entry.top)  # a line never ends within a pair
+        likeliest = textwrap.fill(pairs, room, break_on_hyphens=False).replace("\0", " ")
         table.add_row(Text(name(entry.id), style="bold"), f"{entry.logprob:.3f}", Text(likeliest))
-    # In a pipe the width is unknown and nothing may be clipped.
-    out.print(table, width=None if out.is_terminal else 10_000)
+    out.print(table, width=width)
