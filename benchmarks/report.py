@@ -84,7 +84,7 @@ def _page(result: dict[str, Any], cases: list[Case]) -> Iterator[str]:
         f"weights of seed {model['seed']}, the same for all; greedy, no token ends a text"
     )
     yield (
-        f"- {settings['rounds']} rounds on {settings['threads']} threads, contestants one after another within a "
+        f"- Rounds: {settings['rounds']}, threads: {settings['threads']}; contestants one after another within a "
         "round, every second round in reverse; each case in a process of its own, up to "
         f"{settings['repeats']} measurements after its warm-up"
     )
@@ -120,14 +120,13 @@ def _table(case: Case, entries: Summary) -> Iterator[str]:
     yield ""
     yield "| " + " | ".join(head) + " |"
     yield "| --- " + "| ---: " * (len(head) - 1) + "|"
-    notes = []
+    smaller: dict[str, list[str]] = {}
     for entry in entries:
         label = BY_NAME[entry["contestant"]].label
         if entry["smaller_size"]:
             size = entry["smaller_size"]
             new = f" and {size['new']} new" if size["new"] > 1 else ""
-            given = f"{size['batch']} x {size['length']} tokens{new}"
-            notes.append(f"\\* {label} is too slow here for the whole case and was measured on {given}.")
+            smaller.setdefault(f"{size['batch']} x {size['length']} tokens{new}", []).append(label)
             label += " \\*"
         agreement = entry["agreement"]
         shown = "" if agreement is None else f"{agreement:.1e}" if case.kind == "train" else f"{agreement:.0%}"
@@ -138,7 +137,8 @@ def _table(case: Case, entries: Summary) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
     yield ""
     yield f"Tokens/s from medians over {min(e['measurements'] for e in entries)} or more measurements each."
-    yield from notes
+    for size, labels in smaller.items():
+        yield f"\\* Too slow here for the whole case; measured on {size}: {', '.join(labels)}."
 
 
 def _by_reason(not_run: list[dict[str, str]]) -> dict[str, list[str]]:

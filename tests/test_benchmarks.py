@@ -252,7 +252,7 @@ def test_a_case_on_fewer_tokens_says_so_in_the_table():
     runs = [run_of("ours-fp32", [1.0], [[1]]), run_of("ours-bf16", [1.0], [[1]], Size(1, 16, 4))]
     table = "\n".join(report._table(CASES[0], report.summarise(runs, CASES)))
     assert "| ours bf16 \\* |" in table
-    assert "measured on 1 x 16 tokens and 4 new" in table
+    assert "measured on 1 x 16 tokens and 4 new: ours bf16." in table
 
 
 def test_stopping_early_is_an_error_not_a_good_figure(monkeypatch):
