@@ -1,7 +1,6 @@
 """Causal self-attention: the step at which a position reads from the positions before it.
 
-In: the normed residual stream [B, T, C]. Out: what attention writes back into the stream [B, T, C].
-Read next: block.py.
+In: the normed residual stream [B, T, C]. Out: what attention writes into the stream [B, T, C]. Read next: block.py.
 """
 
 import math
@@ -42,8 +41,7 @@ class CausalSelfAttention(nn.Module):
         if probe.wants(self.layer, "attn.scores", "attn.pattern"):
             z = self._written_out(q, k, v, mask, dropout, probe)
         else:
-            causal = mask is None and T > 1
-            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+            z = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None and T > 1)
         z = probe.tap(self.layer, "attn.z", z)  # (B, H, T, D)
         out = self.c_proj(z.transpose(1, 2).reshape(B, T, C))
         if probe.wants(self.layer, "head.out"):

@@ -1,7 +1,6 @@
 """One block: attention moves information between positions, the MLP works within each position.
 
-In: the residual stream [B, T, C]. Out: the stream after two additions to it.
-Read next: model.py.
+In: the residual stream [B, T, C]. Out: the stream after two additions to it. Read next: model.py.
 """
 
 import torch.nn.functional as F

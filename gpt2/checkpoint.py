@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,7 +59,26 @@ def load(
     directory = model_directory(str(name))
     config, _ = read_config(directory)
     tokenizer = load_tokenizer(directory, config)  # first: it is quick, and fails before weights are read
-    return Checkpoint(load_model(directory, dtype, device, build), tokenizer, str(name), directory)
+    model = load_model(directory, dtype, device, build)
+    return Checkpoint(_without_padding(model, tokenizer.vocab_size), tokenizer, str(name), directory)
+
+
+def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
+    """Cut off rows that stand for no token: a training run may have padded the vocabulary for speed.
+
+    Such a row must never win or enter the softmax (a row of zeros would win: GPT-2's logits lie far below 0).
+    """
+    import torch
+
+    if vocab_size < model.config.vocab_size:
+        tied = _tied(model)
+        model.config = replace(model.config, vocab_size=vocab_size)
+        for table in (model.transformer.wte, model.lm_head):
+            table.weight = torch.nn.Parameter(table.weight.detach()[:vocab_size].clone())
+        model.transformer.wte.num_embeddings = model.lm_head.out_features = vocab_size
+        if tied:
+            model.tie_weights()
+    return model
 
 
 def load_tokenizer(directory: Path, config: GPT2Config) -> "Tokenizer":

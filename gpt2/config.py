@@ -1,7 +1,6 @@
 """The sizes of a GPT-2, validated; the published presets; what they cost in parameters and FLOPs.
 
-In: the numbers of a `config.json`. Out: a frozen `GPT2Config`, read by every module of the model.
-Read next: attention.py, block.py, model.py.
+In: the numbers of a `config.json`. Out: a frozen `GPT2Config`. Read next: attention.py, block.py, model.py.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""GPT-2: embeddings -> blocks -> final norm -> head.
+"""GPT-2: embeddings -> blocks -> final norm -> head. Parameter names are Hugging Face's.
 
 In: token ids [B, T]. Out: logits [B, T, V], the score of every possible next token at every position; or a loss.
-Parameter names are Hugging Face's, so that a checkpoint maps one to one.
 """
 
 import hashlib
@@ -122,8 +121,9 @@ class GPT2(nn.Module):
         """
         tap = NO_PROBE if probe is None else probe
         given = ids if residual is None else residual
-        if given is None or (ids is not None and residual is not None):
-            raise ValueError("give ids or residual, one of the two.")
+        last = 0 if residual is None else self.config.n_layer
+        if given is None or (ids is not None and residual is not None) or not 0 <= start <= last:
+            raise ValueError(f"give ids, or a residual and the block to start at, 0 to {self.config.n_layer}.")
         B, T = given.shape[:2]
         done = max(cache.lengths) if cache is not None else 0
         if T == 0 or done + T > self.config.n_positions:

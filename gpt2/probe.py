@@ -75,7 +75,9 @@ def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
     point = match["point"] or ("head.out" if match["out"] else "attn.z")
     point = SHORT.get(point, point) if layer else point
     if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] == "head.out":
-        names = [*(f"{layer or 0}.{p}" for p in ("head.0", "head.0.out", *LAYER_POINTS)), *MODEL_POINTS]
+        names = [
+            f"{layer or 0}.{p.replace('head.out', 'head.0.out')}" for p in ("head.0", *LAYER_POINTS)
+        ] + MODEL_POINTS
         near = difflib.get_close_matches(re.split("[@#]", text)[0], names, n=3, cutoff=0.3)
         raise ValueError(f"there is no point {text!r}: the nearest are {', '.join(near or names)}.")
     if unit and point.endswith(".scale"):
@@ -167,7 +169,7 @@ class Probe:
         new, numbers = x.clone(), torch.arange(x.size(0), device=x.device)
         for rows in [numbers] if self._even or a.span is None else numbers.split(1):
             here = slice(int(rows[0]), int(rows[-1]) + 1), self._columns(a.span, int(rows[0]))
-            index = self._index(a, point, *here)
+            index = self._index(a, point, x, *here)
             part = x[index].clone()
             if not part.numel():
                 continue
@@ -186,7 +188,9 @@ class Probe:
         return slice(min(max(first - start, 0), T), min(max(stop - start, 0), T))
 
     @staticmethod
-    def _index(a: Address, point: str, rows: slice, columns: slice) -> tuple[Any, ...]:
+    def _index(a: Address, point: str, x: Tensor, rows: slice, columns: slice) -> tuple[Any, ...]:
+        if a.unit is not None and a.unit >= x.size(-1):
+            raise ValueError(f"{a.text!r}: there is no #{a.unit}, this point has 0 to {x.size(-1) - 1}.")
         heads = (slice(None) if a.head is None else a.head,) if point in PER_HEAD else ()
         return (rows, *heads, columns) if a.unit is None else (rows, *heads, columns, ..., a.unit)
 
@@ -199,7 +203,7 @@ class Probe:
         columns = self._columns(a.span, 0)
         if a.span and (not self._even or columns.stop - columns.start != a.span[1] - a.span[0]):
             raise ValueError(f"{text!r} lies outside this pass, or rows stand at different positions: drop the @.")
-        return self._values[a.layer, a.point], self._index(a, a.point, slice(None), columns)
+        return (x := self._values[a.layer, a.point]), self._index(a, a.point, x, slice(None), columns)
 
     def __getitem__(self, address: str) -> Tensor:
         """The value at an address, of the latest pass."""

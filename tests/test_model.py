@@ -127,6 +127,14 @@ def test_loss_in_slices_is_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (p.grad - expected[name]).norm() <= 1e-12 * expected[name].norm(), name
 
 
+def test_without_gradients_the_loss_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = GPT2(CONFIG).eval()
+    ids = torch.zeros(1, 4, dtype=torch.long)
+    monkeypatch.setattr("torch.empty_like", lambda *a, **k: pytest.fail("room was made for a gradient"))
+    with torch.no_grad():
+        assert model(ids, ids).item() > 0
+
+
 def test_loss_under_autocast_is_taken_in_fp32() -> None:
     model = GPT2(CONFIG).train()
     ids = torch.randint(61, (2, 24), generator=torch.Generator().manual_seed(0))
@@ -142,5 +150,10 @@ def test_past_the_context_is_refused() -> None:
     model = GPT2(CONFIG)
     with pytest.raises(ValueError, match="25 positions: this model takes 1 to 24"):
         model(torch.zeros(1, 25, dtype=torch.long))
-    with pytest.raises(ValueError, match="ids or residual"):
-        model()
+    for start, given in (
+        (0, {}),
+        (1, {"ids": torch.zeros(1, 4, dtype=torch.long)}),
+        (-1, {"residual": torch.zeros(1, 4, 32)}),
+    ):
+        with pytest.raises(ValueError, match="give ids, or a residual"):
+            model(start=start, **given)

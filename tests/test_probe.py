@@ -272,6 +272,16 @@ def test_an_edit_of_another_shape_is_refused(model: GPT2, ids: Tensor) -> None:
         model(ids, probe=Probe(edit={"1.mlp": lambda x: x[:, :1]}))
 
 
+@pytest.mark.parametrize("address", ["0.mlp.post#96", "logits#53", "1.head.0#8"])
+def test_a_unit_out_of_range_is_named(model: GPT2, ids: Tensor, address: str) -> None:
+    with pytest.raises(ValueError, match=r"there is no #\d+, this point has 0 to"):
+        model(ids, probe=Probe(edit={address: torch.zeros_like}))
+    probe = Probe(read=address)
+    model(ids, probe=probe)
+    with pytest.raises(ValueError, match="there is no #"):
+        probe[address]
+
+
 def test_values_that_are_not_there(model: GPT2, ids: Tensor) -> None:
     probe = Probe(read="1.resid_pre")
     with pytest.raises(ValueError, match="run the model"):
@@ -342,5 +352,8 @@ def test_the_graph_without_a_probe_has_no_trace_of_it(monkeypatch: pytest.Monkey
 
 def test_the_compiler_meets_no_graph_break(ids: Tensor) -> None:
     model = GPT2(CONFIG, seed=1).eval()
-    explanation = torch._dynamo.explain(model)(ids)
-    assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)
+    for arguments in ({"ids": ids}, {"ids": ids, "targets": ids, "reduction": "sum"}):
+        for bf16 in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                explanation = torch._dynamo.explain(model)(**arguments)
+            assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)

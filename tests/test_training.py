@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gpt2.data.prepare import prepare
 from gpt2.errors import UsageError
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
+from gpt2.training.device import can_compile
 from gpt2.training.loop import TrainingRun
 from gpt2.training.optimizer import Muon, build_optimizers, orthogonalize
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe, load_recipe
@@ -144,6 +146,10 @@ def test_a_recipe_with_a_mistake(tmp_path: Path, text: str, sentence: str) -> No
         {"train": TrainRecipe(micro_batch_size=64)},
         {"train": TrainRecipe(context=2048)},
         {"optim": OptimRecipe(lr=0.0)},
+        {"optim": OptimRecipe(clip=math.nan)},
+        {"data": DataRecipe(train=("a",), repeat=(math.inf,))},
+        {"model": ModelRecipe(dropout=1.5)},
+        {"model": ModelRecipe(n_embd=30)},
         {"optim": OptimRecipe(floor=2.0)},
         {"optim": OptimRecipe(beta2=1.0)},
     ],
@@ -176,6 +182,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(recipe: Recipe) -> N
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
 
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="torch.compile needs a C++ compiler")
 def test_compiled_is_eager(recipe: Recipe) -> None:
     recipe = replace(recipe, model=replace(recipe.model, dropout=0.0, n_layer=1))
     eager, compiled = TrainingRun(recipe), TrainingRun(replace(recipe, train=replace(recipe.train, compile=True)))
@@ -206,6 +213,24 @@ def test_a_loss_that_explodes_stops_the_run(recipe: Recipe) -> None:
     run.step(0)
     with pytest.raises(ValueError, match=r"step 1: the loss is nan.*lower optim.lr"):
         run.step(1)
+
+
+def test_without_a_compiler_a_run_is_eager_and_says_so(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PATH", "")
+    run = TrainingRun(replace(recipe, train=replace(recipe.train, compile=True)))
+    assert "needs a C++ compiler" in run.mode
+    assert run.step(0)["loss"] > 5
+
+
+def test_changed_data_is_refused_at_the_start(recipe: Recipe, tmp_path: Path) -> None:
+    shutil.copytree(recipe.data.train[0], tmp_path / "set")
+    shard = tmp_path / "set" / "shard-00000.bin"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(ValueError, match=r"shard-00000\.bin"):
+        TrainingRun(replace(recipe, data=DataRecipe(train=(str(tmp_path / "set"),))))
 
 
 def test_the_command(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

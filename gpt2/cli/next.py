@@ -54,7 +54,8 @@ class Command:
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))
-            logits = model.head(hidden[0, -1]).float()
+            logits = model.head(hidden[0, -1])
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             best, tokens = logits.topk(min(self.top, logits.size(0)))
             probabilities = logits.softmax(dim=0)[tokens]
         rows = list(zip(tokens.tolist(), probabilities.tolist(), best.tolist()))

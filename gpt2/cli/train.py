@@ -17,7 +17,8 @@ Trains a model from a recipe and writes a checkpoint directory that `--model` ta
 
 example:
   gpt2 prepare stories.txt --out data/stories --vocab-size 4096
-  gpt2 train recipes/storyteller.toml --data.train data/stories --train.steps 200
+  gpt2 train recipes/storyteller.toml --data.train data/stories \\
+    --data.repeat 1 --data.val data/stories --train.steps 200
 
 The settings, with the recipe's values as defaults: gpt2 train RECIPE.toml --help
 """
@@ -54,7 +55,10 @@ class Command:
             raise UsageError(f"{out} is a file: choose another directory with --out.")
         if (out / "metrics.jsonl").exists() and not self.overwrite:
             raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
+        from gpt2.checkpoint import check_target
         from gpt2.training.loop import TrainingRun
+
+        check_target(out / "model", overwrite=self.overwrite)
 
         training = TrainingRun(recipe)
         report = JsonReport(recipe) if self.json else ProgressReport(recipe, training)
@@ -103,7 +107,7 @@ class ProgressReport:
         config, dtype = training.model.config, str(training.dtype).removeprefix("torch.")
         self.console.print(
             f"{config.n_params / 1e6:.1f}M parameters, {training.mix.batch_size * training.context:,} tokens a step, "
-            f"{dtype} on {training.device.type}, {'compiled' if recipe.train.compile else 'eager'}; "
+            f"{dtype} on {training.device.type}, {training.mode}; "
             f"one pass over the mix is {training.mix.steps_per_pass:,.0f} steps"
         )
 

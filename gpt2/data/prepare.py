@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpt2.data.documents import check, pieces
-from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, sha256
+from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
 from gpt2.errors import UsageError
 from gpt2.tokenizer import EOT, Tokenizer, well_formed
 
@@ -102,8 +102,14 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{out} is not empty: choose another --out, or replace it with --overwrite.")
-    if not (out / MANIFEST).is_file():
-        raise UsageError(f"{out} is not a prepared data set, so --overwrite leaves it alone: choose another --out.")
+    try:
+        ours = {MANIFEST, DOC_STARTS, TOKENIZER, *(shard["file"] for shard in read_manifest(out)["shards"])}
+    except ValueError:
+        ours = set()
+    if not {path.name for path in out.iterdir()} <= ours:
+        raise UsageError(
+            f"{out} is not only a prepared data set, so --overwrite leaves it alone: choose another --out."
+        )
     inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
     if inside:
         raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")

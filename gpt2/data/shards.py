@@ -83,7 +83,7 @@ class TokenShards:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Open a directory that `gpt2 prepare` wrote; raises ValueError when it is not one or is damaged."""
         self.directory = Path(directory)
-        self.manifest = _read_manifest(self.directory)
+        self.manifest = read_manifest(self.directory)
         self._maps: list[np.ndarray] = []
         for shard in self.manifest["shards"]:
             path = self.directory / shard["file"]
@@ -143,7 +143,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a prepared data set; ValueError when it is missing, damaged or of another format."""
     path = directory / MANIFEST
     if not path.is_file():
         raise ValueError(f"{directory} is not a prepared data set (no {MANIFEST}): make one with gpt2 prepare.")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer
+from gpt2.tokenizer import Tokenizer, well_formed
 
 Window = tuple[list[int], list[int]]  # inputs and targets
 
@@ -77,7 +77,7 @@ def score(
     count = tokens = size = 0
     total = 0.0
     waiting: list[Window] = []
-    for document in documents:
+    for document in map(well_formed, documents):
         ids = [tokenizer.eot_id, *tokenizer.encode(document)]
         count, tokens, size = count + 1, tokens + len(ids) - 1, size + len(document.encode())
         waiting.extend(windows(ids, model.config.n_positions))

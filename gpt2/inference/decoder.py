@@ -1,6 +1,6 @@
 """The forward passes of generation: prefill of unequal prompts, one token a step, the slide past the context.
 
-In: token ids of each row. Out: the logits of each row's next token, [R, V] in float32.
+In: token ids of each row. Out: the logits of each row's next token, [R, V] in float32 or wider.
 Read next: generate.py, which decides what becomes of them.
 """
 
@@ -83,8 +83,10 @@ class Decoder:
         """Logits of each row's last real position: hidden [R, T, C] -> [R, V]."""
         rows, last = range(len(lengths)), [n - 1 for n in lengths]
         if self.probe is not None and self.probe.wants(None, "logits"):  # it has a say at every position
-            return self.model.head(hidden, self.probe)[rows, last].float()
-        return self.model.head(hidden[rows, last]).float()
+            logits = self.model.head(hidden, self.probe)[rows, last]
+        else:
+            logits = self.model.head(hidden[rows, last])
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
         weight = self.model.transformer.wte.weight

@@ -1,5 +1,7 @@
 """What this machine can do: where to train, and in which number format."""
 
+import os
+import shutil
 from typing import Literal
 
 import torch
@@ -13,9 +15,15 @@ def pick_device() -> torch.device:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively (on a CPU: AVX-512 BF16 or AMX); elsewhere it is emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can work: on a CPU it needs a C++ compiler (CXX, or one of the usual names)."""
+    names = (os.environ.get("CXX") or "g++", "c++", "clang++")
+    return device.type != "cpu" or any(shutil.which(name) for name in names)
 
 
 def pick_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:

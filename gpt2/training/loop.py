@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.checkpoint import save
+from gpt2.checkpoint import Checkpoint, load, save
 from gpt2.data.batches import Mix
 from gpt2.data.shards import TokenShards
 from gpt2.model import GPT2
-from gpt2.training.device import has_fast_bf16, pick_device, pick_dtype
+from gpt2.training.device import can_compile, has_fast_bf16, pick_device, pick_dtype
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
 from gpt2.training.schedule import SCHEDULES
@@ -47,6 +47,7 @@ class TrainingRun:
         self.val = {path: TokenShards(path) for path in recipe.data.val}
         self.tokenizer = sets[0].tokenizer()
         for path, shards in [*zip(recipe.data.train, sets, strict=True), *self.val.items()]:
+            shards.verify()
             if shards.manifest["tokenizer_hash"] != self.tokenizer.hash:
                 raise ValueError(
                     f"{path} was prepared with another tokenizer than {recipe.data.train[0]}: prepare it again."
@@ -56,9 +57,27 @@ class TrainingRun:
                 raise ValueError(f"{path} has {len(shards)} tokens, less than one window of {self.context}: add text.")
         self.mix = Mix(sets, recipe.data.repeat or (1.0,) * len(sets), self.context, train.batch_size, train.seed)
 
-        self.model = GPT2(recipe.model.config(self.tokenizer.vocab_size), seed=train.seed).to(self.device)
+        self.model = GPT2(recipe.model.config(self.tokenizer.vocab_size), seed=train.seed)
+        if train.init is not None:
+            self._start_from(load(train.init))
+        self.model.to(self.device)
         self.optimizers = build_optimizers(self.model, recipe.optim, has_fast_bf16(self.device))
-        self.compiled: Callable[..., Tensor] = torch.compile(self.model) if train.compile else self.model
+        self.mode = "compiled" if train.compile else "eager"
+        if train.compile and not can_compile(self.device):
+            self.mode = "eager: torch.compile needs a C++ compiler, such as g++"
+        self.compiled: Callable[..., Tensor] = torch.compile(self.model) if self.mode == "compiled" else self.model
+
+    def _start_from(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint's weights. ValueError when its tokenizer or a size is another."""
+        if checkpoint.tokenizer.hash != self.tokenizer.hash:
+            raise ValueError(
+                f"train.init {checkpoint.name} has another tokenizer than the data: prepare them with its."
+            )
+        ours, theirs = self.model.config, checkpoint.model.config
+        for name in ("n_layer", "n_head", "n_embd", "n_positions"):
+            if getattr(ours, name) != getattr(theirs, name):
+                raise ValueError(f"model.{name} is {getattr(ours, name)}, but {getattr(theirs, name)} in train.init.")
+        self.model.load_state_dict(checkpoint.model.state_dict())
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which matrix products run in the run's dtype."""

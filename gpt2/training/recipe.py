@@ -5,6 +5,7 @@ In: `recipes/*.toml`, overrides from the command line. Out: a `Recipe`, read by 
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import typing
 from dataclasses import dataclass, field
@@ -93,6 +94,8 @@ class TrainRecipe:
     """Rows computed at once (default: the whole batch); lower it when memory runs out."""
     context: int | None = None
     """Tokens a row (default: the model's n_positions)."""
+    init: str | None = None
+    """A model to start from, as --model takes it (default: fresh weights)."""
     seed: int = 0
     """Seed of initialisation, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -125,8 +128,8 @@ class Recipe:
             raise UsageError("data.train is empty: name at least one directory that `gpt2 prepare` wrote.")
         if data.repeat and len(data.repeat) != len(data.train):
             raise UsageError(f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one each.")
-        if any(r < 0 for r in data.repeat):
-            raise UsageError(f"data.repeat is {list(data.repeat)}: a set cannot be visited less than 0 times.")
+        if any(not 0 <= r < 1e6 for r in data.repeat):
+            raise UsageError(f"data.repeat is {list(data.repeat)}: a set is visited at least 0 and below 1e6 times.")
         for name in ("steps", "batch_size", "log_every", "eval_every", "eval_tokens"):
             if getattr(train, name) < 1:
                 raise UsageError(f"train.{name} is {getattr(train, name)}: it must be at least 1.")
@@ -137,17 +140,22 @@ class Recipe:
                 f"train.context is {train.context}: choose 1 to model.n_positions {self.model.n_positions}."
             )
         for name in ("lr", "muon_lr", "eps"):
-            if not getattr(optim, name) > 0:
+            if not 0 < getattr(optim, name) < math.inf:
                 raise UsageError(f"optim.{name} is {getattr(optim, name)}: it must be above 0.")
         for name in ("weight_decay", "muon_weight_decay", "clip", "warmup_steps"):
-            if getattr(optim, name) < 0:
+            if not 0 <= getattr(optim, name) < math.inf:
                 raise UsageError(f"optim.{name} is {getattr(optim, name)}: it must be at least 0.")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(optim, name) < 1:
                 raise UsageError(f"optim.{name} is {getattr(optim, name)}: it lies in [0, 1).")
         if not 0 <= optim.floor <= 1:
             raise UsageError(f"optim.floor is {optim.floor}: it is a share of the peak rate, 0 to 1.")
-        self.model.config(vocab_size=1)
+        if not 0 <= self.model.dropout < 1:
+            raise UsageError(f"model.dropout is {self.model.dropout}: a rate lies in [0, 1).")
+        try:
+            self.model.config(vocab_size=1)
+        except ValueError as error:
+            raise UsageError(f"[model] {error}") from None
         return self
 
 
