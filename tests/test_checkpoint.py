@@ -19,7 +19,7 @@ from gpt2.errors import UsageError
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
 
-SIZES = {"vocab_size": 300, "n_positions": 24, "n_embd": 32, "n_layer": 2, "n_head": 4}
+SIZES = {"vocab_size": 257, "n_positions": 24, "n_embd": 32, "n_layer": 2, "n_head": 4}
 MASK = "transformer.h.0.attn.bias"
 
 
@@ -32,7 +32,7 @@ def reference():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.4)
-        ids = torch.randint(300, (3, 24), generator=generator)
+        ids = torch.randint(257, (3, 24), generator=generator)
         return model, ids, model(ids).logits
 
 
@@ -234,7 +234,7 @@ def test_many_missing_tensors_make_one_short_sentence(hub_directory):
 
 
 def test_an_untied_head_is_refused(hub_directory):
-    change_tensors(hub_directory, lm_head__weight=torch.zeros(300, 32, dtype=torch.float64))
+    change_tensors(hub_directory, lm_head__weight=torch.zeros(257, 32, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"lm_head\.weight differs from transformer\.wte\.weight"):
         load_model(hub_directory)
 
@@ -531,3 +531,19 @@ def test_a_copy_of_a_directory_is_as_good(ours, tmp_path):
     save(ours, Tokenizer.bytes(), tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b c")
     assert torch.equal(load(str(tmp_path / "b c")).model.lm_head.weight, ours.lm_head.weight)
+
+
+def test_rows_that_pad_the_vocabulary_are_cut_off(tmp_path):
+    """A row of zeros would win wherever the real logits lie below 0; exported again, the model is as it should be."""
+    padded = GPT2(GPT2Config(**SIZES | {"vocab_size": 320})).eval()
+    with torch.no_grad():
+        padded.transformer.wte.weight[257:] = 0
+    save(padded, Tokenizer.bytes(), tmp_path / "padded")
+    model = load(str(tmp_path / "padded")).model
+    ids = torch.arange(20)[None]
+    assert model.config.vocab_size == 257
+    torch.testing.assert_close(model(ids), padded(ids)[..., :257])
+    assert model.lm_head.weight is model.transformer.wte.weight
+    save(model, Tokenizer.bytes(), tmp_path / "cut")
+    assert load_model(tmp_path / "cut").config.vocab_size == 257
+    assert load_model(tmp_path / "padded").config.vocab_size == 320  # without a tokenizer nobody knows

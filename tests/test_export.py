@@ -17,7 +17,7 @@ from gpt2.tokenizer import Tokenizer
 @pytest.fixture
 def tiny(tmp_path):
     """A directory with a tiny model in half precision."""
-    config = GPT2Config(vocab_size=300, n_positions=24, n_embd=32, n_layer=2, n_head=4)
+    config = GPT2Config(vocab_size=257, n_positions=24, n_embd=32, n_layer=2, n_head=4)
     return save(GPT2(config), Tokenizer.bytes(), tmp_path / "tiny", dtype=torch.float16)
 
 

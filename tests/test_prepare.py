@@ -296,9 +296,13 @@ def test_overwrite(stories, tmp_path):
     (out / "two.txt").write_text("two")
     with pytest.raises(ValueError, match="lies in"):
         prepare([out / "two.txt"], out, Tokenizer.bytes(), overwrite=True)
-    with pytest.raises(ValueError, match="is not a prepared data set, so --overwrite leaves it alone"):
-        prepare([stories], tmp_path, Tokenizer.bytes(), overwrite=True)
-    assert left_in(tmp_path) == ["one.txt", "out", "stories.txt.gz"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    for directory in (out, tmp_path / "other"):  # one holds a stranger's file, the other is no data set at all
+        with pytest.raises(ValueError, match="is not only a prepared data set, so --overwrite leaves it alone"):
+            prepare([stories], directory, Tokenizer.bytes(), overwrite=True)
+    assert left_in(tmp_path) == ["one.txt", "other", "out", "stories.txt.gz"]
+    assert (out / "two.txt").exists()
 
 
 @pytest.mark.parametrize("name", ["shard-00000.bin", "manifest.json", "tokenizer.json", "doc_starts.npy"])

@@ -13,14 +13,14 @@ from gpt2.training.recipe import Recipe, load_recipe
 
 USAGE = """usage: gpt2 train RECIPE.toml [--out DIR] [--json] [--SECTION.SETTING VALUE ...]
 
-Trains a model from a recipe and writes a checkpoint directory that `--model` takes.
+Trains a model from a recipe and writes a checkpoint directory, for --model.
 
 example:
   gpt2 prepare stories.txt --out data/stories --vocab-size 4096
   gpt2 train recipes/storyteller.toml --data.train data/stories \\
     --data.repeat 1 --data.val data/stories --train.steps 200
 
-The settings, with the recipe's values as defaults: gpt2 train RECIPE.toml --help
+All settings, with a recipe's values: gpt2 train RECIPE.toml --help
 """
 
 

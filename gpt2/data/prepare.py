@@ -102,6 +102,9 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{out} is not empty: choose another --out, or replace it with --overwrite.")
+    inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
+    if inside:
+        raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")
     try:
         ours = {MANIFEST, DOC_STARTS, TOKENIZER, *(shard["file"] for shard in read_manifest(out)["shards"])}
     except ValueError:
@@ -110,9 +113,6 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
         raise UsageError(
             f"{out} is not only a prepared data set, so --overwrite leaves it alone: choose another --out."
         )
-    inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
-    if inside:
-        raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")
 
 
 def _build(
