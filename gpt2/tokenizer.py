@@ -224,7 +224,7 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; bytes that are not whole UTF-8 become U+FFFD."""
         if self._is_byte_level:
-            return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+            return b"".join(map(self.token_bytes, map(int, ids))).decode("utf-8", "replace")
         ids = list(ids)
         for token_id in ids:
             self.token_bytes(token_id)  # an unknown id is refused, not skipped

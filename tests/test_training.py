@@ -233,6 +233,17 @@ def test_changed_data_is_refused_at_the_start(recipe: Recipe, tmp_path: Path) ->
         TrainingRun(replace(recipe, data=DataRecipe(train=(str(tmp_path / "set"),))))
 
 
+def test_a_run_may_start_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
+    first = TrainingRun(replace(recipe, model=replace(recipe.model, dropout=0.0)))
+    directory = str(first.run(tmp_path / "first"))
+    model = replace(recipe.model, dropout=0.0)
+    second = TrainingRun(replace(recipe, model=model, train=replace(recipe.train, init=directory)))
+    assert second.evaluate() == first.evaluate()
+    wider = replace(recipe, model=replace(model, n_embd=64), train=replace(recipe.train, init=directory))
+    with pytest.raises(ValueError, match=r"model\.n_embd is 64, but 32 in train\.init"):
+        TrainingRun(wider)
+
+
 def test_the_command(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "tiny.toml", tmp_path / "run"
     path.write_text(f'[model]\nn_layer=1\nn_head=2\nn_embd=16\nn_positions=16\n[data]\ntrain=["{data}"]\nval=["{data}"]\n'
