@@ -136,7 +136,9 @@ def test_every_public_name_exists(name):
 def test_no_large_file():
     """Data and weights stay out of version control; the bundled model is the one exception."""
     large = [path for path in FILES if path.stat().st_size > 1_000_000]
-    assert [path for path in large if not path.match("gpt2/assets/*.safetensors")] == []
+    bundled = [path for path in large if path.match("gpt2/assets/*/*.safetensors")]
+    assert [path for path in large if path not in bundled] == []
+    assert all(path.stat().st_size <= 32_000_000 for path in bundled)
 
 
 def test_the_bundled_model_is_at_most_32_mb():
