@@ -9,7 +9,8 @@ import tyro
 
 from gpt2.cli.common import print_json
 from gpt2.errors import UsageError
-from gpt2.training.recipe import Recipe, load_recipe
+from gpt2.training.recipe import Recipe
+from gpt2.training.recipe_file import load_recipe
 
 USAGE = """usage: gpt2 train RECIPE.toml [--out DIR] [--json] [--SECTION.SETTING VALUE ...]
 
@@ -106,9 +107,9 @@ class ProgressReport:
         self.task = self.progress.add_task("train", total=recipe.train.steps)
         config, dtype = training.model.config, str(training.dtype).removeprefix("torch.")
         self.console.print(
-            f"{config.n_params / 1e6:.1f}M parameters, {training.mix.batch_size * training.context:,} tokens a step, "
+            f"{config.n_params / 1e6:.1f}M parameters, {recipe.train.batch_size * training.context:,} tokens a step, "
             f"{dtype} on {training.device.type}, {training.mode}; "
-            f"one pass over the mix is {training.mix.steps_per_pass:,.0f} steps"
+            f"one pass over the mix is {training.task.batches.steps_per_pass:,.0f} steps"
         )
 
     def __enter__(self) -> "ProgressReport":

@@ -1,4 +1,4 @@
-"""What this machine can do: where to train, and in which number format."""
+"""What this machine can do: where to train, in which number format, compiled or not."""
 
 import os
 import shutil
@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 
 
-def pick_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(local_rank: int = 0) -> torch.device:
+    """The GPU with this process's number where there is one, else the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -26,8 +26,22 @@ def can_compile(device: torch.device) -> bool:
     return device.type != "cpu" or any(shutil.which(name) for name in names)
 
 
-def pick_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+def pick_dtype(
+    wanted: Literal["auto", "float32", "bfloat16", "float16"],
+    device: torch.device,
+) -> torch.dtype:
     """The format of matrix products: `wanted`, or bfloat16 where it is fast."""
     if wanted == "auto":
         return torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+
+
+def be_deterministic(wanted: bool) -> None:
+    """Have torch choose algorithms that give the same sums again (`deterministic` in a recipe).
+
+    Filling new memory with NaN, which torch adds to this mode to find reads of what was never written, costs time
+    and changes no result.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses the mode
+    torch.use_deterministic_algorithms(wanted)
+    torch.utils.deterministic.fill_uninitialized_memory = False

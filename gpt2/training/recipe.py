@@ -1,16 +1,11 @@
 """A training recipe: a TOML file as frozen dataclasses, every value checked before anything starts.
 
-In: `recipes/*.toml`, overrides from the command line. Out: a `Recipe`, read by training/loop.py.
+In: the settings that recipe_file.py reads, overrides from the command line. Out: a `Recipe`, read by loop.py.
 """
 
-import dataclasses
-import difflib
 import math
-import tomllib
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
@@ -50,6 +45,10 @@ class DataRecipe:
     """How often one pass over the mix visits each training set (default: once)."""
     val: tuple[str, ...] = ()
     """Validation sets, reported one by one."""
+    verify: bool = True
+    """Compare the SHA-256 of every shard with its manifest before anything starts."""
+    document_mask: bool = False
+    """A token sees its own document only, behind the <|endoftext|> before it, with positions from 0."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,14 @@ class OptimRecipe:
     """AdamW's epsilon."""
     clip: float = 1.0
     """Largest global gradient norm; 0 turns clipping off."""
-    schedule: Literal["cosine", "linear"] = "cosine"
-    """Shape of the decay after the warm-up."""
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    """Shape after the warm-up; wsd stays at the peak and then falls."""
     warmup_steps: int = 100
     """Steps of linear warm-up."""
     floor: float = 0.1
     """Rate at the end, as a share of the peak."""
+    decay: float = 0.2
+    """Share of the steps in which wsd falls to the floor."""
 
 
 @dataclass(frozen=True)
@@ -91,25 +92,41 @@ class TrainRecipe:
     batch_size: int = 32
     """Rows of the global batch."""
     micro_batch_size: int | None = None
-    """Rows computed at once (default: the whole batch); lower it when memory runs out."""
+    """Rows a process computes at once (default: all of its own); lower it when memory runs out."""
     context: int | None = None
     """Tokens a row (default: the model's n_positions)."""
     init: str | None = None
     """A model to start from, as --model takes it (default: fresh weights)."""
     seed: int = 0
     """Seed of initialisation, data order and dropout."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of matrix products; auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
     compile: bool = True
     """Use torch.compile."""
+    activation_checkpointing: bool = False
+    """Compute the inside of each block again for its gradient instead of keeping it: less memory, more time."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: ddp keeps the whole model in every process, fsdp a share of it."""
     deterministic: bool = True
     """The same losses again from the same seed."""
     log_every: int = 10
     """Steps between two lines of the log."""
     eval_every: int = 250
-    """Steps between two evaluations; each is followed by a saved checkpoint."""
+    """Steps between two evaluations, each after a saved checkpoint."""
     eval_tokens: int = 65536
-    """Tokens of each validation set that an evaluation reads."""
+    """Tokens of each validation set that an evaluation reads; 0: all."""
+    save_every: int | None = None
+    """Steps between two checkpoints (default: eval_every)."""
+    keep_last: int = 2
+    """Checkpoints kept, beside the best one."""
+    sample_every: int = 0
+    """Steps between two samples of the model's text; 0: none."""
+    sample_prompt: str = "Once upon a time"
+    """What a sample continues."""
+    snapshots: bool = False
+    """Keep the weights of steps 0, 1, 2, 4, 8 ... and of the last, in snapshots/step-000000 and so on."""
+    skip_outliers: float = 0.0
+    """Skip a step whose loss or gradient norm lies this many standard deviations above the last 128; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +147,13 @@ class Recipe:
             raise UsageError(f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one each.")
         if any(not 0 <= r < 1e6 for r in data.repeat):
             raise UsageError(f"data.repeat is {list(data.repeat)}: a set is visited at least 0 and below 1e6 times.")
-        for name in ("steps", "batch_size", "log_every", "eval_every", "eval_tokens"):
-            if getattr(train, name) < 1:
-                raise UsageError(f"train.{name} is {getattr(train, name)}: it must be at least 1.")
+        for name in ("steps", "batch_size", "log_every", "eval_every", "save_every", "keep_last"):
+            value = getattr(train, name)
+            if value is not None and value < 1:
+                raise UsageError(f"train.{name} is {value}: it must be at least 1.")
+        for name in ("eval_tokens", "sample_every", "skip_outliers"):
+            if not 0 <= getattr(train, name) < math.inf:
+                raise UsageError(f"train.{name} is {getattr(train, name)}: it must be at least 0.")
         if train.micro_batch_size is not None and not 1 <= train.micro_batch_size <= train.batch_size:
             raise UsageError(f"train.micro_batch_size is {train.micro_batch_size}: choose 1 to {train.batch_size}.")
         if train.context is not None and not 1 <= train.context <= self.model.n_positions:
@@ -148,8 +169,9 @@ class Recipe:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(optim, name) < 1:
                 raise UsageError(f"optim.{name} is {getattr(optim, name)}: it lies in [0, 1).")
-        if not 0 <= optim.floor <= 1:
-            raise UsageError(f"optim.floor is {optim.floor}: it is a share of the peak rate, 0 to 1.")
+        for name, of in (("floor", "peak rate"), ("decay", "steps")):
+            if not 0 <= getattr(optim, name) <= 1:
+                raise UsageError(f"optim.{name} is {getattr(optim, name)}: it is a share of the {of}, 0 to 1.")
         if not 0 <= self.model.dropout < 1:
             raise UsageError(f"model.dropout is {self.model.dropout}: a rate lies in [0, 1).")
         try:
@@ -157,51 +179,3 @@ class Recipe:
         except ValueError as error:
             raise UsageError(f"[model] {error}") from None
         return self
-
-
-def load_recipe(path: str | Path) -> Recipe:
-    """Read a TOML recipe. Raises UsageError for a missing file, bad TOML, an unknown key or a wrong type."""
-    path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no recipe {path}: name a .toml file, such as recipes/storyteller.toml.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a directory: name a recipe, a .toml file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}.") from None
-    return _build(Recipe, table, str(path), "")
-
-
-def _build(kind: Any, table: dict[str, Any], source: str, prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            mend = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(hints)}."
-            raise UsageError(f"{source}: there is no setting {prefix}{key}: {mend}")
-        values[key] = _value(hints[key], value, source, f"{prefix}{key}")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, source: str, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise UsageError(f"{source}: {name} is {value!r}: write it as a table, [{name}].")
-        return _build(hint, value, source, f"{name}.")
-    choices = typing.get_args(hint)
-    if typing.get_origin(hint) is Literal:
-        if value not in choices:
-            raise UsageError(f"{source}: {name} is {value!r}: choose {' or '.join(map(repr, choices))}.")
-        return value
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise UsageError(f"{source}: {name} is {value!r}: write a list, [{value!r}].")
-        return tuple(_value(choices[0], item, source, name) for item in value)
-    kinds = choices or (hint,)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise UsageError(f"{source}: {name} is {value!r}: it must be a {kinds[0].__name__}.")
-    return value

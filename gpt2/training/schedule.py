@@ -1,26 +1,31 @@
-"""The learning rate as a pure function of the step."""
+"""The learning rate as a pure function of the step: what a resumed run needs to know about it is its recipe."""
 
 import math
 
+from gpt2.training.recipe import OptimRecipe
 
-def cosine(step: int, steps: int, warmup_steps: int, floor: float) -> float:
-    """The factor on the peak rate at `step` (0-based): linear warm-up, then cosine down to `floor` at the last step.
 
-    Brown et al. 2020 (GPT-3), appendix B: warm-up, then cosine to 10% of the peak. The first step already has
-    1 / warmup_steps of the peak; a warm-up longer than the run is simply cut off.
+def factor(optim: OptimRecipe, step: int, steps: int) -> float:
+    """The factor on the peak rate at `step` (0-based) of a run of `steps` steps, in [0, 1].
+
+    A linear warm-up whose first step already has 1 / warmup_steps of the peak, cut off by the end of the run; then
+
+    cosine    half a cosine from the peak down to the floor at the last step (Brown et al. 2020, appendix B)
+    linear    a straight line from the peak down to the floor
+    constant  the peak
+    wsd       the peak, then a straight line to the floor over the last `decay` of the steps, or over what the
+              warm-up leaves of it (warm-up, stable, decay: Hu et al. 2024, "MiniCPM", section 4)
+
+    Past the end of the run it stays there.
     """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = min(1.0, (step - warmup_steps) / max(1, steps - 1 - warmup_steps))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def linear(step: int, steps: int, warmup_steps: int, floor: float) -> float:
-    """As `cosine`, with a straight line from the peak to `floor`."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = min(1.0, (step - warmup_steps) / max(1, steps - 1 - warmup_steps))
-    return 1 - (1 - floor) * progress
-
-
-SCHEDULES = {"cosine": cosine, "linear": linear}
+    if step < optim.warmup_steps:
+        return (step + 1) / optim.warmup_steps
+    first, last = optim.warmup_steps, steps - 1
+    if optim.schedule == "constant":
+        return 1.0
+    if optim.schedule == "wsd":
+        first = max(first, steps - 1 - round(optim.decay * steps))
+    progress = min(1.0, max(0, step - first) / max(1, last - first))
+    if optim.schedule == "cosine":
+        progress = 0.5 * (1 - math.cos(math.pi * progress))
+    return 1 - (1 - optim.floor) * progress

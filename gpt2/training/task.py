@@ -1,0 +1,129 @@
+"""What a run learns, and from what: the model, the batches, the validation sets, and how the result is written.
+
+In: a recipe. Out: a `Task`, read by loop.py. `pretraining` makes the usual one; fine-tuning makes its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gpt2.checkpoint import Checkpoint, load, save
+from gpt2.data.batches import Mix, TokenSet
+from gpt2.data.shards import TokenShards
+from gpt2.loss import IGNORED
+from gpt2.model import GPT2
+from gpt2.tokenizer import Tokenizer
+from gpt2.training.recipe import Recipe
+
+
+class Batches(Protocol):
+    """The training stream: a pure function of the step, so that a resumed run needs to know nothing else."""
+
+    def batch(self, step: int, rows: slice = ...) -> tuple[Tensor, Tensor]:
+        """Ids and targets, int64 [rows, T] each, of some rows of a step's global batch; a target of -100 is no goal."""
+        ...
+
+
+class Rows(Protocol):
+    """A validation set as rows of tokens."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Ids and targets, int64 [last - first, T] each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """model      what is trained: its parameters with `requires_grad`
+    tokenizer  of the data and of the model
+    batches    the training stream
+    val        validation sets by name
+    facts      what must be the same when the run is resumed: the identity of its data
+    write      writes the model, whole and on one process, as the run's result: a checkpoint directory
+    """
+
+    model: GPT2
+    tokenizer: Tokenizer
+    batches: Batches
+    val: Mapping[str, Rows]
+    facts: Mapping[str, str]
+    write: Callable[[GPT2, Path], object]
+
+
+class Windows:
+    """The first `tokens` targets of a token set (0: all), in windows of T that do not overlap."""
+
+    def __init__(self, tokens: TokenSet, context: int, limit: int) -> None:
+        self.tokens, self.context = tokens, context
+        self.end = min(len(tokens) - 1, limit) if limit else len(tokens) - 1
+
+    def __len__(self) -> int:
+        return -(-self.end // self.context)
+
+    def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Ids and targets [last - first, T]; what the last window lacks is padded with targets of -100."""
+        T = self.context
+        ids, targets = torch.zeros(last - first, T, dtype=torch.int64), torch.full((last - first, T), IGNORED)
+        for row in range(last - first):
+            start = (first + row) * T
+            cut = torch.from_numpy(self.tokens[start : min(start + T, self.end) + 1].astype("int64"))
+            n = len(cut) - 1
+            ids[row, :n], targets[row, :n] = cut[:-1], cut[1:]
+        return ids, targets
+
+
+def pretraining(recipe: Recipe) -> Task:
+    """The task of a recipe: its model on its prepared data sets.
+
+    Raises ValueError for data sets that were changed, do not share a tokenizer or do not fill a window, and for a
+    model to start from that has other sizes or another tokenizer.
+    """
+    data, train = recipe.data, recipe.train
+    context = train.context or recipe.model.n_positions
+    sets = {path: TokenShards(path) for path in (*data.train, *data.val)}
+    tokenizer = sets[data.train[0]].tokenizer()
+    for path, shards in sets.items():
+        if data.verify:
+            shards.verify()
+        if shards.manifest["tokenizer_hash"] != tokenizer.hash:
+            raise ValueError(f"{path} was prepared with another tokenizer than {data.train[0]}: prepare it again.")
+        if path in data.val and len(shards) <= context:
+            raise ValueError(f"{path} has {len(shards)} tokens, less than one window of {context}: add text.")
+    repeats = data.repeat or (1.0,) * len(data.train)
+    return Task(
+        model=_model(recipe, tokenizer),
+        tokenizer=tokenizer,
+        batches=Mix([sets[path] for path in data.train], repeats, context, train.batch_size, train.seed),
+        val={path: Windows(sets[path], context, train.eval_tokens) for path in data.val},
+        facts={path: _identity(shards) for path, shards in sets.items()},
+        write=lambda model, directory: save(model, tokenizer, directory, overwrite=True),
+    )
+
+
+def _identity(shards: TokenShards) -> str:
+    """The tokenizer's hash and the SHA-256 of every shard, as one text."""
+    return " ".join([shards.manifest["tokenizer_hash"], *(shard["sha256"] for shard in shards.manifest["shards"])])
+
+
+def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:
+    model = GPT2(recipe.model.config(tokenizer.vocab_size), seed=recipe.train.seed)
+    if recipe.train.init is not None:
+        _start_from(load(recipe.train.init), model, tokenizer)
+    return model
+
+
+def _start_from(checkpoint: Checkpoint, model: GPT2, tokenizer: Tokenizer) -> None:
+    """Take over a checkpoint's weights. ValueError when its tokenizer or a size is another."""
+    if checkpoint.tokenizer.hash != tokenizer.hash:
+        raise ValueError(f"train.init {checkpoint.name} has another tokenizer than the data: prepare them with its.")
+    ours, theirs = model.config, checkpoint.model.config
+    for name in ("n_layer", "n_head", "n_embd", "n_positions"):
+        if getattr(ours, name) != getattr(theirs, name):
+            raise ValueError(f"model.{name} is {getattr(ours, name)}, but {getattr(theirs, name)} in train.init.")
+    model.load_state_dict(checkpoint.model.state_dict())
