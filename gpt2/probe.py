@@ -127,7 +127,7 @@ class Probe:
     def __init__(self, read: str | Iterable[str] = (), edit: Mapping[str, Edit] | None = None, grad: bool = False):
         self._read = [read] if isinstance(read, str) else list(read)
         self._edit, self._grad = dict(edit or {}), grad
-        self._values: dict[tuple[int | None, str], Tensor] = {}
+        self.values: dict[tuple[int | None, str], Tensor] = {}
         self._model: GPT2 | None = None
 
     def begin(self, model: "GPT2", positions: Tensor, lengths: Sequence[int] | None, n_keys: int) -> None:
@@ -140,7 +140,7 @@ class Probe:
                 for a in parse(text, *sizes):
                     point = getattr(function, "point", a.point)
                     self._edits.setdefault((a.layer, point), []).append((a, _with_at(function)))
-        self._model, self._values, self._positions = model, {}, positions
+        self._model, self.values, self._positions = model, {}, positions
         self._keys = torch.arange(n_keys, device=positions.device)
         counts = torch.tensor(lengths or [n_keys] * len(positions), device=positions.device)
         self._real = torch.arange(positions.size(1), device=positions.device) < counts[:, None]  # (B, T)
@@ -161,7 +161,7 @@ class Probe:
         if (layer, point) in self._reads:
             if self._grad:
                 (x := x if x.requires_grad else x.detach().requires_grad_()).retain_grad()
-            self._values[layer, point] = x
+            self.values[layer, point] = x
         return x
 
     def _apply(self, a: Address, point: str, function: Edit, x: Tensor) -> Tensor:
@@ -198,12 +198,12 @@ class Probe:
         if self._model is None:
             raise ValueError(f"{text!r} has no value yet: run the model with this probe first.")
         a, *more = parse(text, self._model.config.n_layer, self._model.config.n_head)
-        if more or (a.layer, a.point) not in self._values:
+        if more or (a.layer, a.point) not in self.values:
             raise ValueError(f"{text!r} was not kept or names several: read it by name, and let the pass reach it.")
         columns = self._columns(a.span, 0)
         if a.span and (not self._even or columns.stop - columns.start != a.span[1] - a.span[0]):
             raise ValueError(f"{text!r} lies outside this pass, or rows stand at different positions: drop the @.")
-        return (x := self._values[a.layer, a.point]), self._index(a, a.point, x, slice(None), columns)
+        return (x := self.values[a.layer, a.point]), self._index(a, a.point, x, slice(None), columns)
 
     def __getitem__(self, address: str) -> Tensor:
         """The value at an address, of the latest pass."""
