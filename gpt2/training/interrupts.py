@@ -1,0 +1,66 @@
+"""What reaches a run from outside: a signal that it is to stop, and memory that runs out.
+
+In: signals, PyTorch's errors. Out: a flag that the loop reads after each step; a sentence that names the option to
+change. Read next: loop.py.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+
+STOPPING = "stopping after this step and saving; once more stops at once, without saving"
+
+
+class StopSignals:
+    """Inside it the first SIGTERM or Ctrl-C sets `requested`, and the second one raises KeyboardInterrupt.
+
+    With several processes each has its own flag, and they may see it at different steps: the loop must agree on it.
+    Outside the main thread nothing is caught, since Python handles signals there alone.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda sentence: None) -> None:
+        """`say` is called with a sentence when the first signal comes."""
+        self.requested = False
+        self._say = say
+        self._before: dict[signal.Signals, Any] = {}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._say(STOPPING)
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def explain_out_of_memory(rows: int) -> Iterator[None]:
+    """Turn PyTorch's out-of-memory errors into a ValueError that names the options to change.
+
+    rows    how many rows are computed at once now
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not _is_out_of_memory(error):
+            raise
+        fewer = f"lower train.micro_batch_size, now {rows}, to {rows // 2}" if rows > 1 else ""
+        mends = [mend for mend in (fewer, "set train.activation_checkpointing to true") if mend]
+        raise ValueError(f"memory ran out: {', or '.join(mends)} (the batch and what is learned stay).") from None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(w in str(error).lower() for w in words)
