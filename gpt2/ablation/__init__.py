@@ -1,0 +1,1 @@
+"""What a component is for, asked of models trained without it: variants, study, statistics, report."""
