@@ -1,6 +1,6 @@
 """A checkpoint is a directory in Hugging Face's format: load any GPT-2 from one, save ours as one.
 
-In: a name (bundled model, directory, hub id). Out: the model in eval mode with its tokenizer; or, when
+In: a name (bundled model, directory, hub id, LoRA adapter). Out: the model in eval mode with its tokenizer; or, when
 saving, config.json, generation_config.json, model.safetensors and the tokenizer's files, which `transformers`
 and vLLM load. Read are: names with or without `transformer.`, safetensors or .bin, whole or in shards.
 torch is imported when weights are, not before. Read next: inference/ or training/.
@@ -10,7 +10,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
 from gpt2.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
-from gpt2.hub import TOKENIZER_FILES, WEIGHT_FILES, model_directory, weight_files
+from gpt2.hub import (
+    ADAPTER_CONFIG,
+    BUNDLED,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    adapter_base,
+    model_directory,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -56,11 +65,23 @@ def load(
 
     Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
     """
+    if adapter_base(Path(name).expanduser()) is not None and name != BUNDLED:
+        return _load_adapted(str(name), dtype, device)
     directory = model_directory(str(name))
     config, _ = read_config(directory)
     tokenizer = load_tokenizer(directory, config)  # first: it is quick, and fails before weights are read
     model = load_model(directory, dtype, device, build)
     return Checkpoint(_without_padding(model, tokenizer.vocab_size), tokenizer, str(name), directory)
+
+
+def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device | str") -> Checkpoint:
+    """A LoRA adapter's base with the adapter merged into it, in float32 first, so that no small change is lost."""
+    from gpt2.adapter import merge, read_adapter
+
+    directory = Path(name).expanduser()
+    adapter = read_adapter(directory)
+    base = load(adapter.base)
+    return Checkpoint(merge(base.model, adapter).to(device, dtype), base.tokenizer, name, directory)
 
 
 def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
@@ -152,9 +173,24 @@ def save(
     tied = _tied(inner)
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
-    eot_id = None if tokenizer is None else tokenizer.eot_id
-    fields = config_fields(config, eot_id, dtype_name, getattr(inner, "variant", None), tied)
+    ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
+    fields = config_fields(config, ends, dtype_name, getattr(inner, "variant", None), tied)
 
+    with whole_directory(target) as temporary:
+        _write_json(fields, temporary / CONFIG_FILE)
+        _write_json(generation_fields(ends), temporary / "generation_config.json")
+        weights = temporary / WEIGHT_FILES[0]
+        write_tensors(stored, weights)
+        weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
+        if tokenizer is not None:
+            tokenizer.save(temporary)
+    return target
+
+
+@contextmanager
+def whole_directory(target: Path) -> Iterator[Path]:
+    """A directory to fill, which takes the name `target` when the block ends well: all of it is there, or nothing."""
+    made = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
@@ -162,19 +198,15 @@ def save(
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from None
     try:
-        _write_json(fields, temporary / CONFIG_FILE)
-        _write_json(generation_fields(eot_id), temporary / "generation_config.json")
-        weights = temporary / WEIGHT_FILES[0]
-        write_tensors(stored, weights)
-        weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
-        if tokenizer is not None:
-            tokenizer.save(temporary)
+        yield temporary
         _sync(temporary)
         _replace(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # one that somebody else has filled stays
+            for folder in made:
+                folder.rmdir()
         raise
-    return target
 
 
 def check_target(directory: Path | str, overwrite: bool = False) -> Path:
@@ -190,7 +222,7 @@ def check_target(directory: Path | str, overwrite: bool = False) -> Path:
         return target
     if not overwrite:
         raise UsageError(f"{target} is not empty: choose another directory, or replace it with --overwrite.")
-    known = {CONFIG_FILE, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
+    known = {CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
     for path in sorted(target.iterdir()):
         known_one = path.name in known or path.suffix in (".safetensors", ".bin")
         if path.is_dir() or not known_one:

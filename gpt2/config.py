@@ -39,11 +39,11 @@ class GPT2Config:
         if self.activation_function not in GELU_NAMES:
             raise ValueError(f"activation_function is {self.activation_function!r}: only 'gelu_new' is GPT-2's.")
         for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: a dropout rate lies in [0, 1).")
+            if type(value := getattr(self, name)) not in (int, float) or not 0 <= value < 1:
+                raise ValueError(f"{name} is {value!r}: a dropout rate is a number in [0, 1).")
         for name in ("layer_norm_epsilon", "initializer_range"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be above 0.")
+            if type(value := getattr(self, name)) not in (int, float) or not value > 0:
+                raise ValueError(f"{name} is {value!r}: it must be a number above 0.")
 
     @property
     def head_dim(self) -> int:

@@ -4,14 +4,15 @@ In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the fie
 another function than GPT-2 is never passed over in silence. Read next: weights.py, checkpoint.py.
 
 Ignored, because the function does not depend on them: architectures, transformers_version, torch_dtype,
-dtype, use_cache, n_ctx beside n_positions, bos/eos/pad_token_id (the tokenizer knows), id2label, label2id,
-summary_*, task_specific_params, gradient_checkpointing, output_*, generation settings, and names that
+dtype, use_cache, n_ctx beside n_positions, bos/eos/pad_token_id (gpt2/tokenizer_files.py reads them), id2label,
+label2id, summary_*, task_specific_params, gradient_checkpointing, output_*, generation settings, and names that
 transformers ignores too.
 """
 
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ SYNONYMS = {
     "n_layer": ("num_hidden_layers",),
     "n_head": ("num_attention_heads",),
 }
-RATES = ("layer_norm_epsilon", "embd_pdrop", "attn_pdrop", "resid_pdrop", "initializer_range")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,9 +108,6 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
         known = [key for key in (name, *SYNONYMS.get(name, ())) if key in fields]
         if known:
             values[name] = fields[known[0]]
-    for name in RATES:
-        if name in values and (isinstance(values[name], bool) or not isinstance(values[name], int | float)):
-            raise ValueError(f"{path}: {name} is {values[name]!r}, it must be a number.")
     try:
         return GPT2Config(**values), variant
     except ValueError as error:
@@ -118,14 +115,18 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
 
 
 def config_fields(
-    config: GPT2Config, eot_id: int | None, dtype: str, variant: dict[str, Any] | None, tied: bool
+    config: GPT2Config, ends: Mapping[str, int | None], dtype: str, variant: dict[str, Any] | None, tied: bool
 ) -> dict[str, Any]:
-    """What config.json says of a model. `dtype` is that of the stored weights, such as "float16"."""
+    """What config.json says of a model: its sizes, its `ends`, and in which `dtype` its weights are stored.
+
+    ends   {"bos_token_id", "eos_token_id"}: without a tokenizer both None, and not transformers' default 50256
+    dtype  such as "float16"
+    """
     fields: dict[str, Any] = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **{name: getattr(config, name) for name in GPT2Config.__dataclass_fields__},
-        **_ends(eot_id),
+        **ends,
         "tie_word_embeddings": tied,
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
@@ -139,11 +140,6 @@ def config_fields(
     return fields
 
 
-def generation_fields(eot_id: int | None) -> dict[str, Any]:
-    """What generation_config.json says: where generation starts and stops."""
-    return {"_from_model_config": True, **_ends(eot_id)}
-
-
-def _ends(eot_id: int | None) -> dict[str, int | None]:
-    """GPT-2 has one token for both ends; without a tokenizer none, and not transformers' default 50256."""
-    return {"bos_token_id": eot_id, "eos_token_id": eot_id}
+def generation_fields(ends: Mapping[str, int | None]) -> dict[str, Any]:
+    """What generation_config.json says: where generation starts and stops, `ends` as in `config_fields`."""
+    return {"_from_model_config": True, **ends}

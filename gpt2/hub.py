@@ -16,8 +16,10 @@ from typing import Any
 from gpt2.config import PRESETS
 from gpt2.errors import UsageError
 from gpt2.hf_config import CONFIG_FILE, read_config, read_json
+from gpt2.tokenizer_files import has_tokenizer
 
 BUNDLED = "storyteller"
+ADAPTER_CONFIG = "adapter_config.json"  # of a LoRA adapter, as `peft` writes it
 ASSETS = Path(__file__).parent / "assets"
 HUB_IDS = {name: f"openai-community/{name}" for name in PRESETS} | {"distilgpt2": "distilbert/distilgpt2"}
 
@@ -35,13 +37,15 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 CHOICES = f"a model is {BUNDLED} (the bundled one), a directory, or a hub id such as {HUB_IDS['gpt2']}"
 
 
-def model_directory(name: str, download: bool = True) -> Path:
+def model_directory(name: str, download: bool = True, weights: bool = True) -> Path:
     """The directory of the model called `name`.
 
     name      "storyteller" (the bundled model), a directory, a preset (gpt2, gpt2-medium, gpt2-large,
               gpt2-xl, distilgpt2), or a hub id OWNER/NAME. A directory with a config.json wins over a preset
-              or a hub id of the same name; `./storyteller` means a directory
+              or a hub id of the same name; `./storyteller` means a directory. A LoRA adapter's directory
+              means its base model's: `gpt2.checkpoint.load` merges the two
     download  whether a model that is not on this machine may be fetched from the hub
+    weights   False where the tokenizer alone is wanted: then no weights are looked for or downloaded
 
     Raises UsageError for a name that means nothing, ValueError when the hub does not give the model.
     """
@@ -52,15 +56,36 @@ def model_directory(name: str, download: bool = True) -> Path:
     path = Path(name).expanduser()
     if (path / CONFIG_FILE).is_file():
         return path
+    base = adapter_base(path)
+    if base is not None:
+        return model_directory(base, download, weights)
     hub_id = HUB_IDS.get(name, name)
     if not HUB_ID.fullmatch(hub_id) or (path.exists() and name not in HUB_IDS):
         raise UsageError(_no_such_model(name, path))
-    found = cached(name)
+    found = cached(name, weights)
     if found is not None:
         return found
     if not download:
         raise ValueError(f"{name} is not on this machine: `gpt2 fetch {name}` downloads it.")
-    return fetch(name, progress=False)
+    return fetch(name, progress=False, weights=weights)
+
+
+def adapter_base(directory: Path) -> str | None:
+    """The name of the model that a LoRA adapter's directory belongs to; None for any other directory.
+
+    Raises ValueError when the adapter does not name it, or names a directory that holds no model.
+    """
+    path = directory / ADAPTER_CONFIG
+    if (directory / CONFIG_FILE).is_file() or not path.is_file():
+        return None
+    base = read_json(path).get("base_model_name_or_path")
+    mend = f"write the base model's directory or hub id there, as base_model_name_or_path in {path}."
+    if not isinstance(base, str) or not base:
+        raise ValueError(f"the adapter {directory} does not name its base model: {mend}")
+    named_by_path = Path(base).is_absolute() or (Path(base) / ADAPTER_CONFIG).is_file()
+    if named_by_path and not (Path(base) / CONFIG_FILE).is_file():
+        raise ValueError(f"the base model of the adapter {directory} is not in {base}: {mend}")
+    return base
 
 
 def bundled_directory() -> Path:
@@ -100,27 +125,26 @@ def weight_files(directory: Path) -> list[Path]:
     raise ValueError(f"{directory} has no weights: put {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} there.")
 
 
-def cached(name: str) -> Path | None:
+def cached(name: str, weights: bool = True) -> Path | None:
     """The complete copy of a hub model in huggingface_hub's cache, or None; asks no network."""
     from huggingface_hub import try_to_load_from_cache
 
     for hub_id in dict.fromkeys((HUB_IDS.get(name, name), name)):  # transformers stores `gpt2` under that name
         config = try_to_load_from_cache(hub_id, CONFIG_FILE)
-        if isinstance(config, str) and _complete(Path(config).parent):
+        if isinstance(config, str) and _complete(Path(config).parent, weights):
             return Path(config).parent
     return None
 
 
-def _complete(directory: Path) -> bool:
-    """Whether weights and tokenizer are there: transformers downloads one without the other."""
-    tokenizer = any((directory / name).is_file() for name in ("tokenizer.json", "merges.txt"))
+def _complete(directory: Path, weights: bool) -> bool:
+    """Whether tokenizer and `weights` are there: transformers downloads one without the other."""
     try:
-        return tokenizer and all(path.is_file() for path in weight_files(directory))
+        return has_tokenizer(directory) and not (weights and any(not p.is_file() for p in weight_files(directory)))
     except ValueError:
         return False
 
 
-def fetch(name: str, progress: bool = True) -> Path:
+def fetch(name: str, progress: bool = True, weights: bool = True) -> Path:
     """Download what a model needs (no code, no second format) into huggingface_hub's cache.
 
     A copy that is there already is brought up to date, and serves as it is when the hub cannot be reached.
@@ -138,11 +162,11 @@ def fetch(name: str, progress: bool = True) -> Path:
         try:
             listed = {file.rfilename for file in HfApi().model_info(hub_id, timeout=TIMEOUT).siblings or ()}
         except Exception as error:  # the hub's own errors, and those of whichever HTTP client it uses
-            found = None if _is_refusal(error) else cached(name)
+            found = None if _is_refusal(error) else cached(name, weights)
             if found is not None:
                 return found
             raise _sentence(name, hub_id, error, started=False) from error
-        wanted = _wanted(hub_id, listed)
+        wanted = _wanted(hub_id, listed, weights)
         try:
             # The configuration first: another architecture is refused before gigabytes are on their way.
             directory = Path(hf_hub_download(hub_id, CONFIG_FILE)).parent
@@ -152,7 +176,7 @@ def fetch(name: str, progress: bool = True) -> Path:
                 hf_hub_download(hub_id, file, revision=directory.name)  # all of the commit that came first
         except Exception as error:
             raise _sentence(name, hub_id, error, started=True) from error
-    missing = [path.name for path in weight_files(directory) if not path.is_file()]
+    missing = [path.name for path in weight_files(directory) if not path.is_file()] if weights else []
     if missing:
         raise ValueError(f"{hub_id} lacks {missing[0]} on the hub, which its index names: use another model.")
     return directory
@@ -176,14 +200,17 @@ def _quiet_hub(progress: bool) -> Iterator[None]:
             utils.enable_progress_bars()
 
 
-def _wanted(hub_id: str, listed: set[str]) -> list[str]:
+def _wanted(hub_id: str, listed: set[str], weights: bool) -> list[str]:
     """The files to download beside config.json, of those that the hub lists; the large ones last."""
     if CONFIG_FILE not in listed:
         raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
+    files = [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
+    if not weights:
+        return files
     kind = next((name for name in WEIGHT_FILES if name in listed), None)
     if kind is None:
         raise ValueError(f"{hub_id} has no {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} on the hub: use another model.")
-    files = [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed] + [kind]
+    files.append(kind)
     if kind.endswith(".index.json"):
         stem, suffix = kind.removesuffix(".index.json").rsplit(".", 1)
         files += sorted(name for name in listed if re.fullmatch(rf"{stem}-\d+-of-\d+\.{suffix}", name))

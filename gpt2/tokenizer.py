@@ -26,6 +26,7 @@ from gpt2.tokenizer_files import (
     merge_ranks,
     merges_of,
     read_content,
+    read_ends,
     write_text,
 )
 
@@ -48,11 +49,15 @@ class Tokenizer:
 
     Attributes:
         vocab_size: one more than the largest id.
-        eot_id: the id of `<|endoftext|>`, or None where the vocabulary has no such token.
+        eot_id: the token that ends a text: the one that its directory names, else `<|endoftext|>`, else None.
+        bos_id: the token that stands before a text: the one that its directory names, else `eot_id`.
     """
 
-    def __init__(self, content: dict[str, Any]) -> None:
-        """Take the parsed content of a `tokenizer.json`; its truncation and padding are dropped."""
+    def __init__(self, content: dict[str, Any], directory: Path | None = None) -> None:
+        """Take the parsed content of a `tokenizer.json`; its truncation and padding are dropped.
+
+        `directory` may hold files that name the ends of a text (`gpt2.tokenizer_files.read_ends`).
+        """
         self._content = content | {"truncation": None, "padding": None}
         vocab, added = content["model"]["vocab"], content.get("added_tokens") or []
         if isinstance(vocab, list):  # Unigram: pairs of token and score, the place is the id
@@ -63,7 +68,9 @@ class Tokenizer:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
         self.vocab_size = max(self._token) + 1
-        self.eot_id = self._vocab.get(EOT)
+        ends = {} if directory is None else read_ends(directory, self._vocab)
+        self.eot_id = ends.get("eos", self._vocab.get(EOT))
+        self.bos_id = ends.get("bos", self.eot_id)
 
     # Making one
 
@@ -76,7 +83,7 @@ class Tokenizer:
         """
         path, content = read_content(Path(directory))
         try:
-            tokenizer = cls(content)
+            tokenizer = cls(content, path.parent)
             if tokenizer._ranks is None:
                 tokenizer._library(False)  # whatever `tokenizers` cannot read is refused now
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -120,9 +127,10 @@ class Tokenizer:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what decides the ids: vocabulary, merges, special tokens. The same for every layout.
+        """SHA-256 of what decides the ids: vocabulary, merges, special tokens, the end of a text.
 
-        A tokenizer that is not like GPT-2's adds its other rules (normaliser, split, decoder).
+        It is the same for every layout of files. A tokenizer that is not like GPT-2's adds its other rules
+        (normaliser, split, decoder).
         """
         model = self._content["model"]
         identity: dict[str, Any] = {
@@ -130,6 +138,8 @@ class Tokenizer:
             "merges": merges_of(model) if "merges" in model else [],
             "special": sorted(self._special),
         }
+        if self.eot_id != self._vocab.get(EOT):
+            identity["end"] = self.eot_id
         if self._ranks is None:
             identity["rules"] = {key: self._content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
             identity["model"] = {key: model[key] for key in sorted(model) if key not in ("vocab", "merges")}
@@ -245,7 +255,8 @@ class Tokenizer:
         """Write the tokenizer's files so that `transformers.AutoTokenizer` gives the same ids."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), EOT) if self.eot_id is not None else {}
+        ends = {"bos_token": self.bos_id, "eos_token": self.eot_id, "unk_token": self.eot_id}
+        special = {name: self._token[i] for name, i in ends.items() if i is not None}
         settings: dict[str, Any] = special | {"clean_up_tokenization_spaces": False}
         model = self._content["model"]
         if self._ranks is not None:

@@ -7,14 +7,15 @@ held by `gpt2/tokenizer.py`, the file to read before this one.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 EOT = "<|endoftext|>"
-"""The separator between documents, the one special token of GPT-2."""
+"""The separator between documents, the one special token of GPT-2; a directory may name another (`read_ends`)."""
 
 LAYOUTS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 
@@ -85,13 +86,16 @@ def merges_of(model: dict[str, Any]) -> list[tuple[str, str]]:
     return [(left, right) for left, right in (m.split(" ") if isinstance(m, str) else m for m in model["merges"])]
 
 
-def gpt2_content(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The `tokenizer.json` of a byte-level BPE with GPT-2's rules."""
+def gpt2_content(
+    vocab: dict[str, int], merges: Sequence[tuple[str, str]], added: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The `tokenizer.json` of a byte-level BPE with GPT-2's rules; `added` are special tokens beside `EOT`."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    special = {"content": EOT, "special": True, "single_word": False, "lstrip": False, "rstrip": False}
+    special = {token: i for token, i in vocab.items() if token == EOT} | dict(added)
+    plain = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {
         "version": "1.0",
-        "added_tokens": [{"id": vocab[EOT], "normalized": False, **special}] if EOT in vocab else [],
+        "added_tokens": [{"id": i, "content": token, **plain} for token, i in special.items()],
         "normalizer": None,
         "pre_tokenizer": byte_level,
         "post_processor": byte_level | {"trim_offsets": False},
@@ -129,8 +133,50 @@ def read_content(folder: Path) -> tuple[Path, Any]:
             entries = _read_json(vocab)
             if not isinstance(entries, dict):
                 raise ValueError(f"{vocab} is not a vocabulary: it must map each token to its id.")
-            return vocab, gpt2_content(entries, list(_read_merges(merges)))
+            pairs = list(_read_merges(merges))
+            return vocab, gpt2_content(entries, pairs, _read_added(folder, entries, pairs))
     raise ValueError(f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt.")
+
+
+def read_ends(folder: Path, ids: Mapping[str, int]) -> dict[str, int]:
+    """The tokens that the files beside a tokenizer name as ends of a text: {"bos": id, "eos": id}, or fewer.
+
+    Asked in this order: tokenizer_config.json and special_tokens_map.json, which name the token, then
+    generation_config.json and config.json, which name its id (of a list, the first). A token that is not in the
+    vocabulary, as transformers' default 50256 in a small one, is passed over.
+    """
+    known, ends = set(ids.values()), {}
+    for file in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"):
+        named = _read_object(folder / file)
+        for end in ("bos", "eos"):
+            token, number = _content(named.get(f"{end}_token")), named.get(f"{end}_token_id")
+            number = number[0] if isinstance(number, list) and number else number
+            found = ids.get(token) if token is not None else number
+            if type(found) is int and found in known:
+                ends.setdefault(end, found)
+    return ends
+
+
+def _read_added(folder: Path, vocab: Mapping[str, int], merges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The tokens beside vocab.json and merges.txt that no text spells: those added later, and the ends of a text."""
+    settings = _read_object(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
+    later = {_content(entry): int(i) for i, entry in settings.items()}
+    added = {token: i for token, i in (_read_object(folder / "added_tokens.json") | later).items() if token}
+    spelt = {*byte_alphabet(), *(left + right for left, right in merges)}  # an end may be "\n", an ordinary token
+    ends = set(read_ends(folder, vocab | added).values())
+    return added | {token: i for token, i in vocab.items() if i in ends and token not in spelt}
+
+
+def _content(token: Any) -> str | None:
+    """The text of a token, which files hold as a string or as an object with its text as `content`."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty for a file that is not there or holds something else."""
+    value = _read_json(path) if path.is_file() else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _read_text(path: Path) -> str:

@@ -16,6 +16,9 @@ from gpt2 import checkpoint, weights
 from gpt2.checkpoint import load, load_model, save
 from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
+from gpt2.evaluation.bits_per_byte import score
+from gpt2.inference.generate import generate
+from gpt2.inference.sampling import Sampling
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
 
@@ -197,6 +200,13 @@ def test_harmless_fields_and_old_names_are_accepted(hub_directory, reference):
     del fields["model_type"]  # OpenAI's first conversions have none
     path.write_text(json.dumps(fields))
     assert_same_logits(load_model(hub_directory, torch.float64), reference)
+
+
+@pytest.mark.parametrize("rate", ["embd_pdrop", "attn_pdrop", "resid_pdrop", "layer_norm_epsilon"])
+@pytest.mark.parametrize("value", ["0.1", None, True])
+def test_a_rate_that_is_no_number_is_refused(rate, value):
+    with pytest.raises(ValueError, match=f"{rate} is {value!r}: .* number"):
+        GPT2Config(**{rate: value})
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\xff", ""])
@@ -402,6 +412,48 @@ def test_the_files_say_what_others_need(ours, tmp_path):
         assert len(modes) == 1
 
 
+@pytest.mark.parametrize("layout", ["tokenizer.json", "vocab.json"])
+def test_another_end_of_text(layout, ours, tmp_path):
+    """A directory that transformers wrote, whose texts end with </s> and start with <s>."""
+    from tokenizers import AddedToken
+
+    source, out = tmp_path / "source", tmp_path / "out"
+    Tokenizer.train(["the cat sat"], 260).save(source)
+    theirs = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True)
+    theirs.add_special_tokens({"eos_token": AddedToken("</s>"), "bos_token": AddedToken("<s>")})
+    bos, eos = theirs.bos_token_id, theirs.eos_token_id
+    config = transformers.GPT2Config(
+        **SIZES | {"vocab_size": len(theirs)}, bos_token_id=bos, eos_token_id=eos, pad_token_id=eos
+    )
+    hf = transformers.GPT2LMHeadModel(config).eval()
+    with torch.no_grad():  # from some position on </s> wins
+        hf.transformer.wpe.weight[12:] = 60 * hf.transformer.wte.weight[eos]
+        hf.transformer.h[0].attn.c_proj.weight.zero_()
+    hf.save_pretrained(source)
+    theirs.save_pretrained(source)
+    if layout == "vocab.json":
+        (source / "vocab.json").write_text(json.dumps(theirs.get_vocab() | {"</s>": eos}))
+        (source / "tokenizer.json").unlink()
+
+    loaded = load(str(source))
+    assert (loaded.tokenizer.bos_id, loaded.tokenizer.eot_id) == (bos, eos)
+    assert loaded.model.config.vocab_size == len(theirs)
+    prompt = loaded.tokenizer.encode("the cat")
+    ((completion,),) = generate(loaded.model, loaded.tokenizer, [prompt], Sampling(max_tokens=15, temperature=0))
+    reference = hf.generate(torch.tensor([prompt]), max_new_tokens=15, do_sample=False)[0, len(prompt) :].tolist()
+    assert completion.finish_reason == "eos"
+    assert completion.ids == reference
+    assert score(loaded.model, loaded.tokenizer, ["the cat sat"]).tokens == len(theirs.encode("the cat sat"))
+
+    save(loaded.model, loaded.tokenizer, out)
+    again = transformers.AutoTokenizer.from_pretrained(out, local_files_only=True)
+    assert (again.bos_token, again.eos_token) == ("<s>", "</s>")
+    kept = transformers.GenerationConfig.from_pretrained(out)
+    assert (kept.bos_token_id, kept.eos_token_id) == (bos, eos)
+    assert json.loads((out / "config.json").read_text())["eos_token_id"] == eos
+    assert load(str(out)).tokenizer.hash == loaded.tokenizer.hash
+
+
 def test_a_wrapped_model_is_saved_as_the_model_inside(ours, tmp_path):
     save(ours, None, tmp_path / "plain")
     save(torch.nn.DataParallel(torch.compile(ours)), None, tmp_path / "wrapped")
@@ -447,6 +499,17 @@ def test_nothing_is_left_of_a_failed_save(ours, tmp_path, monkeypatch):
         save(ours, None, tmp_path / "out", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
+
+
+def test_a_failed_save_leaves_no_directories(ours, tmp_path, monkeypatch):
+    def disk_full(*_, **__):
+        (tmp_path / "a" / "kept.txt").write_text("somebody else's")
+        raise weights.SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save(ours, None, tmp_path / "a" / "b" / "c" / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "kept.txt"]
 
 
 def test_a_failed_rename_brings_the_old_checkpoint_back(ours, tmp_path, monkeypatch):

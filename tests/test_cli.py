@@ -213,6 +213,17 @@ def test_a_reader_that_goes_away_is_no_failure(words, unbuffered):
     assert (process.returncode, process.stderr) == (0, "")
 
 
+def test_what_the_output_cannot_encode_is_escaped():
+    """A pipe in the C locale takes ASCII alone: no UnicodeEncodeError, and JSON that is still JSON."""
+    for words in ([], ["--json"]):
+        process = python("-m", "gpt2", "tokenize", "é 🙂", *words, environment={"PYTHONIOENCODING": "ascii"})
+        assert (process.returncode, process.stderr) == (0, "")
+    assert json.loads(process.stdout)["tokens"][0] == "é"
+    process = python("-m", "gpt2", "next", "--model", "é", environment={"PYTHONIOENCODING": "ascii"}, input="x")
+    assert process.returncode == 2
+    assert process.stderr.startswith("gpt2: there is no model '\\xe9'")
+
+
 def test_module_and_command_are_the_same():
     process = python("-m", "gpt2", "--version")
     assert (process.returncode, process.stdout) == (0, f"gpt2 {__version__}\n")

@@ -267,12 +267,25 @@ def test_fetch_takes_what_is_needed_and_nothing_else(server, here, command, cont
     assert loaded.tokenizer.vocab_size == 257
 
 
+def test_a_tokenizer_comes_without_weights(server, here):
+    code, out, errors = here("tokenize", "--model", "tests/tiny", "ab")
+    assert (code, errors) == (0, "")
+    assert out.splitlines()[1].split() == ["0", "64", "a"]
+    assert set(server.served) == NEEDED - {"model.safetensors"}
+    server.served.clear()
+    assert here("tokenize", "--model", "tests/tiny", "ab")[0] == 0
+    assert server.served == []  # what is here serves again
+    assert here("info", "tests/tiny")[0] == 1  # and is not taken for a model
+    assert here("next", "--model", "tests/tiny", "ab")[0] == 0
+    assert server.served == ["model.safetensors"]
+
+
 def test_a_preset_is_its_hub_id_and_loads_by_itself(here, monkeypatch):
     monkeypatch.setenv("TQDM_POSITION", "-1")
-    code, out, errors = here("tokenize", "--json", "abc", "--model", "gpt2")
+    code, out, errors = here("next", "--json", "abc", "--model", "gpt2")
     assert code == 0, errors
     assert errors == ""  # no progress bars where nobody asked for a download
-    assert json.loads(out)["ids"] == Tokenizer.bytes().encode("abc")
+    assert json.loads(out)["prompt_ids"] == Tokenizer.bytes().encode("abc")
     assert json.loads(here("info", "openai-community/gpt2", "--json")[1])["parameters"]["total"] == 35_840
 
 

@@ -72,7 +72,7 @@ def test_what_lies_in_the_directory(tiny, capsys):
     assert found["stored"] == {
         "files": ["model.safetensors"], "bytes": weights.stat().st_size, "dtypes": ["float16"],
     }  # fmt: skip
-    assert found["tokenizer"] == {"entries": 257, "eot_id": 256, "hash": Tokenizer.bytes().hash}
+    assert found["tokenizer"] == {"entries": 257, "eot": "<|endoftext|>", "eot_id": 256, "hash": Tokenizer.bytes().hash}
     assert stored_dtypes(weights) == {"F16": CONFIG.n_params}
     assert main(["info", str(tiny)]) == 0
     page = capsys.readouterr().out

@@ -120,6 +120,43 @@ def test_streaming_equals_decoding_for_any_ids(gpt2, small):
             assert "".join([*map(stream.push, ids), stream.finish()]) == tokenizer.decode(ids)
 
 
+def named_ends(directory: Path, **files) -> tuple[int | None, int | None]:
+    """The ends that `Tokenizer.bytes()` with "</s>" (257) and "<s>" (258) takes from these files."""
+    Tokenizer.bytes().save(directory)
+    for path in directory.iterdir():
+        if path.name not in ("vocab.json", "merges.txt"):
+            path.unlink()
+    for name, content in ({"added_tokens": {"</s>": 257, "<s>": 258}} | files).items():
+        (directory / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = Tokenizer.load(directory)
+    assert tokenizer.vocab_size == 259  # tokens added later are neither lost nor, in the model, cut off as padding
+    assert 257 not in tokenizer.encode("the </s> end")
+    assert tokenizer.encode("a</s>", allow_special=True) == [64, 257]
+    return tokenizer.bos_id, tokenizer.eot_id
+
+
+def test_the_ends_of_a_text_are_those_that_the_directory_names(tmp_path):
+    ids = {"bos_token_id": 258, "eos_token_id": [257, 256]}
+    cases = [
+        ({}, (256, 256)),
+        ({"tokenizer_config": {"eos_token": "</s>"}}, (257, 257)),
+        ({"tokenizer_config": {"eos_token": {"content": "</s>"}, "bos_token": None}}, (257, 257)),
+        ({"special_tokens_map": {"eos_token": "</s>", "bos_token": "<s>"}}, (258, 257)),
+        ({"config": ids}, (258, 257)),
+        ({"generation_config": ids, "config": {"eos_token_id": 0}}, (258, 257)),
+        ({"tokenizer_config": {"eos_token": EOT}, "config": ids}, (258, 256)),
+        ({"config": {"bos_token_id": 50256, "eos_token_id": 50256}}, (256, 256)),  # transformers' default
+        ({"config": {"eos_token_id": None}, "tokenizer_config": {"eos_token": "no such token"}}, (256, 256)),
+        ({"config": {"eos_token_id": 198}}, (198, 198)),  # a new line ends the text, and stays ordinary text
+    ]
+    for number, (files, ends) in enumerate(cases):
+        assert named_ends(tmp_path / str(number), **files) == ends, files
+    assert Tokenizer.load(tmp_path / "9").encode("\n") == Tokenizer.bytes().encode("\n")
+    hashes = [Tokenizer.load(tmp_path / str(number)).hash for number in (0, 1, 2, 7)]
+    assert hashes[0] != hashes[1]  # shards that end their documents otherwise are other data
+    assert (hashes[1], hashes[0]) == (hashes[2], hashes[3])
+
+
 @pytest.mark.parametrize("wrong", [257, -1])
 def test_an_id_outside_the_vocabulary_is_named(wrong, wordpiece):
     for tokenizer in (Tokenizer.bytes(), Tokenizer.load(wordpiece)):

@@ -53,6 +53,7 @@ def console() -> "Console":
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    json.dump(value, sys.stdout, ensure_ascii=False)
+    """One JSON document on standard output, in ASCII where that is all it can write."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    json.dump(value, sys.stdout, ensure_ascii=not unicode)
     sys.stdout.write("\n")

@@ -101,12 +101,14 @@ def stored(directory: Path) -> dict[str, Any]:
 
 def tokenizer(directory: Path) -> dict[str, Any] | None:
     """Size and identity of a directory's tokenizer; None where it has none."""
-    from gpt2.tokenizer import Tokenizer
+    from gpt2.tokenizer import Tokenizer, visible
+    from gpt2.tokenizer_files import has_tokenizer
 
-    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+    if not has_tokenizer(directory):
         return None
     found = Tokenizer.load(directory)
-    return {"entries": found.vocab_size, "eot_id": found.eot_id, "hash": found.hash}
+    end = None if found.eot_id is None else visible(found.token_bytes(found.eot_id))
+    return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
 
 
 def show(facts: dict[str, Any]) -> None:
@@ -162,7 +164,7 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if words is None:
         lines.append(("tokenizer", "none"))
     else:
-        end = "no <|endoftext|>" if words["eot_id"] is None else f"<|endoftext|> is {words['eot_id']}"
+        end = "no end of text" if words["eot_id"] is None else f"{words['eot']} is {words['eot_id']}"
         lines.append(("tokenizer", f"{words['entries']:,} entries, {end}, hash {words['hash'][:12]}"))
     if facts["variant"] is not None:
         lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))

@@ -7,6 +7,7 @@ before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 
 import difflib
 import inspect
+import io
 import os
 import sys
 import textwrap
@@ -22,6 +23,7 @@ COMMANDS = {
     "fetch": ("gpt2.cli.fetch", "download a model from the Hugging Face hub"),
     "prepare": ("gpt2.cli.prepare", "turn text files into token shards"),
     "train": ("gpt2.cli.train", "train a model from a recipe"),
+    "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
 }
 
@@ -72,6 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     from gpt2.errors import UsageError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # here, where a reader that has gone is still caught

@@ -69,4 +69,4 @@ def load_tokenizer(name: str) -> "Tokenizer":
     from gpt2.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
-    return Tokenizer.load(directory if has_tokenizer(directory) else model_directory(name))
+    return Tokenizer.load(directory if has_tokenizer(directory) else model_directory(name, weights=False))

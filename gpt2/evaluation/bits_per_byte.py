@@ -72,13 +72,13 @@ def score(
 
     Raises ValueError when there is no text, or the tokenizer has no `<|endoftext|>` to stand before a document.
     """
-    if tokenizer.eot_id is None:
+    if tokenizer.bos_id is None:
         raise ValueError("the tokenizer has no <|endoftext|>, which stands before each document as its context.")
     count = tokens = size = 0
     total = 0.0
     waiting: list[Window] = []
     for document in map(well_formed, documents):
-        ids = [tokenizer.eot_id, *tokenizer.encode(document)]
+        ids = [tokenizer.bos_id, *tokenizer.encode(document)]
         count, tokens, size = count + 1, tokens + len(ids) - 1, size + len(document.encode())
         waiting.extend(windows(ids, model.config.n_positions))
         while sum(len(x) for x, _ in waiting) >= batch_tokens:
