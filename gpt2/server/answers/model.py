@@ -1,0 +1,32 @@
+"""Which model this is: its sizes, and what the page can switch.
+
+Read next: picture.py.
+"""
+
+from typing import Any
+
+from gpt2.server.answers.parameters import Parameters
+from gpt2.server.jobs import Tell
+from gpt2.server.session import Session
+from gpt2.server.switches import components, states
+
+
+class Model(Parameters):
+    """No parameters."""
+
+
+def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
+    """Name, sizes, and each switch with its states."""
+    config = session.config
+    return {
+        "name": session.name,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_embd": config.n_embd,
+        "n_inner": config.inner_dim,
+        "n_positions": config.n_positions,
+        "vocab_size": config.vocab_size,
+        "parameters": sum(p.numel() for p in session.model.parameters()),
+        "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
+        "switches": {address: list(states(address)) for address in components(config)},
+    }

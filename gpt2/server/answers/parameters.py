@@ -1,0 +1,19 @@
+"""What the parameters of all questions share.
+
+In: JSON from the page. Out: checked values; unknown fields are refused. Read next: picture.py.
+"""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Parameters(BaseModel):
+    """Strict: an unknown field or a wrong type is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Scene(Parameters):
+    """A text, and the state of each switch that is not on: {"3.head.7": "off", "final.scale": "mean"}."""
+
+    text: str
+    switches: dict[str, str] = {}

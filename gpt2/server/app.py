@@ -1,0 +1,62 @@
+"""The web application: the page's files, and one route through which it asks.
+
+In: a loaded checkpoint. Out: a FastAPI application for 127.0.0.1 (run.py serves it).
+
+    GET  /, /NAME          the files in web/
+    POST /api/QUESTION     its parameters as JSON; the answer as frames (jobs.py), a refusal as {"error": sentence}
+"""
+
+import difflib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from gpt2.server.guard import LOCAL, Guard
+from gpt2.server.jobs import answer
+from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.session import Session
+from gpt2.server.static import files
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+
+WORKERS = 3  # a long sweep must not keep a switch waiting
+
+
+def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
+    """The application that explains `checkpoint`; it answers requests for `hosts` only."""
+    app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None)
+    session = Session(checkpoint)
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="explain")
+
+    @app.get("/{name:path}")
+    def file(name: str) -> Response:
+        if (name or "index.html") not in files():
+            raise HTTPException(404, f"there is no file {name!r} here: open / instead.")
+        content, media_type = files()[name or "index.html"]
+        return Response(content, headers={"content-type": media_type})
+
+    @app.post("/api/{name}")
+    async def ask(name: str, request: Request) -> Response:
+        if name not in QUESTIONS:
+            near = difflib.get_close_matches(name, QUESTIONS, n=3, cutoff=0.3) or QUESTIONS
+            raise HTTPException(404, f"there is no question {name!r}: the nearest are {', '.join(near)}.")
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            raise HTTPException(415, "ask with the header content-type: application/json.")
+        question = QUESTIONS[name]
+        try:
+            parameters = read_parameters(question, await request.body())
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return await answer(request, partial(question.answer, session, parameters), pool)
+
+    @app.exception_handler(HTTPException)
+    async def sentence(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    app.add_middleware(Guard, hosts=hosts)
+    return app

@@ -1,0 +1,55 @@
+"""Open the page: serve the application on this machine, and point a browser at it.
+
+In: a checkpoint and a text. Out: a server on 127.0.0.1 until Ctrl-C. Read next: app.py.
+"""
+
+import contextlib
+import socket
+import sys
+import threading
+import webbrowser
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+
+HOST = "127.0.0.1"
+PORT = 8271
+
+
+def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, browser: bool = True) -> None:
+    """Serve the page for `text` until interrupted; its address is printed, and opened where `browser`.
+
+    port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
+    """
+    import uvicorn
+
+    from gpt2.server.app import create_app
+
+    listener = _listen(port)
+    # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
+    address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
+    server = uvicorn.Server(uvicorn.Config(create_app(checkpoint), log_level="warning", access_log=False))
+    print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
+    if browser:
+        threading.Timer(0.3, webbrowser.open, [address]).start()
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def _listen(port: int | None) -> socket.socket:
+    for wanted in (port,) if port is not None else (PORT, 0):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, wanted))
+        except (OSError, OverflowError) as error:
+            listener.close()
+            if port is not None:
+                raise UsageError(f"port {port} cannot be used ({error}): choose another, or leave it out.") from None
+        else:
+            return listener
+    raise OSError("no port of this machine is free.")

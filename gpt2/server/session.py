@@ -1,0 +1,78 @@
+"""What the server keeps between questions: the model, its means, and the latest runs.
+
+In: a checkpoint. Out: runs of it with some components switched. Read next: questions.py, switches.py.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gpt2.inference.generate import encode_prompts
+from gpt2.probe import Edit, Probe
+from gpt2.server.switches import edits
+from gpt2.tokenizer import visible
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+
+KEPT = 64  # small answers, such as the picture of a text with a set of switches
+Switches = Mapping[str, str]
+T = TypeVar("T")
+
+
+class Session:
+    """One model under inspection. All methods may be called from several threads."""
+
+    def __init__(self, checkpoint: "Checkpoint") -> None:
+        self.checkpoint = checkpoint
+        self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
+        self.config = self.model.config
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text. UsageError when it is empty or longer than the context."""
+        (ids,) = encode_prompts(self.tokenizer, [text], self.config.n_positions, self.config.vocab_size)
+        return ids
+
+    def word(self, token: int) -> str:
+        """A token as the page shows it: a space is a middle dot."""
+        return visible(self.tokenizer.token_bytes(token))
+
+    def words(self, tokens: Iterable[int]) -> dict[int, str]:
+        """Each of these ids with its text."""
+        return {token: self.word(token) for token in sorted(set(tokens))}
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave for this key, if it is still kept; otherwise what it gives now."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        value = make()
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return value
+
+    @torch.inference_mode()
+    def run(
+        self,
+        ids: list[int],
+        switches: Switches,
+        read: Iterable[str] = (),
+        watch: Mapping[str, Edit] | None = None,
+    ) -> tuple[Tensor, Probe]:
+        """Logits [T, V] in float32, and the probe with what was read.
+
+        watch  functions that see a value and return it unchanged: for what is too large to keep
+        """
+        probe = Probe(read=read, edit={**edits(self, switches), **(watch or {})})
+        device = self.model.transformer.wte.weight.device
+        logits = self.model(torch.tensor([ids], device=device), probe=probe)[0]
+        return logits.float(), probe

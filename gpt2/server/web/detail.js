@@ -1,0 +1,50 @@
+// The lower part: tabs, what is selected with its switch, and the detail of the chosen tab.
+
+import { plainName } from "./components.js";
+import { fill, find, h } from "./dom.js";
+import { Refusal, live } from "./source.js";
+import { set, state } from "./state.js";
+import { switchButtons } from "./switches.js";
+import { run } from "./run.js";
+import { attention } from "./details/attention.js";
+import { lens } from "./details/lens.js";
+
+const DETAILS = { attention, lens };
+export const VIEWS = Object.keys(DETAILS);
+const TITLES = { off: "off and on" };
+let latest = 0;
+
+export function drawDetail() {
+  const view = DETAILS[state.view] ? state.view : VIEWS[0];
+  fill(find("tabs"), ...VIEWS.map((name) =>
+    h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(name === view), "aria-controls": "panel",
+                  tabindex: name === view ? 0 : -1, "data-key": name, onclick: () => set({ view: name }),
+                  onkeydown: (event) => between(event, name) }, TITLES[name] ?? name)));
+  fill(find("chosen"), h("span", {}, plainName(state.at)), switchButtons(state.at));
+  find("panel").setAttribute("aria-labelledby", `tab-${view}`);
+  refresh(view);
+}
+
+function between(event, name) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const next = VIEWS[(VIEWS.indexOf(name) + step + VIEWS.length) % VIEWS.length];
+  set({ view: next });
+  find("tabs").querySelector(`[data-key="${next}"]`).focus();
+}
+
+// Draw a detail; an answer that comes after the reader has gone on is dropped.
+async function refresh(view) {
+  const turn = ++latest;
+  const panel = find("panel");
+  panel.dataset.view = view;
+  try {
+    const drawn = await DETAILS[view]({ again: drawDetail, current: () => turn === latest });
+    if (turn === latest && drawn) fill(panel, ...[drawn].flat());
+  } catch (error) {
+    if (turn !== latest || error.name === "AbortError") return;
+    if (!(error instanceof Refusal)) throw error;
+    fill(panel, h("p.refusal", {}, error.message, live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`)));
+  }
+}

@@ -1,0 +1,90 @@
+// Detail: all heads of a block small, one enlarged, and what the selected row reads through it.
+
+import { parts } from "../components.js";
+import { diverge, sequence } from "../colour.js";
+import { choice, h } from "../dom.js";
+import { number, probability, short } from "../format.js";
+import { glyph } from "../glyphs.js";
+import { heat } from "../heat.js";
+import { scaleKey } from "../legend.js";
+import { rowNow, run, scene, switched } from "../run.js";
+import { ask } from "../source.js";
+import { set, state } from "../state.js";
+import { effective } from "../stations.js";
+import { row as rowOf } from "../wire.js";
+
+const SIDE = 232;
+
+export function chosenHead() {
+  const { block, head, kind } = parts(state.at);
+  return { block: block ?? 0, head: kind === "head" ? head : 0 };
+}
+
+export async function attention() {
+  const { block, head } = chosenHead();
+  const [all, one] = await Promise.all([
+    ask("attention", { ...scene(), block }), ask("head", { ...scene(), block, head }),
+  ]);
+  const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
+  return [
+    h("div.heads", {}, h("h3", {}, `heads of block ${block}`), h("div.thumbs", {},
+      ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head)))),
+    h("div.large", {}, views(kind, one), matrix(one, kind, block, head)),
+    h("div.sources", {}, h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])), sources(one)),
+  ];
+}
+
+function thumb(all, block, i, chosen) {
+  const address = `${block}.head.${i}`;
+  const n = all.thumbs.shape[1];
+  const cells = rowOf(all.thumbs, i);
+  const picture = heat({ rows: n, columns: n, width: 76, height: 76, name: `pattern of head ${block}.${i}`,
+    value: (a, b) => (b > a ? null : cells[a * n + b]), colour: sequence });
+  return h("button.thumb", { type: "button", "aria-pressed": String(i === chosen), "data-card": address, "data-key": address,
+      "aria-label": `head ${block}.${i}, ${effective(address)}, ${labelOf(all, i)}`, onclick: () => set({ at: address }) },
+    picture, h("span", {}, glyph(address, effective(address)), `${block}.${i}`), h("small", {}, labelOf(all, i)));
+}
+
+// What a head mostly does on this text, with the number that says so.
+function labelOf(all, i) {
+  const scores = [["previous", all.previous.data[i]], ["first", all.first.data[i]], ["itself", all.itself.data[i]]];
+  const [name, score] = scores.reduce((a, b) => (b[1] > a[1] ? b : a));
+  return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
+}
+
+function views(kind, one) {
+  const options = [["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
+                   ["written", "written", "weight times the length of what is written: a large weight on a small value does little"]];
+  if (switched()) options.push(["change", "change", "weights with the switches minus those with everything on"]);
+  return h("div.bar", {}, choice("matrix", options, kind, (heat) => set({ heat })));
+}
+
+function matrix(one, kind, block, head) {
+  const T = one.pattern.shape[0];
+  const { tokens } = run.picture;
+  const data = kind === "change" ? one.pattern.data.map((x, k) => x - one.pattern_before.data[k]) : one[kind].data;
+  const most = Math.max(...data.map(Math.abs), 1e-9);
+  const high = kind === "pattern" ? 1 : most;
+  const colour = kind === "change" ? (x) => diverge(x / high) : (x) => sequence(x / high);
+  const unit = { pattern: "attention weight", written: "length of what is written", change: "change of weight" }[kind];
+  const picture = heat({ rows: T, columns: T, width: SIDE, height: SIDE, value: (i, j) => (j > i ? null : data[i * T + j]), colour,
+    said: (i, j) => `${tokens[i]} (${i}) reads from ${tokens[j]} (${j}): ${number(data[i * T + j])}`,
+    picked: (i) => set({ row: i }), chosen: [rowNow(), null], rowNames: tokens, columnNames: tokens,
+    name: `${unit}, head ${block}.${head}` });
+  const few = T <= 14 && !state.tables;
+  const names = (klass) => h(`div.${klass}`, {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
+  return [h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
+          scaleKey(colour, kind === "change" ? -high : 0, high, unit)];
+}
+
+function sources(one) {
+  const T = one.pattern.shape[0];
+  const row = rowNow();
+  const written = one.written.data.subarray(row * T, row * T + row + 1);
+  const total = written.reduce((a, b) => a + b, 0) || 1;
+  const ranked = Array.from(one.pattern.data.subarray(row * T, row * T + row + 1), (weight, j) => ({ j, weight, share: written[j] / total }));
+  const shown = ranked.sort((a, b) => b.weight - a.weight).slice(0, 9);
+  return h("table.list", {}, h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
+    h("tbody", {}, ...shown.map(({ j, weight, share }) => h("tr", {}, h("th", { scope: "row" }, h("small", {}, `${j} `), short(run.picture.tokens[j], 12)),
+      h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })), h("td", {}, probability(weight)), h("td", {}, `${number(100 * share)} %`)))));
+}

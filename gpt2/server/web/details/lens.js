@@ -1,0 +1,49 @@
+// Detail: the logit lens, layer by position. Each cell is what the model would say if it stopped there.
+
+import { sequence } from "../colour.js";
+import { ink } from "../colour.js";
+import { choice, h } from "../dom.js";
+import { number, probability, short } from "../format.js";
+import { scaleKey } from "../legend.js";
+import { LENS_ROWS, rowNow, run, scene } from "../run.js";
+import { ask } from "../source.js";
+import { set, state } from "../state.js";
+import { at } from "../wire.js";
+
+const MEASURES = {
+  p: ["probability", (x) => x, 0, 1, probability],
+  rank: ["rank of the real next token", (x) => 1 - Math.log(Math.max(1, x)) / Math.log(1000), 1, 1000, number],
+  entropy: ["entropy, nats", (x) => 1 - x / 9, 0, 9, number],
+  kl: ["KL(final, lens), nats", (x) => 1 - x / 9, 0, 9, number],
+};
+
+export async function lens() {
+  const window = Math.floor(rowNow() / LENS_ROWS);
+  const first = window * LENS_ROWS;
+  const data = await ask("lens", { ...scene(), first, stop: first + LENS_ROWS });
+  const [unit, amount, low, high, format] = MEASURES[state.colour] ?? MEASURES.p;
+  const measure = MEASURES[state.colour] ? state.colour : "p";
+  const R = data.final.data.length;
+  const head = h("tr", {}, h("td"), ...Array.from({ length: R }, (_, r) =>
+    h("th", { scope: "col", "aria-current": r + first === rowNow() ? "true" : null }, short(run.picture.tokens[first + r], 8))));
+  const body = data.points.map((point, p) => h("tr", {}, h("th", { scope: "row" }, point),
+    ...Array.from({ length: R }, (_, r) => cell(data, measure, amount, format, point, p, r, first))));
+  return [
+    h("div.bar", {}, "colour ", choice("colour", Object.keys(MEASURES).map((name) => [name, name === "p" ? "probability" : name, MEASURES[name][0]]),
+      measure, (colour) => set({ colour })), scaleKey((x) => sequence(Math.max(0, amount(x))), low, high, unit),
+      h("small", {}, "from bottom to top, the text passes through the blocks; the last line is the model's own prediction")),
+    h("div.scroll", {}, h("table.grid", {}, h("tbody", {}, ...body.reverse(), head))),
+  ];
+}
+
+function cell(data, measure, amount, format, point, p, r, first) {
+  const top = at(data.top, p, r);
+  const x = at(data[measure], p, r);
+  const colour = sequence(Math.max(0, measure === "rank" && x === 0 ? 0 : amount(x)));
+  const changed = data.top_before && at(data.top_before, p, r) !== top;
+  const said = `${point}, row ${first + r}: ${data.words[top]} ${probability(at(data.p, p, r))}; rank of the real next token ` +
+    `${at(data.rank, p, r) || "unknown"}; entropy ${number(at(data.entropy, p, r))}; KL ${number(at(data.kl, p, r))}`;
+  return h(changed ? "td.changed" : "td", { title: said, style: { background: colour, color: ink(colour) },
+    "data-row": first + r, onclick: () => set({ row: first + r }) },
+    short(data.words[top], 8), state.tables ? ` ${format(x)}` : "");
+}

@@ -1,0 +1,29 @@
+// Numbers as people read them: three significant digits, never more.
+
+export function number(x) {
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  if (!Number.isFinite(x)) return x < 0 ? "−∞" : "∞";
+  const size = Math.abs(x);
+  if (size === 0) return "0";
+  if (size >= 1e5 || size < 1e-4) return x.toExponential(1).replace("-", "−").replace("e+", "e");
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(size)));
+  return x.toFixed(Math.min(digits, 5)).replace("-", "−");
+}
+
+// A probability: two or three digits, and no long tail of zeros.
+export function probability(p) {
+  if (p === null || p === undefined || Number.isNaN(p)) return "–";
+  if (p >= 0.0995) return p.toFixed(3);
+  if (p >= 0.0005) return p.toFixed(4).replace(/0$/, "");
+  return p === 0 ? "0" : p.toExponential(0);
+}
+
+export function signed(x, format = number) {
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  return (x < 0 ? "−" : "+") + format(Math.abs(x)).replace("−", "");
+}
+
+export const count = (n) => n.toLocaleString("en");
+
+// At most n characters of a token.
+export const short = (word, n) => (word.length > n ? word.slice(0, n - 1) + "…" : word);

@@ -1,0 +1,153 @@
+// The picture of the forward pass: rows of tokens, their rivers, the arcs between them, what each row predicts.
+// In: run.js and state.js. Out: SVG for the rows that are in view, and a table of the same for a screen reader.
+
+import { arcs, ofHead, strongest } from "./arcs.js";
+import { parts, plainName } from "./components.js";
+import { fill, find, h, s } from "./dom.js";
+import { probability, short, signed } from "./format.js";
+import { layout, rowHeight, thickness, TOKENS } from "./geometry.js";
+import { nodes, river, tintsOf } from "./rivers.js";
+import { lensOf, rowNow, run, switched } from "./run.js";
+import { set, state } from "./state.js";
+import { drawStations, effective } from "./stations.js";
+import { at, row as rowOf } from "./wire.js";
+
+let open = 0; // the block that is open where blocks are squeezed
+let drawnFor = null;
+
+export function drawPicture() {
+  const { picture, model } = run;
+  if (!picture || !model) return;
+  const box = find("rows");
+  const geometry = layout(box.clientWidth, model, open);
+  drawStations(geometry, (l) => {
+    if (!geometry.squeezed || l === null || l === open) return;
+    open = l;
+    requestAnimationFrame(drawPicture);
+  });
+  if (state.tables) return drawTable(box);
+  const T = picture.tokens.length;
+  const height = rowHeight(box.clientHeight, T);
+  const y = (row) => row * height + height / 2 + (T * height < box.clientHeight ? 4 : 0);
+  const first = Math.max(0, Math.floor(box.scrollTop / height) - 1);
+  const last = Math.min(T - 1, Math.ceil((box.scrollTop + box.clientHeight) / height));
+  const rows = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  const width = thickness(picture.norms.data, Math.min(18, height * 0.6));
+  const selected = rowNow();
+  const P = picture.points.length;
+  const largest = Math.max(...picture.writes.data);
+  const drawing = s("svg", { width: box.clientWidth, height: Math.max(T * height, 1), role: "presentation" });
+  drawing.append(s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }));
+  for (const row of rows) {
+    const widths = Array.from({ length: P }, (_, p) => width.of(at(picture.norms, p, row)));
+    const tints = tintsOf(lensOf(row), P, switched() ? state.show : "run");
+    drawing.append(s("g.river", { "data-row": row }, ...river(geometry.places, widths, tints, y(row))));
+  }
+  drawing.append(...arcs(geometry, rows, selected, sourcesNow(picture), y, effective));
+  for (const row of rows) drawing.append(...nodes(geometry, picture.writes, largest, y(row), row, effective));
+  for (const row of rows) drawing.append(...words(geometry, row, y(row), selected));
+  box.setAttribute("aria-label", describe(selected));
+  fill(box, drawing);
+  drawUnder(geometry, selected);
+  if (drawnFor !== state.text) (drawnFor = state.text), show(selected, height);
+}
+
+function sourcesNow(picture) {
+  if (state.arcs === "head" && run.heads) return ofHead(run.heads.pattern, run.heads.block);
+  return strongest(picture.arcs[state.arcs === "written" ? "written" : "mean"]);
+}
+
+function words(geometry, row, y, selected) {
+  const { picture } = run;
+  const top = picture.top.data[row];
+  const p = nextOf(row).find((n) => n.id === top)?.p ?? 0;
+  const changed = top !== picture.top_before.data[row];
+  return [
+    s("text.index", { x: 8, y: y + 3.5 }, String(row)),
+    s("text.token", { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" }, short(picture.tokens[row], 9)),
+    s("text.predicted", { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
+      short(picture.words[top] ?? "", 9)),
+    s("rect.hit", { x: 0, y: y - 13, width: TOKENS - 4, height: 26, "data-row": row }),
+    s("title", {}, `${picture.tokens[row]} → ${picture.words[top] ?? ""} ${probability(p)}`),
+  ];
+}
+
+// The likeliest tokens of a row: [{id, word, p, before, logit}], the likeliest first.
+export function nextOf(row) {
+  const { next, words: known } = run.picture;
+  const ids = rowOf(next.ids, row);
+  return Array.from(ids, (id, n) => ({
+    id, word: known[id], p: at(next.p, row, n), before: at(next.p_before, row, n), logit: at(next.logit, row, n),
+  }));
+}
+
+// Below the rows: what the lens says along the selected row.
+function drawUnder(geometry, selected) {
+  const lens = lensOf(selected);
+  const places = geometry.places.slice(0, -1).map((x, p) => ({ x: p === 0 ? x : x - 4, p }));
+  const room = (n) => (n + 1 < places.length ? places[n + 1].x - places[n].x : geometry.end - places[n].x) - 6;
+  const cells = places.map(({ x, p }, n) => {
+    if (!lens || room(n) < 20) return null;
+    const { data, index } = lens;
+    const top = at(data.top, p, index);
+    const changed = data.top_before && at(data.top_before, p, index) !== top;
+    const word = short(data.words[top] ?? "", Math.max(2, Math.floor(room(n) / 7.2)));
+    return h(changed ? "span.lens.changed" : "span.lens", {
+      style: { left: `${x}px` }, "data-card": run.picture.points[p],
+      title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
+    }, word);
+  });
+  fill(find("under"), h("span.title", {}, "if it stopped here:"), ...cells);
+}
+
+function describe(row) {
+  const { picture } = run;
+  const [best] = [...nextOf(row)].sort((a, b) => b.p - a.p);
+  return `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, predicts ${best.word} with ${probability(best.p)}; ` +
+    `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`;
+}
+
+function drawTable(box) {
+  const { picture } = run;
+  const head = ["row", "token", "norm at the end", "predicts", "p", "change"];
+  const body = picture.tokens.map((token, row) => {
+    const top = picture.top.data[row];
+    const best = nextOf(row).find((n) => n.id === top);
+    return h("tr", { "data-row": row }, h("td", {}, String(row)), h("th", { scope: "row" }, token),
+             h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
+             h("td", {}, best.word), h("td", {}, probability(best.p)), h("td", {}, signed(best.p - best.before, probability)));
+  });
+  fill(box, h("table.plain", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+              h("tbody", {}, ...body)));
+  find("under").replaceChildren();
+}
+
+// Bring a row into view.
+export function show(row, height = rowHeight(find("rows").clientHeight, run.picture.tokens.length)) {
+  const box = find("rows");
+  if (row * height < box.scrollTop) box.scrollTop = row * height;
+  if ((row + 1) * height > box.scrollTop + box.clientHeight) box.scrollTop = (row + 1) * height - box.clientHeight;
+}
+
+export function rowsInView() {
+  const box = find("rows");
+  const T = run.picture.tokens.length;
+  const height = rowHeight(box.clientHeight, T);
+  return [Math.floor(box.scrollTop / height), Math.min(T - 1, Math.ceil((box.scrollTop + box.clientHeight) / height))];
+}
+
+export function watchPicture() {
+  const box = find("rows");
+  box.addEventListener("click", (event) => {
+    const target = event.target.closest("[data-row]");
+    const place = event.target.closest("[data-card]");
+    const bounds = box.getBoundingClientRect();
+    if (!run.picture) return;
+    const T = run.picture.tokens.length;
+    const row = target ? Number(target.dataset.row)
+      : Math.floor((event.clientY - bounds.top + box.scrollTop) / rowHeight(box.clientHeight, T));
+    const changes = row >= 0 && row < T ? { row } : {};
+    if (place && parts(place.dataset.card).kind !== "logits") changes.at = place.dataset.card;
+    set(changes);
+  });
+}

@@ -1,0 +1,23 @@
+// The run that is shown: the model's sizes, the picture's numbers, and the lens, once they have come.
+// Written by main.js only; everything that draws reads it.
+
+import { state } from "./state.js";
+
+export const run = { model: null, picture: null, lens: new Map(), heads: null, failed: null };
+
+export const scene = () => ({ text: state.text, switches: state.switches });
+export const switched = () => Object.keys(state.switches).length > 0;
+
+// The selected row as a number from 0.
+export function rowNow() {
+  const T = run.picture?.tokens.length ?? 1;
+  return state.row < 0 || state.row >= T ? T - 1 : state.row;
+}
+
+export const LENS_ROWS = 16; // rows are asked for in windows of this many
+
+// The lens of a row: {data, index} in its window, or null while it is not there.
+export function lensOf(row) {
+  const data = run.lens.get(Math.floor(row / LENS_ROWS));
+  return data ? { data, index: row - data.first } : null;
+}

@@ -1,0 +1,64 @@
+// How the next token is drawn: temperature, top-k, top-p, and one step at a time.
+// The server applies the rules (gpt2/inference/sampling.py); this shows the shares that are left, and the draw.
+
+import { h, toast } from "./dom.js";
+import { number, probability } from "./format.js";
+import { scene, run } from "./run.js";
+import { ask, has } from "./source.js";
+import { set, state } from "./state.js";
+
+const shares = { key: null, of: new Map() };
+
+const question = (row) => ({
+  ...scene(), row, temperature: state.temperature, top_k: state.top_k, top_p: state.top_p, seed: state.seed,
+});
+
+// What is known of a token's share; asks for it where nothing is known yet.
+export function drawShare(row, token) {
+  const key = JSON.stringify(question(row));
+  if (shares.key !== key) return "…";
+  const share = shares.of.get(token.id);
+  return share === undefined ? "–" : share === 0 ? "cut" : probability(share);
+}
+
+// Ask for the shares of a row, then draw again. Without a server only what the file holds is known.
+export async function loadShares(row, then) {
+  const parameters = question(row);
+  if (shares.key === JSON.stringify(parameters) || !has("draw", parameters)) return;
+  const answer = await ask("draw", parameters);
+  shares.key = JSON.stringify(parameters);
+  shares.of = new Map(Array.from(answer.ids.data, (id, i) => [id, answer.shares.data[i]]));
+  shares.kept = answer.kept;
+  then();
+}
+
+export function drawControls(row) {
+  const last = row === run.picture.tokens.length - 1;
+  const can = has("draw", question(row));
+  return h("form.sampling", { onsubmit: (event) => event.preventDefault() },
+    slider("temperature", 0, 2, 0.05, "0 takes the likeliest; 1 is the model's own; more is wilder"),
+    slider("top_k", 0, 100, 1, "only the k likeliest; 0: all"),
+    slider("top_p", 0.05, 1, 0.01, "only the likeliest that together have this probability"),
+    h("span.steps", {},
+      h("button", { type: "button", disabled: !can || !last, onclick: () => step(row), "data-key": "step",
+                    title: last ? "draw one token and add it to the prompt" : "select the last row to go on from it" }, "step ▸"),
+      h("button", { type: "button", disabled: !can, onclick: () => set({ seed: state.seed + 1 }), "data-key": "seed",
+                    title: "another draw" }, `seed ${state.seed}`)));
+}
+
+function slider(name, min, max, step, hint) {
+  const input = h("input", { type: "range", min, max, step, value: state[name], title: hint, "data-key": name,
+    oninput: (event) => set({ [name]: Number(event.target.value) }) });
+  const shown = name === "top_k" && state.top_k === 0 ? "all" : number(state[name]);
+  return h("label", { title: hint }, h("span", {}, name.replace("_", "-")), input, h("output", {}, shown));
+}
+
+async function step(row) {
+  try {
+    const answer = await ask("draw", question(row));
+    set({ text: answer.text, row: -1 });
+    toast(`drew ${answer.word}`);
+  } catch (error) {
+    toast(error.message);
+  }
+}

@@ -1,0 +1,82 @@
+// What the reader has chosen: prompt, row, place, switches, sampling, view. All of it is in the page's address.
+// In: changes. Out: one object, and a call to every listener after each change.
+
+const DEFAULTS = {
+  text: "The cat sat on the",
+  row: -1, // -1: the last
+  at: "0.attn", // the address that is selected
+  view: "attention",
+  switches: {}, // address -> "off" or "mean"
+  arcs: "mean", // what the arcs show: mean over heads, written, head
+  show: "run", // or change
+  tables: 0, // 1: every picture as a table
+  heat: "pattern", // attention matrix: pattern, written, change
+  colour: "p", // lens grid
+  target: "", // attribution: "" is the prediction
+  foil: "", // "" is the runner-up
+  temperature: 0.8,
+  top_k: 0, // 0: all
+  top_p: 0.95,
+  seed: 0,
+  corrupt: "",
+  kind: "resid",
+  direction: "denoise",
+};
+
+export const state = { ...DEFAULTS, ...read(location.hash) };
+const listeners = [];
+
+export function listen(listener) {
+  listeners.push(listener);
+}
+
+// Take over some fields; listeners get the names that changed.
+export function set(changes) {
+  const changed = Object.keys(changes).filter((name) => JSON.stringify(state[name]) !== JSON.stringify(changes[name]));
+  if (!changed.length) return;
+  Object.assign(state, changes);
+  history.replaceState(null, "", "#" + write(state));
+  for (const listener of listeners) listener(new Set(changed));
+}
+
+export function setSwitch(address, to) {
+  const switches = { ...state.switches };
+  if (to === "on") delete switches[address];
+  else switches[address] = to;
+  set({ switches });
+}
+
+export function switchOf(address) {
+  return state.switches[address] ?? "on";
+}
+
+// off=3.head.1,4.mlp reads better in an address than JSON would.
+export function write(values) {
+  const fields = new URLSearchParams();
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    if (name === "text") fields.set("text", values.text);
+    else if (name !== "switches" && values[name] !== usual) fields.set(name, values[name]);
+  }
+  for (const kind of ["off", "mean"]) {
+    const named = Object.keys(values.switches).filter((address) => values.switches[address] === kind);
+    if (named.length) fields.set(kind, named.sort().join(","));
+  }
+  return fields.toString().replaceAll("+", "%20").replaceAll("%2C", ",");
+}
+
+export function read(hash) {
+  const fields = new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"));
+  const values = {};
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    if (!fields.has(name)) continue;
+    const word = fields.get(name);
+    if (typeof usual === "string") values[name] = word;
+    else if (Number.isFinite(Number(word))) values[name] = Number(word);
+  }
+  values.switches = {};
+  for (const kind of ["off", "mean"])
+    for (const address of (fields.get(kind) ?? "").split(",").filter(Boolean)) values.switches[address] = kind;
+  return values;
+}
+
+addEventListener("hashchange", () => set({ ...DEFAULTS, ...read(location.hash) }));

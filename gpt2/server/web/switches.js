@@ -1,0 +1,32 @@
+// Switching a component: on, off, mean; which states it has, and the three buttons that set them.
+
+import { choice } from "./dom.js";
+import { plainName } from "./components.js";
+import { setSwitch, switchOf } from "./state.js";
+import { toast } from "./dom.js";
+import { run } from "./run.js";
+
+export const statesOf = (address) => (run.model?.switches[address] ? ["on", ...run.model.switches[address]] : ["on"]);
+
+export function toggle(address) {
+  const states = statesOf(address);
+  if (states.length < 2) return toast(`${plainName(address)} has no switch.`);
+  setSwitch(address, switchOf(address) === "on" ? states[1] : "on");
+}
+
+export function toMean(address) {
+  if (!statesOf(address).includes("mean")) return toast(`${plainName(address)} has no switch.`);
+  setSwitch(address, switchOf(address) === "mean" ? "on" : "mean");
+}
+
+const HINTS = {
+  on: "as the model is",
+  off: "its output is replaced by zero",
+  mean: "its output is replaced by its mean over a reference text",
+};
+
+export function switchButtons(address) {
+  const named = (kind) => (kind === "mean" && address.endsWith(".scale") ? "frozen" : kind);
+  return choice(`switch ${plainName(address)}`, statesOf(address).map((kind) => [kind, named(kind), HINTS[kind]]),
+                switchOf(address), (kind) => setSwitch(address, kind));
+}
