@@ -1,39 +1,51 @@
-"""`gpt2 train`: a recipe in, a trained checkpoint out."""
+"""`gpt2 train`: a recipe in, a trained checkpoint out; or a stopped run, to go on."""
 
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gpt2.cli.common import print_json
 from gpt2.errors import UsageError
 from gpt2.training.recipe import Recipe
-from gpt2.training.recipe_file import load_recipe
+from gpt2.training.recipe_file import load_recipe, resumed_recipe
 
-USAGE = """usage: gpt2 train RECIPE.toml [--out DIR] [--json] [--SECTION.SETTING VALUE ...]
+if TYPE_CHECKING:
+    from gpt2.training.loop import TrainingRun
+    from gpt2.training.runner import Outcome
 
-Trains a model from a recipe and writes a checkpoint directory, for --model.
+USAGE = """usage: gpt2 train RECIPE.toml [--out RUN] [options] [--SECTION.SETTING VALUE ...]
+       gpt2 train --resume RUN [options]
+
+Trains a model from a recipe and writes a run directory; RUN/model is for --model.
+With several processes: torchrun --nproc-per-node 2 -m gpt2 train RECIPE.toml
 
 example:
   gpt2 prepare stories.txt --out data/stories --vocab-size 4096
   gpt2 train recipes/storyteller.toml --data.train data/stories \\
     --data.repeat 1 --data.val data/stories --train.steps 200
 
-All settings, with a recipe's values: gpt2 train RECIPE.toml --help
+All options, with a recipe's values: gpt2 train RECIPE.toml --help
 """
 
 
 def parse(argv: list[str]) -> "Command":
-    """Read the recipe first, so that its values are the defaults of the options that follow it."""
-    if not argv or argv[0].startswith("-"):
+    """Read the recipe, or the resumed run's, first: its values are the defaults of the options that follow it."""
+    named = bool(argv) and not argv[0].startswith("-")
+    run = next((word for word, before in zip(argv[1:], argv) if before == "--resume"), None)
+    run = next((word.partition("=")[2] for word in argv if word.startswith("--resume=")), run)
+    if run is None and not named:
         if argv and argv[0] not in ("-h", "--help"):
-            raise UsageError("name the recipe first: gpt2 train RECIPE.toml [options].")
+            raise UsageError("name the recipe first, gpt2 train RECIPE.toml [options], or a run with --resume RUN.")
         print(USAGE, end="")
         raise SystemExit(0 if argv else 2)
-    default = Command(recipe=load_recipe(argv[0]), out=str(Path("runs") / Path(argv[0]).stem))
-    return tyro.cli(Command, args=argv[1:], default=default, prog=f"gpt2 train {argv[0]}")
+    recipe = load_recipe(argv[0]) if named else resumed_recipe(Path(str(run)))
+    out = run or str(Path("runs") / Path(argv[0]).stem)
+    prog = f"gpt2 train {argv[0]}" if named else "gpt2 train"
+    return tyro.cli(Command, args=argv[1:] if named else argv, default=Command(recipe=recipe, out=out), prog=prog)
 
 
 @dataclass
@@ -42,55 +54,126 @@ class Command:
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
     out: str = "runs/run"
-    """Directory of the run: model/ (the checkpoint), recipe.json, metrics.jsonl."""
+    """Directory of the run: model/ (the result), checkpoints/, recipe.json, metrics.jsonl."""
     overwrite: bool = False
     """Replace a run that is already there."""
+    resume: str | None = None
+    """Go on with the run in this directory, from its last checkpoint."""
+    override: bool = False
+    """Resume although settings of the recipe were changed."""
+    max_time: str | None = None
+    """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
     json: bool = False
     """Print one JSON line a logged step instead of the progress bar."""
 
     def run(self) -> None:
-        """Check everything, train, and say how to use the result."""
-        out = Path(self.out)
+        """Check everything, train, and say how to use the result or to go on."""
+        out = Path(self.resume or self.out)
         recipe = self.recipe.check()
+        seconds = None if self.max_time is None else parse_duration(self.max_time)
+        if self.resume is not None and Path(self.out) != out:
+            raise UsageError(f"--resume {out} goes on in its own directory: leave --out {self.out} away.")
+        if self.resume is None and self.override:
+            raise UsageError("--override belongs to --resume RUN: a new run has nothing to override.")
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out} is a file: choose another directory with --out.")
-        if (out / "metrics.jsonl").exists() and not self.overwrite:
-            raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
+        if self.resume is None and (out / "metrics.jsonl").exists() and not self.overwrite:
+            raise UsageError(
+                f"{out} already holds a run: go on with it (--resume {out}), choose another --out, or add --overwrite."
+            )
         from gpt2.checkpoint import check_target
+        from gpt2.training.distributed import join_world, leave_world
+
+        check_target(out / "model", overwrite=self.resume is not None or self.overwrite)
+        world = join_world()
+        try:
+            self._train(recipe, out, seconds, world)
+        except UsageError:
+            if world.is_main:
+                raise
+            raise SystemExit(2) from None  # every process found the same: one says it
+        finally:
+            leave_world()
+
+    def _train(self, recipe: Recipe, out: Path, seconds: float | None, world: Any) -> None:
+        from gpt2.training.guards import Diverged
+        from gpt2.training.interrupts import StopSignals
         from gpt2.training.loop import TrainingRun
+        from gpt2.training.runner import resume, train
 
-        check_target(out / "model", overwrite=self.overwrite)
+        training = TrainingRun(recipe, world=world)
+        notes = resume(training, out, self.override) if self.resume is not None else []
+        report = Quiet() if not world.is_main else JsonReport(recipe) if self.json else ProgressReport(recipe, training)
+        report.notes(notes)
+        try:
+            with report, StopSignals(report.say) as signals:
+                outcome = train(training, out, report, stop=lambda: signals.requested, max_seconds=seconds)
+        except Diverged:
+            if world.is_main:
+                raise
+            raise SystemExit(1) from None
+        report.finish(outcome, out)
+        if signals.requested:
+            raise SystemExit(130)
 
-        training = TrainingRun(recipe)
-        report = JsonReport(recipe) if self.json else ProgressReport(recipe, training)
-        with report:
-            directory = training.run(out, report)
-        if not self.json:
-            print(f'\nsaved {directory}\ntry: gpt2 generate "Once upon a time" --model {directory}')
+
+def parse_duration(text: str) -> float:
+    """Seconds of 90, 90s, 15m, 2h or 1.5h. UsageError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"--max-time {text} is no time: write 90s, 15m or 2h.")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-class JsonReport:
-    """One JSON line a logged step."""
+class Quiet:
+    """Says nothing: the processes beside the main one."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.every = recipe.train.log_every
-
-    def __enter__(self) -> "JsonReport":
+    def __enter__(self) -> "Quiet":
         return self
 
     def __exit__(self, *exc: object) -> None:
         pass
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if "val" in event or event["step"] % self.every == 0:
+        """An event of the run."""
+
+    def notes(self, sentences: list[str]) -> None:
+        """What differs from the run that is resumed."""
+
+    def say(self, sentence: str) -> None:
+        """A sentence in between."""
+
+    def finish(self, outcome: "Outcome", out: Path) -> None:
+        """The end of the run."""
+
+
+class JsonReport(Quiet):
+    """One JSON line a logged step, evaluation or sample, and one at the end."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.every = recipe.train.log_every
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if "loss" not in event or event["step"] % self.every == 0:
             print_json(event)
             sys.stdout.flush()
 
+    def notes(self, sentences: list[str]) -> None:
+        if sentences:
+            print_json({"notes": sentences})
 
-class ProgressReport:
+    def say(self, sentence: str) -> None:
+        print(f"gpt2: {sentence}", file=sys.stderr)
+
+    def finish(self, outcome: "Outcome", out: Path) -> None:
+        best = None if outcome.best is None else str(outcome.best / "model")
+        print_json({"steps": outcome.steps, "done": outcome.done, "model": str(outcome.model), "best": best})
+
+
+class ProgressReport(Quiet):
     """A progress bar with the time left, and a line a logged step."""
 
-    def __init__(self, recipe: Recipe, training: Any) -> None:
+    def __init__(self, recipe: Recipe, training: "TrainingRun") -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from gpt2.cli.common import console
@@ -103,14 +186,19 @@ class ProgressReport:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        self.progress = Progress(*columns, console=self.console, transient=True)
-        self.task = self.progress.add_task("train", total=recipe.train.steps)
-        config, dtype = training.model.config, str(training.dtype).removeprefix("torch.")
-        self.console.print(
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        steps = recipe.train.steps
+        self.task = self.progress.add_task("train", total=steps, completed=training.steps_done)
+        config, dtype, world = training.model.config, str(training.dtype).removeprefix("torch."), training.world
+        where = training.device.type if world.size == 1 else f"{world.size} x {training.device.type}"
+        per_pass = getattr(training.task.batches, "steps_per_pass", None)
+        self.print(
             f"{config.n_params / 1e6:.1f}M parameters, {recipe.train.batch_size * training.context:,} tokens a step, "
-            f"{dtype} on {training.device.type}, {training.mode}; "
-            f"one pass over the mix is {training.task.batches.steps_per_pass:,.0f} steps"
+            f"{dtype} on {where}, {training.mode}"
+            + ("" if per_pass is None else f"; one pass over the data is {per_pass:,.0f} steps")
         )
+        if training.steps_done:
+            self.print(f"resumed after {training.steps_done:,} of {steps:,} steps")
 
     def __enter__(self) -> "ProgressReport":
         self.progress.start()
@@ -120,11 +208,38 @@ class ProgressReport:
         self.progress.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        self.progress.update(self.task, completed=event["step"] + 1)
-        if event["step"] % self.recipe.train.log_every == 0 or "val" in event:
-            self.console.print(
+        step = event["step"] + 1
+        self.progress.update(self.task, completed=step)
+        if "loss" in event and (event["step"] % self.recipe.train.log_every == 0 or step == self.recipe.train.steps):
+            skipped = f"  {event['skipped']} skipped" if event["skipped"] else ""
+            self.print(
                 f"step {event['step']:>6,}  loss {event['loss']:.4f}  grad norm {event['grad_norm']:.3f}  "
-                f"lr {event['lr']:.2e}  {event['tokens_per_s']:,.0f} tokens/s"
+                f"lr {event['lr']:.2e}  {event['tokens_per_s']:,.0f} tokens/s{skipped}"
             )
         for path, loss in event.get("val", {}).items():
-            self.console.print(f"             validation loss {loss:.4f} on {path}")
+            self.print(f"             validation loss {loss:.4f} on {path}")
+        if "sample" in event:
+            self.print("             sample: " + " ".join(event["sample"].split()))
+
+    def print(self, text: str) -> None:
+        """A line; what a model says must not steer the terminal."""
+        from rich.text import Text
+
+        self.console.print(Text("".join(c if c.isprintable() else "\ufffd" for c in text)))
+
+    def notes(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self.print(f"note: {sentence}")
+
+    def say(self, sentence: str) -> None:
+        self.print(sentence)
+
+    def finish(self, outcome: "Outcome", out: Path) -> None:
+        if not outcome.done:
+            self.print(f"\nstopped after {outcome.steps:,} of {self.recipe.train.steps:,} steps, all saved in {out}")
+            self.print(f"go on: gpt2 train --resume {out}")
+            return
+        if outcome.best is not None:
+            self.print(f"the validation loss was best in {outcome.best / 'model'}")
+        self.print(f"saved {outcome.model}")
+        self.print(f'try: gpt2 generate "Once upon a time" --model {outcome.model}')

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gpt2.errors import UsageError
 from gpt2.model import GPT2
 from gpt2.training.device import pick_device
+from gpt2.weights import NoDraws
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,17 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def whole_model(model: GPT2) -> GPT2:
-    """The model itself, or a plain copy on the CPU of one that FSDP has spread; all processes must ask."""
+    """The model itself; of one that FSDP has spread a plain copy on the CPU, in the main process (all must ask)."""
     if not isinstance(model, FSDPModule):
         return model
-    state = {name: whole(tensor.detach()).cpu() for name, tensor in model.state_dict().items()}
-    with torch.device("meta"):
+    state = {}
+    for name, tensor in model.state_dict().items():
+        full = whole(tensor.detach())
+        if dist.get_rank() == 0:
+            state[name] = full.cpu()
+    with torch.device("meta"), NoDraws():
         copy = GPT2(model.config)
-    copy.load_state_dict(state, assign=True)
-    copy.tie_weights()
+    if dist.get_rank() == 0:
+        copy.load_state_dict(state, assign=True)
+        copy.tie_weights()
     return copy

@@ -1,18 +1,14 @@
-"""The training loop: a task in, a run directory out.
+"""One run's model and optimisers, and the step that moves them on.
 
-In: a checked `Recipe` and the `Task` that it describes. Out: RUN/model (a checkpoint in Hugging Face's format),
-RUN/recipe.json, RUN/metrics.jsonl. Read next: task.py (what is learned), distributed.py (by how many processes).
+In: a checked `Recipe` and the `Task` that it describes. Out: losses, and better weights. Read next: task.py (what is
+learned), distributed.py (by how many processes), runner.py (what is written and when it ends).
 """
 
-import dataclasses
 import hashlib
-import json
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -23,15 +19,13 @@ from gpt2.cache import KVCache
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.training.device import be_deterministic, can_compile, has_fast_bf16, pick_dtype
-from gpt2.training.distributed import World, spread, whole, whole_model, without_sync
+from gpt2.training.distributed import World, spread, whole, without_sync
 from gpt2.training.documents import DocumentMask
-from gpt2.training.guards import Guard
+from gpt2.training.guards import TRY, Diverged, Guard
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
 from gpt2.training.schedule import factor
 from gpt2.training.task import Task, pretraining
-
-Report = Callable[[dict[str, Any]], None]
 
 
 class TrainingRun:
@@ -39,6 +33,10 @@ class TrainingRun:
 
     Where the model, the batches and the validation sets come from is the task's matter (default: `pretraining`). The
     parameters that train are those of the task's model that require a gradient.
+
+    Attributes:
+        steps_done: how many steps the weights have behind them, the number of the next one.
+        seconds: time spent on steps and evaluations, over all resumptions.
     """
 
     def __init__(self, recipe: Recipe, task: Task | None = None, world: World | None = None) -> None:
@@ -58,12 +56,19 @@ class TrainingRun:
         self.forward = spread(self.model, train.parallel, self.world, self.mode == "compiled")
         self.optimizers = build_optimizers(self.model, recipe.optim, has_fast_bf16(self.device))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.steps_done, self.seconds = 0, 0.0
         self.guard = Guard(self.model.config.vocab_size, train.skip_outliers, self.scaler.is_enabled())
 
     @property
     def context(self) -> int:
         """Tokens a row."""
         return self.recipe.train.context or self.model.config.n_positions
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Rows that this process computes at once."""
+        own = self.rows.stop - self.rows.start
+        return min(self.recipe.train.micro_batch_size or own, own)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which matrix products run in the run's dtype."""
@@ -98,7 +103,7 @@ class TrainingRun:
         (counted,) = self.world.sum(int((targets != IGNORED).sum()))
         share = self.world.size / max(1, counted)  # of a token: gradients are averaged over the processes afterwards
         total = torch.zeros((), device=self.device)
-        size = min(train.micro_batch_size or len(ids), len(ids))
+        size = self.micro_batch_size
         for first in range(0, len(ids), size):
             with without_sync(self.forward, last=first + size >= len(ids)):
                 part = self.loss(self.forward, ids[first : first + size], targets[first : first + size])
@@ -121,37 +126,36 @@ class TrainingRun:
         """Mean loss on each validation set, its rows dealt out to the processes; draws no random number."""
         self.model.eval()
         losses = {}
-        share = self.recipe.train.micro_batch_size or self.rows.stop - self.rows.start
-        for name, rows in self.task.val.items():
+        share, world = self.micro_batch_size, self.world
+        for name, val in self.task.val.items():
             total = counted = 0.0
-            for first in range(self.world.rank * share, -(-len(rows) // share) * share, share * self.world.size):
-                ids, targets = rows.rows(first, min(first + share, len(rows)))
+            for first in range(0, len(val), share * world.size):
+                begin = min(first + world.rank * share, len(val) - 1)  # FSDP wants a pass of every process
+                ids, targets = val.rows(begin, min(begin + share, len(val)))
+                if first + world.rank * share >= len(val):
+                    targets = torch.full_like(targets, IGNORED)
                 total += self.loss(self.model, ids, targets).item()
                 counted += int((targets != IGNORED).sum())
-            total, counted = self.world.sum(total, counted)
+            total, counted = world.sum(total, counted)
             losses[name] = total / max(1, counted)
         return losses
 
-    def run(self, out: Path, report: Report = lambda event: None) -> Path:
-        """Train to the end; returns the checkpoint's directory, which is replaced after every evaluation."""
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(self.recipe), indent=2) + "\n")
-        steps, tokens = self.recipe.train.steps, self.recipe.train.batch_size * self.context
-        started = time.monotonic()
-        with open(out / "metrics.jsonl", "w", encoding="utf-8") as log:
-            for number in range(steps):
-                began = time.monotonic()
-                event: dict[str, Any] = {"step": number, "tokens": (number + 1) * tokens, **self.step(number)}
-                event["tokens_per_s"] = tokens / (time.monotonic() - began)
-                last = number + 1 == steps
-                if last or (number + 1) % self.recipe.train.eval_every == 0:
-                    self.task.write(whole_model(self.model), out / "model")
-                    event["val"] = self.evaluate()
-                event["elapsed_s"] = time.monotonic() - started
-                log.write(json.dumps(event) + "\n")
-                log.flush()
-                report(event)
-        return out / "model"
+    def check_weights(self) -> None:
+        """Raise Diverged when a weight is not finite: such weights must not become a checkpoint."""
+        broken = sum(not bool(torch.isfinite(p.detach()).all()) for p in self.model.parameters())
+        if self.world.sum(broken)[0]:
+            raise Diverged(f"step {self.steps_done - 1}: its update made weights infinite. {TRY}")
+
+    def carried(self) -> dict[str, Any]:
+        """Plain numbers that a resumed run goes on with, beside weights and optimisers."""
+        return {"seconds": self.seconds, "guard": self.guard.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_carried(self, carried: dict[str, Any]) -> None:
+        """Go on with what `carried` gave."""
+        self.seconds = carried["seconds"]
+        self.guard.load_state_dict(carried["guard"])
+        if carried["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(carried["scaler"])
 
 
 def recompute_blocks(model: GPT2) -> None:

@@ -125,6 +125,8 @@ class TrainRecipe:
     """What a sample continues."""
     snapshots: bool = False
     """Keep the weights of steps 0, 1, 2, 4, 8 ... and of the last, in snapshots/step-000000 and so on."""
+    tensorboard: bool = False
+    """Write TensorBoard's files too, in tensorboard/."""
     skip_outliers: float = 0.0
     """Skip a step whose loss or gradient norm lies this many standard deviations above the last 128; 0: never."""
 

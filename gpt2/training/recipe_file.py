@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from gpt2.errors import UsageError
 from gpt2.training.recipe import Recipe
+from gpt2.training.resume import FACTS, read_facts
+from gpt2.training.run_directory import latest
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -26,6 +28,12 @@ def load_recipe(path: str | Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}.") from None
     return _build(Recipe, table, str(path), "")
+
+
+def resumed_recipe(run: Path) -> Recipe:
+    """The recipe of a run's last checkpoint. Raises UsageError when there is none."""
+    path = latest(run)
+    return _build(Recipe, read_facts(path).recipe, str(path / FACTS), "")
 
 
 def _build(kind: Any, table: dict[str, Any], source: str, prefix: str) -> Any:

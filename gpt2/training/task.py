@@ -3,6 +3,8 @@
 In: a recipe. Out: a `Task`, read by loop.py. `pretraining` makes the usual one; fine-tuning makes its own.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class Task:
     tokenizer  of the data and of the model
     batches    the training stream
     val        validation sets by name
-    facts      what must be the same when the run is resumed: the identity of its data
+    facts      what must be the same when the run is resumed: the identity of each set, by its directory
     write      writes the model, whole and on one process, as the run's result: a checkpoint directory
     """
 
@@ -107,8 +109,9 @@ def pretraining(recipe: Recipe) -> Task:
 
 
 def _identity(shards: TokenShards) -> str:
-    """The tokenizer's hash and the SHA-256 of every shard, as one text."""
-    return " ".join([shards.manifest["tokenizer_hash"], *(shard["sha256"] for shard in shards.manifest["shards"])])
+    """A hash of a prepared set's tokens and tokenizer, whatever its place and its sources' names."""
+    parts = [[shard["tokens"], shard["sha256"]] for shard in shards.manifest["shards"]]
+    return hashlib.sha256(json.dumps([shards.manifest["tokenizer_hash"], parts]).encode()).hexdigest()
 
 
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:
