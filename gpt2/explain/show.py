@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from rich.console import Console, Group
     from rich.table import Table
 
 WIDTH = 100  # columns of a printed table
@@ -26,24 +27,29 @@ class Result:
         """The result as JSON-ready lists, numbers and texts."""
         raise NotImplementedError
 
-    def __str__(self) -> str:
+    def __rich__(self) -> "Group":
+        """Title, table, caption below one another: rich itself would fold a title to the width of its table."""
+        from rich.console import Group
+
+        shown = self.table()
+        title, caption, shown.title, shown.caption = shown.title, shown.caption, None, None
+        return Group(*([title] if title else []), shown, *([caption] if caption else []))
+
+    def _printed(self) -> "Console":
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False)
-        console.print(self.table())
-        return console.export_text().rstrip("\n")
+        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False, highlight=False)
+        console.print(self, markup=False)
+        return console
+
+    def __str__(self) -> str:
+        lines = self._printed().export_text().splitlines()
+        return "\n".join(line.rstrip() for line in lines)
 
     __repr__ = __str__
 
-    def __rich__(self) -> "Table":
-        return self.table()
-
     def _repr_html_(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False)
-        console.print(self.table())
-        return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
+        return self._printed().export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
 
 
 def plain(value: Any) -> Any:

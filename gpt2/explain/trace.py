@@ -109,13 +109,17 @@ class Run(Result):
         Raises ValueError when that pass gives other logits: the weights have changed, or an edit is no function of
         what it is handed.
         """
-        if _keys(self.model, addresses, _edited(self.model, self.edits)) <= set(self.values.keys()):
+        if _keys(self.model, addresses, self.edited_points()) <= set(self.values.keys()):
             return self
         more = _run(self.model, self.tokenizer, self.ids, (*self.kept, *addresses), self.edits, grad=False)
         ours, theirs = self.values.stored(None, "logits"), more.values.stored(None, "logits")
         if (ours - theirs).abs().max() > 1e-3 * ours.std():
             raise ValueError("another pass gave other logits (new weights, or a random edit): trace again.")
         return more
+
+    def edited_points(self) -> set[Key]:
+        """(layer, point) of every value that an edit replaced."""
+        return _edited(self.model, self.edits)
 
     def edited(self, edit: Mapping[str, Edit], read: str | Iterable[str] = ()) -> "Run":
         """This run with further edits; only the blocks from the first edited one on are computed anew.
@@ -151,12 +155,18 @@ class Run(Result):
         return lens(self, row=row)
 
     def attribution(
-        self, target: str | int | None = None, vs: str | int | None = None, at: int = -1, *, row: int = 0
+        self,
+        target: str | int | None = None,
+        vs: str | int | None = None,
+        at: int = -1,
+        *,
+        of: str | None = None,
+        row: int = 0,
     ) -> "Attribution":
         """What each component adds to the logit of `target`, or to its lead over `vs`: `gpt2.explain.attribution`."""
         from gpt2.explain.attribution import attribution
 
-        return attribution(self, target, vs, at, row=row)
+        return attribution(self, target, vs, at, of=of, row=row)
 
     def _predictions(self) -> list[dict[str, Any]]:
         logits = self.values.stored(None, "logits").detach()

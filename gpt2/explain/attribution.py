@@ -1,0 +1,251 @@
+"""Logit attribution: what each component adds to the logit of a token. Exact, on the raw weights.
+
+In: a `Run`, a target token and perhaps a foil. Out: an `Attribution`, parts that sum to the logit (target minus foil,
+or the logit minus its mean over the vocabulary), with the error that remains. Finer: the neurons of one MLP, the
+source positions of one head. The linear form behind it is readout.py. Read next: effects.py.
+
+A head's write z W_O holds the constant b_V W_O as long as the rows of its pattern sum to 1: it is shown apart, as are
+b_O and the final norm's beta, so that a head's bar is what varies with the text.
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; without their folding of norms.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gpt2.errors import UsageError
+from gpt2.explain import draw
+from gpt2.explain.edits import value_bias
+from gpt2.explain.readout import Readout, readout
+from gpt2.explain.show import Result, number, plain, table
+from gpt2.probe import parse
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from gpt2.explain.trace import Run
+
+COMPONENTS = ("embed.tok", "embed.pos", "*.attn.z", "*.attn.out", "*.mlp.out", "final.scale")
+FINER = re.compile(r"(\d+)\.(mlp|head\.(\d+))")
+
+
+class Part(NamedTuple):
+    """One summand: its name (an address where it has one), its kind, and what it adds to each prediction [N]."""
+
+    name: str
+    kind: str  # embedding, head, constant, bias, mlp, attention, edit, neuron, source
+    adds: Tensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(Result):
+    """The parts of one logit, in the order of the model. `whole` minus the sum of `values` is `error`.
+
+    of        "logit", or the component whose parts these are
+    spread    the largest logit at that position minus the smallest: what an error is to be compared with
+    """
+
+    of: str
+    target: str
+    foil: str | None
+    position: int
+    token: str  # at that position
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    labels: tuple[str, ...]  # names for eyes: source positions with their token
+    values: Tensor  # (n,) float64
+    whole: float
+    error: float
+    spread: float
+
+    def __getitem__(self, name: str) -> float:
+        """What one part adds; UsageError, with the names that there are, for another."""
+        if name not in self.names:
+            raise UsageError(f"there is no part {name!r}: they are {', '.join(self.names[:12])}, ...")
+        return float(self.values[self.names.index(name)])
+
+    def top(self, n: int = 10) -> list[tuple[str, float]]:
+        """The n parts that add or subtract most, (name, value)."""
+        order = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
+        return [(self.names[i], float(self.values[i])) for i in order]
+
+    @property
+    def question(self) -> str:
+        """What the parts sum to, in words."""
+        against = f"its lead over {self.foil}" if self.foil else "its logit above the mean logit"
+        subject = "" if self.of == "logit" else f"{self.of}'s share of "
+        return f"{self.target} after {self.position} {self.token}: {subject}{against}"
+
+    def table(self, n: int = 12) -> "Table":
+        """The n largest parts, the sum of all others, the whole, and the error."""
+        error = f"{abs(self.error):.1e}, {abs(self.error) / max(self.spread, 1e-30):.0e} of the logits' range"
+        made = table("part", ">adds", title=self.question, caption=f"sum {number(self.whole)}; remaining error {error}")
+        shown = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
+        for i in shown:
+            made.add_row(self.labels[i], f"{float(self.values[i]):+.3f}")
+        if rest := len(self.names) - len(shown):
+            made.add_row(f"{rest} more", f"{float(self.values.sum() - self.values[shown].sum()):+.3f}")
+        return made
+
+    def plot(self, n: int = 20) -> "Figure":
+        """Bars of the n largest parts and of the sum of the others."""
+        shown = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
+        names, values = [self.labels[i] for i in shown], [float(self.values[i]) for i in shown]
+        if rest := len(self.names) - len(shown):
+            names.append(f"{rest} more")
+            values.append(float(self.values.sum()) - sum(values))
+        made, axes = draw.figure(6.5, 1.2 + 0.22 * len(names))
+        draw.bars(axes, names, values, unit=f"adds to {self.whole:+.3f} (remaining error {abs(self.error):.0e})")
+        draw.title(axes, self.question)
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every part by name, with kind, value, and the sum's error."""
+        parts = [
+            {"name": n, "kind": k, "label": label, "value": v}
+            for n, k, label, v in zip(self.names, self.kinds, self.labels, self.values.tolist())
+        ]
+        fields = {k: v for k, v in vars(self).items() if k not in ("names", "kinds", "labels", "values")}
+        return plain({**fields, "parts": parts})
+
+
+def attribution(
+    run: "Run",
+    target: str | int | None = None,
+    vs: str | int | None = None,
+    at: int = -1,
+    *,
+    of: str | None = None,
+    row: int = 0,
+) -> Attribution:
+    """What adds to the logit of `target` at position `at`, or to its lead over `vs`.
+
+    target  a word of one token or an id; None: the likeliest token there
+    vs      the foil; None: the mean logit over the vocabulary
+    of      None: all components. "2.mlp": its neurons and its bias. "3.head.7": its source positions, A[i,j] v_j W_O
+
+    Raises UsageError for words that are no single token, a position or component that is not there, an edit that
+    leaves nothing to divide, and a model whose stream is no sum of what its components write.
+    """
+    t, T = run.position(at), run.ids.size(1)
+    if not 0 <= row < run.ids.size(0):
+        raise UsageError(f"there is no row {row}: this run has rows 0 to {run.ids.size(0) - 1}.")
+    best = int(run.values.stored(None, "logits")[row, t].argmax()) if target is None else run.token(target)
+    foil = None if vs is None else run.token(vs)
+    if foil == best:
+        raise UsageError(f"target and foil are the same token, {run.label(best)}: choose another foil.")
+    run = run.read(*COMPONENTS)
+    wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
+    form = readout(run, wanted, None if foil is None else other, rows, positions)
+    if of is None:
+        parts, whole = contributions(run, form), form.whole
+    else:
+        run, parts, whole = finer(run, form, of)
+    values = torch.stack([part.adds[0] for part in parts])
+    sources = [f"{j} {run.tokens[row][j]}" for j in range(T)]
+    labels = [p.name if p.kind != "source" else sources[int(p.name.rpartition("@")[2])] for p in parts]
+    return Attribution(
+        of=of or "logit", target=run.label(best), foil=None if foil is None else run.label(foil), position=t,
+        token=run.tokens[row][t], names=tuple(p.name for p in parts), kinds=tuple(p.kind for p in parts),
+        labels=tuple(labels), values=values, whole=float(whole[0]), error=float(whole[0] - values.sum()),
+        spread=float(form.spread[0]),
+    )  # fmt: skip
+
+
+def contributions(run: "Run", form: Readout) -> list[Part]:
+    """Every component's part in each prediction of `form`; `run` has read COMPONENTS.
+
+    Each point of the stream must be the sum of what was written before it. Where an edit replaced it, the difference
+    is a part of its own, of kind "edit"; where none did, the model is refused (UsageError).
+    """
+    edited = run.edited_points()
+
+    def get(l: int | None, point: str) -> Tensor:
+        return form.pick(run.values.stored(l, point).detach())
+
+    parts = [Part(n, "embedding", form.read(get(None, n))) for n in ("embed.tok", "embed.pos")]
+    x = get(None, "embed.tok") + get(None, "embed.pos")
+
+    def reach(l: int | None, point: str, sum_: Tensor) -> Tensor:
+        """The stream at a point that should be `sum_`, the difference noted."""
+        here, name = get(l, point), point if l is None else f"{l}.{point}"
+        if {(l, point), (l, "block" if point == "resid_post" else point)} & edited:
+            parts.append(Part(f"{name} (edit)", "edit", form.read(here - sum_)))
+        elif (here - sum_).norm() > 1e-3 * here.norm():
+            raise UsageError(f"{name} is not the sum of what was written to the stream before: no attribution here.")
+        return here
+
+    x = reach(None, "embed.out", x)
+    for l in range(run.model.config.n_layer):
+        x = reach(l, "resid_pre", x)
+        out = get(l, "attn.out")
+        parts += _attention(run, form, l, out, edited)
+        x = reach(l, "resid_mid", x + out)
+        out = get(l, "mlp.out")
+        parts.append(Part(f"{l}.mlp", "mlp", form.read(out)))
+        x = reach(l, "resid_post", x + out)
+    parts.append(Part("final.beta", "bias", form.constant))
+    return parts
+
+
+def _attention(run: "Run", form: Readout, l: int, out: Tensor, edited: set[tuple[int | None, str]]) -> Iterator[Part]:
+    """Heads, their constant, b_O; or the whole write as one part where it was edited itself."""
+    if {(l, "attn.out"), (l, "head.out")} & edited:
+        yield Part(f"{l}.attn", "attention", form.read(out))
+        return
+    attn = run.model.transformer.h[l].attn
+    z = run.values.stored(l, "attn.z").detach()[form.rows, :, form.at].double()  # (N, H, D)
+    toward = _head_directions(run, form, l)  # (N, H, D)
+    constant = torch.einsum("hd,nhd->nh", value_bias(run.model, l).double(), toward)
+    if {(l, "attn.v"), (l, "attn.pattern"), (l, "attn.z")} & edited:  # rows that need not sum to 1, other values
+        constant = 0 * constant
+    adds = (torch.einsum("nhd,nhd->nh", z, toward) - constant) / form.sigma[:, None]
+    for h in range(run.model.config.n_head):
+        yield Part(f"{l}.head.{h}", "head", adds[:, h])
+    yield Part(f"{l}.attn.b_V", "constant", constant.sum(1) / form.sigma)
+    yield Part(f"{l}.attn.b_O", "bias", form.read(attn.c_proj.bias.detach().expand(len(form.at), -1)))
+
+
+def _head_directions(run: "Run", form: Readout, l: int) -> Tensor:
+    """W_O ghat of every head, [N, H, D]: what its z is read by."""
+    attn = run.model.transformer.h[l].attn
+    both = form.direction @ attn.c_proj.weight.detach().double()  # (N, C)
+    return both.view(-1, attn.n_head, attn.head_dim)
+
+
+def finer(run: "Run", form: Readout, of: str) -> tuple["Run", list[Part], Tensor]:
+    """The parts of one component, and what they sum to: the component's own contribution."""
+    match = FINER.fullmatch(of)
+    if not match:
+        raise UsageError(f"{of!r} cannot be divided: write an MLP (2.mlp) or a head (3.head.7).")
+    (place,) = parse(of, run.model.config.n_layer, run.model.config.n_head)
+    l = place.layer or 0
+    edited = run.edited_points()
+    if match[3] is None:
+        if (l, "mlp.out") in edited:
+            raise UsageError(f"{of} is edited as a whole, so it has no neurons' parts: drop that edit.")
+        run = run.read(f"{l}.mlp.post", f"{l}.mlp.out")
+        project = run.model.transformer.h[l].mlp.c_proj
+        toward = form.direction @ project.weight.detach().double()  # (N, F)
+        adds = form.pick(run.values.stored(l, "mlp.post").detach()) * toward / form.sigma[:, None]
+        bias = form.read(project.bias.detach().expand(len(form.at), -1))
+        parts = [Part(f"{of}.post#{n}", "neuron", adds[:, n]) for n in range(adds.size(1))]
+        return run, [*parts, Part(f"{of}.b", "bias", bias)], form.read(form.pick(run.values.stored(l, "mlp.out")))
+    h = place.head or 0
+    if {(l, "attn.z"), (l, "head.out"), (l, "attn.out")} & edited:
+        raise UsageError(f"{of} is edited where it writes, so it has no source positions: drop that edit.")
+    run = run.read(f"{l}.attn.pattern", f"{l}.attn.v", f"{l}.attn.z")
+    toward = _head_directions(run, form, l)[:, h]  # (N, D)
+    pattern = run.values.stored(l, "attn.pattern").detach()[form.rows, h, form.at].double()  # (N, T)
+    v = run.values.stored(l, "attn.v").detach()[form.rows, h].double()  # (N, T, D)
+    bias = value_bias(run.model, l)[h].double()
+    varies = torch.einsum("nt,ntd,nd->nt", pattern, v - bias, toward) / form.sigma[:, None]
+    constant = pattern.sum(-1) * (toward @ bias) / form.sigma
+    z = run.values.stored(l, "attn.z").detach()[form.rows, h, form.at].double()  # (N, D)
+    parts = [Part(f"{of}@{j}", "source", varies[:, j]) for j in range(int(form.at.max()) + 1)]
+    return run, [*parts, Part(f"{of}.b_V", "constant", constant)], (z * toward).sum(-1) / form.sigma
