@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def commit() -> dict[str, Any]:
-    """The commit of the working directory and whether tracked files differ from it; None outside a checkout."""
+    """The commit of the working directory and whether tracked files differ from it; None outside a checkout.
+
+    Asked once a process: the code that runs is that of its start.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         return {"commit": head, "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no"))}
