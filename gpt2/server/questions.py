@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from gpt2.errors import UsageError
-from gpt2.server.answers import attention, lens, model, picture
+from gpt2.server.answers import attention, attribution, draw, lens, model, neurons, off, patch, picture, positions
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -28,6 +28,15 @@ QUESTIONS = {
     "lens": Question(lens.Lens, lens.answer),
     "attention": Question(attention.Block, attention.block),
     "head": Question(attention.Head, attention.head),
+    "attribution": Question(attribution.Why, attribution.answer),
+    "neurons": Question(neurons.Neurons, neurons.neurons),
+    "contexts": Question(neurons.Contexts, neurons.contexts),
+    "importance": Question(off.Importance, off.importance),
+    "continuation": Question(off.Continue, off.continuation),
+    "patch": Question(patch.Patch, patch.answer),
+    "positions": Question(positions.Positions, positions.positions),
+    "neighbours": Question(positions.Neighbours, positions.neighbours),
+    "draw": Question(draw.Draw, draw.answer),
 }
 
 

@@ -6,11 +6,14 @@ In: a checkpoint. Out: runs of it with some components switched. Read next: ques
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from gpt2.explain import Reference, Run, reference, trace
+from gpt2.explain.words import token_id
 from gpt2.inference.generate import encode_prompts
 from gpt2.probe import Edit, Probe
 from gpt2.server.switches import edits
@@ -19,7 +22,7 @@ from gpt2.tokenizer import visible
 if TYPE_CHECKING:
     from gpt2.checkpoint import Checkpoint
 
-KEPT = 64  # small answers, such as the picture of a text with a set of switches
+KEPT = 96  # small answers, such as the picture of a text with a set of switches
 Switches = Mapping[str, str]
 T = TypeVar("T")
 
@@ -34,6 +37,11 @@ class Session:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    @cached_property
+    def means(self) -> Reference:
+        """The bundled stories: what "mean" is the mean over. Computed when first asked for."""
+        return reference(self.checkpoint)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text. UsageError when it is empty or longer than the context."""
         (ids,) = encode_prompts(self.tokenizer, [text], self.config.n_positions, self.config.vocab_size)
@@ -42,6 +50,10 @@ class Session:
     def word(self, token: int) -> str:
         """A token as the page shows it: a space is a middle dot."""
         return visible(self.tokenizer.token_bytes(token))
+
+    def token(self, text: str) -> int:
+        """The id of a word of one token, given with a space or a middle dot before it. UsageError otherwise."""
+        return token_id(self.model, self.tokenizer, text.replace("·", " "))
 
     def words(self, tokens: Iterable[int]) -> dict[int, str]:
         """Each of these ids with its text."""
@@ -59,6 +71,12 @@ class Session:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return value
+
+    def trace(self, ids: list[int], switches: Switches, read: Iterable[str] = ()) -> Run:
+        """The run that gpt2.explain's analyses take; the latest are kept."""
+        key = ("trace", tuple(ids), tuple(sorted(switches.items())))
+        run = self.kept(key, lambda: trace(self.checkpoint, ids, edit=edits(self, switches)))
+        return run.read(*read)
 
     @torch.inference_mode()
     def run(

@@ -6,11 +6,9 @@ In: {"3.head.7": "off", "final.scale": "mean", ...}. Out: edits for a Probe. Rea
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
+from gpt2.explain import freeze, mean, zero
 from gpt2.probe import Edit, parse
 
 if TYPE_CHECKING:
@@ -45,6 +43,12 @@ def check(config: GPT2Config, switches: Mapping[str, str]) -> None:
 
 
 def edits(session: "Session", switches: Mapping[str, str]) -> dict[str, Edit]:
-    """The edit of each switch. UsageError as for `check`."""
+    """The edit of each switch: zero, or the mean over the session's reference text. UsageError as for `check`."""
     check(session.config, switches)
-    return {address: torch.zeros_like for address in switches}
+    made: dict[str, Edit] = {}
+    for address, state in switches.items():
+        if state == "off":
+            made[address] = zero
+        else:
+            made[address] = freeze(session.means) if address.endswith(".scale") else mean(session.means)
+    return made

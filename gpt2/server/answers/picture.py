@@ -59,9 +59,10 @@ def _look(session: Session, ids: list[int], switches: Switches) -> Seen:
         return v
 
     def keep_strongest(pattern: Tensor, at: At) -> Tensor:
-        rows = pattern[0]  # (H, T, T)
-        mean.append(strongest(rows.mean(dim=0)))
-        sizes = (rows * values[at.layer or 0][:, None, :]).sum(dim=0)  # (T, T)
+        on = heads_on(session, at.layer or 0, switches)
+        rows = pattern[0][on]  # (heads that are on, T, T)
+        mean.append(strongest(rows.sum(dim=0) / max(1, len(on))))
+        sizes = (rows * values[at.layer or 0][on, None, :]).sum(dim=0)  # (T, T)
         written.append(strongest(sizes / sizes.sum(dim=-1, keepdim=True).clamp(min=1e-30)))
         return pattern
 
@@ -85,6 +86,19 @@ def _look(session: Session, ids: list[int], switches: Switches) -> Seen:
     )
 
 
+def heads_on(session: Session, l: int, switches: Switches) -> list[int]:
+    """The heads of a block that bring what they read: none where the block or its attention is switched."""
+    if f"{l}.block" in switches or f"{l}.attn" in switches:
+        return []
+    return [h for h in range(session.config.n_head) if f"{l}.head.{h}" not in switches]
+
+
+def likely(now: Seen, before: Seen) -> Tensor:
+    """The tokens that are likeliest in either run, [T, N]."""
+    p = torch.maximum(now.logits.softmax(dim=-1), before.logits.softmax(dim=-1))
+    return p.topk(min(NEXT, p.size(-1)), dim=-1).indices
+
+
 def strongest(weights: Tensor) -> tuple[Tensor, Tensor]:
     """The sources of largest weight of each row of [T, T], and these weights: [T, K] each."""
     weight, source = weights.float().topk(min(ARCS, weights.size(-1)), dim=-1)
@@ -100,7 +114,7 @@ def answer(session: Session, ask: Scene, tell: Tell) -> dict[str, Any]:
     now = look(session, ids, ask.switches) if ask.switches else before
     log_p, log_p_before = now.logits.log_softmax(dim=-1), before.logits.log_softmax(dim=-1)
     p, p_before = log_p.exp(), log_p_before.exp()
-    likely = torch.maximum(p, p_before).topk(min(NEXT, p.size(-1)), dim=-1).indices  # (T, N)
+    shown = likely(now, before)
     follows = torch.tensor(ids[1:], device=p.device)[:, None]
     result: dict[str, Any] = {
         "ids": ids,
@@ -111,16 +125,16 @@ def answer(session: Session, ask: Scene, tell: Tell) -> dict[str, Any]:
         "scales": now.scales,
         "arcs": now.arcs,
         "next": {
-            "ids": likely,
-            "p": p.gather(-1, likely),
-            "p_before": p_before.gather(-1, likely),
-            "logit": now.logits.gather(-1, likely),
+            "ids": shown,
+            "p": p.gather(-1, shown),
+            "p_before": p_before.gather(-1, shown),
+            "logit": now.logits.gather(-1, shown),
         },
         "top": p.argmax(dim=-1),
         "top_before": p_before.argmax(dim=-1),
         "losses": -log_p[:-1].gather(-1, follows)[:, 0],
         "losses_before": -log_p_before[:-1].gather(-1, follows)[:, 0],
-        "words": session.words(likely.flatten().tolist()),
+        "words": session.words(shown.flatten().tolist()),
     }
     if ask.switches:
         moved = (now.stream - before.stream).norm(dim=-1) / before.stream.norm(dim=-1).clamp(min=1e-30)

@@ -1,0 +1,56 @@
+"""Why this token: what each component adds to its logit, or to its lead over a foil; then neurons, then sources.
+
+In: a scene, a row, a target and a foil (words of one token; "" is the prediction, and the runner-up), and the
+component to divide further: an MLP into neurons, a head into source positions. Out: gpt2.explain.attribution's parts.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from gpt2.explain.attribution import Attribution
+from gpt2.explain.attribution import attribution as attribute
+from gpt2.server.answers.parameters import Scene
+from gpt2.server.jobs import Tell
+from gpt2.server.session import Session
+
+SHOWN = 24  # neurons and sources; components are all shown
+
+
+class Why(Scene):
+    """A scene, a row, and the question."""
+
+    row: int = Field(ge=0)
+    target: str = ""
+    foil: str = ""
+    of: str = ""
+
+
+def answer(session: Session, ask: Why, tell: Tell) -> dict[str, Any]:
+    """`parts` [{name, kind, label, value}], their `whole`, the remaining `error`, and the range it compares with."""
+    ids = session.encode(ask.text)
+    run = session.trace(ids, ask.switches)
+    logits = run.values.stored(None, "logits")[0, run.position(ask.row)]
+    first, second = logits.topk(2).indices.tolist()
+    target = session.token(ask.target) if ask.target else first
+    foil = session.token(ask.foil) if ask.foil else (second if target == first else first)
+    found = attribute(run, target, None if ask.foil == "mean" else foil, ask.row, of=ask.of or None)
+    return {**parts(found, None if not ask.of else SHOWN), "target_id": target}
+
+
+def parts(found: Attribution, most: int | None) -> dict[str, Any]:
+    """An Attribution for the page; with `most`, the largest parts, and the sum of all others as one."""
+    order = range(len(found.names))
+    listed = list(order) if most is None else found.values.abs().argsort(descending=True)[:most].tolist()
+    shown = [
+        {"name": found.names[i], "kind": found.kinds[i], "label": found.labels[i], "value": float(found.values[i])}
+        for i in listed
+    ]
+    if rest := len(order) - len(shown):
+        value = float(found.values.sum() - found.values[torch.tensor(listed)].sum())
+        shown.append({"name": "rest", "kind": "rest", "label": f"{rest} more", "value": value})
+    return {
+        "parts": shown, "whole": found.whole, "error": found.error, "spread": found.spread,
+        "target": found.target, "foil": found.foil, "question": found.question,
+    }  # fmt: skip

@@ -1,0 +1,105 @@
+"""Neurons of one MLP at one row: the strongest, what each adds to the prediction, what each promotes and suppresses.
+
+In: a scene, a block, a row. Out: for each of the strongest neurons its activation a, the length of what it writes
+(|a| times the length of its row of W_out), its part in the logit of the predicted token (above the mean logit), and
+the tokens that its row of W_out raises and lowers most through the final norm's gain and the head.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from gpt2.errors import UsageError
+from gpt2.explain.attribution import attribution
+from gpt2.server.answers.parameters import Parameters, Scene
+from gpt2.server.jobs import Tell
+from gpt2.server.session import Session
+
+STRONGEST = 10
+TOKENS = 5
+CONTEXT = 6  # tokens shown before the one that excites a neuron
+EXAMPLES = 5
+DOCUMENTS = 12  # of the reference text
+
+
+class Neurons(Scene):
+    """A scene, a block, a row."""
+
+    block: int = Field(ge=0)
+    row: int = Field(ge=0)
+
+
+class Contexts(Parameters):
+    """One neuron."""
+
+    block: int = Field(ge=0)
+    neuron: int = Field(ge=0)
+
+
+@torch.inference_mode()
+def neurons(session: Session, ask: Neurons, tell: Tell) -> dict[str, Any]:
+    """See the module's docstring; `active` counts the neurons with an activation above 0."""
+    mlp, ids = mlp_of(session, ask.block), session.encode(ask.text)
+    run = session.trace(ids, ask.switches, [f"{ask.block}.mlp.post"])
+    post = run.values.stored(ask.block, "mlp.post")[0, run.position(ask.row)].float()  # (F)
+    rows = mlp.c_proj.weight.t().float()  # (F, C), what each neuron writes per unit of activation
+    sizes = post.abs() * rows.norm(dim=-1)
+    best = sizes.topk(min(STRONGEST, len(sizes))).indices
+    promoted = effects(session, rows[best])  # (n, V)
+    up, down = promoted.topk(TOKENS).indices.tolist(), (-promoted).topk(TOKENS).indices.tolist()
+    whole = f"{ask.block}.mlp" in ask.switches or f"{ask.block}.block" in ask.switches
+    why = None if whole else attribution(run, at=ask.row, of=f"{ask.block}.mlp")
+    return {
+        "neurons": [
+            {
+                "n": n, "activation": float(post[n]), "size": float(sizes[n]),
+                "adds": None if why is None else why[f"{ask.block}.mlp.post#{n}"],
+                "promotes": [session.word(i) for i in up[k]], "suppresses": [session.word(i) for i in down[k]],
+            }
+            for k, n in enumerate(best.tolist())
+        ],
+        "active": int((post > 0).sum()), "of": len(post), "target": "" if why is None else why.target,
+        "off": whole,
+    }  # fmt: skip
+
+
+def mlp_of(session: Session, l: int) -> Any:
+    """The MLP of a block; UsageError where there is none."""
+    if l >= session.config.n_layer:
+        raise UsageError(f"there is no block {l}: this model has 0 to {session.config.n_layer - 1}.")
+    return session.model.transformer.h[l].mlp
+
+
+def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
+    """How much writes [n, C] raise each token's logit above the mean one, but for the norm's divisor: [n, V]."""
+    norm = session.model.transformer.ln_f
+    centred = (writes - writes.mean(dim=-1, keepdim=True)) * norm.weight.float()
+    return centred @ (session.model.lm_head.weight - session.model.lm_head.weight.mean(dim=0)).float().t()
+
+
+@torch.inference_mode()
+def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
+    """Where in the reference text the neuron is most active, and the share of tokens at which it is above 0."""
+    if ask.neuron >= mlp_of(session, ask.block).c_proj.in_features:
+        raise UsageError(f"there is no neuron {ask.neuron} in block {ask.block}.")
+    found: list[tuple[float, list[str]]] = []
+    active = total = 0
+    documents = session.means.rows[:DOCUMENTS]
+    for done, row in enumerate(documents):
+        tell(done / len(documents))
+        post = activations(session, list(row), ask.block)[:, ask.neuron]
+        active, total = active + int((post > 0).sum()), total + len(post)
+        for t in post.topk(min(2, len(post))).indices.tolist():
+            found.append((float(post[t]), [session.word(i) for i in row[max(0, t - CONTEXT) : t + 1]]))
+    found.sort(key=lambda one: -one[0])
+    return {
+        "examples": [{"activation": a, "tokens": words} for a, words in found[:EXAMPLES]],
+        "active": active / total, "text": session.means.name, "documents": len(documents),
+    }  # fmt: skip
+
+
+def activations(session: Session, ids: list[int], l: int) -> torch.Tensor:
+    """mlp.post [T, F] of one block; kept, since a reader goes through several neurons of it."""
+    read = f"{l}.mlp.post"
+    return session.kept(("post", l, tuple(ids)), lambda: session.run(ids, {}, [read])[1][read][0].float())

@@ -1,0 +1,74 @@
+"""Off and on: how much each component matters on a text set, and how a continuation reads with and without.
+
+In: for importance a set of components; for a continuation a scene and a way to draw. Out: loss changes with their
+intervals over documents (gpt2.explain.off); two texts drawn with the same noise.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gpt2.explain.off import off
+from gpt2.inference.generate import generate
+from gpt2.inference.sampling import Sampling
+from gpt2.server.answers.parameters import Parameters, Scene
+from gpt2.server.jobs import Tell
+from gpt2.server.session import Session
+from gpt2.server.switches import edits
+
+SETS = {"parts": ("*.attn", "*.mlp", "embed.pos"), "heads": ("*.head.*",), "blocks": ("*.block",)}
+
+
+class Importance(Parameters):
+    """Which components, and what stands in for each."""
+
+    components: Literal["parts", "heads", "blocks"] = "parts"
+    kind: Literal["mean", "zero"] = "mean"
+
+
+class Continue(Scene):
+    """A scene, and how to continue it."""
+
+    tokens: int = Field(default=24, ge=1, le=200)
+    temperature: float = Field(default=0.8, ge=0, le=100, strict=False)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1, strict=False)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+
+
+def importance(session: Session, ask: Importance, tell: Tell) -> dict[str, Any]:
+    """One row a component, the most missed first: loss change with its interval, KL(full || without)."""
+
+    def make() -> dict[str, Any]:
+        found = off(
+            session.checkpoint, SETS[ask.components], ask.kind, means=session.means,
+            progress=lambda done, total: tell(done / total),
+        )  # fmt: skip
+        rows = [
+            {
+                "address": found.components[k], "change": found.change.value[k].item(), "low": found.change.low[k].item(),
+                "high": found.change.high[k].item(), "kl": found.kl.value[k].item(),
+            }
+            for k in found.order
+        ]  # fmt: skip
+        return {"rows": rows, "loss": found.loss.value.item(), "text": found.text["text"], "kind": ask.kind}
+
+    return session.kept(("importance", ask.components, ask.kind), make)
+
+
+def continuation(session: Session, ask: Continue, tell: Tell) -> dict[str, Any]:
+    """`before` with everything on and `after` with the switches, as tokens; `same` is how many agree at the start."""
+    ids = session.encode(ask.text)
+    sampling = Sampling(
+        max_tokens=ask.tokens, temperature=ask.temperature, top_k=ask.top_k or None, top_p=ask.top_p, seed=ask.seed
+    )
+    drawn = []
+    for switches in ({}, ask.switches) if ask.switches else ({},):
+        tell(0.0)
+        ((one,),) = generate(session.model, session.tokenizer, [ids], sampling, edit=edits(session, switches))
+        drawn.append(one.ids)
+    before, after = drawn[0], drawn[-1]
+    same = next((k for k, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after)))
+    return {
+        "before": [session.word(i) for i in before], "after": [session.word(i) for i in after], "same": same,
+    }  # fmt: skip
