@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from gpt2.errors import UsageError
@@ -105,7 +105,7 @@ def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: boo
         return model
     forward = torch.compile(model) if compile else model
     device_ids = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(forward, device_ids=device_ids, broadcast_buffers=False)
+    return DistributedDataParallel(forward, device_ids=device_ids)
 
 
 def without_sync(forward: Callable[..., Tensor], last: bool) -> AbstractContextManager[Any]:
@@ -119,6 +119,14 @@ def without_sync(forward: Callable[..., Tensor], last: bool) -> AbstractContextM
 def whole(tensor: Tensor) -> Tensor:
     """The full tensor where FSDP has spread it over processes; all of them must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def share_of(full: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, which every process has, spread as `like` is: on its device, this process's share of it."""
+    full = full.to(like.device)
+    if not isinstance(like, DTensor):
+        return full
+    return distribute_tensor(full, like.device_mesh, like.placements, src_data_rank=None)
 
 
 def whole_model(model: GPT2) -> GPT2:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpt2.training.distributed import share_of, whole
 from gpt2.training.recipe import OptimRecipe
 
 
@@ -16,7 +17,8 @@ class Muon(torch.optim.Muon):
     """Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") for blocks' matrices.
 
     PyTorch's class, with two differences in its step: the three thirds of `c_attn` are three matrices (q, k and v do
-    different jobs), and the orthogonalisation runs in fp32 where the processor has no bf16 products.
+    different jobs), and the orthogonalisation runs in fp32 where the processor has no bf16 products. It needs whole
+    matrices: where FSDP has spread them, every process gathers each update and orthogonalises all of it.
     """
 
     def __init__(self, params: Any, thirds: set[int], dtype: torch.dtype, **options: Any) -> None:
@@ -35,13 +37,14 @@ class Muon(torch.optim.Muon):
                     state["momentum_buffer"] = torch.zeros_like(p)
                 momentum = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(momentum, group["momentum"])
-                parts = update.chunk(3) if id(p) in self.thirds else (update,)
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                for part, target in zip(parts, p.chunk(len(parts)), strict=True):
-                    rows, columns = part.shape
-                    scale = max(1.0, rows / columns) ** 0.5
-                    direction = orthogonalize(part.to(self.dtype), group["ns_coefficients"], group["ns_steps"])
-                    target.add_(direction.to(p.dtype), alpha=-group["lr"] * scale)
+                full = whole(update)
+                directions = [
+                    orthogonalize(part.to(self.dtype), group["ns_coefficients"], group["ns_steps"]).to(p.dtype)
+                    * max(1.0, part.size(0) / part.size(1)) ** 0.5
+                    for part in (full.chunk(3) if id(p) in self.thirds else (full,))
+                ]
+                p.add_(share_of(torch.cat(directions), p), alpha=-group["lr"])
 
 
 def orthogonalize(g: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
