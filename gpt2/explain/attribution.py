@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gpt2.explain.trace import Run
 
-COMPONENTS = ("embed.tok", "embed.pos", "*.attn.z", "*.attn.out", "*.mlp.out", "final.scale")
+COMPONENTS = ("embed.tok", "embed.pos", "*.attn.z", "*.attn.out", "*.mlp.out", "final.scale", "final.out")
 FINER = re.compile(r"(\d+)\.(mlp|head\.(\d+))")
 
 
@@ -163,7 +163,7 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
     Each point of the stream must be the sum of what was written before it. Where an edit replaced it, the difference
     is a part of its own, of kind "edit"; where none did, the model is refused (UsageError).
     """
-    edited = run.edited_points()
+    edited, there = run.edited_points(), set(run.values.points)  # a variant may lack attention or MLPs
 
     def get(l: int | None, point: str) -> Tensor:
         return form.pick(run.values.stored(l, point).detach())
@@ -183,12 +183,16 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
     x = reach(None, "embed.out", x)
     for l in range(run.model.config.n_layer):
         x = reach(l, "resid_pre", x)
-        out = get(l, "attn.out")
-        parts += _attention(run, form, l, out, edited)
-        x = reach(l, "resid_mid", x + out)
-        out = get(l, "mlp.out")
-        parts.append(Part(f"{l}.mlp", "mlp", form.read(out)))
-        x = reach(l, "resid_post", x + out)
+        if (l, "attn.out") in there:
+            out = get(l, "attn.out")
+            parts += _attention(run, form, l, out, edited)
+            x = x + out
+        x = reach(l, "resid_mid", x)
+        if (l, "mlp.out") in there:
+            out = get(l, "mlp.out")
+            parts.append(Part(f"{l}.mlp", "mlp", form.read(out)))
+            x = x + out
+        x = reach(l, "resid_post", x)
     parts.append(Part("final.beta", "bias", form.constant))
     return parts
 

@@ -6,7 +6,7 @@ In: a run, positions, tokens. Out: for each row a vector ghat [C] and sigma, so 
 
 Raw weights, nothing folded; sigma is the run's own, so the sum is exact and linear in r. Of two tokens the difference
 of their rows w is taken, without a foil w minus its mean over the vocabulary. RMSNorm: nothing is centred, sigma is
-sqrt(mean(r^2) + eps). No norm: sigma = 1. Read next: attribution.py.
+sqrt(mean(r^2) + eps); no norm: sigma is 1. Read next: attribution.py.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def readout(run: "Run", targets: Tensor, foils: Tensor | None, rows: Tensor, at:
             f"{late[0]} is edited, and what comes after the norm is no sum over components: drop that edit."
         )
     weight = run.model.lm_head.weight.detach()
-    gamma, beta, centred = affine(run.model)
+    gamma, beta, centred, sigma = _final_norm(run, rows, at)
     other = weight.mean(0, dtype=torch.float64) if foils is None else weight[foils].double()
     w = weight[targets].double() - other  # (N, C)
     direction = gamma * w
@@ -65,18 +65,14 @@ def readout(run: "Run", targets: Tensor, foils: Tensor | None, rows: Tensor, at:
     base = logits.mean(-1) if foils is None else logits.gather(1, foils[:, None])[:, 0]
     whole = logits.gather(1, targets[:, None])[:, 0] - base
     spread = logits.max(-1).values - logits.min(-1).values
-    return Readout(rows, at, direction, w @ beta, sigma(run)[rows, at].double(), whole, spread)
+    return Readout(rows, at, direction, w @ beta, sigma, whole, spread)
 
 
 def affine(model: GPT2) -> tuple[Tensor, Tensor, bool]:
     """gamma [C], beta [C] of the final norm in float64, and whether it subtracts the mean."""
     norm: nn.Module = model.transformer.ln_f
     ones = torch.ones(model.config.n_embd, dtype=torch.float64, device=model.lm_head.weight.device)
-    if isinstance(norm, nn.Identity):
-        return ones, 0 * ones, False
-    if not isinstance(norm, nn.LayerNorm | nn.RMSNorm):
-        raise UsageError(f"a final {type(norm).__name__} has no linear form once its scale is held: no attribution.")
-    gamma, beta = norm.weight, getattr(norm, "bias", None)
+    gamma, beta = getattr(norm, "weight", None), getattr(norm, "bias", None)
     return (
         ones if gamma is None else gamma.detach().double(),
         0 * ones if beta is None else beta.detach().double(),
@@ -84,13 +80,15 @@ def affine(model: GPT2) -> tuple[Tensor, Tensor, bool]:
     )
 
 
-def sigma(run: "Run") -> Tensor:
-    """What the final norm divided by in this run, [B, T]."""
-    norm: nn.Module = run.model.transformer.ln_f
-    if isinstance(norm, nn.LayerNorm):
-        return run.values.stored(None, "final.scale").detach()
-    x = run.values.stored(run.model.config.n_layer - 1, "resid_post").detach()
-    if isinstance(norm, nn.RMSNorm):
-        eps = torch.finfo(x.dtype).eps if norm.eps is None else norm.eps
-        return (x.double().square().mean(-1) + eps).sqrt()
-    return torch.ones(x.shape[:2], dtype=x.dtype, device=x.device)
+def _final_norm(run: "Run", rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, bool, Tensor]:
+    """gamma, beta, whether the mean is subtracted, sigma [N] of this run; checked against what the norm really gave."""
+    gamma, beta, centred = affine(run.model)
+    x = run.values.stored(run.model.config.n_layer - 1, "resid_post")[rows, at].detach().double()
+    out = run.values.stored(None, "final.out")[rows, at].detach().double()
+    scaled = "final.scale" in run.values
+    sigma = run.values.stored(None, "final.scale")[rows, at].detach().double() if scaled else torch.ones_like(x[:, 0])
+    mean = x.mean(-1, keepdim=True) if centred else 0
+    if ((x - mean) / sigma[:, None] * gamma + beta - out).norm() > 1e-3 * out.norm():
+        name = type(run.model.transformer.ln_f).__name__
+        raise UsageError(f"the final norm, a {name}, is not linear once its scale is held: no attribution here.")
+    return gamma, beta, centred, sigma

@@ -109,7 +109,7 @@ class Run(Result):
         Raises ValueError when that pass gives other logits: the weights have changed, or an edit is no function of
         what it is handed.
         """
-        if _keys(self.model, addresses, self.edited_points()) <= set(self.values.keys()):
+        if self.values.covers(_keys(self.model, addresses, self.edited_points())):
             return self
         more = _run(self.model, self.tokenizer, self.ids, (*self.kept, *addresses), self.edits, grad=False)
         ours, theirs = self.values.stored(None, "logits"), more.values.stored(None, "logits")
@@ -132,7 +132,7 @@ class Run(Result):
         start = min((*(a.layer for a in places if a.layer is not None), *outside), default=c.n_layer)
         kept = tuple(dict.fromkeys((*self.kept, *_addresses(read))))
         edits = {**self.edits, **edit}
-        if not _keys(self.model, kept, _edited(self.model, edits)) <= set(self.values.keys()):
+        if not self.values.covers(_keys(self.model, kept, _edited(self.model, edits))):
             start = 0
         return _run(self.model, self.tokenizer, self.ids, kept, edits, grad=False, base=self.values, start=start)
 
@@ -143,7 +143,7 @@ class Run(Result):
         """
         if not self.values.stored(None, "logits").requires_grad:
             raise UsageError("this run kept nothing for gradients: trace(..., grad=True).")
-        keys = self.values.keys()
+        keys = self.values.points
         tensors = [self.values.stored(*key) for key in keys]
         found = torch.autograd.grad(of, tensors, retain_graph=True, allow_unused=True, materialize_grads=True)
         return Values(self.model, dict(zip(keys, found)))
@@ -232,11 +232,12 @@ def _run(
             quiet(ids, probe=probe)
         else:
             quiet(residual=base.stored(start - 1, "resid_post"), start=start, probe=probe)
-    tensors = {}
-    for layer, point in wanted:
-        early = base is not None and (point.startswith("embed") if layer is None else layer < start)
-        tensors[layer, point] = base.stored(layer, point) if base and early else probe.values[layer, point]
-    return Run(model, tokenizer, ids, MappingProxyType(dict(edit)), kept, Values(model, tensors))
+    tensors = {key: value for key, value in probe.values.items() if key in wanted}
+    if base is not None:
+        early = {key for key in base.points if (key[1].startswith("embed") if key[0] is None else key[0] < start)}
+        tensors |= {key: base.stored(*key) for key in early & wanted}
+    values = Values(model, tensors, absent=wanted - tensors.keys())
+    return Run(model, tokenizer, ids, MappingProxyType(dict(edit)), kept, values)
 
 
 def _edited(model: GPT2, edit: Mapping[str, Edit]) -> set[Key]:

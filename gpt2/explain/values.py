@@ -24,12 +24,18 @@ class Values:
     What `[]` returns is a copy, so that nothing that is done to it changes these values.
     """
 
-    def __init__(self, model: GPT2, tensors: Mapping[Key, Tensor]) -> None:
+    def __init__(self, model: GPT2, tensors: Mapping[Key, Tensor], absent: Iterable[Key] = ()) -> None:
         self._model, self._tensors = model, dict(tensors)
+        self._absent = frozenset(absent)  # asked for, but this model (a variant) has no such point
 
-    def keys(self) -> list[Key]:
+    @property
+    def points(self) -> list[Key]:
         """(layer, point) of everything kept."""
         return list(self._tensors)
+
+    def covers(self, keys: set[Key]) -> bool:
+        """Whether another pass would find no more of these."""
+        return keys <= self._tensors.keys() | self._absent
 
     def stored(self, layer: int | None, point: str) -> Tensor:
         """The whole tensor at a point, not a copy: for those who only read it. KeyError when it was not kept."""
@@ -65,6 +71,9 @@ class Values:
         if point == "block" and {(layer, "resid_pre"), (layer, "resid_post")} <= self._tensors.keys():
             return self._tensors[layer, "resid_post"] - self._tensors[layer, "resid_pre"]
         needed = f"{layer}.".removeprefix("None.") + point.replace("head.out", "attn.z")
+        if (layer, point.replace("head.out", "attn.z")) in self._absent:
+            there = ", ".join(p for l, p in self._tensors if l == layer)
+            raise UsageError(f"this model has no {needed!r}, it is without that component: it has {there}.")
         raise UsageError(f"{needed!r} was not kept: run.read({needed!r}) computes it, or give trace(..., read=...).")
 
 
