@@ -187,7 +187,7 @@ class ProgressReport(Quiet):
             TextColumn("left"),
         )
         self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
-        steps = recipe.train.steps
+        steps, self.resumed_at = recipe.train.steps, training.steps_done
         self.task = self.progress.add_task("train", total=steps, completed=training.steps_done)
         config, dtype, world = training.model.config, str(training.dtype).removeprefix("torch."), training.world
         where = training.device.type if world.size == 1 else f"{world.size} x {training.device.type}"
@@ -197,8 +197,8 @@ class ProgressReport(Quiet):
             f"{dtype} on {where}, {training.mode}"
             + ("" if per_pass is None else f"; one pass over the data is {per_pass:,.0f} steps")
         )
-        if training.steps_done:
-            self.print(f"resumed after {training.steps_done:,} of {steps:,} steps")
+        if self.resumed_at:
+            self.print(f"resumed after {self.resumed_at:,} of {steps:,} steps")
 
     def __enter__(self) -> "ProgressReport":
         self.progress.start()
@@ -217,9 +217,9 @@ class ProgressReport(Quiet):
                 f"lr {event['lr']:.2e}  {event['tokens_per_s']:,.0f} tokens/s{skipped}"
             )
         for path, loss in event.get("val", {}).items():
-            self.print(f"             validation loss {loss:.4f} on {path}")
+            self.print(f"after {step:,} steps  validation loss {loss:.4f} on {path}")
         if "sample" in event:
-            self.print("             sample: " + " ".join(event["sample"].split()))
+            self.print(f"after {step:,} steps  " + " ".join(event["sample"].split()))
 
     def print(self, text: str) -> None:
         """A line; what a model says must not steer the terminal."""
@@ -236,9 +236,13 @@ class ProgressReport(Quiet):
 
     def finish(self, outcome: "Outcome", out: Path) -> None:
         if not outcome.done:
-            self.print(f"\nstopped after {outcome.steps:,} of {self.recipe.train.steps:,} steps, all saved in {out}")
+            self.print(f"stopped after {outcome.steps:,} of {self.recipe.train.steps:,} steps, all saved in {out}")
             self.print(f"go on: gpt2 train --resume {out}")
             return
+        if outcome.steps == self.resumed_at:
+            self.print(
+                f"all {outcome.steps:,} steps are done already; more: --override --train.steps {2 * outcome.steps}"
+            )
         if outcome.best is not None:
             self.print(f"the validation loss was best in {outcome.best / 'model'}")
         self.print(f"saved {outcome.model}")

@@ -109,7 +109,9 @@ class _Session:
         run, train = self.run, self.train
         if run.steps_done == 0:
             self.snapshot()
-        elif self.is_due(train.eval_every) and self.agreed(self.log is None or run.steps_done in self.log.validated):
+        elif self.is_due(train.eval_every) and self.agreed(
+            self.log is not None and run.steps_done not in self.log.validated
+        ):
             self.evaluate()  # killed between saving and evaluating
         started = time.monotonic()
         stopped = False
