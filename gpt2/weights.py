@@ -182,9 +182,9 @@ def to_stored(state: Mapping[str, Tensor], tied: bool, dtype: torch.dtype | None
     return stored
 
 
-def write_tensors(stored: dict[str, Tensor], path: Path) -> None:
+def write_tensors(stored: dict[str, Tensor], path: Path, metadata: Mapping[str, str] = {}) -> None:
     """Write one safetensors file, marked as transformers wants it. OSError naming it when that fails."""
     try:
-        save_file(stored, path, metadata={"format": "pt"})
+        save_file(stored, path, metadata={"format": "pt", **metadata})
     except SafetensorError as error:  # its I/O errors come without an errno
         raise OSError(f"{path}: could not be written ({_line(error)})") from None
