@@ -15,9 +15,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from gpt2.server import export
 from gpt2.server.guard import LOCAL, Guard
 from gpt2.server.jobs import answer
-from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.questions import QUESTIONS, Question, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.static import files
 
@@ -31,6 +32,7 @@ def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> Fast
     """The application that explains `checkpoint`; it answers requests for `hosts` only."""
     app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None)
     session = Session(checkpoint)
+    questions = {**QUESTIONS, "export": Question(export.Export, export.answer)}
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="explain")
 
     @app.get("/{name:path}")
@@ -42,12 +44,12 @@ def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> Fast
 
     @app.post("/api/{name}")
     async def ask(name: str, request: Request) -> Response:
-        if name not in QUESTIONS:
-            near = difflib.get_close_matches(name, QUESTIONS, n=3, cutoff=0.3) or QUESTIONS
+        if name not in questions:
+            near = difflib.get_close_matches(name, questions, n=3, cutoff=0.3) or questions
             raise HTTPException(404, f"there is no question {name!r}: the nearest are {', '.join(near)}.")
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise HTTPException(415, "ask with the header content-type: application/json.")
-        question = QUESTIONS[name]
+        question = questions[name]
         try:
             parameters = read_parameters(question, await request.body())
         except ValueError as error:

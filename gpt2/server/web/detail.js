@@ -4,12 +4,17 @@ import { plainName } from "./components.js";
 import { fill, find, h } from "./dom.js";
 import { Refusal, live } from "./source.js";
 import { set, state } from "./state.js";
+import { switched } from "./run.js";
 import { switchButtons } from "./switches.js";
-import { run } from "./run.js";
 import { attention } from "./details/attention.js";
+import { attribution } from "./details/attribution.js";
 import { lens } from "./details/lens.js";
+import { neurons } from "./details/neurons.js";
+import { off } from "./details/off.js";
+import { patch } from "./details/patch.js";
+import { positions } from "./details/positions.js";
 
-const DETAILS = { attention, lens };
+const DETAILS = { attention, lens, attribution, neurons, off, patch, positions };
 export const VIEWS = Object.keys(DETAILS);
 const TITLES = { off: "off and on" };
 let latest = 0;
@@ -20,9 +25,15 @@ export function drawDetail() {
     h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(name === view), "aria-controls": "panel",
                   tabindex: name === view ? 0 : -1, "data-key": name, onclick: () => set({ view: name }),
                   onkeydown: (event) => between(event, name) }, TITLES[name] ?? name)));
-  fill(find("chosen"), h("span", {}, plainName(state.at)), switchButtons(state.at));
+  fill(find("chosen"), plainNotice(view), h("span", {}, plainName(state.at)), switchButtons(state.at));
   find("panel").setAttribute("aria-labelledby", `tab-${view}`);
   refresh(view);
+}
+
+// A file holds patterns and attributions of the run with everything on only: say so rather than show them as another's.
+function plainNotice(view) {
+  if (live || !switched() || !["attention", "attribution", "neurons"].includes(view)) return null;
+  return h("em.notice", {}, "as with everything on: this file holds no other");
 }
 
 function between(event, name) {

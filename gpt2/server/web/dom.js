@@ -50,3 +50,10 @@ export function choice(label, options, chosen, pick) {
                   onclick: () => pick(value) }, text));
   return h("span.choice", { role: "group", "aria-label": label }, ...buttons);
 }
+
+// A part of a detail that comes later than the rest: a line until then.
+export function later(coming, waiting = "…") {
+  const place = h("section.barlist", {}, h("p.fine", {}, waiting));
+  coming.then((element) => element && place.replaceWith(element), (error) => place.replaceChildren(h("p.fine", {}, error.message)));
+  return place;
+}

@@ -10,12 +10,12 @@ export function number(x) {
   return x.toFixed(Math.min(digits, 5)).replace("-", "−");
 }
 
-// A probability: two or three digits, and no long tail of zeros.
+// A probability: three digits, and no long tail of zeros.
 export function probability(p) {
   if (p === null || p === undefined || Number.isNaN(p)) return "–";
   if (p >= 0.0995) return p.toFixed(3);
-  if (p >= 0.0005) return p.toFixed(4).replace(/0$/, "");
-  return p === 0 ? "0" : p.toExponential(0);
+  if (p >= 0.00095) return p.toFixed(p >= 0.00995 ? 4 : 5);
+  return p === 0 ? "0" : p.toExponential(1);
 }
 
 export function signed(x, format = number) {

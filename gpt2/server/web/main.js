@@ -11,9 +11,10 @@ import { drawPicture, rowsInView, watchPicture } from "./picture.js";
 import { LENS_ROWS, rowNow, run, scene } from "./run.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
-import { Refusal, ask, live } from "./source.js";
-import { listen, set, state } from "./state.js";
+import { Refusal, ask, live, ready } from "./source.js";
+import { listen, restore, set, state, write } from "./state.js";
 import { theme } from "./colour.js";
+import { begin, progressBar } from "./work.js";
 import { chosenHead } from "./details/attention.js";
 
 let turn = 0;
@@ -101,8 +102,29 @@ function modelCard() {
   box.showModal();
 }
 
+// The page as a file: the server answers every switch of this run in advance.
+async function exportPage() {
+  const box = find("dialog");
+  const { text, corrupt, switches } = state;
+  const draw = () => box.replaceChildren(h("h2", {}, "Export"), h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
+    progressBar("export") ?? h("p", {}, "done"), h("button", { type: "button", onclick: () => box.close() }, "close"));
+  box.showModal();
+  try {
+    const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, draw);
+    if (!answer) return box.close();
+    const link = h("a", { href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })), download: "glassbox-gpt2.html" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    box.close();
+  } catch (error) {
+    box.replaceChildren(h("p", {}, error.message), h("button", { type: "button", onclick: () => box.close() }, "close"));
+  }
+}
+
 async function start() {
   document.documentElement.dataset.theme = theme();
+  const meta = await ready();
+  if (!live) restore(meta);
   find("text").value = state.text;
   find("prompt").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -111,6 +133,8 @@ async function start() {
   });
   find("model").addEventListener("click", modelCard);
   find("help").addEventListener("click", showKeys);
+  find("export").disabled = !live;
+  find("export").addEventListener("click", exportPage);
   find("link").addEventListener("click", () => copy(location.href, "link"));
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";

@@ -1,11 +1,10 @@
 // The line below the picture: what the switches did, in words.
 
-import { fill, find, h } from "./dom.js";
+import { choice, fill, find, h } from "./dom.js";
 import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
 import { nextOf } from "./picture.js";
 import { rowNow, run, switched } from "./run.js";
-import { choice } from "./dom.js";
 import { set, state } from "./state.js";
 
 export function drawSentence() {
@@ -18,8 +17,7 @@ export function drawSentence() {
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
     fill(find("sentence"), h("span", {}, "After ", token(picture.tokens[row]), " the model expects ", token(best.word),
-      ` (${probability(best.p)}). `, loss === null ? "" : `Loss on this text ${number(loss)} a token. `,
-      h("em", {}, "Click a component, then again: it is switched off.")), legend());
+      ` (${probability(best.p)}). `, loss === null ? "" : `Loss on this text ${number(loss)} a token. `), legend());
     return;
   }
   const first = next.reduce((a, b) => (b.before > a.before ? b : a));

@@ -3,13 +3,24 @@
 
 import { unpack } from "./wire.js";
 
-const stored = document.getElementById("data");
-const answers = stored ? JSON.parse(stored.textContent) : null;
+const stored = document.getElementById("data"); // an exported file has its answers here
 const known = new Map();
 const KEPT = 200;
+const file = { meta: {}, index: {}, bytes: null };
 
-export const live = !answers;
-export const meta = answers ? answers.meta : {};
+export const live = !stored;
+
+// Unpack the data of an exported file: to be awaited before anything is asked. Resolves to what the file says of itself.
+export async function ready() {
+  if (live) return file.meta;
+  const packed = Uint8Array.from(atob(stored.textContent.trim()), (c) => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const bytes = await new Response(plain).arrayBuffer();
+  const length = new DataView(bytes).getUint32(0, true);
+  Object.assign(file, JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length))));
+  file.bytes = bytes.slice(4 + length);
+  return file.meta;
+}
 
 // Refused or failed; `command` is what a reader of an exported file can type to get the answer.
 export class Refusal extends Error {}
@@ -37,14 +48,19 @@ export function ask(name, parameters = {}, { signal, told } = {}) {
 
 // Whether an answer can be had without a server.
 export function has(name, parameters) {
-  return live || key(name, parameters) in answers.answers;
+  return live || key(name, parameters) in file.index;
+}
+
+// As ask; where a file has no answer with these switches, the one with everything on, marked `plain`.
+export async function askPlainly(name, parameters) {
+  if (has(name, parameters)) return ask(name, parameters);
+  return { ...(await ask(name, { ...parameters, switches: {} })), plain: true };
 }
 
 async function fromFile(id) {
-  const text = answers.answers[id];
-  if (text === undefined) throw new Refusal("This needs the model, and this file holds one run of it.");
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return unpack(bytes.buffer);
+  if (!(id in file.index)) throw new Refusal("This needs the model, and this file holds one run of it.");
+  const [start, length] = file.index[id];
+  return unpack(file.bytes.slice(start, start + length));
 }
 
 async function fromServer(name, parameters, signal, told) {

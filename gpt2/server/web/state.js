@@ -79,4 +79,10 @@ export function read(hash) {
   return values;
 }
 
+// An exported file opens in the state it was saved in, unless its address says more.
+export function restore(meta) {
+  if (location.hash.length < 2) Object.assign(state, DEFAULTS, read(meta.view));
+  Object.assign(state, { text: meta.text, corrupt: meta.corrupt });
+}
+
 addEventListener("hashchange", () => set({ ...DEFAULTS, ...read(location.hash) }));

@@ -1,10 +1,9 @@
 // Switching a component: on, off, mean; which states it has, and the three buttons that set them.
 
-import { choice } from "./dom.js";
 import { plainName } from "./components.js";
-import { setSwitch, switchOf } from "./state.js";
-import { toast } from "./dom.js";
+import { choice, toast } from "./dom.js";
 import { run } from "./run.js";
+import { setSwitch, switchOf } from "./state.js";
 
 export const statesOf = (address) => (run.model?.switches[address] ? ["on", ...run.model.switches[address]] : ["on"]);
 

@@ -8,7 +8,7 @@ import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
 import { rowNow, run, scene, switched } from "../run.js";
-import { ask } from "../source.js";
+import { askPlainly } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
 import { row as rowOf } from "../wire.js";
@@ -23,7 +23,7 @@ export function chosenHead() {
 export async function attention() {
   const { block, head } = chosenHead();
   const [all, one] = await Promise.all([
-    ask("attention", { ...scene(), block }), ask("head", { ...scene(), block, head }),
+    askPlainly("attention", { ...scene(), block }), askPlainly("head", { ...scene(), block, head }),
   ]);
   const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
   return [
@@ -72,7 +72,7 @@ function matrix(one, kind, block, head) {
     picked: (i) => set({ row: i }), chosen: [rowNow(), null], rowNames: tokens, columnNames: tokens,
     name: `${unit}, head ${block}.${head}` });
   const few = T <= 14 && !state.tables;
-  const names = (klass) => h(`div.${klass}`, {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
+  const names = (klass) => h(`div.${klass}${T > 6 ? ".upright" : ""}`, klass === "below" ? { style: { width: `${SIDE}px` } } : {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
   return [h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
           scaleKey(colour, kind === "change" ? -high : 0, high, unit)];
 }

@@ -1,7 +1,6 @@
 // Detail: the logit lens, layer by position. Each cell is what the model would say if it stopped there.
 
-import { sequence } from "../colour.js";
-import { ink } from "../colour.js";
+import { ink, sequence } from "../colour.js";
 import { choice, h } from "../dom.js";
 import { number, probability, short } from "../format.js";
 import { scaleKey } from "../legend.js";

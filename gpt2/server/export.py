@@ -1,0 +1,186 @@
+"""One run as a file: the same page, its answers inside, opened from disk without a server or a network.
+
+In: a checkpoint, a text, perhaps a second prompt for patching. Out: HTML with one inline script, one inline style and
+one block of data, under a content security policy that names their hashes and allows nothing else.
+
+The data are the answers to what a reader may ask of this run: each component off and mean, every head's pattern,
+attribution, neurons, positions, the patching grids. What is not among them the page greys out, with the command.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import secrets
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2.errors import UsageError
+from gpt2.server.answers.parameters import Parameters
+from gpt2.server.answers.picture import look
+from gpt2.server.bundle import join
+from gpt2.server.jobs import Tell, silent
+from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.session import Session
+from gpt2.server.static import files
+from gpt2.server.switches import components, states
+from gpt2.server.wire import pack
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+
+LENS_ROWS = 16  # as in web/run.js
+ROWS = 24  # rows, from the end, for which attribution and neurons are included
+TARGETS = 10  # as many as the page lists
+SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in web/state.js
+Asked = tuple[str, dict[str, Any]]
+
+
+class Export(Parameters):
+    """What the page was showing: it opens in the same state (`view` is the fragment of its address)."""
+
+    text: str
+    corrupt: str = ""
+    switches: dict[str, str] = {}
+    view: str = ""
+
+
+def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: str = "", tell: Tell = silent) -> Path:
+    """Write the page of one run to `path`; all of it or nothing. `corrupt` adds the patching grids against it.
+
+    Raises UsageError for a text that is empty or too long, and as `gpt2.explain.patching` for unequal prompts.
+    """
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory: name a file in it, such as {target / 'run.html'}.")
+    html = page_html(Session(checkpoint), Export(text=text, corrupt=corrupt), tell)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def answer(session: Session, ask: Export, tell: Tell) -> dict[str, Any]:
+    """The same for the page's own button: {"html": ...}."""
+    return {"html": page_html(session, ask, tell)}
+
+
+def page_html(session: Session, ask: Export, tell: Tell) -> str:
+    """The file's text."""
+    asked = list(questions(session, ask))
+    answers = {}
+    for done, (name, parameters) in enumerate(asked):
+        tell(done / len(asked))
+        question = QUESTIONS[name]
+        checked = read_parameters(question, json.dumps(parameters))
+        answers[key(name, parameters)] = pack(question.answer(session, checked, tell_only_stop(tell)))
+    return assemble(store(answers, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), ask.text)
+
+
+def tell_only_stop(tell: Tell) -> Tell:
+    """Inside one answer of many, progress is not news, but an end is an end."""
+    return lambda share=0.0, partial=None: tell()
+
+
+def questions(session: Session, ask: Export) -> Iterator[Asked]:
+    """What a reader of the file may ask."""
+    ids, config = session.encode(ask.text), session.config
+    T, L, H = len(ids), config.n_layer, config.n_head
+    on = {"text": ask.text, "switches": {}}
+    scenes = [on, *({"text": ask.text, "switches": {a: s}} for a in components(config) for s in states(a))]
+    if ask.switches and ask.switches not in [scene["switches"] for scene in scenes]:
+        scenes.append({"text": ask.text, "switches": ask.switches})
+    rows = range(max(0, T - ROWS), T)
+    yield "model", {}
+    for scene in scenes:
+        yield "picture", scene
+        for first in range(0, T, LENS_ROWS):
+            yield "lens", {**scene, "first": first, "stop": first + LENS_ROWS}
+        yield "draw", {**scene, "row": T - 1, **SAMPLING}
+    for l in range(L):
+        yield "attention", {**on, "block": l}
+        for h in range(H):
+            yield "head", {**on, "block": l, "head": h}
+    for token in look(session, ids, {}).logits[-1].topk(TARGETS).indices.tolist():
+        yield "attribution", {**on, "row": T - 1, "target": session.word(token), "foil": "", "of": ""}
+    for row in rows:
+        why = {**on, "row": row, "target": "", "foil": ""}
+        divided = [f"{l}.head.{h}" for l in range(L) for h in range(H)] if row == T - 1 else []
+        for of in ["", *(f"{l}.mlp" for l in range(L)), *divided]:
+            yield "attribution", {**why, "of": of}
+        for l in range(L):
+            yield "neurons", {**on, "block": l, "row": row}
+        if row < T - 1:
+            yield "draw", {**on, "row": row, **SAMPLING}
+    yield "positions", {"count": max(16, T)}
+    for token in sorted(set(ids)):
+        yield "neighbours", {"token": token}
+    for scene in [on, *([{**on, "switches": ask.switches}] if ask.switches else [])]:
+        yield "continuation", {**scene, "tokens": 24, **SAMPLING}
+    if ask.corrupt:
+        for grid in ("resid", "attn", "mlp", "head"):
+            for direction in ("denoise", "noise"):
+                yield "patch", {
+                    "clean": ask.text, "corrupt": ask.corrupt, "target": "", "foil": "", "grid": grid,
+                    "direction": direction,
+                }  # fmt: skip
+
+
+def key(name: str, parameters: Any) -> str:
+    """The name under which web/source.js looks an answer up."""
+    return name + json.dumps(_plain(parameters), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JavaScript writes them: 1.0 is 1."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
+    """Answers as text for a page: base64 of gzip of  uint32 n | n bytes of JSON {meta, index} | answers."""
+    index, tail = {}, bytearray()
+    for name, data in answers.items():
+        index[name] = [len(tail), len(data)]
+        tail += data + b"\0" * (-len(data) % 4)
+    header = json.dumps({"meta": meta, "index": index}, ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 4)
+    whole = struct.pack("<I", len(header)) + header + bytes(tail)
+    return base64.b64encode(gzip.compress(whole, 6, mtime=0)).decode()
+
+
+def assemble(data: str, text: str) -> str:
+    """index.html with its style, its script and the data inside."""
+    sources = {name: content.decode() for name, (content, _) in files().items()}
+    script = join({name: source for name, source in sources.items() if name.endswith(".js")}, "main.js")
+    style = "".join(source for name, source in sorted(sources.items(), reverse=True) if name.endswith(".css"))
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = [
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="content-security-policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        "<title>Glassbox GPT-2: one forward pass</title>",
+        '<link rel="icon" href="data:,">',
+        f"<style>{style}</style>",
+    ]
+    body = sources["index.html"].partition("<body>")[2].partition("</body>")[0]
+    stored = f'<script type="application/octet-stream" id="data">{data}</script>'
+    return "\n".join([
+        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body.strip(), stored,
+        f"<script>{script}</script>", "</body>", "</html>", "",
+    ])  # fmt: skip
+
+
+def _hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
