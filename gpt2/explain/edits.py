@@ -35,7 +35,7 @@ def zero(x: Tensor, at: At) -> Tensor:
 def keep_constant() -> Edit:
     """z = b_V: what the head's z is as long as the values' varying part is 0 and its weights sum to 1.
 
-    On folded weights this is what zero is there. UsageError anywhere but at a head or `l.attn.z`.
+    Where b_V has been folded into b_O, this is what zero is. UsageError anywhere but at a head or `l.attn.z`.
     """
 
     def edit(x: Tensor, at: At) -> Tensor:
