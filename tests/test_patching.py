@@ -8,6 +8,7 @@ from twins import SMALL, twins
 
 from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
+from gpt2.explain.gradient_patching import gradient_grids
 from gpt2.explain.patching import GRIDS, Patching
 from gpt2.explain.sweep import Base, fast_products
 from gpt2.model import GPT2
@@ -103,6 +104,43 @@ def test_cells_that_cannot_differ_are_zero_and_come_first(models, prompts) -> No
 def test_patching_everything_is_the_source_run(models, prompts) -> None:
     scores = Patching(models[0], *prompts, TARGET, FOIL).spans([(0, 0, T), (1, 3, T), (2, 3, T), (0, 3, 6)])
     torch.testing.assert_close(scores, torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_the_gradient_estimate_is_the_slope_towards_the_source(models, prompts, direction) -> None:
+    """Each cell against a finite difference: a hundred-thousandth of the way, then scaled up."""
+    model = models[0]
+    patching = Patching(model, *prompts, TARGET, FOIL, direction)
+    estimates = gradient_grids(patching)
+    receiver = torch.tensor([prompts[1] if direction == "denoise" else prompts[0]])
+    for grid, l, k in [("resid", 1, 3), ("resid", 2, 8), ("attn", 0, 4), ("mlp", 2, 8), ("head", 1, 2), ("head", 0, 0)]:
+        address = f"{l}.head.{k}" if grid == "head" else f"{l}.{GRIDS[grid]}@{k}"
+        step = patching.source.probe[address] - patching.receiver.probe[address]
+        m = []
+        for amount in (1e-5, -1e-5):
+            with torch.no_grad():
+                logits = model(receiver, probe=Probe(edit={address: lambda x, a=amount, s=step: x + a * s}))[0, -1]
+            m.append((logits[TARGET] - logits[FOIL]).item())
+        slope = (m[0] - m[1]) / 2e-5 / patching.scale
+        assert estimates[grid].scores[l, k].item() == pytest.approx(slope, rel=1e-6, abs=1e-8), (grid, l, k)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_gradient_estimate_agrees_with_the_exact_grid_for_neighbouring_prompts(models, prompts) -> None:
+    """Where the two runs lie close together the estimate is good, and the correlation says so."""
+    model = GPT2(SMALL).double().eval()
+    model.load_state_dict(models[0].state_dict())
+    with torch.no_grad():
+        wte, (clean, corrupt) = model.transformer.wte.weight, prompts
+        model.lm_head.weight = torch.nn.Parameter(wte.detach().clone() * 300)  # untied, so that m still differs
+        for p in (3, 5):
+            wte[corrupt[p]] = wte[clean[p]] + 0.01 * (wte[corrupt[p]] - wte[clean[p]])
+    patching = Patching(model, *prompts, TARGET, FOIL)
+    for grid, estimate in gradient_grids(patching).items():
+        exact = patching.grid(grid)
+        assert exact.correlation(estimate) > 0.999, grid
+        assert estimate.method == "gradient"
+        assert "by gradients" in estimate.title
 
 
 def test_an_abandoned_sweep_stops(models, prompts, monkeypatch) -> None:
