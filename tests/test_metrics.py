@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -103,6 +105,38 @@ def test_memory_is_in_bytes() -> None:
     assert after >= before
     assert 100e6 < after < 100e9
     assert block.sum() == 100_000_000
+
+
+def test_tensorboard_gets_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the writer: TensorBoard is an extra. Steps that are done again replace those of before."""
+    calls: list[tuple[Any, ...]] = []
+
+    class SummaryWriter:
+        def __init__(self, directory: str, purge_step: int) -> None:
+            calls.append((directory, purge_step))
+
+        def add_scalar(self, *words: Any) -> None:
+            calls.append(words)
+
+        def flush(self) -> None:
+            calls.append(("flush",))
+
+        def close(self) -> None:
+            calls.append(("close",))
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    with MetricsLog(tmp_path, start=5, tensorboard=True) as log:
+        log.write({"step": 5, "tokens": 64, "loss": 2.5, "mfu": None})
+        log.write({"step": 5, "tokens": 64, "val": {"data/books-val": 2.25}})
+        log.sync()
+    assert calls == [
+        (str(tmp_path / "tensorboard"), 5),
+        ("train/tokens", 64, 5),
+        ("train/loss", 2.5, 5),
+        ("val/books-val", 2.25, 5),
+        ("flush",),
+        ("close",),
+    ]
 
 
 def test_tensorboard_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

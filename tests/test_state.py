@@ -247,8 +247,10 @@ def test_without_an_evaluation_none_is_best(tmp_path: Path) -> None:
 def test_a_run_that_is_replaced_leaves_nothing(tmp_path: Path) -> None:
     Trainee().save(tmp_path, 5)
     MetricsLog(tmp_path).close()
+    for name in ("model", "snapshots", "tensorboard", "mine"):
+        (tmp_path / name).mkdir()
     forget(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     with pytest.raises(UsageError, match="is no training run: name a directory that gpt2 train wrote"):
         latest(tmp_path)
     MetricsLog(tmp_path).close()

@@ -131,7 +131,7 @@ def _scalars(event: Event) -> Iterator[tuple[str, float]]:
     for name, value in event.items():
         if name == "val":
             yield from ((f"val/{Path(set_name).name}", loss) for set_name, loss in value.items())
-        elif name != "step" and isinstance(value, int | float):
+        elif name != "step" and "val" not in event and isinstance(value, int | float):
             yield f"train/{name}", value
 
 

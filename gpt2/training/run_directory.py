@@ -6,6 +6,7 @@ In: the directory's path. Out: paths of complete checkpoints. Read next: state.p
     RUN/environment.json    versions, processor, commit (environment.py)
     RUN/metrics.jsonl       a line a step, and a line an evaluation (metrics.py)
     RUN/checkpoints/step-000123/    after 123 steps: model/, and what resuming needs
+    RUN/snapshots/, RUN/tensorboard/    where the recipe asks for them
     RUN/model/              the result, for --model
 
 A checkpoint has its name only when all of it is on the disk: whatever else is there begins with a dot and is litter of
@@ -73,8 +74,9 @@ def prune(run: Path, keep_last: int) -> None:
 
 
 def forget(run: Path) -> None:
-    """Delete the checkpoints and the metrics of an earlier run that is to be replaced."""
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    """Delete what an earlier run left here, which is to be replaced: half of it beside the new one would mislead."""
+    for name in (CHECKPOINTS, "snapshots", "tensorboard", "model"):
+        shutil.rmtree(run / name, ignore_errors=True)
     (run / METRICS).unlink(missing_ok=True)
 
 
