@@ -1,20 +1,21 @@
-"""Documents, token shards and `gpt2 prepare`: exact splitting, what is written, bad input, nothing half-written."""
+"""Token shards and `gpt2 prepare`: what is written, bad input, nothing half-written, damage that is found."""
 
 import errno
 import gzip
 import hashlib
 import json
-import random
-import re
+import os
+import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpt2.cli.main import main
 from gpt2.data import documents as documents_module
+from gpt2.data import encode as encode_module
 from gpt2.data import prepare as prepare_module
-from gpt2.data.documents import documents, pieces
 from gpt2.data.prepare import prepare, train_tokenizer
 from gpt2.data.shards import ShardWriter, TokenShards
 from gpt2.tokenizer import EOT, Tokenizer
@@ -29,114 +30,6 @@ def stories(tmp_path):
     path = tmp_path / "stories.txt.gz"
     path.write_bytes(gzip.compress("".join(text + SEP for text in TEXTS).encode()))
     return path
-
-
-def split(tmp_path, text, name="file.txt"):
-    path = tmp_path / name
-    data = text if isinstance(text, bytes) else text.encode()
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return list(documents(path))
-
-
-def test_documents_are_unchanged(stories):
-    assert list(documents(stories)) == TEXTS
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("one document\n", ["one document\n"]),
-        (f"a{SEP}b", ["a", "b"]),
-        (f"a{SEP}b\n", ["a", "b\n"]),
-        (f"a\n{EOT}", ["a"]),
-        (f"{EOT}\na{SEP}{EOT}\n{SEP}b{SEP}", ["a", "b"]),
-        (f"a{SEP}\n{EOT}\n", ["a"]),
-        (f"a\n {EOT}\nb", [f"a\n {EOT}\nb"]),
-        (f"a\r\n{EOT}\r\nb\r\n", ["a", "b\r\n"]),
-        (f"a\r\n{EOT}\nb", ["a\r", "b"]),
-        ("\ufeffa", ["a"]),
-        (f"a\u2028{EOT}\u2028b", [f"a\u2028{EOT}\u2028b"]),
-    ],
-)
-def test_separators(tmp_path, text, expected):
-    assert split(tmp_path, text) == expected
-    assert split(tmp_path, text, "file.txt.gz") == expected
-
-
-@pytest.mark.parametrize("size", [20, 21, 33, 64])
-def test_pieces_change_nothing(tmp_path, monkeypatch, size):
-    # Separators and words stand on every side of a piece's border.
-    monkeypatch.setattr(documents_module, "PIECE_BYTES", size)
-    rng = random.Random(size)
-    words = ["a", "bb", "🙂", " ", "  ", "\n", "\u3000", "\u00a0", EOT, SEP, "long" * 9, "\r\n", "'s", "12"]
-    tokenizer = Tokenizer.train(["a bb 's  12 long long bb bb a 12\n\n a a\n\n  \n"] * 3, 280)
-    cuts = 0
-    for _ in range(200):
-        text = "".join(rng.choice(words) for _ in range(rng.randint(1, 60)))
-        path = tmp_path / "file.txt"
-        path.write_bytes(text.encode())
-        parts = re.split(rf"(?:\A|(?<=\n)){re.escape(EOT)}(\r\n|\n|\Z)", text)  # text, line end, text, ...
-        whole = [parts[-1]]
-        for body, end in zip(parts[-3::-2], parts[-2::-2], strict=True):
-            whole.insert(0, body.removesuffix("\r\n" if end == "\r\n" and body.endswith("\r\n") else "\n"))
-        found = list(pieces(path))
-        joined, ids = [""], [[]]
-        for piece, ends in found:
-            joined[-1] += piece
-            ids[-1] += tokenizer.encode(piece)
-            if ends:
-                joined.append("")
-                ids.append([])
-        assert joined.pop() == ""
-        assert joined == [document for document in whole if document]
-        assert ids[:-1] == [tokenizer.encode(document) for document in joined]
-        cuts += len(found) - len(joined)
-    assert cuts > 100
-
-
-def test_a_piece_that_ends_where_the_document_does(tmp_path, monkeypatch):
-    # The document's text is all handed out when its separator comes: its end must still be told.
-    monkeypatch.setattr(documents_module, "PIECE_BYTES", 20)
-    assert split(tmp_path, f"{'w' * 25}{SEP}b") == ["w" * 25, "b"]
-
-
-def test_json_lines(tmp_path):
-    path = tmp_path / "file.jsonl"
-    rows = [{"text": "one\n"}, {"text": f"a{SEP}b", "title": "t"}, {"text": ""}]
-    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
-    assert list(documents(path)) == ["one\n", f"a{SEP}b"]
-    with pytest.raises(ValueError, match=r"file.jsonl, line 1, has no text in a field 'title' \(it has text\)"):
-        list(documents(path, field="title"))
-    path.write_text('{"text": "a"}\n{"text": 3}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2, has no text in a field 'text'"):
-        list(documents(path))
-    for wrong in (b"{\n", b"[1]\n", b'"text"\n', b'{"text": "\xff"}\n'):
-        path.write_bytes(wrong)
-        with pytest.raises(ValueError, match=r"file\.jsonl, line 1, "):
-            list(documents(path))
-
-
-@pytest.mark.parametrize("before", ["ä" * 10, f"ä\n{EOT}\n" * 2, f"ä{SEP}" + "word " * 300_000])
-def test_not_utf8_names_file_and_byte(tmp_path, before):
-    with pytest.raises(ValueError, match=rf"file.txt is not UTF-8 \(byte {len(before.encode()) + 1} of its text\)"):
-        split(tmp_path, before.encode() + b"x\xffy\n")
-    with pytest.raises(ValueError, match=rf"\(byte {len(before.encode())} of"):
-        split(tmp_path, before.encode() + "🙂".encode()[:3])
-
-
-def test_files_that_are_refused(tmp_path, stories):
-    for name, pattern in {"none.txt": "does not exist", "": "is a directory", "a.pdf": "unknown kind"}.items():
-        (tmp_path / "a.pdf").touch()
-        with pytest.raises(ValueError, match=pattern):
-            list(documents(tmp_path / name))
-    for empty in ("", SEP, f"{EOT}\n{EOT}"):
-        with pytest.raises(ValueError, match="holds no document"):
-            split(tmp_path, empty)
-    data = stories.read_bytes()
-    for broken in (data[:-10], b"no gzip", data[:20] + b"\x00\x00\x00" + data[23:]):
-        stories.write_bytes(broken)
-        with pytest.raises(ValueError, match=r"stories.txt.gz is a damaged .gz file"):
-            list(documents(stories))
 
 
 def prepared(files, out, tokenizer=None, **options):
@@ -190,10 +83,10 @@ def test_long_documents_and_small_batches_change_nothing(tmp_path, monkeypatch):
     tokenizer = train_tokenizer([path], 300)
     expected = [*tokenizer.encode(text), tokenizer.eot_id, *tokenizer.encode("short"), tokenizer.eot_id]
     monkeypatch.setattr(documents_module, "PIECE_BYTES", 1000)
-    monkeypatch.setattr(prepare_module, "BATCH_CHARACTERS", 3000)
+    monkeypatch.setattr(encode_module, "BATCH_CHARACTERS", 3000)
     assert train_tokenizer([path], 300).hash == tokenizer.hash
     told = []
-    shards = prepared([path], tmp_path / "out", tokenizer, jobs=2, progress=told.append)
+    shards = prepared([path], tmp_path / "out", tokenizer, processes=2, progress=lambda read, _: told.append(read))
     assert shards[:].tolist() == expected
     assert shards.doc_starts.tolist() == [0, len(tokenizer.encode(text)) + 1]
     assert told == sorted(told)
@@ -305,23 +198,40 @@ def test_overwrite(stories, tmp_path):
     assert (out / "two.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["shard-00000.bin", "manifest.json", "tokenizer.json", "doc_starts.npy"])
-def test_disk_full_leaves_nothing(stories, tmp_path, monkeypatch, name):
-    full = OSError(errno.ENOSPC, "No space left on device")
+def test_disk_full_leaves_nothing(stories, tmp_path, monkeypatch):
+    """Whichever file does not fit: a shard, the document starts, the tokenizer or the manifest."""
+    out = tmp_path / "new" / "out"
+    real, calls = os.fsync, []
 
-    def fail(*args, **kwargs):
-        raise full
+    def fail_after(n):
+        def fsync(file):
+            calls.append(file)
+            if len(calls) > n:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(file)
 
-    target = {
-        "shard-00000.bin": (ShardWriter, "write"),
-        "manifest.json": (prepare_module.json, "dumps"),
-        "tokenizer.json": (Tokenizer, "save"),
-        "doc_starts.npy": (np, "save"),
-    }[name]
-    monkeypatch.setattr(*target, fail)
-    with pytest.raises(OSError, match="so nothing was written") as caught:
-        prepare([stories], tmp_path / "out", Tokenizer.bytes())
-    assert caught.value.filename == str(tmp_path / "out")
+        calls.clear()
+        monkeypatch.setattr("os.fsync", fsync)
+
+    fail_after(10**6)
+    prepare([stories], out, Tokenizer.bytes())
+    assert len(calls) > 5
+    shutil.rmtree(out.parent)
+    for n in range(len(calls)):
+        fail_after(n)
+        with pytest.raises(OSError, match="No space left on device, so nothing was written") as caught:
+            prepare([stories], out, Tokenizer.bytes())
+        assert caught.value.filename == str(out)
+        assert left_in(tmp_path) == ["stories.txt.gz"]
+
+
+def test_a_directory_that_cannot_be_made(stories, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match="Permission denied, so nothing was written"):
+        prepare([stories], tmp_path / "new" / "out", Tokenizer.bytes())
     assert left_in(tmp_path) == ["stories.txt.gz"]
 
 
@@ -392,10 +302,13 @@ def test_command_refuses_in_one_sentence(command, stories, tmp_path):
         (1, "does not exist", (tmp_path / "nowhere.txt", *good[1:], tmp_path / "out")),
         (2, "is not empty", (*good, tmp_path)),
         (2, "exclude each other", (*good, tmp_path / "out", "--vocab-size", 300)),
-        (1, "256 is too small", (stories, "--vocab-size", 256, "--out", tmp_path / "out")),
-        (2, "70000 is too large: give at most 65,536", (stories, "--vocab-size", 70000, "--out", tmp_path / "out")),
-        (1, "--shard-tokens takes 1 or more", (*good, tmp_path / "out", "--shard-tokens", 0)),
-        (2, "--jobs 0 is too few", (*good, tmp_path / "out", "--jobs", 0)),
+        (2, "256 is out of range: give 257 to 65,536", (stories, "--vocab-size", 256, "--out", tmp_path / "out")),
+        (2, "70000 is out of range", (stories, "--vocab-size", 70000, "--out", tmp_path / "out")),
+        (2, "--shard-tokens 0 is too few", (*good, tmp_path / "out", "--shard-tokens", 0)),
+        (2, "--processes 0 is too few", (*good, tmp_path / "out", "--processes", 0)),
+        (2, "--out is missing: name the directory to write", (stories,)),
+        (2, "no data set: name a directory", ("--verify",)),
+        (1, "is not a prepared data set", ("--verify", tmp_path)),
     ]:
         got, out, err = command(*words)
         assert (got, out, err.count("\n")) == (code, "", 1), err

@@ -1,6 +1,8 @@
-"""`gpt2 prepare`: text files to token shards."""
+"""`gpt2 prepare`: text files to token shards, and whether such shards are still as they were written."""
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,92 +10,149 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gpt2.cli.common import print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from gpt2.data.files import Source
+    from gpt2.tokenizer import Tokenizer
 
 
 @dataclass
 class Command:
     """Turn text files into token shards for training.
 
-    A .txt or .txt.gz file holds one document, or several with a line <|endoftext|> between them. Each line of
-    a .jsonl file is an object with one document in its field "text". What comes out is a directory with the
-    shards, the tokenizer and a manifest.
+    A .txt file holds one document, or several with a line <|endoftext|> between them. Each line of a .jsonl file is an
+    object with one document in its field "text", each row of a .parquet file has one in its column "text". All but
+    .parquet may be compressed (.gz, .zst). A directory stands for all such files in it and below it.
 
-    example: gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
+    What comes out is a directory with the shards, the tokenizer and a manifest. A run that was cut short goes on with
+    the same command.
+
+    examples:
+      gpt2 prepare train.txt.gz --vocab-size 8192 --out data/train
+      gpt2 prepare books/ more.jsonl.zst --tokenizer gpt2 --out data/books
+      gpt2 prepare --verify data/train
     """
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")]
-    """Text files: .txt, .txt.gz, .jsonl."""
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    files: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR ...", help_behavior_hint="")
+    ]
+    """Text: .txt, .jsonl (also .gz, .zst), .parquet, directories."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """The directory to write."""
     tokenizer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """A model or directory whose tokenizer to use, or "bytes" (default: storyteller)."""
     vocab_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Instead: train a new byte-level BPE with N entries on these files."""
-    field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
-    """The field of a .jsonl line that holds the text."""
+    field: Annotated[str, tyro.conf.arg(metavar="NAME", aliases=("--column",))] = "text"
+    """The field of a .jsonl line, or column of a .parquet file, that holds the text."""
     shard_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 100_000_000
     """Tokens in a shard."""
-    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """Threads that encode (default: one a core)."""
+    processes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Processes that encode (default: one a core)."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the data set in --out."""
+    verify: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Instead: read prepared data sets and say what is not as it was written."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the manifest as JSON."""
 
     def run(self) -> None:
         """Check what can be checked, then train the tokenizer if asked to, then encode."""
-        from gpt2.cli.common import print_json
-        from gpt2.cli.tokenize import load_tokenizer
-        from gpt2.data.documents import check
-        from gpt2.data.prepare import check_out, check_tokenizer, prepare, train_tokenizer
-        from gpt2.data.shards import MAX_VOCABULARY
-        from gpt2.tokenizer import Tokenizer
+        if self.verify:
+            self._verify()
+            return
+        from gpt2.data.files import sources
+        from gpt2.data.prepare import check_numbers, check_out, prepare
+        from gpt2.data.unfinished import kept
 
-        paths = [check(path) for path in self.files]
-        check_out(self.out, paths, self.overwrite)
-        size = sum(path.stat().st_size for path in paths)
-        if self.vocab_size is None:
-            name = self.tokenizer or "storyteller"
-            tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name)
-        elif self.tokenizer is not None:
-            raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
-        elif self.vocab_size > MAX_VOCABULARY:
-            raise UsageError(f"--vocab-size {self.vocab_size} is too large: give at most {MAX_VOCABULARY:,}.")
-        else:
-            with _progress("learning", size) as progress:
-                tokenizer = train_tokenizer(paths, self.vocab_size, self.field, progress)
-        check_tokenizer(tokenizer)
-        with _progress("encoding", size) as progress:
-            manifest = prepare(
-                paths,
-                self.out,
-                tokenizer,
-                field=self.field,
-                shard_tokens=self.shard_tokens,
-                jobs=self.jobs,
-                overwrite=self.overwrite,
-                progress=progress,
-            )
+        if self.out is None:
+            raise UsageError("--out is missing: name the directory to write, for example --out data/train.")
+        check_numbers(self.shard_tokens, self.processes)
+        texts, left_out = sources(self.files)
+        check_out(self.out, [text.path for text in texts], self.overwrite)
+        tokenizer = self._tokenizer(texts)
+        try:
+            with _bar("encoding", _size(texts)) as progress:
+                manifest = prepare(
+                    self.files,
+                    self.out,
+                    tokenizer,
+                    field=self.field,
+                    shard_tokens=self.shard_tokens,
+                    processes=self.processes,
+                    overwrite=self.overwrite,
+                    progress=progress,
+                    tell=lambda note: print(f"gpt2: {note}", file=sys.stderr),
+                )
+        except BaseException:
+            if n := kept(self.out):
+                print(f"\ngpt2: {n} complete shards are kept: the same command goes on after them.", file=sys.stderr)
+            raise
         if self.json:
             print_json(manifest)
             return
         tokens, size = manifest["tokens"], manifest["bytes"]
+        if left_out:
+            print(f"left out {len(left_out):,} files that are no text: {left_out[0].name}, ...", file=sys.stderr)
         print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
         print(f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
 
+    def _tokenizer(self, texts: "list[Source]") -> "Tokenizer":
+        from gpt2.cli.tokenize import load_tokenizer
+        from gpt2.data.prepare import check_tokenizer, train_tokenizer
+        from gpt2.data.shards import MAX_VOCABULARY
+        from gpt2.tokenizer import Tokenizer
+
+        if self.vocab_size is None:
+            name = self.tokenizer or "storyteller"
+            tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name)
+            check_tokenizer(tokenizer)
+            return tokenizer
+        if self.tokenizer is not None:
+            raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
+        if not 257 <= self.vocab_size <= MAX_VOCABULARY:
+            raise UsageError(f"--vocab-size {self.vocab_size} is out of range: give 257 to {MAX_VOCABULARY:,}.")
+        with _bar("learning", _size(texts)) as progress:
+            return train_tokenizer(self.files, self.vocab_size, self.field, progress)
+
+    def _verify(self) -> None:
+        """Report every file that differs; ValueError when one does."""
+        from gpt2.data.shards import DTYPE, damage, read_manifest
+
+        if not self.files:
+            raise UsageError("no data set: name a directory that gpt2 prepare wrote.")
+        found = {}
+        for directory in self.files:
+            manifest = read_manifest(directory)
+            with _bar("reading", manifest["tokens"] * DTYPE.itemsize) as progress:
+                found[str(directory)] = list(damage(directory, lambda done: progress(done, done)))
+        if self.json:
+            print_json(found)
+        for name, problems in [] if self.json else found.items():
+            print("\n".join(problems) or f"{name}: every file is as it was written")
+        if wrong := [name for name, problems in found.items() if problems]:
+            raise ValueError(f"{', '.join(wrong)}: not as it was written; prepare it again with --overwrite.")
+
+
+def _size(texts: "list[Source]") -> int:
+    return sum(text.path.stat().st_size for text in texts)
+
 
 @contextmanager
-def _progress(verb: str, size: int) -> "Iterator[Callable[[int], None]]":
-    """A bar on standard error: share of the files read, MB/s, time left. Nothing when that is no terminal."""
+def _bar(verb: str, size: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error: share of the files read, MB of text a second, time left. Silent without a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TransferSpeedColumn())
+    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}"))
     console = Console(stderr=True)
+    began = time.monotonic()
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(verb, total=size)
-        yield lambda done: bar.update(task, completed=done)
+        task = bar.add_task(verb, total=size, rate="")
+
+        def update(read: int, text: int) -> None:
+            bar.update(task, completed=read, rate=f"{text / 1e6 / (time.monotonic() - began):.1f} MB/s")
+
+        yield update

@@ -1,37 +1,37 @@
-"""The documents of a text file, as a stream that never holds more than a piece of one.
+"""The documents of a file, as a stream that never holds more than a piece of one.
 
-In: a .txt file or a .jsonl file, either of them perhaps compressed (.gz). Out: the text of one document after
-the other. `gpt2/data/prepare.py` and the evaluation read them next.
+In: a .txt, .jsonl or .parquet file, the first two perhaps compressed (.gz, .zst). Out: the text of one document
+after the other. `gpt2/data/encode.py` and the evaluation read them next.
 
 In a .txt file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it
 belongs to the separator; all else is the document's own text, unchanged. A file without one is one document.
-In a .jsonl file every line is an object, and one of its fields is the document.
+In a .jsonl file every line is an object, and one of its fields is the document; in a .parquet file every row of
+one column is. A byte order mark at the start of a file is no text.
 """
 
 import codecs
-import gzip
-import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from gpt2.data.files import check, needs_extra, opened
 from gpt2.tokenizer import EOT
 
-SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
 PIECE_BYTES = 1 << 20
 """A longer document comes in pieces of about this size."""
 
-Progress = Callable[[int], None]
+Piece = tuple[str, bool]
+"""Text, and whether the document ends with it."""
 
 
 def documents(path: str | os.PathLike[str], field: str = "text") -> Iterator[str]:
-    """The documents of a file, in order; empty ones are left out.
+    """The documents of a file, in order; empty ones and null are left out.
 
     Raises ValueError, with the file's name, for a missing file, an unknown kind of file, bytes that are not
-    UTF-8, broken compression, a .jsonl line without a text in `field`, and a file without any document.
+    UTF-8, broken compression, a .jsonl line without a text in `field`, a .parquet file without such a column,
+    and a file without any document; UsageError when the library for a .zst or .parquet file is not installed.
     """
     parts: list[str] = []
     found = False
@@ -46,8 +46,8 @@ def documents(path: str | os.PathLike[str], field: str = "text") -> Iterator[str
 
 
 def pieces(
-    path: str | os.PathLike[str], field: str = "text", progress: Progress | None = None
-) -> Iterator[tuple[str, bool]]:
+    path: str | os.PathLike[str], field: str = "text", progress: Callable[[int], None] | None = None
+) -> Iterator[Piece]:
     """The documents of a file in pieces: (text, whether it is the document's last piece).
 
     A document is cut only before white space that follows something else, where GPT-2's tokenizer cuts anyway
@@ -55,69 +55,74 @@ def pieces(
     `documents`, but not for a file without documents.
     """
     path = check(path)
-    lines = ".jsonl" in path.suffixes
-    try:
-        with open(path, "rb") as file:
-            stream = gzip.GzipFile(fileobj=file, mode="rb") if path.suffix == ".gz" else file
-            reader = io.BufferedReader(stream, PIECE_BYTES)
-            for piece in _json_lines(path, reader, field) if lines else _text(path, reader):
-                if progress:
-                    progress(file.tell())
-                yield piece
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is a damaged .gz file ({error}): fetch it again.") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if path.suffix == ".parquet":
+        yield from _parquet(path, field, progress)
+        return
+    lines = path.name.removesuffix(".gz").removesuffix(".zst").endswith(".jsonl")
+    with opened(path) as (stream, position):
+        for piece in _json_lines(path, stream, field) if lines else _text(path, stream):
+            if progress:
+                progress(position())
+            yield piece
 
 
-def check(path: str | os.PathLike[str]) -> Path:
-    """The path, if it is a file of a known kind; raises ValueError otherwise."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a directory: name the files in it ({', '.join(SUFFIXES)}).")
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: check the file's name.")
-    if not os.access(path, os.R_OK):
-        raise ValueError(f"{path} may not be read: change its permissions.")
-    if not path.name.endswith(SUFFIXES):
-        raise ValueError(f"{path} is of an unknown kind: known are {', '.join(SUFFIXES)}.")
-    return path
+_SEPARATOR = EOT.encode()
+_LONGEST = len(_SEPARATOR) + len(b"\r\n")
 
 
-def _text(path: Path, stream: BinaryIO) -> Iterator[tuple[str, bool]]:
-    decoder = _Utf8(path)
-    lines: list[bytes] = []  # of this document, not yet decoded
-    text = ""  # of this document, decoded and not yet handed out: it may end with the separator's new line
-    size, limit = 0, PIECE_BYTES
-    in_line = began = False  # within a line longer than a piece; some of this document is handed out
-    while line := stream.readline(PIECE_BYTES):
-        if not in_line and line in _SEPARATORS:
-            text += decoder.decode(b"".join(lines), final=True)
-            windows = line.endswith(b"\r\n") and text.endswith("\r\n")
-            text = text.removesuffix("\r\n" if windows else "\n")
-            decoder.skip(len(line))
+def _text(path: Path, stream: BinaryIO) -> Iterator[Piece]:
+    data = stream.read(PIECE_BYTES)  # of this document and of those after it, not yet handed out
+    offset = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0  # where in the file `data` begins
+    data = data[offset:]
+    searched = 0  # bytes of `data` in which no separator begins
+    limit, began = PIECE_BYTES, False  # whether some of this document is handed out
+    final = False
+    while not final:
+        block = stream.read(PIECE_BYTES)
+        data, final, start = data + block, not block, 0
+        while found := _find_separator(data, max(start, searched), final):
+            begin, end = found
+            windows = data.startswith(b"\r\n", end - 2) and data.endswith(b"\r\n", start, begin)
+            text = _decode(path, data[start:begin], offset + start).removesuffix("\r\n" if windows else "\n")
             if text or began:
                 yield text, True
-            lines, text, size, limit, began = [], "", 0, PIECE_BYTES, False
-            continue
-        in_line = not line.endswith(b"\n")
-        lines.append(line)
-        size += len(line)
-        if size < limit:
-            continue
-        text += decoder.decode(b"".join(lines))
-        lines, size = [], 0
-        if cut := _last_cut(text):
-            yield text[:cut], False
-            text, limit, began = text[cut:], PIECE_BYTES, True
-        else:
-            limit *= 2  # one enormous word: do not search it again for every further piece
-    text += decoder.decode(b"".join(lines), final=True)
+            start, began, limit = end, False, PIECE_BYTES
+        data, offset = data[start:], offset + start
+        if len(data) >= limit and not final:
+            text = _decode(path, data, offset, final=False)
+            if cut := _last_cut(text):
+                yield text[:cut], False
+                used = len(text[:cut].encode())
+                data, offset = data[used:], offset + used
+                limit, began = PIECE_BYTES, True
+            else:
+                limit *= 2  # one enormous word: do not search it again for every further block
+        searched = max(0, len(data) - _LONGEST)
+    text = _decode(path, data, offset)
     if text or began:
         yield text, True
 
 
-_SEPARATORS = {EOT.encode() + end for end in (b"\n", b"\r\n", b"")}
+def _find_separator(data: bytes, start: int, final: bool) -> tuple[int, int] | None:
+    """Where the next line that separates documents begins and ends; `final`: no bytes follow `data`."""
+    while (begin := data.find(_SEPARATOR, start)) >= 0:
+        end = begin + len(_SEPARATOR)
+        if begin == 0 or data[begin - 1 : begin] == b"\n":
+            if data.startswith((b"\n", b"\r\n"), end):
+                return begin, data.index(b"\n", end) + 1
+            if final and end == len(data):
+                return begin, end
+        start = end
+    return None
+
+
+def _decode(path: Path, data: bytes, offset: int, final: bool = True) -> str:
+    """The text of bytes that stand at `offset` in the file; unless `final`, without an incomplete last character."""
+    try:
+        return codecs.utf_8_decode(data, "strict", final)[0]
+    except UnicodeDecodeError as error:
+        where = offset + error.start
+        raise ValueError(f"{path} is not UTF-8 (byte {where} of its text): convert it first.") from None
 
 
 def _last_cut(text: str) -> int:
@@ -128,29 +133,10 @@ def _last_cut(text: str) -> int:
     return 0
 
 
-class _Utf8:
-    """Decodes a file's bytes block by block and knows where in the file a wrong byte stands."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._offset, self._rest = path, 0, b""
-
-    def decode(self, block: bytes, final: bool = False) -> str:
-        data = self._rest + block
-        try:
-            text, used = codecs.utf_8_decode(data, "strict", final)
-        except UnicodeDecodeError as error:
-            where = self._offset + error.start
-            raise ValueError(f"{self._path} is not UTF-8 (byte {where} of its text): convert it first.") from None
-        self._rest = data[used:]
-        at_start, self._offset = self._offset == 0, self._offset + used
-        return text.removeprefix("\ufeff") if at_start else text  # a byte order mark is no text
-
-    def skip(self, n: int) -> None:
-        self._offset += n
-
-
-def _json_lines(path: Path, stream: BinaryIO, field: str) -> Iterator[tuple[str, bool]]:
+def _json_lines(path: Path, stream: BinaryIO, field: str) -> Iterator[Piece]:
     for number, line in enumerate(stream, start=1):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
         try:
@@ -160,8 +146,40 @@ def _json_lines(path: Path, stream: BinaryIO, field: str) -> Iterator[tuple[str,
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"{path}, line {number}, is not JSON.") from None
         text = record.get(field) if isinstance(record, dict) else None
+        if text is None and isinstance(record, dict) and field in record:
+            continue
         if not isinstance(text, str):
             have = f"it has {', '.join(map(str, record))}" if isinstance(record, dict) and record else "it has none"
             raise ValueError(f"{path}, line {number}, has no text in a field {field!r} ({have}): see --field.")
         if text:
             yield text, True
+
+
+def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) -> Iterator[Piece]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise needs_extra(".parquet files") from None
+    size = path.stat().st_size
+    try:
+        # A buffer of its own for each column: otherwise a whole group of rows would be held at once.
+        with parquet.ParquetFile(path, buffer_size=PIECE_BYTES, pre_buffer=False) as file:
+            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            if column not in names:
+                raise ValueError(f"{path} has no column {column!r} (it has {', '.join(names)}): see --field.")
+            kind = file.schema_arrow.field(column).type
+            if pyarrow.types.is_dictionary(kind):
+                kind = kind.value_type
+            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+                raise ValueError(f"{path} holds {kind} in column {column!r}, no text: see --field.")
+            done = 0
+            for batch in file.iter_batches(batch_size=64, columns=[column]):
+                done += len(batch)
+                if progress:
+                    progress(size * done // rows)
+                for value in batch.column(0):
+                    if text := value.as_py():
+                        yield text, True
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is a damaged .parquet file ({error}): fetch it again.") from None

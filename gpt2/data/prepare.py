@@ -1,28 +1,33 @@
 """Text files to a data set of token shards.
 
 In: files of documents and a tokenizer. Out: a directory as `gpt2/data/shards.py` describes it, which training
-reads next. The directory appears whole at the end or not at all; memory does not grow with the files.
+reads next. The directory appears whole at the end or not at all; memory does not grow with the files. A run that is
+cut short goes on where its complete shards end (`gpt2/data/unfinished.py`).
 """
 
 import json
 import os
 import shutil
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from gpt2.data.documents import check, pieces
+from gpt2 import __version__
+from gpt2.data import encode
+from gpt2.data.files import Source, sources
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
+from gpt2.data.unfinished import LOCK, STATE, State, Workplace, kept, sync, workplace
 from gpt2.errors import UsageError
-from gpt2.tokenizer import EOT, Tokenizer, well_formed
+from gpt2.tokenizer import EOT, Tokenizer
 
 SHARD_TOKENS = 100_000_000
-BATCH_CHARACTERS = 1 << 20
+STARTS = "doc_starts.u64"
+"""The numbers of doc_starts.npy while their number is not known yet."""
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
+"""Told how many bytes of all files are read, and how many bytes of text are done by this run."""
 
 
 def prepare(
@@ -32,41 +37,51 @@ def prepare(
     *,
     field: str = "text",
     shard_tokens: int = SHARD_TOKENS,
-    jobs: int | None = None,
+    processes: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda read, text: None,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Encode the documents of `files` into the directory `out` and return its manifest.
 
+    The content of `out` depends on the files, the tokenizer, `field` and `shard_tokens`, and on nothing else.
+
     Args:
-        files: see `gpt2/data/documents.py`.
+        files: files of text and directories of them, see `gpt2/data/files.py`.
         out: must not exist or be empty; with `overwrite` it may also be a data set, which is replaced.
-        field: the field of a .jsonl line that holds the text.
+        field: the field of a .jsonl line, or the column of a .parquet file, that holds the text.
         shard_tokens: tokens in a shard.
-        jobs: threads that encode; as many as there are cores when None.
-        progress: told how many bytes of all files are read.
+        processes: that encode; as many as there are cores when None.
+        progress: see `Progress`.
+        tell: told in a sentence what becomes of an earlier run that was cut short.
 
     Raises ValueError for a tokenizer that does not fit, for a file that `documents` refuses, and when there
-    is no document at all; UsageError for an `out` that may not be replaced; OSError when it cannot be
-    written.
+    is no document at all; UsageError for an `out` that may not be replaced and for numbers out of range; OSError when
+    it cannot be written. Complete shards stay for the next run (`kept`); otherwise nothing is left.
     """
     check_tokenizer(tokenizer)
+    check_numbers(shard_tokens, processes)
     out = Path(out).resolve()  # a link to another disk: build there
-    paths = [check(file) for file in files]
-    check_out(out, paths, overwrite)
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs {jobs} is too few: give 1 or more.")
-
-    building = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    texts, _ = sources(files)
+    check_out(out, [source.path for source in texts], overwrite)
+    options = {
+        "version": __version__,
+        "tokenizer": tokenizer.hash,
+        "--field": field,
+        "--shard-tokens": shard_tokens,
+    }
     try:
-        building.mkdir(parents=True)
-        manifest = _build(paths, building, tokenizer, field, shard_tokens, jobs, progress)
-        _put_in_place(building, out)
+        with workplace(out, options, _states(texts)) as place:
+            if place.note:
+                tell(place.note)
+            manifest = _build(place, texts, tokenizer, processes, progress)
+            if _states(texts) != place.files:
+                raise ValueError("the files of text were changed while they were read: run the same command again.")
+            _put_in_place(place.directory, out)
     except OSError as error:
         reason = error.strerror or str(error)  # the half-written file's name would say nothing to a user
-        raise OSError(error.errno, f"{reason}, so nothing was written", str(out)) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        left = "" if kept(out) else ", so nothing was written"
+        raise OSError(error.errno, f"{reason}{left}", str(out)) from error
     return manifest
 
 
@@ -74,11 +89,19 @@ def train_tokenizer(
     files: Sequence[str | os.PathLike[str]],
     vocab_size: int,
     field: str = "text",
-    progress: Progress | None = None,
+    progress: Progress = lambda read, text: None,
 ) -> Tokenizer:
-    """Learn a byte-level BPE on the documents of the files, read as a stream; `progress` as in `prepare`."""
-    paths = [check(file) for file in files]
-    return Tokenizer.train((text for _, text, _ in _all_pieces(paths, field, progress)), vocab_size)
+    """Learn a byte-level BPE on the documents of the files, read as a stream; arguments as in `prepare`."""
+
+    def texts() -> Iterator[str]:
+        size = 0
+        for batch in encode.batches(sources(files)[0], field, True, encode.Place()):
+            for _, text, _ in batch.pieces:
+                size += len(text.encode("utf-8", "surrogatepass"))
+                yield text
+            progress(batch.read, size)
+
+    return Tokenizer.train(texts(), vocab_size)
 
 
 def check_tokenizer(tokenizer: Tokenizer) -> None:
@@ -92,10 +115,18 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
         raise ValueError(f"the tokenizer has no {EOT} to put after each document: choose another --tokenizer.")
 
 
+def check_numbers(shard_tokens: int, processes: int | None) -> None:
+    """Raise UsageError for numbers out of range."""
+    if shard_tokens < 1:
+        raise UsageError(f"--shard-tokens {shard_tokens} is too few: give 1 or more.")
+    if processes is not None and processes < 1:
+        raise UsageError(f"--processes {processes} is too few: give 1 or more.")
+
+
 def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     """Raise UsageError unless `out` may be written: it is new, or empty, or a data set to `overwrite`."""
     if not paths:
-        raise UsageError("no files: name at least one .txt, .txt.gz or .jsonl file.")
+        raise UsageError("no files: name at least one file of text, or a directory of them.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: --out takes a directory.")
     if not out.is_dir() or not any(out.iterdir()):
@@ -115,40 +146,48 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
         )
 
 
+def _states(texts: Sequence[Source]) -> list[list[Any]]:
+    """What changes when a file does."""
+    return [[text.name, (stat := text.path.stat()).st_size, stat.st_mtime_ns] for text in texts]
+
+
 def _build(
-    paths: list[Path],
-    directory: Path,
-    tokenizer: Tokenizer,
-    field: str,
-    shard_tokens: int,
-    jobs: int | None,
-    progress: Progress | None,
+    place: Workplace, texts: list[Source], tokenizer: Tokenizer, processes: int | None, progress: Progress
 ) -> dict[str, Any]:
-    """Write everything but the final name."""
-    sizes, documents = [0] * len(paths), [0] * len(paths)
-    writer = ShardWriter(directory, shard_tokens)
-    doc_starts = array("Q")
-    inside = False  # a document whose last piece is still to come
-    stream = _all_pieces(paths, field, progress)
-    for batch in _batches(stream if tokenizer.splits_before_space else _whole(stream)):
-        rows = tokenizer.encode_batch([text for _, text, _ in batch], threads=jobs)
-        ids = array("H")
-        for (source, text, ends), row in zip(batch, rows, strict=True):
-            if not inside:
-                doc_starts.append(writer.tokens + len(ids))
-            ids.extend(row)
-            if ends:
-                ids.append(tokenizer.eot_id or 0)
-                documents[source] += 1
-            inside = not ends
-            sizes[source] += len(well_formed(text).encode())
-        writer.write(np.frombuffer(ids, dtype=np.uint16))
-    writer.close()
-    if not doc_starts:
-        names = ", ".join(path.name for path in paths)
-        raise ValueError(f"there is no document in {names}: the data set would be empty.")
-    np.save(directory / DOC_STARTS, np.frombuffer(doc_starts, dtype=np.uint64))
-    tokenizer.save(directory / TOKENIZER)
+    """Write everything but the final name; returns the manifest."""
+    nothing = [0] * len(texts)
+    state = place.state or State(encode.Place(), tokens=0, begun=0, documents=nothing, sizes=nothing.copy())
+    writer = ShardWriter(place.directory, place.options["--shard-tokens"], place.shards)
+    ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
+    size = 0
+    stream = encode.batches(texts, place.options["--field"], tokenizer.splits_before_space, state.place)
+    with open(place.directory / STARTS, "r+b" if place.state else "w+b") as starts:
+        starts.seek(starts.truncate(state.begun * 8))
+        for batch, encoded in encode.encode_all(stream, tokenizer, processes):
+            starts.write((encoded.starts + state.tokens).tobytes())
+            complete = len(writer.shards)
+            writer.write(encoded.ids[ahead:])
+            if len(writer.shards) > complete:
+                starts.flush()
+                os.fsync(starts.fileno())
+                state.place = batch.start
+                place.save(state, writer.shards)
+            state.tokens += len(encoded.ids)
+            state.begun += len(encoded.starts)
+            for number, n in encoded.documents.items():
+                state.documents[number] += n
+            for number, n in encoded.sizes.items():
+                state.sizes[number] += n
+            ahead = max(0, ahead - len(encoded.ids))
+            size += sum(encoded.sizes.values())
+            progress(batch.read, size)
+        writer.close()
+        if not state.begun:
+            names = ", ".join(text.name for text in texts)
+            raise ValueError(f"there is no document in {names}: the data set would be empty.")
+        _save_starts(starts, state.begun, place.directory / DOC_STARTS)
+    (place.directory / STARTS).unlink()
+    tokenizer.save(place.directory / TOKENIZER)
     manifest = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
@@ -156,59 +195,37 @@ def _build(
         "eot_id": tokenizer.eot_id,
         "dtype": "uint16",
         "tokens": writer.tokens,
-        "documents": len(doc_starts),
-        "bytes": sum(sizes),
+        "documents": state.begun,
+        "bytes": sum(state.sizes),
         "shards": writer.shards,
+        "doc_starts_sha256": sha256(place.directory / DOC_STARTS),
         "sources": [
-            {"file": path.name, "sha256": sha256(path), "bytes": size, "documents": n}
-            for path, size, n in zip(paths, sizes, documents, strict=True)
+            {"file": text.name, "sha256": sha256(text.path), "bytes": size, "documents": n}
+            for text, size, n in zip(texts, state.sizes, state.documents, strict=True)
         ],
     }
-    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    (place.directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+    for path in place.directory.rglob("*"):
+        if path.is_file():
+            sync(path)
     return manifest
 
 
-Piece = tuple[int, str, bool]
-"""The number of the file, the text, whether the document ends with it."""
-
-
-def _all_pieces(paths: Sequence[Path], field: str, progress: Progress | None) -> Iterator[Piece]:
-    done = 0
-    for number, path in enumerate(paths):
-        report = None if progress is None else lambda n, before=done: progress(before + n)
-        for text, ends in pieces(path, field, report):
-            yield number, text, ends
-        done += path.stat().st_size
-        if progress:
-            progress(done)
-
-
-def _whole(stream: Iterable[Piece]) -> Iterator[Piece]:
-    """Documents instead of pieces, for a tokenizer that may not be cut anywhere."""
-    parts: list[str] = []
-    for number, text, ends in stream:
-        parts.append(text)
-        if ends:
-            yield number, "".join(parts), True
-            parts = []
-
-
-def _batches(stream: Iterable[Piece]) -> Iterator[list[Piece]]:
-    batch: list[Piece] = []
-    size = 0
-    for piece in stream:
-        batch.append(piece)
-        size += len(piece[1])
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _save_starts(raw: BinaryIO, n: int, path: Path) -> None:
+    """The numbers in the format of numpy, without holding them all."""
+    raw.seek(0)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<u8", "fortran_order": False, "shape": (n,)})
+        shutil.copyfileobj(raw, file)
 
 
 def _put_in_place(building: Path, out: Path) -> None:
     """Give the finished directory its name; what stood there goes only when the new one is complete."""
+    for name in (STATE, LOCK):
+        (building / name).unlink(missing_ok=True)
     old = building.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         os.replace(out, old)
     try:

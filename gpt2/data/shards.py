@@ -8,11 +8,17 @@ A data set is a directory with
   doc_starts.npy       uint64 [documents], where each document begins in the whole sequence
   tokenizer/           the tokenizer's files
   manifest.json        sizes and SHA-256 of all of these, and where they came from
+
+Every document is followed by the id `manifest["eot_id"]`, which text never encodes to: within any window of ids a
+document begins after each such id. Training needs no more than that to keep documents apart (a mask for attention).
 """
 
 import hashlib
 import json
 import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,13 +35,17 @@ MAX_VOCABULARY = 1 << 16
 
 
 class ShardWriter:
-    """Writes ids into shards of `shard_tokens` tokens each, the last one shorter."""
+    """Writes ids into shards of `shard_tokens` tokens each, the last one shorter.
 
-    def __init__(self, directory: Path, shard_tokens: int) -> None:
-        if shard_tokens < 1:
-            raise ValueError(f"a shard of {shard_tokens} tokens is too small: --shard-tokens takes 1 or more.")
-        self.shards: list[dict[str, Any]] = []
-        self.tokens = 0
+    Attributes:
+        shards: of each complete shard its file, tokens and SHA-256. They are on the disk, come what may.
+        tokens: written so far.
+    """
+
+    def __init__(self, directory: Path, shard_tokens: int, shards: Iterable[dict[str, Any]] = ()) -> None:
+        """Begin after `shards`, complete ones of an earlier writer."""
+        self.shards = list(shards)
+        self.tokens = sum(shard["tokens"] for shard in self.shards)
         self._directory, self._shard_tokens = directory, shard_tokens
         self._file: BinaryIO | None = None
         self._hash = hashlib.sha256()
@@ -94,8 +104,8 @@ class TokenShards:
                 raise ValueError(
                     f"{path} has {have:,} bytes, not the {want:,} of its manifest: run gpt2 prepare again."
                 )
-            self._maps.append(np.memmap(path, dtype=DTYPE, mode="r"))
-        self._starts = np.cumsum([0, *(len(shard) for shard in self._maps)])
+            self._maps.append(np.memmap(path, dtype=DTYPE, mode="r").view(np.ndarray))  # slices of it are cheaper
+        self._starts = [0, *accumulate(len(shard) for shard in self._maps)]
         if len(self) != self.manifest["tokens"]:
             raise ValueError(
                 f"{self.directory / MANIFEST} contradicts itself about its tokens: run gpt2 prepare again."
@@ -103,7 +113,7 @@ class TokenShards:
         self.doc_starts = _read_doc_starts(self.directory / DOC_STARTS, self.manifest["documents"])
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     def __getitem__(self, part: slice) -> np.ndarray:
         """The ids of a slice with step 1: uint16 [n], a view of the file when it lies in one shard."""
@@ -112,29 +122,44 @@ class TokenShards:
             raise ValueError("a token set is sliced with a step of 1.")
         if stop <= start:
             return np.empty(0, DTYPE)
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
-        last = int(np.searchsorted(self._starts, stop, side="left")) - 1
+        first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop) - 1
         runs = [self._maps[i][max(start - self._starts[i], 0) : stop - self._starts[i]] for i in range(first, last + 1)]
         return runs[0] if len(runs) == 1 else np.concatenate(runs)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that made the ids; raises ValueError when its files were changed."""
-        tokenizer = Tokenizer.load(self.directory / TOKENIZER)
-        if tokenizer.hash != self.manifest["tokenizer_hash"]:
-            raise ValueError(
-                f"{self.directory / TOKENIZER} is not the tokenizer of these shards: run gpt2 prepare again."
-            )
-        return tokenizer
+        return _read_tokenizer(self.directory, self.manifest)
 
     def verify(self) -> None:
-        """Read every shard and compare its SHA-256; raises ValueError naming the first that differs."""
-        for shard in self.manifest["shards"]:
-            path = self.directory / shard["file"]
-            if sha256(path) != shard["sha256"]:
-                raise ValueError(
-                    f"{path} was changed: its SHA-256 is not that of the manifest, run gpt2 prepare again."
-                )
-        self.tokenizer()
+        """Read every file and compare its SHA-256; raises ValueError naming the first that differs."""
+        for problem in damage(self.directory):
+            raise ValueError(problem)
+
+
+def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> Iterator[str]:
+    """What is wrong with a prepared data set, a sentence for each file that is not as it was written.
+
+    Everything is read; `progress` is told how many bytes are. Raises ValueError when it is no data set at all.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    files = [(shard["file"], shard["sha256"]) for shard in manifest["shards"]]
+    files.append((DOC_STARTS, manifest.get("doc_starts_sha256")))
+    done = 0
+    for name, expected in files:
+        path = directory / name
+        if not path.is_file():
+            yield f"{path} is missing: run gpt2 prepare again."
+            continue
+        if expected not in (None, sha256(path)):  # None: written before this version, which adds the hash
+            yield f"{path} was changed: its SHA-256 is not that of the manifest, run gpt2 prepare again."
+        done += path.stat().st_size
+        if progress:
+            progress(done)
+    try:
+        _read_tokenizer(directory, manifest)
+    except ValueError as error:
+        yield str(error)
 
 
 def sha256(path: Path) -> str:
@@ -170,3 +195,10 @@ def _read_doc_starts(path: Path, documents: int) -> np.ndarray:
     if starts.shape != (documents,):
         raise ValueError(f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest.")
     return starts
+
+
+def _read_tokenizer(directory: Path, manifest: dict[str, Any]) -> Tokenizer:
+    tokenizer = Tokenizer.load(directory / TOKENIZER)
+    if tokenizer.hash != manifest["tokenizer_hash"]:
+        raise ValueError(f"{directory / TOKENIZER} is not the tokenizer of these shards: run gpt2 prepare again.")
+    return tokenizer

@@ -1,0 +1,167 @@
+"""The directory in which a data set is made, and how an interrupted `gpt2 prepare` goes on in it.
+
+In: where the data set shall stand, what it is made of, and how far it is. Out: a `Workplace` beside that place, hidden,
+with what a run that was cut short left in it. `gpt2/data/prepare.py` fills it and renames it when all is there.
+
+`unfinished.json` is written whenever a shard is complete. It says where the batch of text begins in which that shard
+ends; going on means to encode again from there and to drop the ids that the complete shards hold already.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpt2.data.encode import Place
+from gpt2.data.shards import TOKENIZER
+from gpt2.errors import UsageError
+
+STATE = "unfinished.json"
+LOCK = "lock"
+
+
+@dataclass
+class State:
+    """How far a data set is at the start of a batch.
+
+    Attributes:
+        place: where the batch begins in the files.
+        tokens: ids that come from the text before it.
+        begun: documents that begin before it.
+        documents: of each file, the documents that end before it.
+        sizes: of each file, the bytes of UTF-8 before it.
+    """
+
+    place: Place
+    tokens: int
+    begun: int
+    documents: list[int]
+    sizes: list[int]
+
+
+@dataclass
+class Workplace:
+    """A directory to build in, and everything that decides the content of the data set.
+
+    Attributes:
+        directory: exists while `workplace` is open.
+        options: plain values by name.
+        files: what tells one state of each input file from another, in order.
+        note: what to tell the user about an earlier run; empty when there was none.
+        state, shards: where an earlier run of the same options and files stopped, and its complete shards.
+    """
+
+    directory: Path
+    options: dict[str, Any]
+    files: list[list[Any]]
+    note: str = ""
+    state: State | None = None
+    shards: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, state: State, shards: list[dict[str, Any]]) -> None:
+        """Remember that these shards are complete, the last one within the batch that `state` stands before."""
+        content = {"options": self.options, "files": self.files, "state": asdict(state), "shards": shards}
+        temporary = self.directory / f"{STATE}.tmp"
+        temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", newline="\n")
+        sync(temporary)
+        os.replace(temporary, self.directory / STATE)
+
+    def load(self) -> None:
+        """Take up what an earlier run left, if it had these options and read these files as far as it came."""
+        earlier = _read(self.directory)
+        if earlier is None:
+            return
+        place = Place(**earlier["state"]["place"])
+        changed = [name for name in self.options if earlier["options"].get(name) != self.options[name]]
+        if earlier["files"][: place.source + 1] != self.files[: place.source + 1]:
+            changed.append("files")
+        if changed:
+            self.note = f"an earlier run was cut short, but with other {' and '.join(changed)}: starting afresh."
+            return
+        self.state, self.shards = State(**earlier["state"] | {"place": place}), earlier["shards"]
+        missing = len(self.files) - len(self.state.documents)  # files may have come or gone after the place
+        for counts in (self.state.documents, self.state.sizes):
+            counts[:] = (counts + [0] * missing)[: len(self.files)]
+        tokens = sum(shard["tokens"] for shard in self.shards)
+        self.note = f"an earlier run was cut short: going on after its {len(self.shards)} shards ({tokens:,} tokens)."
+
+
+def place_for(out: Path) -> Path:
+    """Where the data set for `out` is built."""
+    out = out.resolve()
+    return out.parent / f".{out.name}.unfinished"
+
+
+def kept(out: Path) -> int:
+    """How many complete shards a run that was cut short left for `out`."""
+    earlier = _read(place_for(out))
+    return len(earlier["shards"]) if earlier else 0
+
+
+def _read(directory: Path) -> dict[str, Any] | None:
+    """The notes of an earlier run; None when there are none, or they are damaged and so nothing is lost but time."""
+    with suppress(OSError, ValueError):
+        content: dict[str, Any] = json.loads((directory / STATE).read_text(encoding="utf-8"))
+        if all((directory / shard["file"]).is_file() for shard in content["shards"]):
+            return content
+    return None
+
+
+@contextmanager
+def workplace(out: Path, options: dict[str, Any], files: list[list[Any]]) -> Iterator[Workplace]:
+    """The directory to build `out` in.
+
+    When the block does not end well, complete shards stay for the next run; without any, nothing stays, new parents of
+    `out` included. Raises UsageError when another process builds there, OSError when the directory cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    directory = place_for(out)
+    made = [parent for parent in directory.parents if not parent.exists()]
+    lock = FileLock(directory / LOCK)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        try:
+            place = Workplace(directory, options, files)
+            place.load()
+            if place.state is None:
+                shutil.rmtree(directory / TOKENIZER, ignore_errors=True)
+                for path in directory.iterdir():
+                    if path.name != LOCK:
+                        path.unlink()
+            yield place
+        except BaseException:
+            _tidy(directory)
+            raise
+        finally:
+            lock.release()
+    except Timeout:
+        raise UsageError(f"another gpt2 prepare is at work on {out}: wait for it, or choose another --out.") from None
+    except BaseException:
+        with suppress(OSError):  # one that is not empty stays
+            for parent in made:
+                parent.rmdir()
+        raise
+
+
+def _tidy(directory: Path) -> None:
+    """Leave only what the next run can use."""
+    earlier = _read(directory)
+    if earlier is None:
+        shutil.rmtree(directory, ignore_errors=True)
+        return
+    complete = {shard["file"] for shard in earlier["shards"]}
+    for path in directory.glob("shard-*.bin"):
+        if path.name not in complete:
+            path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())

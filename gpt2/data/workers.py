@@ -1,0 +1,94 @@
+"""Processes that encode text, fed by the one that reads it.
+
+In: batches of text. Out: their ids, as futures. Used by `gpt2/data/encode.py`.
+
+Each process is a fresh Python that reads batches from its standard input and writes ids to its standard output;
+a thread of the parent waits for it. A fork would copy locks and threads in any state; `multiprocessing` would run a
+user's script again in each process, and its processes live on when the parent is killed. These end with their input.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gpt2
+from gpt2.data.encode import Batch, Encoded, encode
+from gpt2.tokenizer import Tokenizer
+
+
+class Workers:
+    """`n` processes that encode with `tokenizer`; each starts when there is work for it. Use it in a `with` block."""
+
+    def __init__(self, tokenizer: Tokenizer, n: int) -> None:
+        self._tokenizer = pickle.dumps(tokenizer)
+        self._threads = ThreadPoolExecutor(n)
+        self._of_thread = threading.local()
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the processes, whatever they are doing."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            child.kill()
+        self._threads.shutdown()
+        for child in self._children:
+            child.communicate()
+
+    def submit(self, batch: Batch) -> "Future[Encoded]":
+        """Have a batch encoded; the future raises ValueError when its process is killed."""
+        return self._threads.submit(self._encode, batch)
+
+    def _encode(self, batch: Batch) -> Encoded:
+        try:
+            child = getattr(self._of_thread, "child", None) or self._start()
+            pickle.dump(batch, child.stdin)
+            child.stdin.flush()
+            answer = pickle.load(child.stdout)
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            raise ValueError(
+                "a process that encodes has ended, perhaps for lack of memory: try again with a smaller --processes."
+            ) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _start(self) -> Any:
+        code = "from gpt2.data.workers import serve; serve()"
+        where = str(Path(gpt2.__file__).parents[1])  # the same package as here, wherever Python would look for one
+        paths = os.pathsep.join(filter(None, [where, os.environ.get("PYTHONPATH")]))
+        child: Any = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"},
+            start_new_session=True,  # Ctrl-C is for the parent
+        )
+        self._children.append(child)
+        self._of_thread.child = child
+        child.stdin.write(self._tokenizer)
+        return child
+
+
+def serve() -> None:
+    """A process's whole life: a tokenizer, then batches, until its input ends."""
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        tokenizer = pickle.load(source)
+        while True:
+            batch = pickle.load(source)
+            try:
+                answer: Encoded | Exception = encode(tokenizer, batch)
+            except Exception as error:
+                answer = error
+            pickle.dump(answer, target)
+            target.flush()
+    except (EOFError, BrokenPipeError):
+        os._exit(0)  # without flushing what nobody reads
