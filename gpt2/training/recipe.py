@@ -21,6 +21,8 @@ class ModelRecipe:
     """Attention heads a block."""
     n_embd: int = 768
     """Width of the residual stream."""
+    n_inner: int | None = None
+    """Width of the MLP (default: 4 times n_embd)."""
     n_positions: int = 1024
     """Context: the most positions the model takes."""
     dropout: float = 0.0
@@ -31,7 +33,7 @@ class ModelRecipe:
         p = self.dropout
         return GPT2Config(
             vocab_size=vocab_size, n_positions=self.n_positions, n_embd=self.n_embd, n_layer=self.n_layer,
-            n_head=self.n_head, embd_pdrop=p, attn_pdrop=p, resid_pdrop=p,
+            n_head=self.n_head, n_inner=self.n_inner, embd_pdrop=p, attn_pdrop=p, resid_pdrop=p,
         )  # fmt: skip
 
 

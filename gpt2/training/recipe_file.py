@@ -27,7 +27,12 @@ def load_recipe(path: str | Path) -> Recipe:
         raise UsageError(f"{path} is a directory: name a recipe, a .toml file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}.") from None
-    return _build(Recipe, table, str(path), "")
+    return build_table(table, str(path))
+
+
+def build_table(table: dict[str, Any], source: str) -> Recipe:
+    """A recipe from tables as TOML gives them. Raises UsageError, naming `source`, as `load_recipe` does."""
+    return _build(Recipe, table, source, "")
 
 
 def resumed_recipe(run: Path) -> Recipe:

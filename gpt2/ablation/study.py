@@ -1,0 +1,194 @@
+"""A study: who runs against whom, what is expected of it, and on which seeds; read from one TOML file.
+
+In: recipes/ablation/*.toml, committed before its first run. Out: a `Study`, and the recipe of each `Job` in it.
+Read next: job.py (one run), conduct.py (all of them).
+
+A study is a baseline (a recipe, as `gpt2 train` takes it) and contestants. A contestant names a variant, settings of
+the recipe that differ, whom it is compared against, and the difference in validation loss that is expected.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gpt2.ablation.statistics import region
+from gpt2.errors import UsageError
+from gpt2.training.recipe import Recipe
+from gpt2.training.recipe_file import build_table
+
+BASELINE = "baseline"
+Kind = Literal["primary", "exploratory", "reference"]
+Purpose = Literal["tune", "report", "budget"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is trained, and what is expected of it."""
+
+    name: str = BASELINE
+    title: str = "GPT-2"
+    """A few words for tables."""
+    variant: str | None = None
+    """A name of `gpt2.ablation.variants`."""
+    against: str = BASELINE
+    """The contestant it is compared with."""
+    kind: Kind = "exploratory"
+    """primary: counted in the family of contrasts named beforehand; reference: only compared against."""
+    expect: str = ""
+    """Difference in validation loss, nats a token: ">= 0.05", "<= -0.02" or "within 0.01"."""
+    why: str = ""
+    """Where the expectation comes from."""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the recipe that differ, as tables."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """name        the file's name
+    source         the file
+    baseline       the recipe that all contestants share, as tables
+    contestants    by name, the baseline first
+    seeds          of the report, for primary contestants and those that they are compared with
+    exploratory    how many of these seeds the others run
+    tune_seeds     seeds of the search for a learning rate, none of them in `seeds`
+    tune_rates     factors of the baseline's learning rate, at least three
+    tune_share     share of the steps that the search trains for
+    budgets        shares of the steps for which the baseline is trained as well
+    tune_windows   share of the validation windows that the search uses; the report uses the others
+    """
+
+    name: str
+    source: Path
+    baseline: Mapping[str, Any]
+    contestants: Mapping[str, Contestant]
+    seeds: tuple[int, ...]
+    exploratory: int
+    tune_seeds: tuple[int, ...]
+    tune_rates: tuple[float, ...]
+    tune_share: float
+    budgets: tuple[float, ...]
+    tune_windows: float
+
+    def recipe(self, contestant: str) -> Recipe:
+        """The checked recipe of a contestant, before seed and learning rate are set."""
+        table = _merged(self.baseline, self.contestants[contestant].set)
+        return build_table(table, f"{self.source}: {contestant}").check()
+
+    def seeds_of(self, contestant: str) -> tuple[int, ...]:
+        """The seeds of its report runs: all for primary ones, and for whoever one of those is compared with."""
+        of_primary = {name for c in self.contestants.values() if c.kind == "primary" for name in (c.name, c.against)}
+        return self.seeds if contestant in of_primary else self.seeds[: self.exploratory]
+
+    @property
+    def primary(self) -> list[Contestant]:
+        """The family of contrasts named beforehand."""
+        return [c for c in self.contestants.values() if c.kind == "primary"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of a study: `rate` is a factor of the contestant's own learning rate, `share` of its steps."""
+
+    contestant: str
+    purpose: Purpose
+    seed: int
+    rate: float = 1.0
+    share: float = 1.0
+
+    def recipe(self, study: Study) -> Recipe:
+        """What this run trains."""
+        recipe = study.recipe(self.contestant)
+        optim, train = recipe.optim, recipe.train
+        optim = replace(optim, lr=optim.lr * self.rate, muon_lr=optim.muon_lr * self.rate)
+        train = replace(train, seed=self.seed, steps=max(1, round(train.steps * self.share)))
+        return replace(recipe, optim=optim, train=train)
+
+    def key(self, study: Study) -> str:
+        """A hash of all that decides how the run goes; a result with this key need not be computed again."""
+        what = {
+            "recipe": asdict(self.recipe(study)),
+            "variant": study.contestants[self.contestant].variant,
+            "purpose": self.purpose,
+            "tune_windows": study.tune_windows,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study. Raises UsageError, naming file and entry, for what is missing, misspelt or contradictory."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no study {path}: name a .toml file, such as recipes/ablation/minute.toml."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise UsageError(f"{path} is not a TOML file: {error}.") from None
+    unknown = set(table) - {"study", "baseline", "contestants"}
+    if unknown or "baseline" not in table:
+        raise UsageError(f"{path}: it holds [study], [baseline] and [contestants.NAME], not {sorted(unknown)}.")
+    contestants = {BASELINE: Contestant(kind="reference")}
+    for name, entry in table.get("contestants", {}).items():
+        contestants[name] = _contestant(path, name, entry)
+    for c in contestants.values():
+        if c.against not in contestants:
+            raise UsageError(f"{path}: {c.name} is against {c.against!r}, who is no contestant.")
+    try:
+        settings = {**_DEFAULTS, **table.get("study", {})}
+        study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
+    except TypeError as error:
+        raise UsageError(f"{path}: [study] {str(error).split('() ')[-1]}.") from None
+    if set(study.seeds) & set(study.tune_seeds):
+        raise UsageError(f"{path}: a seed stands in seeds and in tune_seeds: choose others for the search.")
+    if len(study.tune_rates) < 3 or list(study.tune_rates) != sorted(set(study.tune_rates)):
+        raise UsageError(f"{path}: tune_rates are at least three factors that rise, such as [0.5, 1, 2].")
+    from gpt2.ablation.variants import VARIANTS
+
+    for c in contestants.values():
+        if c.variant is not None and c.variant not in VARIANTS:
+            raise UsageError(f"{path}: {c.name} has the variant {c.variant!r}: choose among {', '.join(VARIANTS)}.")
+        study.recipe(c.name)
+    return study
+
+
+_DEFAULTS: dict[str, Any] = {
+    "seeds": tuple(range(10)),
+    "exploratory": 5,
+    "tune_seeds": (1000,),
+    "tune_rates": (0.5, 1.0, 2.0),
+    "tune_share": 0.5,
+    "budgets": (0.25, 0.5, 2.0, 4.0),
+    "tune_windows": 0.25,
+}
+
+
+def _contestant(path: Path, name: str, entry: dict[str, Any]) -> Contestant:
+    known = Contestant.__dataclass_fields__
+    for key in entry:
+        if key not in known or key == "name":
+            raise UsageError(f"{path}: contestants.{name} has no {key!r}: known are {', '.join(list(known)[1:])}.")
+    contestant = Contestant(**{"name": name, "title": name.replace("-", " "), **entry})
+    try:
+        if contestant.kind != "reference":
+            region(contestant.expect)
+    except ValueError as error:
+        raise UsageError(f"{path}: {name}: {error}") from None
+    return contestant
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, table by table."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,121 @@
+"""`gpt2 ablate`: run a study, or write its report."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from gpt2.cli.common import console, print_json
+from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpt2.ablation.study import Study
+
+
+@dataclass
+class Command:
+    """Train GPT-2 without one component after another, and say what each was for.
+
+    Every run is written down when it ends: stop at any time, and the same command goes on.
+
+    examples:
+      gpt2 ablate recipes/ablation/minute.toml --jobs 2
+      gpt2 ablate recipes/ablation/minute.toml --plan
+      gpt2 ablate recipes/ablation/minute.toml --report docs/ablation_study.md
+    """
+
+    study: tyro.conf.Positional[str]
+    """The study, a TOML file."""
+    results: str | None = None
+    """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
+    jobs: int = 1
+    """Runs at once."""
+    threads: int | None = None
+    """Threads a run (default: the cores, shared out). The last bits of a loss depend on it."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES")] = field(default_factory=tuple)
+    """Contestants to run (default: all)."""
+    keep: str | None = None
+    """Directory for the trained weights of the baseline."""
+    plan: bool = False
+    """Say what is due, and run nothing."""
+    report: str | None = None
+    """Write the report of the runs that are there to this Markdown file, its plots beside it, and run nothing."""
+    json: bool = False
+    """Print each record as a line of JSON."""
+
+    def run(self) -> None:
+        """Load the study, then plan, run or report."""
+        from gpt2.ablation.conduct import conduct
+        from gpt2.ablation.study import load_study
+
+        study = load_study(self.study)
+        results = Path(self.results or f"runs/ablation/{study.name}.jsonl")
+        if self.jobs < 1 or (self.threads is not None and self.threads < 1):
+            raise UsageError("--jobs and --threads must be at least 1.")
+        for name in self.only:
+            if name not in study.contestants:
+                raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
+        if self.report is not None:
+            from gpt2.ablation.report import write_report
+
+            print(f"written: {write_report(study, results, Path(self.report))}")
+        elif self.plan:
+            self._plan(study, results)
+        else:
+            import os
+
+            threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+            keep = Path(self.keep) if self.keep else None
+            with Progress(self.json) as progress:
+                conduct(study, results, self.jobs, threads, self.only, keep, progress)
+
+    def _plan(self, study: "Study", results: Path) -> None:
+        from rich.table import Table
+
+        from gpt2.ablation.conduct import due, expected_work, read_records, tuning
+
+        records = read_records(results)
+        jobs = due(study, records, self.only)
+        if self.json:
+            print_json({"study": study.name, "done": len(records), "due": [vars(job) for job in jobs]})
+            return
+        table = Table("contestant", "kind", "expected", "learning rate", "runs due", title=f"study {study.name}")
+        for name in self.only or study.contestants:
+            search = tuning(study, name, records)
+            rate = "searching" if search.rate is None else f"{search.rate:g} x"
+            c = study.contestants[name]
+            table.add_row(name, c.kind, c.expect, rate, str(sum(job.contestant == name for job in jobs)))
+        console().print(table)
+        print(f"{len(records)} runs done; left: {expected_work(study, records, self.only):.1f} runs of full length")
+
+
+class Progress:
+    """A line a run, with the time left by what the runs of this sitting took."""
+
+    def __init__(self, as_json: bool) -> None:
+        import time
+
+        self.as_json, self.clock = as_json, time.monotonic
+        self.started, self.work = self.clock(), 0.0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def __call__(self, record: dict[str, Any], left: float) -> None:
+        """Report one finished run; `left` counts runs of full length."""
+        import datetime
+        import sys
+
+        if self.as_json:
+            print_json(record)
+            return
+        self.work += record["share"]
+        remaining = datetime.timedelta(seconds=round((self.clock() - self.started) / self.work * left))
+        what = f"{record['contestant']} ({record['purpose']}, seed {record['seed']}, rate {record['rate']:g} x)"
+        loss = f"diverged at step {record['diverged_at']}" if record["diverged_at"] is not None else ""
+        print(f"{what:<58}{loss or format(record['val_loss'], '.4f'):<14}about {remaining} left")
+        sys.stdout.flush()
