@@ -204,10 +204,9 @@ def _attention(run: "Run", form: Readout, l: int, out: Tensor, edited: set[tuple
         return
     attn = run.model.transformer.h[l].attn
     z = run.values.stored(l, "attn.z").detach()[form.rows, :, form.at].double()  # (N, H, D)
-    toward = _head_directions(run, form, l)  # (N, H, D)
+    toward = head_directions(run, form, l)  # (N, H, D)
     constant = torch.einsum("hd,nhd->nh", value_bias(run.model, l).double(), toward)
-    if {(l, "attn.v"), (l, "attn.pattern"), (l, "attn.z")} & edited:  # rows that need not sum to 1, other values
-        constant = 0 * constant
+    constant[:, _altered_heads(run, l)] = 0
     adds = (torch.einsum("nhd,nhd->nh", z, toward) - constant) / form.sigma[:, None]
     for h in range(run.model.config.n_head):
         yield Part(f"{l}.head.{h}", "head", adds[:, h])
@@ -215,7 +214,17 @@ def _attention(run: "Run", form: Readout, l: int, out: Tensor, edited: set[tuple
     yield Part(f"{l}.attn.b_O", "bias", form.read(attn.c_proj.bias.detach().expand(len(form.at), -1)))
 
 
-def _head_directions(run: "Run", form: Readout, l: int) -> Tensor:
+def _altered_heads(run: "Run", l: int) -> list[int]:
+    """Heads that edits gave another z, other values, or weights that need not sum to 1: no constant is in them."""
+    c, found = run.model.config, set[int]()
+    for text, edit in run.edits.items():
+        for a in parse(text, c.n_layer, c.n_head):
+            if a.layer == l and getattr(edit, "point", a.point) in ("attn.v", "attn.pattern", "attn.z"):
+                found |= set(range(c.n_head)) if a.head is None else {a.head}
+    return sorted(found)
+
+
+def head_directions(run: "Run", form: Readout, l: int) -> Tensor:
     """W_O ghat of every head, [N, H, D]: what its z is read by."""
     attn = run.model.transformer.h[l].attn
     both = form.direction @ attn.c_proj.weight.detach().double()  # (N, C)
@@ -244,7 +253,7 @@ def finer(run: "Run", form: Readout, of: str) -> tuple["Run", list[Part], Tensor
     if {(l, "attn.z"), (l, "head.out"), (l, "attn.out")} & edited:
         raise UsageError(f"{of} is edited where it writes, so it has no source positions: drop that edit.")
     run = run.read(f"{l}.attn.pattern", f"{l}.attn.v", f"{l}.attn.z")
-    toward = _head_directions(run, form, l)[:, h]  # (N, D)
+    toward = head_directions(run, form, l)[:, h]  # (N, D)
     pattern = run.values.stored(l, "attn.pattern").detach()[form.rows, h, form.at].double()  # (N, T)
     v = run.values.stored(l, "attn.v").detach()[form.rows, h].double()  # (N, T, D)
     bias = value_bias(run.model, l)[h].double()

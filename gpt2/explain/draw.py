@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
 POSITIVE, NEGATIVE, NEUTRAL = "#c05a00", "#5e3c99", "#6b6b6b"  # the two ends of the diverging scale, and between
 KINDS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito 2008
-STYLE: Any = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-}  # fmt: skip
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 MONOSPACE: Any = {"family": "monospace"}
 
 
