@@ -188,7 +188,7 @@ def test_other_data_is_refused_whatever_is_overridden(facts: Facts) -> None:
 def test_another_machine_is_allowed_and_said(facts: Facts) -> None:
     now = replace(facts, world_size=1, environment={"torch": "2.14.0", "threads": 2})
     few, other = check_resume(facts, now, override=False)
-    assert few.startswith("1 processes instead of 2: the batches stay the same")
+    assert few.startswith("1 process instead of 2: the batches stay the same")
     assert other == "torch was 2.13.0 and is now 2.14.0: losses may differ in their last digits."
 
 

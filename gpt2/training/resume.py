@@ -116,9 +116,10 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
         )
     notes = [f"{sentence}." for sentence in changes.values()]
     if before.world_size != now.world_size:
+        processes = f"{now.world_size} process{'es' * (now.world_size > 1)} instead of {before.world_size}"
         notes.append(
-            f"{now.world_size} processes instead of {before.world_size}: the batches stay the same, but sums are added "
-            f"in another order and dropout draws other numbers, so losses differ a little from here on."
+            f"{processes}: the batches stay the same, but sums are added in another order and dropout draws other "
+            f"numbers, so losses differ a little from here on."
         )
     others = [
         f"{name} was {_shown(before.environment.get(name))} and is now {_shown(now.environment.get(name))}"

@@ -16,6 +16,7 @@ a process that was killed. Nothing here imports torch.
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,10 @@ def checkpoints(run: Path) -> dict[int, Path]:
 def latest(run: Path) -> Path:
     """The last complete checkpoint. UsageError when there is none."""
     found = checkpoints(run)
+    if not found and (run / METRICS).exists():
+        raise UsageError(f"{run} has no checkpoint, it ended too early: start it again with --overwrite.")
     if not found:
-        what = "has no checkpoint" if (run / METRICS).exists() else "is no training run"
-        raise UsageError(f"{run} {what}: name a directory that gpt2 train wrote, or train with --out {run}.")
+        raise UsageError(f"{run} is no training run: name a directory that gpt2 train wrote.")
     return found[max(found)]
 
 
@@ -99,7 +101,11 @@ def hold(run: Path) -> Iterator[None]:
     """
     run.mkdir(parents=True, exist_ok=True)
     with open(run / LOCK, "a") as file:
-        if not _lock(file.fileno()):
+        for _ in range(10):
+            if _lock(file.fileno()):
+                break
+            time.sleep(0.05)  # `is_running` has the lock for a moment
+        else:
             raise UsageError(f"another process is training in {run}: wait for it, or choose another --out.")
         yield
 

@@ -95,7 +95,7 @@ def restore(checkpoint: Path, model: GPT2, optimizers: Sequence[torch.optim.Opti
             prefix = f"{type(optimizer).__name__}/{names[p]}/"
             found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if found:
-                state[index] = {key: _part(value, p) if value.dim() else value for key, value in found.items()}
+                state[index] = {key: _part(value, p) if value.dim() else value.clone() for key, value in found.items()}
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -111,8 +111,11 @@ def _tensors(model: GPT2, optimizers: Sequence[torch.optim.Optimizer]) -> list[t
 
 
 def _part(full: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor as `like` holds its own: on its device, and this process's shard of it where it is sharded."""
-    full = full.to(like.device)
+    """A whole tensor as `like` holds its own: on its device, and this process's shard of it where it is sharded.
+
+    In memory of torch's own: a view of the file is aligned otherwise, and sums may depend on that.
+    """
+    full = full.to(like.device, copy=True)
     if isinstance(like, DTensor):
         return distribute_tensor(full, like.device_mesh, like.placements, src_data_rank=None)
     return full
