@@ -29,7 +29,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
 
     from gpt2.server.app import create_app
 
-    listener = _listen(port)
+    listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
     server = uvicorn.Server(uvicorn.Config(create_app(checkpoint), log_level="warning", access_log=False))
@@ -40,7 +40,8 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
         server.run(sockets=[listener])
 
 
-def _listen(port: int | None) -> socket.socket:
+def listen(port: int | None) -> socket.socket:
+    """A socket on 127.0.0.1: on `port`, on any free one for 0, on 8271 or any free one for None."""
     for wanted in (port,) if port is not None else (PORT, 0):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

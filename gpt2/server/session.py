@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from gpt2.explain import Reference, Run, reference, trace
+from gpt2.explain.attribution import COMPONENTS
+from gpt2.explain.values import ALWAYS, size
 from gpt2.explain.words import token_id
 from gpt2.inference.generate import encode_prompts
 from gpt2.probe import Edit, Probe
@@ -22,7 +24,7 @@ from gpt2.tokenizer import visible
 if TYPE_CHECKING:
     from gpt2.checkpoint import Checkpoint
 
-KEPT = 96  # small answers, such as the picture of a text with a set of switches
+KEPT = 256 * 2**20  # bytes of runs and answers that are kept, the latest first
 Switches = Mapping[str, str]
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class Session:
         self.checkpoint = checkpoint
         self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
         self.config = self.model.config
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     @cached_property
@@ -59,24 +61,24 @@ class Session:
         """Each of these ids with its text."""
         return {token: self.word(token) for token in sorted(set(tokens))}
 
-    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gave for this key, if it is still kept; otherwise what it gives now."""
+    def kept(self, key: Hashable, make: Callable[[], T], size: int = 4096) -> T:
+        """What `make` gave for this key, if it is still kept; otherwise what it gives now. `size` is in bytes."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
+                return self._kept[key][0]
         value = make()
         with self._lock:
-            self._kept[key] = value
-            while len(self._kept) > KEPT:
+            self._kept[key] = value, size
+            while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > KEPT:
                 self._kept.popitem(last=False)
         return value
 
     def trace(self, ids: list[int], switches: Switches, read: Iterable[str] = ()) -> Run:
         """The run that gpt2.explain's analyses take; the latest are kept."""
         key = ("trace", tuple(ids), tuple(sorted(switches.items())))
-        run = self.kept(key, lambda: trace(self.checkpoint, ids, edit=edits(self, switches)))
-        return run.read(*read)
+        make = lambda: trace(self.checkpoint, ids, COMPONENTS, edits(self, switches))
+        return self.kept(key, make, size(self.model, (*ALWAYS, *COMPONENTS), len(ids))).read(*read)
 
     @torch.inference_mode()
     def run(

@@ -18,6 +18,9 @@ from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
 
+AT_ONCE = 64  # rows of logits
+
+
 class Lens(Scene):
     """A scene, and the window of rows that is looked at."""
 
@@ -27,48 +30,55 @@ class Lens(Scene):
 
 @torch.inference_mode()
 def answer(session: Session, ask: Lens, tell: Tell) -> dict[str, Any]:
-    """See the module's docstring; with switches, also `top_before` and `p_top_before`."""
+    """See the module's docstring; with switches, also `top_before`, `p_before` and `p_final_before`."""
     ids = session.encode(ask.text)
     first, stop = ask.first, min(ask.stop, len(ids))
     if first >= stop:
         raise UsageError(f"rows {ask.first} to {ask.stop} are outside the text: it has {len(ids)} tokens.")
     before = look(session, ids, {})
     final = before.logits[first:stop].argmax(dim=-1)  # (R,)
-    follows = torch.tensor([*ids, -1][first + 1 : stop + 1])
-    result = through(session, look(session, ids, ask.switches), first, stop, final, follows, tell)
-    result |= {"points": points(session.config.n_layer), "first": first, "final": final}
-    words = set(result["top"].flatten().tolist()) | set(final.tolist())
+    follows = torch.tensor([*ids, -1][first + 1 : stop + 1], device=final.device)
+
+    def read(seen: Seen) -> dict[str, Tensor]:
+        return through(session, seen, first, stop, final, follows, tell)
+
+    plain = session.kept(("lens", tuple(ids), first, stop), lambda: read(before))
+    result: dict[str, Any] = dict(plain)
     if ask.switches:
-        plain = through(session, before, first, stop, final, follows, tell)
+        result = read(look(session, ids, ask.switches))
         result |= {f"{name}_before": plain[name] for name in ("top", "p", "p_final")}
-        words |= set(plain["top"].flatten().tolist())
-    return result | {"words": session.words(words)}
+    words = {i for name in ("top", "top_before") if name in result for i in result[name].flatten().tolist()}
+    result |= {"points": points(session.config.n_layer), "first": first, "final": final}
+    return result | {"words": session.words(words | set(final.tolist()))}
 
 
 def through(
     session: Session, seen: Seen, first: int, stop: int, final: Tensor, follows: Tensor, tell: Tell
 ) -> dict[str, Tensor]:
-    """The lens at every point of the stream [P, T, C], one point at a time; the last one is the model's own output."""
-    n_points, model = seen.stream.size(0), session.model
-    rows: list[dict[str, Tensor]] = []
-    end = seen.logits[first:stop].log_softmax(dim=-1)
-    for index in range(n_points):
-        tell(index / n_points)
-        if index == n_points - 1:
-            logits = seen.logits[first:stop]
-        else:
-            x = seen.stream[index, first:stop].to(model.transformer.wte.weight.dtype)
-            logits = model.head(model.transformer.ln_f(x)).float()
-        log_p = logits.log_softmax(dim=-1)  # (R, V)
-        p, top = log_p.exp().max(dim=-1)
-        known = log_p.gather(-1, follows.clamp(min=0)[:, None])
-        rank = (log_p > known).sum(dim=-1) + 1
-        rows.append({
-            "top": top,
-            "p": p,
-            "p_final": log_p.gather(-1, final[:, None])[:, 0].exp(),
-            "rank": torch.where(follows >= 0, rank, 0),
-            "entropy": -(log_p.exp() * log_p).sum(dim=-1),
-            "kl": (end.exp() * (end - log_p)).sum(dim=-1),
-        })  # fmt: skip
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    """The lens at every point of the stream [P, T, C], some points at a time; the last is the model's own output."""
+    model, n_points = session.model, seen.stream.size(0)
+    end = seen.logits[first:stop].log_softmax(dim=-1)  # (R, V)
+    step = max(1, AT_ONCE // (stop - first))
+    found: list[dict[str, Tensor]] = []
+    for p in range(0, n_points - 1, step):
+        tell(p / n_points)
+        x = seen.stream[p : min(p + step, n_points - 1), first:stop].to(model.transformer.wte.weight.dtype)
+        logits = model.head(model.transformer.ln_f(x)).float()
+        found.append(measures(logits.log_softmax(dim=-1), end, final, follows))
+    found.append(measures(end[None], end, final, follows))
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+
+
+def measures(log_p: Tensor, end: Tensor, final: Tensor, follows: Tensor) -> dict[str, Tensor]:
+    """What is shown of distributions log_p [P, R, V], beside the model's own `end` [R, V]: [P, R] each."""
+    index = lambda ids: ids.clamp(min=0)[:, None].expand(len(log_p), -1, 1)
+    p, top = log_p.exp().max(dim=-1)
+    rank = 1 + (log_p > log_p.gather(-1, index(follows))).sum(dim=-1)
+    return {
+        "top": top,
+        "p": p,
+        "p_final": log_p.gather(-1, index(final))[..., 0].exp(),
+        "rank": torch.where(follows >= 0, rank, 0),
+        "entropy": -(log_p.exp() * log_p).sum(dim=-1),
+        "kl": (end.exp() * (end - log_p)).sum(dim=-1),
+    }

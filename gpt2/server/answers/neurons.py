@@ -102,4 +102,5 @@ def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
 def activations(session: Session, ids: list[int], l: int) -> torch.Tensor:
     """mlp.post [T, F] of one block; kept, since a reader goes through several neurons of it."""
     read = f"{l}.mlp.post"
-    return session.kept(("post", l, tuple(ids)), lambda: session.run(ids, {}, [read])[1][read][0].float())
+    size = 4 * len(ids) * session.config.inner_dim
+    return session.kept(("post", l, tuple(ids)), lambda: session.run(ids, {}, [read])[1][read][0].float(), size)

@@ -44,7 +44,9 @@ def points(n_layer: int) -> list[str]:
 
 def look(session: Session, ids: list[int], switches: Switches) -> Seen:
     """Run the text and reduce it; the latest runs are kept."""
-    return session.kept(("seen", tuple(ids), tuple(sorted(switches.items()))), lambda: _look(session, ids, switches))
+    size = 4 * len(ids) * (session.config.vocab_size + (2 * session.config.n_layer + 1) * session.config.n_embd)
+    key = ("seen", tuple(ids), tuple(sorted(switches.items())))
+    return session.kept(key, lambda: _look(session, ids, switches), size)
 
 
 @torch.inference_mode()

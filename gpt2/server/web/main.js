@@ -14,6 +14,7 @@ import { drawSentence } from "./sentence.js";
 import { Refusal, ask, live, ready } from "./source.js";
 import { listen, restore, set, state, write } from "./state.js";
 import { theme } from "./colour.js";
+import { closeTour, startTour, tourOnce } from "./tour.js";
 import { begin, progressBar } from "./work.js";
 import { chosenHead } from "./details/attention.js";
 
@@ -136,6 +137,8 @@ async function start() {
   find("export").disabled = !live;
   find("export").addEventListener("click", exportPage);
   find("link").addEventListener("click", () => copy(location.href, "link"));
+  find("tour-open").addEventListener("click", startTour);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && closeTour());
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
     if (run.picture) draw();
@@ -154,6 +157,7 @@ async function start() {
   find("model").textContent = run.model.name;
   await load();
   loadArcs().catch(() => {});
+  if (live) tourOnce();
 }
 
 start().catch((error) => (find("sentence").textContent = error.message));

@@ -1,0 +1,60 @@
+"""The page's server on a free port of this machine, in a thread; and a plain HTTP request to it."""
+
+import contextlib
+import http.client
+import json
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from gpt2.server.app import create_app
+from gpt2.server.run import listen
+from gpt2.server.wire import unpack
+
+
+@contextlib.contextmanager
+def serving(checkpoint: Any) -> Iterator[int]:
+    """The port on which the page of `checkpoint` is served inside this block."""
+    server = uvicorn.Server(uvicorn.Config(create_app(checkpoint), log_level="warning"))
+    with listen(0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def request(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    """(status, headers, body) of one request; `path` is sent as it is, not tidied."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    given = {"Host": f"127.0.0.1:{port}"} | ({"Content-Type": "application/json"} if data is not None else {})
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in (given | {"Content-Length": str(len(data or b""))} | (headers or {})).items():
+        if value:
+            connection.putheader(name, value)
+    connection.endheaders(data)
+    response = connection.getresponse()
+    found = response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+    connection.close()
+    return found
+
+
+def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
+    """The answer to a question, or the refusal's sentence."""
+    status, _, body = request(port, "POST", f"/api/{name}", parameters)
+    if status != 200:
+        return json.loads(body)["error"]
+    frame: dict[str, Any] = {}
+    while body:
+        (length,) = struct.unpack_from("<I", body)
+        frame, body = unpack(body[4 : 4 + length]), body[4 + length :]
+    return frame["answer"]

@@ -1,0 +1,466 @@
+"""The page's server: what it refuses, that it stops, and that its numbers are those of an independent computation."""
+
+import base64
+import gzip
+import http.client
+import json
+import math
+import re
+import struct
+import threading
+import time
+
+import pytest
+import torch
+import transformers
+from page_server import ask, request, serving
+
+from gpt2.checkpoint import load
+from gpt2.errors import UsageError
+from gpt2.explain import reference
+from gpt2.server import export, questions
+from gpt2.server.answers.model import Model
+from gpt2.server.bundle import join
+from gpt2.server.guard import BODY_LIMIT
+from gpt2.server.jobs import Abandoned
+from gpt2.server.session import Session
+from gpt2.server.static import FOLDER, files
+from gpt2.server.wire import pack, unpack
+
+TEXT = "The cat sat on the"
+SCENE = {"text": TEXT}
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load("storyteller")
+
+
+@pytest.fixture(scope="module")
+def port(checkpoint):
+    with serving(checkpoint) as port:
+        yield port
+
+
+def test_the_page_loads_with_a_policy_of_its_own_host_only(port):
+    status, headers, body = request(port, "GET", "/")
+    assert status == 200
+    assert b"main.js" in body
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert request(port, "GET", "/details/lens.js")[1]["content-type"].startswith("text/javascript")
+
+
+def test_the_shipped_page_is_small_and_names_no_other_host():
+    sources = {path: content for path, (content, _) in files().items()}
+    assert sum(len(content) for content in sources.values()) < 300_000
+    for path, content in sources.items():
+        hosts = set(re.findall(r"(?:https?:)?//[\w.-]+\.[a-z]{2,}", content.decode()))
+        assert hosts <= {"http://www.w3.org"}, path  # the name of SVG, which nothing is fetched from
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", ""])
+def test_another_host_is_refused(port, host):
+    for method, path, body in (("GET", "/", None), ("POST", "/api/picture", SCENE)):
+        status, _, answer = request(port, method, path, body, {"Host": host})
+        assert status in (400, 421)
+        assert host == "" or "127.0.0.1" in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1234", "127.0.0.1", "[::1]:80"])
+def test_every_name_of_this_machine_is_served(port, host):
+    assert request(port, "GET", "/", headers={"Host": host})[0] == 200
+
+
+def test_a_page_of_another_site_may_not_ask(port):
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{port + 1}"):
+        assert request(port, "POST", "/api/picture", SCENE, {"Origin": origin})[0] == 403
+    assert request(port, "POST", "/api/picture", SCENE, {"Origin": f"http://127.0.0.1:{port}"})[0] == 200
+    # what a form of another site could send without being asked for permission
+    assert request(port, "POST", "/api/picture", SCENE, {"Content-Type": "text/plain"})[0] == 415
+
+
+def test_large_bodies_are_refused_whether_they_state_their_length_or_not(port):
+    large = b'{"text": "' + b"a" * BODY_LIMIT + b'"}'
+    status, _, answer = request(port, "POST", "/api/picture", large)
+    assert status == 413
+    assert "128 KB" in json.loads(answer)["error"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    chunks = (large[i : i + 10_000] for i in range(0, len(large), 10_000))
+    connection.request("POST", "/api/picture", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    status, _, _ = request(port, "POST", "/api/picture", SCENE, {"Content-Length": "many"})
+    assert status == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../session.py", "/%2e%2e/session.py", "/..%2fsession.py", "/details/../../app.py", "//etc/passwd", "/./main.js",
+        "/etc/passwd", "/%00", "/main.js/", "/details", "/.git/config", "/docs", "/openapi.json",
+    ],
+)  # fmt: skip
+def test_paths_outside_are_refused(port, path):
+    status, _, body = request(port, "GET", path)
+    assert status == 404
+    assert "there is no file" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    "name, parameters, words",
+    [
+        ("pictures", SCENE, ["'pictures'", "picture"]),
+        ("picture", {"txt": TEXT}, ["text"]),
+        ("picture", {**SCENE, "swiches": {}}, ["'swiches'", "'switches'"]),
+        ("picture", {"text": 3}, ["text", "string"]),
+        ("picture", {"text": ""}, ["empty"]),
+        ("picture", {"text": "cat " * 600}, ["512"]),
+        ("picture", {**SCENE, "switches": {"9.attn": "off"}}, ["no layer 9", "0 to 4"]),
+        ("picture", {**SCENE, "switches": {"3.atn": "off"}}, ["'3.atn'", "3.attn"]),
+        ("picture", {**SCENE, "switches": {"3.head.5": "off"}}, ["no head 5", "0 to 4"]),
+        ("picture", {**SCENE, "switches": {"3.mlp@2": "off"}}, ["3.mlp@2", "no switch"]),
+        ("picture", {**SCENE, "switches": {"3.ln_1.scale": "off"}}, ["3.ln_1.scale", "mean"]),
+        ("picture", {**SCENE, "switches": {"3.mlp": "dim"}}, ["'dim'", "off or mean"]),
+        ("lens", {**SCENE, "first": 5, "stop": 9}, ["5 tokens"]),
+        ("head", {**SCENE, "block": 5, "head": 0}, ["no block 5", "0 to 4"]),
+        ("head", {**SCENE, "block": 0, "head": 5}, ["no head 5", "0 to 4"]),
+        ("attribution", {**SCENE, "row": 4, "target": "a whole sentence"}, ["a whole sentence"]),
+        ("attribution", {**SCENE, "row": 5}, ["no position 5", "0 to 4"]),
+        ("attribution", {**SCENE, "row": 4, "of": "3.mpl"}, ["3.mpl"]),
+        ("neurons", {**SCENE, "row": 4, "block": 7}, ["no block 7", "0 to 4"]),
+        ("contexts", {"block": 0, "neuron": 9999}, ["9999"]),
+        ("patch", {"clean": TEXT, "corrupt": "The dog"}, ["5 tokens", "2"]),
+        ("patch", {"clean": TEXT, "corrupt": TEXT}, ["same"]),
+        ("patch", {"clean": TEXT, "corrupt": "The dog ran to the", "grid": "rows"}, ["grid", "resid"]),
+        ("neighbours", {"token": 8192}, ["8192", "8191"]),
+        ("draw", {**SCENE, "row": 4, "top_p": 0}, ["top_p", "greater than 0"]),
+    ],
+)
+def test_a_mistake_is_answered_by_one_sentence_with_what_would_be_right(port, name, parameters, words):
+    sentence = ask(port, name, parameters)
+    assert isinstance(sentence, str)
+    assert [word for word in words if word not in sentence] == []
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "Traceback" not in sentence
+
+
+def test_bodies_that_are_no_json_are_refused(port):
+    for body in (b"{", b"[1]", b"\xff\xfe", b'{"text": "a", "switches": null}'):
+        assert request(port, "POST", "/api/picture", body)[0] == 400
+
+
+def test_an_abandoned_request_stops_computing(checkpoint, monkeypatch):
+    """The work runs in a thread, which nothing ends but itself: `tell` must raise once the browser has gone."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(session, parameters, tell):
+        begun.set()
+        try:
+            while True:
+                time.sleep(0.01)
+                tell(news)
+        except Abandoned:
+            ended.set()
+            raise
+
+    monkeypatch.setitem(questions.QUESTIONS, "endless", questions.Question(Model, endless))
+    with serving(checkpoint) as port:
+        for news in (0.0, 0.5):  # before the first report of progress, and while reports are being sent
+            begun.clear(), ended.clear()
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("POST", "/api/endless", b"{}", {"Content-Type": "application/json"})
+            assert begun.wait(5)
+            assert not ended.wait(0.3)
+            connection.close()
+            assert ended.wait(5)
+
+
+def test_answers_survive_the_wire():
+    value = {"a": [1, None, "ä·"], "x": torch.arange(3.0), "n": torch.tensor([[1, -2]]), "big": torch.linspace(0, 1, 1000)}
+    back = unpack(pack({**value, "nan": math.nan}))
+    assert back["a"] == value["a"]
+    assert back["nan"] is None
+    assert torch.equal(back["x"], value["x"])
+    assert torch.equal(back["n"], value["n"].int())
+    assert (back["big"] - value["big"]).abs().max() < 5e-4  # half precision
+    assert len(pack(value)) < 2400
+
+
+def test_modules_are_joined_behind_what_they_import():
+    modules = {
+        "main.js": 'import { b as c, d } from "./sub/b.js";\nimport { a } from "./a.js";\nc(a, d);\n',
+        "a.js": "export const a = 1;\n",
+        "sub/b.js": 'import {\n  a,\n} from "../a.js";\nexport function b() {\n  return a;\n}\nexport class d {}\n',
+    }
+    script = join(modules, "main.js")
+    assert script.index("const a = 1") < script.index("function b()") < script.index("c(a, d)")
+    assert "const { b: c, d } = module1;" in script
+    assert "return { b, d };" in script
+    assert not re.search(r"^\s*(import|export)\b", script, re.MULTILINE)
+    for broken, words in [
+        ({"main.js": 'import { x } from "./x.js";\n'}, "x.js, which is not there"),
+        ({"main.js": 'import { x } from "./x.js";\n', "x.js": 'import { y } from "./main.js";\n'}, "circle"),
+        ({"main.js": 'import x from "./x.js";\n', "x.js": ""}, "cannot be joined"),
+        ({"main.js": "export default 3;\n"}, "cannot be joined"),
+        ({"main.js": "const x = 1;\nexport { x };\n"}, "cannot be joined"),
+        ({"main.js": 'const x = import("./x.js");\n'}, "cannot be joined"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            join(broken, "main.js")
+
+
+def test_every_module_of_the_page_is_used():
+    script = join({p: c.decode() for p, (c, _) in files().items() if p.endswith(".js")}, "main.js")
+    assert script.count("const module") == len(list(FOLDER.rglob("*.js")))
+
+
+# The exported page, against `transformers` in float64 with hooks of its own.
+
+
+@pytest.fixture(scope="module")
+def page(checkpoint):
+    """The data of an exported page, by question; means over two short documents, so that the test is quick."""
+    session = Session(checkpoint)
+    session.__dict__["means"] = reference(checkpoint, DOCUMENTS)
+    html = export.page_html(session, export.Export(text=TEXT, corrupt="The dog ran to the"), lambda *a: None)
+    packed = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', html)[1]
+    whole = gzip.decompress(base64.b64decode(packed))
+    (n,) = struct.unpack_from("<I", whole)
+    index, tail = json.loads(whole[4 : 4 + n])["index"], whole[4 + n :]
+
+    def answer(name, **parameters):
+        start, length = index[export.key(name, parameters)]
+        return unpack(tail[start : start + length])
+
+    answer.index = index
+    return answer
+
+
+DOCUMENTS = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
+
+
+class Theirs:
+    """transformers' GPT-2 in float64, with parts zeroed or set to a mean through hooks on its modules."""
+
+    def __init__(self, checkpoint):
+        self.model = transformers.GPT2LMHeadModel.from_pretrained(
+            checkpoint.directory, dtype=torch.float64, attn_implementation="eager"
+        ).eval()
+        self.tokenizer, self.D = checkpoint.tokenizer, 64
+        self.ids = torch.tensor([self.tokenizer.encode(TEXT)])
+
+    def at(self, address):
+        """(module, which value: "in" or "out", columns) of a switch."""
+        layer, _, rest = address.partition(".")
+        if address == "embed.pos":
+            return self.model.transformer.wpe, "out", slice(None)
+        block = self.model.transformer.h[int(layer)]
+        if rest.startswith("head."):
+            h = int(rest.split(".")[1])
+            return block.attn.c_proj, "in", slice(h * self.D, (h + 1) * self.D)
+        return {"attn": (block.attn.c_proj, "out", slice(None)), "mlp": (block.mlp, "out", slice(None))}[rest]
+
+    def mean(self, address):
+        module, side, columns = self.at(address)
+        seen = []
+        hook = module.register_forward_hook(
+            lambda m, inputs, output: seen.append((inputs[0] if side == "in" else output)[..., columns])
+        )
+        for document in DOCUMENTS:
+            ids = [self.tokenizer.eot_id, *self.tokenizer.encode(document)]
+            with torch.no_grad():
+                self.model(torch.tensor([ids]))
+        hook.remove()
+        return torch.cat([x.reshape(-1, x.size(-1))[1:] for x in seen]).mean(0)
+
+    def run(self, address=None, value=0.0):
+        def change(x):
+            x = x.clone()
+            x[..., columns] = value
+            return x
+
+        hooks = []
+        if address is not None and address.endswith(".block"):
+            block = self.model.transformer.h[int(address.split(".")[0])]
+            hooks = [m.register_forward_hook(lambda m, i, o: torch.zeros_like(o)) for m in (block.attn.c_proj, block.mlp)]
+        elif address is not None:
+            module, side, columns = self.at(address)
+            if side == "in":
+                hooks = [module.register_forward_pre_hook(lambda m, inputs: (change(inputs[0]),))]
+            else:
+                hooks = [module.register_forward_hook(lambda m, i, o: change(o))]
+        with torch.no_grad():
+            found = self.model(self.ids, output_hidden_states=True, output_attentions=True)
+        for hook in hooks:
+            hook.remove()
+        return found
+
+
+@pytest.fixture(scope="module")
+def theirs(checkpoint):
+    return Theirs(checkpoint)
+
+
+def close(ours, wanted, tolerance=2e-4):
+    assert ours.shape == wanted.shape
+    assert (ours.double() - wanted).abs().max() <= tolerance * max(1.0, float(wanted.abs().max()))
+
+
+def switched(config):
+    names = ["embed.pos"]
+    for l in range(config.n_layer):
+        names += [f"{l}.attn", f"{l}.mlp", *(f"{l}.head.{h}" for h in range(config.n_head))]
+    return [(name, kind) for name in names for kind in ("off", "mean")] + [(f"{l}.block", "off") for l in range(config.n_layer)]
+
+
+def test_each_switch_of_an_exported_page_gives_the_probabilities_of_an_independent_model(checkpoint, page, theirs):
+    """Every component off and mean; losses, KL and probabilities of all rows."""
+    plain = theirs.run().logits[0].log_softmax(-1)
+    follows = theirs.ids[0, 1:, None]
+    for address, kind in switched(checkpoint.model.config):
+        found = page("picture", text=TEXT, switches={address: kind})
+        log_p = theirs.run(address, 0.0 if kind == "off" else theirs.mean(address)).logits[0].log_softmax(-1)
+        ids = found["next"]["ids"].long()
+        close(found["next"]["p"], log_p.exp().gather(1, ids))
+        close(found["next"]["p_before"], plain.exp().gather(1, ids))
+        close(found["losses"], -log_p[:-1].gather(1, follows)[:, 0])
+        close(found["kl"], (plain.exp() * (plain - log_p)).sum(-1), 1e-3)
+        assert found["top"].tolist() == log_p.argmax(-1).tolist()
+
+
+def test_a_block_at_its_mean_and_frozen_norms_differ_from_the_plain_run(checkpoint, page):
+    """transformers has no place to hook these; their edits are tested with gpt2.explain."""
+    for address in ("2.block", "1.ln_1.scale", "3.ln_2.scale", "final.scale"):
+        found = page("picture", text=TEXT, switches={address: "mean"})
+        assert (found["next"]["p"] - found["next"]["p_before"]).abs().max() > 1e-4
+
+
+def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpoint, page, theirs):
+    run, found = theirs.run(), page("picture", text=TEXT, switches={})
+    streams = dict(zip((f"{l}.resid_post" for l in range(4)), run.hidden_states[1:]))
+    streams["embed.out"] = run.hidden_states[0]
+    for point, stream in streams.items():
+        close(found["norms"][found["points"].index(point)], stream[0].norm(dim=-1), 1e-3)
+    attention = torch.stack([a[0].mean(0) for a in run.attentions])  # (L, T, T)
+    close(found["arcs"]["mean"]["weight"], attention.gather(2, found["arcs"]["mean"]["from"].long()), 1e-3)
+    norm = theirs.model.transformer.ln_f
+    lens = page("lens", text=TEXT, switches={}, first=0, stop=16)
+    for point, stream in streams.items():
+        p = theirs.model.lm_head(norm(stream[0])).softmax(-1)
+        r = lens["points"].index(point)
+        assert lens["top"][r].tolist() == p.argmax(-1).tolist()
+        close(lens["p"][r], p.max(-1).values)
+        close(lens["entropy"][r], -(p * p.log()).sum(-1), 1e-3)
+        ranks = [int((p[t] > p[t, i]).sum()) + 1 for t, i in enumerate(theirs.ids[0, 1:].tolist())]
+        assert lens["rank"][r].tolist() == [*ranks, 0]
+
+
+def test_every_head_of_an_exported_page_has_the_pattern_of_an_independent_model(checkpoint, page, theirs):
+    run = theirs.run()
+    for l in range(5):
+        block = theirs.model.transformer.h[l]
+        v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 640:]
+        for h in range(5):
+            found = page("head", text=TEXT, switches={}, block=l, head=h)
+            close(found["pattern"], run.attentions[l][0, h], 1e-4)
+            write = v[:, h * 64 : (h + 1) * 64] @ block.attn.c_proj.weight[h * 64 : (h + 1) * 64]
+            close(found["written"], run.attentions[l][0, h] * write.norm(dim=-1), 1e-3)
+
+
+def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_model(page, theirs):
+    logits = theirs.run().logits[0]
+    for row in range(5):
+        best, second = logits[row].topk(2).values.tolist()
+        found = page("attribution", text=TEXT, switches={}, row=row, target="", foil="", of="")
+        assert sum(part["value"] for part in found["parts"]) == pytest.approx(best - second, abs=1e-4)
+        assert abs(found["error"]) < 1e-4 * found["spread"]
+    # the last MLP's part, by the definition: <write, ghat> / sigma
+    final = theirs.model.transformer.ln_f
+    seen = {}
+    hooks = [
+        theirs.model.transformer.h[4].mlp.register_forward_hook(lambda m, i, o: seen.update(write=o[0, -1])),
+        final.register_forward_pre_hook(lambda m, i: seen.update(stream=i[0][0, -1])),
+    ]
+    theirs.run()
+    for hook in hooks:
+        hook.remove()
+    a, b = logits[-1].topk(2).indices.tolist()
+    ghat = final.weight * (theirs.model.lm_head.weight[a] - theirs.model.lm_head.weight[b])
+    sigma = (seen["stream"].var(unbiased=False) + final.eps).sqrt()
+    wanted = float(seen["write"] @ (ghat - ghat.mean()) / sigma)
+    parts = {part["name"]: part["value"] for part in found["parts"]}
+    assert parts["4.mlp"] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_shares_after_the_rules_are_those_of_transformers(page, theirs):
+    found = page("draw", text=TEXT, switches={}, row=4, temperature=0.8, top_k=0, top_p=0.95, seed=0)
+    logits = theirs.run().logits[:, -1].float()
+    rules = transformers.LogitsProcessorList([
+        transformers.TemperatureLogitsWarper(0.8), transformers.TopPLogitsWarper(0.95),
+    ])  # fmt: skip
+    shares = rules(theirs.ids, logits).softmax(-1)[0]
+    close(found["shares"], shares[found["ids"].long()].double(), 1e-3)
+    assert abs(found["kept"] - int((shares > 0).sum())) <= 1  # the token on the edge
+
+
+def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
+    wpe = theirs.model.transformer.wpe.weight[:16].detach()
+    cosine = torch.nn.functional.cosine_similarity(wpe[:, None], wpe[None], dim=-1)
+    close(page("positions", count=16)["cosine"], cosine, 1e-3)
+    wte, cat = theirs.model.transformer.wte.weight.detach(), int(theirs.ids[0, 1])
+    near = torch.nn.functional.cosine_similarity(wte, wte[cat][None], dim=-1)
+    near[cat] = -1
+    found = page("neighbours", token=cat)["nearest"]
+    assert [one["id"] for one in found] == near.topk(12).indices.tolist()
+    assert found[0]["cosine"] == pytest.approx(float(near.max()), abs=1e-5)
+
+    question = {"clean": TEXT, "corrupt": "The dog ran to the", "target": "", "foil": "", "direction": "denoise"}
+    found = page("patch", **question, grid="mlp")
+    clean, corrupt = theirs.ids, torch.tensor([theirs.tokenizer.encode("The dog ran to the")])
+    mlp, kept = theirs.model.transformer.h[3].mlp, {}
+    hook = mlp.register_forward_hook(lambda m, i, o: kept.update(out=o))
+    with torch.no_grad():
+        full = theirs.model(clean).logits[0, -1]
+        hook.remove()
+        other = theirs.model(corrupt).logits[0, -1]
+        hook = mlp.register_forward_hook(lambda m, i, o: torch.cat([o[:, :-1], kept["out"][:, -1:]], dim=1))
+        patched = theirs.model(corrupt).logits[0, -1]
+        hook.remove()
+    a, b = int(full.argmax()), int(other.argmax())
+    lead = lambda logits: float(logits[a] - logits[b])
+    wanted = (lead(patched) - lead(other)) / (lead(full) - lead(other))
+    assert float(found["scores"][3, 4]) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_an_exported_page_holds_no_address_and_names_its_hashes(checkpoint, tmp_path):
+    session = Session(checkpoint)
+    session.__dict__["means"] = reference(checkpoint, DOCUMENTS)
+    html = export.assemble(export.store({}, {"view": "", "text": "</script><b>", "corrupt": ""}), "x")
+    assert html.count("<script") == html.count("</script>") == 2
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    policy = re.search(r'content-security-policy" content="([^"]+)"', html)[1]
+    for tag, name in (("script", "script-src"), ("style", "style-src")):
+        inside = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)[1]
+        assert f"{name} '{export._hash(inside)}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_export_refuses_in_one_sentence_and_leaves_nothing(checkpoint, tmp_path):
+    for text, target, words in [
+        ("", tmp_path / "a.html", "empty"), (TEXT, tmp_path, "directory"),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            export.export_html(checkpoint, text, target)
+    with pytest.raises(UsageError, match="tokens"):
+        export.export_html(checkpoint, TEXT, tmp_path / "a.html", corrupt="The dog")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_are_those_of_the_script():
+    """JSON.stringify writes 1.0 as 1, keeps every character, and the page sorts the names."""
+    parameters = {"text": 'ä "·', "top_p": 1.0, "temperature": 0.8, "switches": {"b": "off", "a": "mean"}}
+    want = 'draw{"switches":{"a":"mean","b":"off"},"temperature":0.8,"text":"ä \\"·","top_p":1}'
+    assert export.key("draw", parameters) == want
