@@ -1,10 +1,16 @@
 """Batches are a pure function of (seed, step, row) and visit every window of an epoch exactly once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import gpt2
 from gpt2.data.batches import Mix, permute
+from gpt2.data.prepare import prepare
+from gpt2.data.shards import TokenShards
+from gpt2.tokenizer import Tokenizer
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 1000, 4097])
@@ -37,6 +43,67 @@ def test_every_window_of_an_epoch_once_whatever_the_split() -> None:
         assert torch.equal(targets, ids + 1)
         parts = [mix.batch(step, slice(first, first + 3))[0] for first in (0, 3, 6)]
         assert torch.equal(torch.cat(parts), ids)  # micro-batches and processes see rows of the same batch
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory) -> TokenShards:
+    """A real prepared set in several shards."""
+    out = tmp_path_factory.mktemp("data") / "stories"
+    prepare([Path(gpt2.__file__).parent / "assets" / "stories.txt"], out, Tokenizer.bytes(), shard_tokens=9_999)
+    return TokenShards(out)
+
+
+class Watched:
+    """A token set that remembers what was asked of it."""
+
+    def __init__(self, tokens: TokenShards) -> None:
+        self.tokens, self.asked = tokens, []
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        self.asked.append((part.start, part.stop))
+        return self.tokens[part]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_every_window_of_a_prepared_set_once_for_every_world_size(stories, world_size: int, micro_batch: int) -> None:
+    """Each process reads its own rows, in micro-batches; together they read each window of an epoch exactly once."""
+    T, B = 256, 12
+    processes = [Mix([Watched(stories)], [1.0], T, B, seed=3) for _ in range(world_size)]
+    windows, own = (len(stories) - 1) // T, B // world_size
+    whole = torch.from_numpy(stories[: windows * T + 1].astype(np.int64))
+    expected = {tuple(whole[n * T : n * T + T + 1].tolist()): 0 for n in range(windows)}
+    assert len(expected) == windows > 200
+    seen = 0
+    for step in range(windows // B):
+        rows = []
+        for rank, mix in enumerate(processes):
+            for first in range(rank * own, (rank + 1) * own, micro_batch):
+                ids, targets = mix.batch(step, slice(first, min(first + micro_batch, (rank + 1) * own)))
+                rows += torch.cat([ids, targets[:, -1:]], dim=1).tolist()
+        ids, targets = Mix([stories], [1.0], T, B, seed=3).batch(step)
+        assert rows == torch.cat([ids, targets[:, -1:]], dim=1).tolist()
+        for row in rows:
+            expected[tuple(row)] += 1
+            seen += 1
+    assert seen == sum(expected.values()) > windows - B
+    assert set(expected.values()) <= {0, 1}
+    asked = [part for mix in processes for part in mix.sets[0].asked]
+    assert len(asked) == len(set(asked)) == seen  # nobody reads another's rows
+
+
+def test_documents_begin_after_the_separator_within_a_window(stories) -> None:
+    """What a mask that keeps documents apart is built from: the ids themselves say where documents begin."""
+    eot, T = stories.manifest["eot_id"], 4096
+    begins = set(stories.doc_starts.tolist())
+    found = {0}
+    for start in range(0, len(stories) - T, T):
+        found |= {start + place + 1 for place in np.flatnonzero(stories[start : start + T] == eot).tolist()}
+    assert len(found) > 25
+    assert found == {place for place in begins if place < len(stories) // T * T}
 
 
 def test_epochs_differ_in_order_and_a_seed_decides() -> None:

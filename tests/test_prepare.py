@@ -249,9 +249,9 @@ def test_a_full_disk_keeps_the_old_data_set(stories, tmp_path, monkeypatch):
 
     put_in_place = prepare_module._put_in_place
 
-    def on_a_full_disk(building, target):
+    def on_a_full_disk(place, target):
         monkeypatch.setattr(prepare_module.os, "replace", fail_once)
-        put_in_place(building, target)
+        put_in_place(place, target)
 
     monkeypatch.setattr(prepare_module, "_put_in_place", on_a_full_disk)
     with pytest.raises(OSError, match="No space"):
@@ -315,3 +315,59 @@ def test_command_refuses_in_one_sentence(command, stories, tmp_path):
         assert err.startswith("gpt2: ")
         assert pattern in err
         assert left_in(tmp_path) == before
+
+
+def test_verify_names_every_file_that_differs(command, stories, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    prepared([stories], out, shard_tokens=30)
+    prepared([stories], other)
+    assert command("--verify", other, out) == (
+        0,
+        f"{other}: every file is as it was written\n{out}: every file is as it was written\n",
+        "",
+    )
+    written = [path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    assert len(written) > 8
+    for name in written:
+        data = bytearray((out / name).read_bytes())
+        data[-1] ^= 1
+        (out / name).write_bytes(data)
+    code, stdout, err = command("--verify", other, out)
+    assert code == 1
+    assert err == f"gpt2: {out}: not as it was written; prepare it again with --overwrite.\n"
+    for name in written:
+        assert f"{out / name} was changed: its SHA-256 is not that of the manifest" in stdout
+        (out / name).unlink()
+    code, stdout, _ = command("--verify", out, "--json")
+    assert code == 1
+    problems = json.loads(stdout)[str(out)]
+    for name in written:
+        assert f"{out / name} is missing: run gpt2 prepare again." in problems
+
+
+def test_verify_reads_data_sets_of_before(command, stories, tmp_path):
+    """Their manifest hashes the shards alone."""
+    out = tmp_path / "out"
+    shards = prepared([stories], out)
+    manifest = {key: value for key, value in shards.manifest.items() if key != "files"}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert command("--verify", out)[0] == 0
+    Tokenizer.train(["abab abab"], 258).save(out / "tokenizer")
+    code, stdout, _ = command("--verify", out)
+    assert code == 1
+    assert "is not the tokenizer of these shards" in stdout
+
+
+def test_a_directory_is_read_in_order(command, stories, tmp_path):
+    books = tmp_path / "books"
+    (books / "b").mkdir(parents=True)
+    (books / "b" / "one.jsonl").write_text('{"body": "one"}\n')
+    stories.rename(books / "a.txt.gz")
+    (books / "cover.png").touch()
+    code, stdout, err = command(books, "--out", tmp_path / "out", "--tokenizer", "bytes", "--column", "body")
+    assert code == 0
+    assert f"{len(TEXTS) + 1} documents" in stdout
+    assert err == "left out 1 file of another kind: cover.png\n"
+    shards = TokenShards(tmp_path / "out")
+    assert texts_of(shards) == [*TEXTS, "one"]
+    assert [source["file"] for source in shards.manifest["sources"]] == ["a.txt.gz", "b/one.jsonl"]

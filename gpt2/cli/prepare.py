@@ -95,7 +95,9 @@ class Command:
             return
         tokens, size = manifest["tokens"], manifest["bytes"]
         if left_out:
-            print(f"left out {len(left_out):,} files that are no text: {left_out[0].name}, ...", file=sys.stderr)
+            kind = "file of another kind" if len(left_out) == 1 else "files of other kinds"
+            names = ", ".join([*(path.name for path in left_out[:3]), *["..."][: len(left_out) > 3]])
+            print(f"left out {len(left_out):,} {kind}: {names}", file=sys.stderr)
         print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
         print(f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
 
@@ -149,7 +151,9 @@ def _bar(verb: str, size: int) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}"))
     console = Console(stderr=True)
     began = time.monotonic()
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, TimeRemainingColumn(elapsed_when_finished=True), console=console, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(verb, total=size, rate="")
 
         def update(read: int, text: int) -> None:

@@ -4,7 +4,11 @@ In: token sets (anything with `len` and `[a:b]`, such as `TokenShards`) and how 
 Out: ids and targets [B, T] for any step. Read next: training/loop.py.
 
 A set is cut into windows of T tokens (and the one that follows). One pass over the mix visits every window `repeat`
-times, in an order that a keyed permutation gives without storing it; each repeat of a set has its own order.
+times, in an order that a keyed permutation gives without storing it; each repeat of a set has its own order. A process
+of several asks for its own rows of the global batch, and only those are read from the disk.
+
+A window begins anywhere in a document and may hold several. The id of `<|endoftext|>` stands after each, so that the
+ids of a window say where documents begin in it: training builds its mask for attention from them, where it wants one.
 """
 
 import hashlib
@@ -33,7 +37,7 @@ def permute(index: np.ndarray, n: int, key: str) -> np.ndarray:
     """
     half = max(1, ((n - 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half) - 1)
-    rounds = np.frombuffer(hashlib.sha256(key.encode()).digest(), dtype=np.uint64)
+    rounds = np.frombuffer(hashlib.sha256(key.encode()).digest(), dtype="<u8")
     value = index.astype(np.uint64)
     waiting = np.ones(value.shape, dtype=bool)
     while waiting.any():

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from gpt2.tokenizer import EOT, Tokenizer
 SHARD_TOKENS = 100_000_000
 STARTS = "doc_starts.u64"
 """The numbers of doc_starts.npy while their number is not known yet."""
+AIDS = (STATE, LOCK, STARTS)
+"""What a finished data set does not need."""
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of all files are read, and how many bytes of text are done by this run."""
@@ -74,10 +76,11 @@ def prepare(
         with workplace(out, options, _states(texts)) as place:
             if place.note:
                 tell(place.note)
-            manifest = _build(place, texts, tokenizer, processes, progress)
+            state = _build(place, texts, tokenizer, processes, progress)
             if _states(texts) != place.files:
                 raise ValueError("the files of text were changed while they were read: run the same command again.")
-            _put_in_place(place.directory, out)
+            manifest = _describe(place, texts, tokenizer, state)
+            _put_in_place(place, out)
     except OSError as error:
         reason = error.strerror or str(error)  # the half-written file's name would say nothing to a user
         left = "" if kept(out) else ", so nothing was written"
@@ -137,7 +140,7 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     if inside:
         raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")
     try:
-        ours = {MANIFEST, DOC_STARTS, TOKENIZER, *(shard["file"] for shard in read_manifest(out)["shards"])}
+        ours = {MANIFEST, DOC_STARTS, TOKENIZER, *AIDS, *(shard["file"] for shard in read_manifest(out)["shards"])}
     except ValueError:
         ours = set()
     if not {path.name for path in out.iterdir()} <= ours:
@@ -153,23 +156,24 @@ def _states(texts: Sequence[Source]) -> list[list[Any]]:
 
 def _build(
     place: Workplace, texts: list[Source], tokenizer: Tokenizer, processes: int | None, progress: Progress
-) -> dict[str, Any]:
-    """Write everything but the final name; returns the manifest."""
+) -> State:
+    """Write the shards, and the raw numbers of the document starts; returns the state at the end."""
     nothing = [0] * len(texts)
     state = place.state or State(encode.Place(), tokens=0, begun=0, documents=nothing, sizes=nothing.copy())
     writer = ShardWriter(place.directory, place.options["--shard-tokens"], place.shards)
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
     stream = encode.batches(texts, place.options["--field"], tokenizer.splits_before_space, state.place)
-    with open(place.directory / STARTS, "r+b" if place.state else "w+b") as starts:
+    with open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
         starts.seek(starts.truncate(state.begun * 8))
         for batch, encoded in encode.encode_all(stream, tokenizer, processes):
             starts.write((encoded.starts + state.tokens).tobytes())
             complete = len(writer.shards)
             writer.write(encoded.ids[ahead:])
+            ahead = max(0, ahead - len(encoded.ids))
             if len(writer.shards) > complete:
                 starts.flush()
-                os.fsync(starts.fileno())
+                sync(place.directory / STARTS)
                 state.place = batch.start
                 place.save(state, writer.shards)
             state.tokens += len(encoded.ids)
@@ -178,27 +182,31 @@ def _build(
                 state.documents[number] += n
             for number, n in encoded.sizes.items():
                 state.sizes[number] += n
-            ahead = max(0, ahead - len(encoded.ids))
-            size += sum(encoded.sizes.values())
+                size += n
             progress(batch.read, size)
-        writer.close()
-        if not state.begun:
-            names = ", ".join(text.name for text in texts)
-            raise ValueError(f"there is no document in {names}: the data set would be empty.")
-        _save_starts(starts, state.begun, place.directory / DOC_STARTS)
-    (place.directory / STARTS).unlink()
+    writer.close()
+    place.shards = writer.shards
+    return state
+
+
+def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state: State) -> dict[str, Any]:
+    """Write what stands beside the shards; returns the manifest."""
+    if not state.begun:
+        raise ValueError(f"there is no document in {', '.join(text.name for text in texts)}: the set would be empty.")
+    _save_starts(place.directory / STARTS, state.begun, place.directory / DOC_STARTS)
     tokenizer.save(place.directory / TOKENIZER)
+    others = [place.directory / DOC_STARTS, *sorted((place.directory / TOKENIZER).iterdir())]
     manifest = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
         "vocab_size": tokenizer.vocab_size,
         "eot_id": tokenizer.eot_id,
         "dtype": "uint16",
-        "tokens": writer.tokens,
+        "tokens": state.tokens,
         "documents": state.begun,
         "bytes": sum(state.sizes),
-        "shards": writer.shards,
-        "doc_starts_sha256": sha256(place.directory / DOC_STARTS),
+        "shards": place.shards,
+        "files": {path.relative_to(place.directory).as_posix(): sha256(path) for path in others},
         "sources": [
             {"file": text.name, "sha256": sha256(text.path), "bytes": size, "documents": n}
             for text, size, n in zip(texts, state.sizes, state.documents, strict=True)
@@ -206,32 +214,31 @@ def _build(
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (place.directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-    for path in place.directory.rglob("*"):
-        if path.is_file():
-            sync(path)
+    for path in (*others, place.directory / MANIFEST):
+        sync(path)
     return manifest
 
 
-def _save_starts(raw: BinaryIO, n: int, path: Path) -> None:
+def _save_starts(raw: Path, n: int, path: Path) -> None:
     """The numbers in the format of numpy, without holding them all."""
-    raw.seek(0)
-    with open(path, "wb") as file:
+    with open(raw, "rb") as numbers, open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<u8", "fortran_order": False, "shape": (n,)})
-        shutil.copyfileobj(raw, file)
+        shutil.copyfileobj(numbers, file)
 
 
-def _put_in_place(building: Path, out: Path) -> None:
+def _put_in_place(place: Workplace, out: Path) -> None:
     """Give the finished directory its name; what stood there goes only when the new one is complete."""
-    for name in (STATE, LOCK):
-        (building / name).unlink(missing_ok=True)
-    old = building.with_suffix(".old")
+    place.lock.release()
+    old = place.directory.with_suffix(".old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         os.replace(out, old)
     try:
-        os.replace(building, out)
+        os.replace(place.directory, out)
     except OSError:
         if old.exists():
             os.replace(old, out)
         raise
     shutil.rmtree(old, ignore_errors=True)
+    for name in AIDS:
+        (out / name).unlink(missing_ok=True)

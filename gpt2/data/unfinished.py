@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt2.data.encode import Place
 from gpt2.data.shards import TOKENIZER
 from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 STATE = "unfinished.json"
 LOCK = "lock"
@@ -49,6 +52,7 @@ class Workplace:
 
     Attributes:
         directory: exists while `workplace` is open.
+        lock: keeps other processes out of it.
         options: plain values by name.
         files: what tells one state of each input file from another, in order.
         note: what to tell the user about an earlier run; empty when there was none.
@@ -56,6 +60,7 @@ class Workplace:
     """
 
     directory: Path
+    lock: "FileLock"
     options: dict[str, Any]
     files: list[list[Any]]
     note: str = ""
@@ -127,7 +132,7 @@ def workplace(out: Path, options: dict[str, Any], files: list[list[Any]]) -> Ite
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         try:
-            place = Workplace(directory, options, files)
+            place = Workplace(directory, lock, options, files)
             place.load()
             if place.state is None:
                 shutil.rmtree(directory / TOKENIZER, ignore_errors=True)
