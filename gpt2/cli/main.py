@@ -23,6 +23,7 @@ COMMANDS = {
     "fetch": ("gpt2.cli.fetch", "download a model from the Hugging Face hub"),
     "prepare": ("gpt2.cli.prepare", "turn text files into token shards"),
     "train": ("gpt2.cli.train", "train a model from a recipe"),
+    "finetune": ("gpt2.cli.finetune", "go on training a model on a text of yours"),
     "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
 }

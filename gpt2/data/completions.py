@@ -1,0 +1,71 @@
+"""Prompts and completions: a .jsonl file of {"prompt", "completion"} to examples whose completion alone counts.
+
+In: a .jsonl file, perhaps compressed. Out: for each line the prompt's tokens, the completion's and `<|endoftext|>`, so
+that generation learns where to stop; only what follows the prompt is to be predicted. Read next: examples.py.
+
+Prompt and completion are encoded apart, since a prompt typed for `gpt2 generate` is encoded without what follows it.
+"""
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpt2.data.examples import Example
+from gpt2.data.files import opened
+from gpt2.tokenizer import Tokenizer
+
+KEYS = ("prompt", "completion")
+
+
+def holds_completions(path: Path) -> bool:
+    """Whether a file is .jsonl and its first object has a prompt or a completion."""
+    if ".jsonl" not in path.suffixes:
+        return False
+    _, record = next(_records(path), (0, {}))
+    return any(key in record for key in KEYS)
+
+
+def completions(path: Path, tokenizer: Tokenizer, context: int) -> Iterator[Example]:
+    """The examples of a file; a completion that goes past `context` is cut there.
+
+    Raises ValueError naming file and line for what is no object with two texts, and for a prompt that leaves no room
+    in the context.
+    """
+    assert tokenizer.eot_id is not None
+    for number, record in _records(path):
+        where = f"{path}, line {number},"
+        for key in KEYS:
+            if not isinstance(record.get(key), str):
+                have = f"it has {', '.join(map(str, record))}" if record else "it has none"
+                raise ValueError(
+                    f'{where} has no text in "{key}" ({have}): write {{"prompt": ..., "completion": ...}}.'
+                )
+            if not record[key]:
+                raise ValueError(f"{where} has an empty {key}: write some text, or leave the line out.")
+        prompt, completion = (tokenizer.encode(record[key]) for key in KEYS)
+        if len(prompt) > context:
+            raise ValueError(f"{where} has a prompt of {len(prompt)} tokens, but the context is {context}: shorten it.")
+        ids = np.array([*prompt, *completion, tokenizer.eot_id], dtype=np.int32)
+        yield Example(ids[: context + 1], len(prompt))
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and objects; empty lines are passed over."""
+    with opened(path) as (stream, _):
+        for number, line in enumerate(stream, start=1):
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}, line {number}, is not UTF-8 (byte {error.start} of the line).") from None
+            except (json.JSONDecodeError, RecursionError):
+                raise ValueError(f"{path}, line {number}, is not JSON.") from None
+            if not isinstance(record, dict):
+                raise ValueError(f'{path}, line {number}, is no object: write {{"prompt": ..., "completion": ...}}.')
+            yield number, record
