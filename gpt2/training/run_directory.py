@@ -59,10 +59,7 @@ def best(run: Path) -> Path | None:
 
 
 def prune(run: Path, keep_last: int) -> None:
-    """Delete all checkpoints but the last `keep_last` and the best, and what a killed process left half-written.
-
-    Only the process that holds the run may call it.
-    """
+    """Delete all checkpoints but the last `keep_last` and the best; only the process that holds the run may do so."""
     found = checkpoints(run)
     keep = {*sorted(found)[-keep_last:]}
     top = best(run)
@@ -71,6 +68,11 @@ def prune(run: Path, keep_last: int) -> None:
             doomed = path.with_name(f".{path.name}.old")  # first it loses its name: half of it must not look whole
             shutil.rmtree(doomed, ignore_errors=True)
             os.rename(path, doomed)
+    _clear(run)
+
+
+def _clear(run: Path) -> None:
+    """Delete what a process that was killed left half-written or half-deleted."""
     for path in (run / CHECKPOINTS).glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -107,6 +109,7 @@ def hold(run: Path) -> Iterator[None]:
             time.sleep(0.05)  # `is_running` has the lock for a moment
         else:
             raise UsageError(f"another process is training in {run}: wait for it, or choose another --out.")
+        _clear(run)
         yield
 
 

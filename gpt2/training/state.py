@@ -17,6 +17,7 @@ process too). Every process calls every function here. Read next: loop.py.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -143,10 +144,11 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
 
 
 def _refusal(run: Path, step: int, error: OSError) -> str:
-    reason = (error.strerror or str(error)).lower().rstrip(".")
+    code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
+    reason = error.strerror or (os.strerror(int(code[1])) if code else str(error))
     kept = checkpoints(run)
-    last = f"the last good one is {kept[max(kept)]}" if kept else "there is none before it"
-    return (
-        f"the checkpoint after step {step} could not be written ({reason}); {last}. Make room, "
-        f"then gpt2 train --resume {run}"
-    )
+    if kept:
+        mend = f"the last good one is {kept[max(kept)]}. Make room, then gpt2 train --resume {run}"
+    else:
+        mend = "there is none before it. Make room, then start again with --overwrite."
+    return f"the checkpoint after step {step} could not be written ({reason.lower()}); {mend}"
