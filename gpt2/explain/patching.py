@@ -30,6 +30,10 @@ GRIDS = {"resid": "resid_pre", "attn": "attn.out", "mlp": "mlp.out", "head": "at
 LEAST_DIFFERENCE = 0.5  # logits: below it a score divides by next to nothing
 
 
+class TooClose(UsageError):
+    """The two prompts are answered nearly alike: there is no difference to explain."""
+
+
 @dataclass(frozen=True)
 class PatchedCell:
     """One cell, finished: `score` is the share of the way from the receiver's answer to the source's, not clipped."""
@@ -50,7 +54,7 @@ class Patching:
     direction      "denoise": values of the clean run are put into the corrupt one; "noise": the reverse.
                    The score is (m_patched - m_receiver) / (m_source - m_receiver): 0 nothing moved, 1 all of it
 
-    Raises UsageError for unequal lengths, equal prompts, a target that is not one token, and
+    Raises UsageError for unequal lengths, equal prompts, a target that is not one token, and, as TooClose, for
     |m_clean - m_corrupt| < 0.5.
     """
 
@@ -75,7 +79,7 @@ class Patching:
         self.m_clean, self.m_corrupt = (self.answer(run.hidden[:, -1]).item() for run in runs)
         if abs(self.m_clean - self.m_corrupt) < LEAST_DIFFERENCE:
             t, f = (label(self.tokenizer, i) for i in (self.target, self.foil))
-            raise UsageError(
+            raise TooClose(
                 f"{t} leads {f} by {number(self.m_clean)} after the clean prompt and by {number(self.m_corrupt)} after "
                 f"the corrupt one: less than {LEAST_DIFFERENCE} apart, so there is nothing to explain; choose prompts "
                 "that the model answers differently."

@@ -1,0 +1,122 @@
+"""Behaviours that a small story model can have: does this model have them, and what carries them?
+
+In: a model; the four bundled sets of pairs. Out: accuracy first, with its interval; and only for a behaviour that the
+model has, the components that carry it: by what they add, by what is lost without them, by what patching them moves.
+Read next: pair_effects.py, what each of those three means.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpt2.explain import draw
+from gpt2.explain.pair_effects import PairEffects, PairPatch, attribution_over_pairs, off_over_pairs, patch_over_pairs
+from gpt2.explain.pairs import BEHAVIOURS, Accuracy, accuracy, read_pairs
+from gpt2.explain.patching import TooClose
+from gpt2.explain.reference import Reference, reference
+from gpt2.explain.show import Result, table
+from gpt2.explain.words import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+SHOWN = 3  # components of each kind in the table
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviour:
+    """One set of pairs. The last three are None for a behaviour that the model lacks: there is nothing to explain."""
+
+    name: str
+    what: str
+    accuracy: Accuracy
+    adds: PairEffects | None
+    off: PairEffects | None
+    patch: PairPatch | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Behaviours(Result):
+    """All sets, in order."""
+
+    sets: tuple[Behaviour, ...]
+
+    def __getitem__(self, name: str) -> Behaviour:
+        """One set by its name; KeyError for another."""
+        return {one.name: one for one in self.sets}[name]
+
+    def table(self) -> "Table":
+        """Accuracy of each; then the components that carry it, by each of the three questions."""
+        made = table(
+            "behaviour", ">right", "adds to the lead", "lead with it off", "patched: moves",
+            title="right: share of clean prompts; effects in logits, patching as share of the way",
+            caption="95% intervals: Wilson for shares, bootstrap over pairs for effects; chance is 0.50",
+        )  # fmt: skip
+        for one in self.sets:
+            right = one.accuracy.clean
+            if one.adds is None or one.off is None:
+                made.add_row(one.name, f"{right.value:.2f}", "not above chance: not explained", "", "")
+            else:
+                moved = ["answers too close"] if one.patch is None else one.patch.top(SHOWN)
+                lines = ["\n".join(top) for top in (one.adds.top(SHOWN), one.off.top(SHOWN), moved)]
+                made.add_row(one.name, f"{right.value:.2f}\n{right.low:.2f}-{right.high:.2f}", *lines)
+            made.add_section()
+        return made
+
+    def plot(self) -> "Figure":
+        """Which heads carry each behaviour: mean patching scores, layer x head."""
+        figure, axes = draw.figure(3.2 * len(self.sets), 3.0, columns=max(len(self.sets), 2))
+        for place, one in zip(axes, self.sets):
+            right = f"{one.name}: {one.accuracy.clean.value:.0%} right"
+            if one.patch is None:
+                draw.title(place, f"{right}\nnot explained")
+                place.set_axis_off()
+                continue
+            layers, heads = ([str(i) for i in range(n)] for n in one.patch.heads.value.shape)
+            draw.heat(place, one.patch.heads.value, layers, heads, unit="", diverging=True, high=1.0)
+            draw.title(place, f"{right}\nheads patched")
+            place.set(xlabel="head", ylabel="layer")
+        return figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every set with its accuracy and its three explanations, null where there are none."""
+        return {
+            one.name: {
+                "what": one.what, "accuracy": one.accuracy.to_dict(),
+                **{k: v and v.to_dict() for k, v in (("adds", one.adds), ("off", one.off), ("patch", one.patch))},
+            }
+            for one in self.sets
+        }  # fmt: skip
+
+
+def behaviours(
+    model: Model,
+    sets: Sequence[str] = tuple(BEHAVIOURS),
+    means: Reference | None = None,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Behaviours:
+    """Accuracy on each set of pairs, and what carries those that are surely above chance.
+
+    sets      bundled names or .jsonl files
+    means     what components are replaced by when they are off (default: the means over the bundled stories)
+    progress  told the set, and how many of its pairs are patched and switched off, of how many
+
+    Raises as `read_pairs`.
+    """
+    means = reference(model) if means is None else means
+    return Behaviours(tuple(_behaviour(model, name, means, progress) for name in sets))
+
+
+def _behaviour(model: Model, name: str, means: Reference, progress: Callable[[str, int, int], None]) -> Behaviour:
+    pairs = read_pairs(model, name)
+    right = accuracy(model, pairs)
+    adds = off = patch = None
+    if right.present:
+        n = len(pairs.pairs)
+        adds = attribution_over_pairs(model, pairs)
+        off = off_over_pairs(model, pairs, means=means, progress=lambda done, _: progress(name, done, 2 * n))
+        with suppress(TooClose):
+            patch = patch_over_pairs(model, pairs, progress=lambda done, _: progress(name, n + done, 2 * n))
+    return Behaviour(name, BEHAVIOURS.get(name, "pairs given"), right, adds, off, patch)
