@@ -22,7 +22,7 @@ from gpt2.training.metrics import read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import resume, train
 
-TEXT = "The cat sat on the mat. The dog sat on the log, and <|endoftext|>" * 60
+TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
 STEPS = 20
 
 

@@ -88,15 +88,10 @@ class Command:
         world = join_world()
         try:
             self._train(recipe, out, seconds, world)
-        except UsageError:
-            if world.is_main:
-                raise
-            raise SystemExit(2) from None  # every process found the same: one says it
         finally:
             leave_world()
 
     def _train(self, recipe: Recipe, out: Path, seconds: float | None, world: Any) -> None:
-        from gpt2.training.guards import Diverged
         from gpt2.training.interrupts import StopSignals
         from gpt2.training.loop import TrainingRun
         from gpt2.training.runner import resume, train
@@ -105,13 +100,8 @@ class Command:
         notes = resume(training, out, self.override) if self.resume is not None else []
         report = Quiet() if not world.is_main else JsonReport(recipe) if self.json else ProgressReport(recipe, training)
         report.notes(notes)
-        try:
-            with report, StopSignals(report.say) as signals:
-                outcome = train(training, out, report, stop=lambda: signals.requested, max_seconds=seconds)
-        except Diverged:
-            if world.is_main:
-                raise
-            raise SystemExit(1) from None
+        with report, StopSignals(report.say) as signals:
+            outcome = train(training, out, report, stop=lambda: signals.requested, max_seconds=seconds)
         report.finish(outcome, out)
         if signals.requested:
             raise SystemExit(130)
