@@ -1,57 +1,182 @@
-"""`gpt2 eval`: how well a model predicts a text."""
+"""`gpt2 eval`: how well a model predicts texts, and how it does on LAMBADA and HellaSwag.
 
+In: files on this machine. Out: the figures, for eyes or as JSON.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gpt2.cli.common import console, load_model, print_json
+from gpt2.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint import Checkpoint
+    from gpt2.evaluation.measures import Figure, TaskResult
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Command:
-    """Bits per byte and perplexity of a model on a text file.
+    """Perplexity and bits per byte on texts, or the score of a task.
 
-    Each document stands alone with <|endoftext|> before it; windows of the full context, stride of half.
+    Each document of a text stands alone with <|endoftext|> before it; windows of the full context, stride of half.
+
+    example: gpt2 eval --task hellaswag hellaswag_val.jsonl
     """
 
-    file: tyro.conf.Positional[str]
-    """.txt, .txt.gz (documents end with a line <|endoftext|>) or .jsonl."""
-    model: str = "storyteller"
-    """The bundled model, a directory or a Hugging Face id."""
-    field: str = "text"
-    """Field of a .jsonl line that holds the text."""
-    dtype: str = "float32"
+    files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")]
+    """Texts, as `gpt2 prepare` takes them; for a task its .jsonl file, also .gz or .zst."""
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
+    """The bundled model, a directory, or a Hugging Face id."""
+    task: Literal["text", "lambada", "hellaswag"] = "text"
+    """What the files hold: texts, LAMBADA's passages or HellaSwag's items."""
+    context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
+    """Texts: tokens that the model sees at once."""
+    stride: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: half the context)")] = None
+    """Texts: tokens by which the next window moves on."""
+    joined: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Texts: all documents as one, without <|endoftext|>, as the Hugging Face documentation does."""
+    limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """The first N documents; of a task N items, evenly spread over the file."""
+    field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
+    """Texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
+    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
     """Number format to compute in."""
-    json: bool = False
-    """Print one JSON document."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of tables."""
 
     def run(self) -> None:
-        """Score the file and print the figures."""
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        """Read everything first, so that a mistake in a file costs no time; then evaluate and print."""
+        if not self.files:
+            raise UsageError("no file: name the texts to evaluate on, or the file of a --task.")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
+        self._text() if self.task == "text" else self._task()
 
+    def _text(self) -> None:
         from gpt2.data.documents import documents
+        from gpt2.data.files import sources
 
-        texts = documents(self.file, self.field)
+        found, _ = sources(self.files)
+        texts = list(islice(chain.from_iterable(documents(one.path, self.field) for one in found), self.limit))
         checkpoint = load_model(self.model, self.dtype)
-        from gpt2.evaluation.bits_per_byte import score
+        from gpt2.evaluation.bits_per_byte import score, score_joined
 
-        out = console()
-        columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} bytes read"), TimeElapsedColumn())
-        with Progress(*columns, console=out, transient=True, disable=self.json or not out.is_terminal) as progress:
-            task = progress.add_task("eval")
-            result = score(checkpoint.model, checkpoint.tokenizer, texts, progress=lambda n: progress.advance(task, n))
+        measure = score_joined if self.joined else score
+        with bar(self.json) as progress:
+            result = measure(
+                checkpoint.model, checkpoint.tokenizer, texts,
+                progress=progress, context=self.context, stride=self.stride,
+            )  # fmt: skip
         figures = {
             "model": checkpoint.name,
             "documents": result.documents,
             "tokens": result.tokens,
+            "words": result.words,
             "bytes": result.bytes,
             "loss_per_token": result.loss_per_token,
             "perplexity": result.perplexity,
+            "word_perplexity": result.word_perplexity,
             "bits_per_byte": result.bits_per_byte,
+            "context": result.context,
+            "stride": result.stride,
+            "joined": self.joined,
         }
-        if self.json:
-            print_json(figures)
-            return
-        for name, value in figures.items():
-            shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
-            out.print(f"{name.replace('_', ' '):<16}{shown}")
+        print_json(figures) if self.json else show_text(figures)
+
+    def _task(self) -> None:
+        if len(self.files) != 1:
+            raise UsageError(f"--task {self.task} takes one file, not {len(self.files)}.")
+        for name in ("context", "stride", "joined"):
+            if getattr(self, name) not in (None, False):
+                raise UsageError(f"--{name} is for texts: leave it out with --task {self.task}.")
+        from gpt2.evaluation.items import spread
+
+        result: TaskResult
+        if self.task == "lambada":
+            from gpt2.evaluation import lambada
+
+            passages = spread(lambada.read(self.files[0]), self.limit)
+            checkpoint = load_model(self.model, self.dtype)
+            with bar(self.json) as progress:
+                result = lambada.evaluate(checkpoint.model, checkpoint.tokenizer, passages, progress)
+        else:
+            from gpt2.evaluation import hellaswag
+
+            items = spread(hellaswag.read(self.files[0]), self.limit)
+            checkpoint = load_model(self.model, self.dtype)
+            with bar(self.json) as progress:
+                result = hellaswag.evaluate(checkpoint.model, checkpoint.tokenizer, items, progress)
+        print_json({"model": checkpoint.name} | result.to_dict()) if self.json else show_task(checkpoint, result)
+
+
+@contextmanager
+def bar(hidden: bool) -> Iterator[Progress]:
+    """A bar with the time left, in a terminal alone."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    out = console()
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("time left"), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=hidden or not out.is_terminal) as progress:
+        line = progress.add_task("eval", total=None)
+        yield lambda done, total: progress.update(line, completed=done, total=total)
+
+
+def show_text(figures: dict[str, Any]) -> None:
+    """A figure a line, and the protocol that they hold for."""
+    from rich.text import Text
+
+    out = console()
+    names = {
+        "documents": "documents", "tokens": "tokens scored", "words": "words", "bytes": "bytes",
+        "loss_per_token": "loss per token, nats", "perplexity": "perplexity per token",
+        "word_perplexity": "perplexity per word", "bits_per_byte": "bits per byte",
+    }  # fmt: skip
+    out.print(Text(figures["model"], "bold"))
+    for key, name in names.items():
+        value = figures[key]
+        out.print(Text(f"{name:<22}{f'{value:,}' if isinstance(value, int) else f'{value:,.4f}':>14}"))
+    how = "all as one text" if figures["joined"] else "each document alone, <|endoftext|> before it"
+    out.print(Text(f"{how}; context {figures['context']:,}, stride {figures['stride']:,}", "dim"), soft_wrap=True)
+
+
+def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:
+    """A row a measure: the figure, its interval, chance, and what is published for OpenAI's model of this size."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from gpt2.evaluation.published import size_of
+
+    size = size_of(checkpoint.model.config)
+    out = console()
+    out.print(Text.assemble((checkpoint.name, "bold"), f" on {result.task}, {result.items:,} items"))
+    out.print()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("style", "measure"):
+        table.add_column(name, no_wrap=True)
+    for name in ("", "95% interval", "chance", *(["published"] if size else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for style, figures in result.figures.items():
+        for measure, figure in figures.items():
+            table.add_row(style, measure, *_cells(figure, measure, size is not None))
+    out.print(table, width=None if out.is_terminal else 10_000)
+    if size:
+        out.print(Text(f"published: for OpenAI's {size}, see docs/evaluation.md", "dim"))
+
+
+def _cells(figure: "Figure", measure: str, published: bool) -> list[str]:
+    def shown(x: float | None) -> str:
+        if x is None:
+            return "-"
+        if measure == "perplexity":
+            return f"{x:.2f}" if x < 100 else f"{x:.1f}" if x < 1000 else f"{x:,.0f}" if x < 1e6 else f"{x:.1e}"
+        return f"{x:.2%}" if x >= 1e-4 or x == 0 else f"{x:.0e}"
+
+    cells = [shown(figure.value), f"{shown(figure.low)} to {shown(figure.high)}", shown(figure.chance)]
+    return cells + [shown(figure.published)] * published

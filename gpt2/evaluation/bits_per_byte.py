@@ -1,34 +1,45 @@
-"""Bits per byte: how well a model compresses text, comparable between tokenizers.
+"""The loss of a model on text: per token, per word and per byte.
 
-In: a model, its tokenizer, documents. Out: the summed loss, tokens and bytes, and what follows from them.
+In: a model, its tokenizer, documents. Out: the summed loss, with what it is divided by.
 
-Each document stands alone, `<|endoftext|>` before it as context; its own tokens are scored once each, the closing
-`<|endoftext|>` is not. A document longer than the context is read in windows of the full context with a stride of half:
-every token after the first window is predicted from at least half a window of text.
+Two protocols, never to be mixed in one table. `score`: each document stands alone, the token that opens a text
+(`<|endoftext|>`) before it as context; its own tokens are scored once each, the closing `<|endoftext|>` is not.
+`score_joined`: one text without any such token, its first token is context only (the Hugging Face documentation's
+perplexity). Longer texts are read in windows: with a stride of half, every token after the first window is predicted
+from at least half a window of text.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from gpt2.errors import UsageError
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer, well_formed
 
-Window = tuple[list[int], list[int]]  # inputs and targets
+Progress = Callable[[int, int], None]
+"""Is told the tokens computed so far and all that there are to compute, context included."""
 
 
 @dataclass(frozen=True)
 class TextLoss:
-    """Sums over a text: `loss` in nats over `tokens`, which are `bytes` of UTF-8 in `documents`."""
+    """Sums over a text: `loss` in nats over `tokens`, and the size of the text that they make up.
+
+    bytes             of UTF-8, without separators
+    words             pieces between white space, of the text as it is given
+    context, stride   tokens of a window, and how far the next one moves on
+    """
 
     documents: int
     tokens: int
+    words: int
     bytes: int
     loss: float
+    context: int
+    stride: int
 
     @property
     def loss_per_token(self) -> float:
@@ -38,7 +49,12 @@ class TextLoss:
     @property
     def perplexity(self) -> float:
         """exp of the mean cross-entropy per token; depends on the tokenizer."""
-        return math.exp(self.loss_per_token)
+        return _exp(self.loss_per_token)
+
+    @property
+    def word_perplexity(self) -> float:
+        """exp of the loss divided by the number of words; does not depend on the tokenizer."""
+        return _exp(self.loss / self.words) if self.words else math.inf
 
     @property
     def bits_per_byte(self) -> float:
@@ -46,62 +62,123 @@ class TextLoss:
         return self.loss / math.log(2) / self.bytes
 
 
-def windows(ids: list[int], context: int) -> Iterator[Window]:
-    """Cut a sequence (its first id is context only) into inputs and targets of at most `context`.
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf
 
-    Windows start every half context; targets that an earlier window scored are -100.
+
+@dataclass(frozen=True)
+class Window:
+    """Inputs ids[start:stop] of a sequence, whose targets ids[start + 1 : stop + 1] count from the `skip`-th on."""
+
+    ids: Sequence[int]
+    start: int
+    stop: int
+    skip: int
+
+    def inputs(self) -> list[int]:
+        """The tokens that the model reads."""
+        return list(self.ids[self.start : self.stop])
+
+    def targets(self) -> list[int]:
+        """The token that follows each input; -100 where an earlier window scored it."""
+        return [IGNORED] * self.skip + list(self.ids[self.start + self.skip + 1 : self.stop + 1])
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def windows(ids: Sequence[int], context: int, stride: int) -> Iterator[Window]:
+    """Cut a sequence (its first id is context only) into windows of at most `context`, one every `stride` tokens.
+
+    With a stride above `context` the tokens between two windows are scored by none.
     """
-    stride, scored, start = max(1, context // 2), 0, 0  # scored: targets done so far, target j is ids[j + 1]
-    while scored < len(ids) - 1:
+    scored, start = 0, 0  # scored: targets done so far, target j is ids[j + 1]
+    while scored < len(ids) - 1 and start < len(ids) - 1:
         stop = min(start + context, len(ids) - 1)
-        targets = ids[start + 1 : stop + 1]
-        skip = scored - start
-        yield ids[start:stop], [IGNORED] * skip + targets[skip:]
+        yield Window(ids, start, stop, max(0, scored - start))
         scored, start = stop, start + stride
 
 
-@torch.inference_mode()
 def score(
     model: GPT2,
     tokenizer: Tokenizer,
     documents: Iterable[str],
     batch_tokens: int = 4096,
-    progress: Callable[[int], None] = lambda done_bytes: None,
+    progress: Progress = lambda done, total: None,
+    context: int | None = None,
+    stride: int | None = None,
 ) -> TextLoss:
-    """The loss of `documents`; `progress` is told the bytes of each document that has been read.
+    """The loss of `documents`, each alone: architecture.md's bits per byte with the default context and stride.
 
-    Raises ValueError when there is no text, or the tokenizer has no `<|endoftext|>` to stand before a document.
+    context  tokens of a window (default: the model's)
+    stride   1 to `context` (default: half of it)
+
+    Raises UsageError for a context or stride out of range; ValueError when there is no text, or no token to stand
+    before a document.
     """
+    context, stride = _window(model, context, stride, least=1)
     if tokenizer.bos_id is None:
         raise ValueError("the tokenizer has no <|endoftext|>, which stands before each document as its context.")
-    count = tokens = size = 0
-    total = 0.0
-    waiting: list[Window] = []
-    for document in map(well_formed, documents):
-        ids = [tokenizer.bos_id, *tokenizer.encode(document)]
-        count, tokens, size = count + 1, tokens + len(ids) - 1, size + len(document.encode())
-        waiting.extend(windows(ids, model.config.n_positions))
-        while sum(len(x) for x, _ in waiting) >= batch_tokens:
-            total += _loss(model, _take(waiting, batch_tokens))
-        progress(len(document.encode()))
-    while waiting:
-        total += _loss(model, _take(waiting, batch_tokens))
+    texts = [well_formed(document) for document in documents]
+    encoded = [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts, threads=1)]
+    plan = [window for ids in encoded for window in windows(ids, context, stride)]
+    return _sum(model, texts, plan, (context, stride), batch_tokens, progress)
+
+
+def score_joined(
+    model: GPT2,
+    tokenizer: Tokenizer,
+    documents: Iterable[str],
+    batch_tokens: int = 4096,
+    progress: Progress = lambda done, total: None,
+    context: int | None = None,
+    stride: int | None = None,
+) -> TextLoss:
+    r"""The loss of `documents` joined by an empty line into one text, without `<|endoftext|>`.
+
+    As in the Hugging Face documentation ("Perplexity of fixed-length models"), where a window's first token is
+    never scored: a window of `context` tokens predicts one fewer. With a stride of the whole context, the first
+    token of each window is scored by none. Arguments and errors as `score`.
+    """
+    context, stride = _window(model, context, stride, least=2)
+    texts = ["\n\n".join(map(well_formed, documents))]
+    plan = list(windows(tokenizer.encode(texts[0]), context - 1, stride))
+    return _sum(model, texts, plan, (context, stride), batch_tokens, progress)
+
+
+def _window(model: GPT2, context: int | None, stride: int | None, least: int) -> tuple[int, int]:
+    limit = model.config.n_positions
+    context = limit if context is None else context
+    if not least <= context <= limit:
+        raise UsageError(f"the context is {context}: this model takes {least} to {limit}.")
+    stride = max(1, context // 2) if stride is None else stride
+    if not 1 <= stride <= context:
+        raise UsageError(f"the stride is {stride}: it must be 1 to the context, {context}.")
+    return context, stride
+
+
+@torch.inference_mode()
+def _sum(
+    model: GPT2, texts: list[str], plan: list[Window], window: tuple[int, int], batch_tokens: int, progress: Progress
+) -> TextLoss:
+    plan.sort(key=lambda w: -len(w))  # windows of similar length together: little is padding
+    done, all_of_it, total, tokens = 0, sum(map(len, plan)), 0.0, 0
+    while plan:
+        n = max(1, batch_tokens // len(plan[0]))
+        batch, plan = plan[:n], plan[n:]
+        total += _loss(model, batch)
+        tokens += sum(len(w) - w.skip for w in batch)
+        done += sum(map(len, batch))
+        progress(done, all_of_it)
     if not tokens:
         raise ValueError("there is no text to score: the file holds no document.")
-    return TextLoss(count, tokens, size, total)
-
-
-def _take(waiting: list[Window], batch_tokens: int) -> list[Window]:
-    """Windows of similar length, so that little is padding: the longest ones that fit into a batch."""
-    waiting.sort(key=lambda window: -len(window[0]))
-    n = max(1, batch_tokens // len(waiting[0][0]))
-    batch, waiting[:] = waiting[:n], waiting[n:]
-    return batch
+    words, size = sum(len(text.split()) for text in texts), sum(len(text.encode()) for text in texts)
+    return TextLoss(len(texts), tokens, words, size, total, *window)
 
 
 def _loss(model: GPT2, batch: list[Window]) -> float:
     device = model.lm_head.weight.device
-    longest = max(len(ids) for ids, _ in batch)
-    ids = torch.tensor([x + [0] * (longest - len(x)) for x, _ in batch], device=device)
-    targets: Tensor = torch.tensor([y + [IGNORED] * (longest - len(y)) for _, y in batch], device=device)
+    longest = max(map(len, batch))
+    ids = torch.tensor([w.inputs() + [0] * (longest - len(w)) for w in batch], device=device)
+    targets = torch.tensor([w.targets() + [IGNORED] * (longest - len(w)) for w in batch], device=device)
     return model(ids, targets, reduction="sum").item()

@@ -1,0 +1,55 @@
+"""The items of a task: a .jsonl file, perhaps compressed, with an object a line.
+
+In: a path. Out: the objects, with their line numbers for error messages. Read next: lambada.py, hellaswag.py.
+"""
+
+import codecs
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gpt2.data.files import check, opened
+
+Item = TypeVar("Item")
+
+
+def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each line that is not empty: "FILE, line N," and its object.
+
+    Raises ValueError, naming file and line, for a file that is no .jsonl and a line that is no JSON object.
+    """
+    path = check(path)
+    if ".jsonl" not in path.suffixes:
+        raise ValueError(f"{path} is no .jsonl file: a task takes one with an item a line (also .gz or .zst).")
+    with opened(Path(path)) as (stream, _):
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number},"
+            try:
+                record = json.loads(line.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
+            except UnicodeDecodeError:
+                raise ValueError(f"{where} is not UTF-8: convert it first.") from None
+            except (json.JSONDecodeError, RecursionError):
+                raise ValueError(f"{where} is not JSON.") from None
+            if not isinstance(record, dict):
+                raise ValueError(f"{where} holds no object: it needs the published format of the task.")
+            yield where, record
+
+
+def text_of(record: dict[str, Any], key: str, where: str) -> str:
+    """The text in a field; raises ValueError when there is none."""
+    text = record.get(key)
+    if not isinstance(text, str) or not text.strip():
+        have = f"it has {', '.join(map(str, record))}" if record else "it has none"
+        raise ValueError(f"{where} has no text in a field {key!r} ({have}): is it another task's file?")
+    return text
+
+
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """`limit` of the items, evenly spread over all: the beginning of a file may be of one kind."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[n * len(items) // limit] for n in range(limit)]
