@@ -86,6 +86,21 @@ def test_the_source_positions_of_a_head(head: str) -> None:
     assert found.labels[3] == f"3 {n.ids[3]}"
 
 
+def test_all_neurons_and_all_sources_at_once() -> None:
+    run = trace(small().model, small().ids)
+    every = run.attribution(TARGET, vs=FOIL, of="*.mlp")
+    whole = run.attribution(TARGET, vs=FOIL)
+    assert len(every.names) == L * (4 * C + 1)
+    assert every.whole == pytest.approx(sum(whole[f"{l}.mlp"] for l in range(L)), rel=1e-10)
+    assert abs(every.error) < 1e-10 * every.spread
+    name, value = every.top(1)[0]
+    assert value == pytest.approx(run.attribution(TARGET, vs=FOIL, of=name[:5])[name], rel=1e-12)
+    sources = run.attribution(TARGET, vs=FOIL, of="1.head.*")
+    expected = sum(whole[n] for n in whole.names if n.startswith("1.head.") or n == "1.attn.b_V")
+    assert sources.whole == pytest.approx(expected, rel=1e-10)
+    assert sources.labels[2] == f"1.head.0 <- 2 {small().ids[0, 2]}"
+
+
 def largest_error(run: Run) -> float:
     """Over every fourth position, against the prediction's runner-up and centred, in shares of the logits' range."""
     errors = []
@@ -215,7 +230,7 @@ def attribute(**options: object) -> Attribution:
         ({"row": 1}, "there is no row 1"),
         ({"of": "5.mlp"}, "there is no layer 5, this model has 0 to 4"),
         ({"of": "1.head.5"}, "there is no head 5, this model has 0 to 4"),
-        ({"of": "1.attn"}, r"'1.attn' cannot be divided: write an MLP (2.mlp) or a head (3.head.7)"),
+        ({"of": "1.attn"}, r"'1.attn' cannot be divided: write MLPs (2.mlp, *.mlp) or heads (3.head.7, 3.head.*)"),
     ],
 )
 def test_refusals(options: dict[str, object], sentence: str) -> None:

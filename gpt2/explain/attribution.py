@@ -22,7 +22,7 @@ from gpt2.explain import draw
 from gpt2.explain.edits import value_bias
 from gpt2.explain.readout import Readout, readout
 from gpt2.explain.show import Result, number, plain, table
-from gpt2.probe import parse
+from gpt2.probe import Address, parse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gpt2.explain.trace import Run
 
 COMPONENTS = ("embed.tok", "embed.pos", "*.attn.z", "*.attn.out", "*.mlp.out", "final.scale", "final.out")
-FINER = re.compile(r"(\d+)\.(mlp|head\.(\d+))")
+FINER = re.compile(r"(\d+|\*)\.(mlp|head\.(\d+|\*))")
 
 
 class Part(NamedTuple):
@@ -127,12 +127,13 @@ def attribution(
 
     target  a word of one token or an id; None: the likeliest token there
     vs      the foil; None: the mean logit over the vocabulary
-    of      None: all components. "2.mlp": its neurons and its bias. "3.head.7": its source positions, A[i,j] v_j W_O
+    of      None: all components. "2.mlp": its neurons and its bias. "3.head.7": its source positions, A[i,j] v_j W_O.
+            "*.mlp", "3.head.*": the same of several, so that `top` gives the strongest neurons of all
 
     Raises UsageError for words that are no single token, a position or component that is not there, an edit that
     leaves nothing to divide, and a model whose stream is no sum of what its components write.
     """
-    t, T = run.position(at), run.ids.size(1)
+    t = run.position(at)
     if not 0 <= row < run.ids.size(0):
         raise UsageError(f"there is no row {row}: this run has rows 0 to {run.ids.size(0) - 1}.")
     best = int(run.values.stored(None, "logits")[row, t].argmax()) if target is None else run.token(target)
@@ -145,10 +146,13 @@ def attribution(
     if of is None:
         parts, whole = contributions(run, form), form.whole
     else:
-        run, parts, whole = finer(run, form, of)
+        parts, whole = finer(run, form, of)
     values = torch.stack([part.adds[0] for part in parts])
-    sources = [f"{j} {run.tokens[row][j]}" for j in range(T)]
-    labels = [p.name if p.kind != "source" else sources[int(p.name.rpartition("@")[2])] for p in parts]
+    labels = []
+    for part in parts:
+        name, _, source = part.name.partition("@")
+        seen = f"{source} {run.tokens[row][int(source)]}" if part.kind == "source" else part.name
+        labels.append(f"{name} <- {seen}" if part.kind == "source" and "*" in str(of) else seen)
     return Attribution(
         of=of or "logit", target=run.label(best), foil=None if foil is None else run.label(foil), position=t,
         token=run.tokens[row][t], names=tuple(p.name for p in parts), kinds=tuple(p.kind for p in parts),
@@ -231,27 +235,35 @@ def head_directions(run: "Run", form: Readout, l: int) -> Tensor:
     return both.view(-1, attn.n_head, attn.head_dim)
 
 
-def finer(run: "Run", form: Readout, of: str) -> tuple["Run", list[Part], Tensor]:
-    """The parts of one component, and what they sum to: the component's own contribution."""
-    match = FINER.fullmatch(of)
-    if not match:
-        raise UsageError(f"{of!r} cannot be divided: write an MLP (2.mlp) or a head (3.head.7).")
-    (place,) = parse(of, run.model.config.n_layer, run.model.config.n_head)
-    l = place.layer or 0
-    edited = run.edited_points()
-    if match[3] is None:
-        if (l, "mlp.out") in edited:
-            raise UsageError(f"{of} is edited as a whole, so it has no neurons' parts: drop that edit.")
-        run = run.read(f"{l}.mlp.post", f"{l}.mlp.out")
-        project = run.model.transformer.h[l].mlp.c_proj
-        toward = form.direction @ project.weight.detach().double()  # (N, F)
-        adds = form.pick(run.values.stored(l, "mlp.post").detach()) * toward / form.sigma[:, None]
-        bias = form.read(project.bias.detach().expand(len(form.at), -1))
-        parts = [Part(f"{of}.post#{n}", "neuron", adds[:, n]) for n in range(adds.size(1))]
-        return run, [*parts, Part(f"{of}.b", "bias", bias)], form.read(form.pick(run.values.stored(l, "mlp.out")))
-    h = place.head or 0
-    if {(l, "attn.z"), (l, "head.out"), (l, "attn.out")} & edited:
-        raise UsageError(f"{of} is edited where it writes, so it has no source positions: drop that edit.")
+def finer(run: "Run", form: Readout, of: str) -> tuple[list[Part], Tensor]:
+    """The parts of a component, or of several (`*.mlp`), and what they sum to: the components' own contributions."""
+    if not FINER.fullmatch(of):
+        raise UsageError(f"{of!r} cannot be divided: write MLPs (2.mlp, *.mlp) or heads (3.head.7, 3.head.*).")
+    parts: list[Part] = []
+    whole = torch.zeros_like(form.constant)
+    for place in parse(of, run.model.config.n_layer, run.model.config.n_head):
+        more, sum_ = (_neurons if place.head is None else _sources)(run, form, place)
+        parts, whole = parts + more, whole + sum_
+    return parts, whole
+
+
+def _neurons(run: "Run", form: Readout, place: Address) -> tuple[list[Part], Tensor]:
+    l, name = place.layer or 0, place.text
+    if (l, "mlp.out") in run.edited_points():
+        raise UsageError(f"{name} is edited as a whole, so it has no neurons' parts: drop that edit.")
+    run = run.read(f"{l}.mlp.post", f"{l}.mlp.out")
+    project = run.model.transformer.h[l].mlp.c_proj
+    toward = form.direction @ project.weight.detach().double()  # (N, F)
+    adds = form.pick(run.values.stored(l, "mlp.post").detach()) * toward / form.sigma[:, None]
+    bias = form.read(project.bias.detach().expand(len(form.at), -1))
+    parts = [Part(f"{name}.post#{n}", "neuron", one) for n, one in enumerate(adds.unbind(1))]
+    return [*parts, Part(f"{name}.b", "bias", bias)], form.read(form.pick(run.values.stored(l, "mlp.out").detach()))
+
+
+def _sources(run: "Run", form: Readout, place: Address) -> tuple[list[Part], Tensor]:
+    l, h, name = place.layer or 0, place.head or 0, place.text
+    if {(l, "attn.z"), (l, "head.out"), (l, "attn.out")} & run.edited_points():
+        raise UsageError(f"{name} is edited where it writes, so it has no source positions: drop that edit.")
     run = run.read(f"{l}.attn.pattern", f"{l}.attn.v", f"{l}.attn.z")
     toward = head_directions(run, form, l)[:, h]  # (N, D)
     pattern = run.values.stored(l, "attn.pattern").detach()[form.rows, h, form.at].double()  # (N, T)
@@ -260,5 +272,6 @@ def finer(run: "Run", form: Readout, of: str) -> tuple["Run", list[Part], Tensor
     varies = torch.einsum("nt,ntd,nd->nt", pattern, v - bias, toward) / form.sigma[:, None]
     constant = pattern.sum(-1) * (toward @ bias) / form.sigma
     z = run.values.stored(l, "attn.z").detach()[form.rows, h, form.at].double()  # (N, D)
-    parts = [Part(f"{of}@{j}", "source", varies[:, j]) for j in range(int(form.at.max()) + 1)]
-    return run, [*parts, Part(f"{of}.b_V", "constant", constant)], (z * toward).sum(-1) / form.sigma
+    last = varies.size(1) if pattern[:, int(form.at.max()) + 1 :].any() else int(form.at.max()) + 1  # without a mask
+    parts = [Part(f"{name}@{j}", "source", varies[:, j]) for j in range(last)]
+    return [*parts, Part(f"{name}.b_V", "constant", constant)], (z * toward).sum(-1) / form.sigma

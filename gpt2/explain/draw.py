@@ -39,8 +39,8 @@ def title(axes: Any, text: str) -> None:
 def heat(
     axes: Any,
     values: Tensor,
-    rows: Sequence[str],
-    columns: Sequence[str],
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
     *,
     unit: str,
     diverging: bool = False,
@@ -48,15 +48,20 @@ def heat(
     high: float | None = None,
     cells: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """A heat map [R, C] with its scale; a diverging one is symmetrical around 0. `cells` are texts for the cells."""
+    """A heat map [R, C] with its scale; a diverging one is symmetrical around 0.
+
+    rows, columns  names, or None for plain numbers; cells: texts for the cells
+    """
     numbers = values.detach().cpu().double().numpy()
     if diverging:
         high = max(abs(float(numbers.min())), abs(float(numbers.max())), 1e-12) if high is None else high
         low = -high
     image = axes.imshow(numbers, cmap=DIVERGING if diverging else SEQUENTIAL, vmin=low, vmax=high, aspect="auto")
     image.set_interpolation("nearest")
-    ticks(axes.xaxis, columns, rotation=90 if max(map(len, columns), default=0) > 3 else 0)
-    ticks(axes.yaxis, rows)
+    if columns is not None:
+        ticks(axes.xaxis, columns, rotation=90 if max(map(len, columns), default=0) > 3 else 0)
+    if rows is not None:
+        ticks(axes.yaxis, rows)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
