@@ -78,6 +78,14 @@ def test_a_log_alone(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[1].split() == "old - 12 768 3.9000 1.00k 6 min -".split()
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        write_run(tmp_path / folder / "run", 1, None)
+    assert main(["runs", str(tmp_path / "a"), str(tmp_path / "b" / "run"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["name"] for run in found] == [str(tmp_path / "a" / "run"), str(tmp_path / "b" / "run")]
+
+
 def test_parts_of_one_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", str(runs / "wide"), str(runs / "deep"), "--join", "--json"]) == 0
     [run] = json.loads(capsys.readouterr().out)["runs"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -22,9 +22,9 @@ class Command:
     A directory of runs stands for all of them; a metrics.jsonl stands for a run whose directory is gone.
     """
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Directories that gpt2 train wrote."""
-    png: str | None = None
+    png: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw training and validation loss over tokens to this file."""
     join: bool = False
     """Take the runs as parts of one, each of which went on from the weights of the one before."""
@@ -37,9 +37,9 @@ class Command:
             raise UsageError("name at least one run: gpt2 runs DIR, such as gpt2 runs runs.")
         if self.png is not None and not Path(self.png).suffix:
             raise UsageError(f"--png {self.png} names no kind of picture: end it with .png, .svg or .pdf.")
-        from gpt2.training.history import find_runs, join, read_history
+        from gpt2.training.history import find_runs, join, read_histories
 
-        histories = [read_history(path) for path in find_runs(list(self.runs))]
+        histories = read_histories(find_runs(list(self.runs)))
         if self.join:
             histories = [join(histories)]
         if self.json:

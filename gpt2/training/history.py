@@ -6,7 +6,7 @@ Nothing here imports torch.
 
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,13 @@ def find_runs(paths: list[str]) -> list[Path]:
         else:
             raise UsageError(f"there is no {path}: name a directory of gpt2 train, such as runs.")
     return runs
+
+
+def read_histories(paths: list[Path]) -> list[History]:
+    """The history of each run, under its path where two have one name. Raises as `read_history` does."""
+    histories = [read_history(path) for path in paths]
+    names = [history.name for history in histories]
+    return [replace(h, name=str(h.path)) if names.count(h.name) > 1 else h for h in histories]
 
 
 def read_history(path: Path) -> History:

@@ -58,7 +58,7 @@ def explain_out_of_memory(rows: int) -> Iterator[None]:
             raise
         fewer = f"lower train.micro_batch_size, now {rows}, to {rows // 2}" if rows > 1 else ""
         mends = [mend for mend in (fewer, "set train.activation_checkpointing to true") if mend]
-        raise ValueError(f"memory ran out: {', or '.join(mends)} (the batch and what is learned stay).") from None
+        raise ValueError(f"memory ran out: {', or '.join(mends)}; the batch stays the same.") from None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
