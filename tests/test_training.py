@@ -14,7 +14,7 @@ from gpt2.config import GPT2Config
 from gpt2.data.prepare import prepare
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
-from gpt2.training.device import can_compile
+from gpt2.training.compiler import can_compile
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import read_metrics
 from gpt2.training.optimizer import Muon, build_optimizers, orthogonalize
@@ -144,6 +144,44 @@ def test_without_a_compiler_a_run_is_eager_and_says_so(recipe: Recipe, monkeypat
     run = TrainingRun(replace(recipe, train=replace(recipe.train, compile=True)))
     assert "needs a C++ compiler" in run.mode
     assert run.step(0)["loss"] > 5
+
+
+def test_a_compiler_that_fails_is_left_out_and_the_run_goes_on(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.exc import InductorError
+
+    eager = TrainingRun(recipe)
+    run = TrainingRun(recipe)
+    run.mode = "compiled"
+
+    def broken(*args: object, **options: object) -> None:
+        raise InductorError(RuntimeError("no such instruction\nmore"), None)
+
+    monkeypatch.setattr(run, "forward", broken)
+    train(run, tmp_path)
+    events = read_metrics(tmp_path / "metrics.jsonl")
+    assert [e["note"] for e in events if "note" in e] == ["eager: torch.compile failed (no such instruction)"]
+    assert events[0]["loss"] == eager.step(0)["loss"]
+
+
+def test_a_library_that_a_killed_process_left_half_written_is_deleted(recipe: Recipe, tmp_path: Path) -> None:
+    """`file too short`: every later run failed on it until somebody emptied the compiler's cache."""
+    from torch._inductor.exc import InductorError
+
+    run = TrainingRun(recipe)
+    damaged, expected = tmp_path / "kernel.so", run.forward
+    damaged.touch()
+    run.mode = "compiled"
+
+    def first_damaged(*args: object, **options: object) -> torch.Tensor:
+        run.forward = expected
+        raise InductorError(ImportError("file too short", path=str(damaged)), None)
+
+    run.forward = first_damaged
+    assert run.step(0)["loss"] > 5
+    assert run.mode == "compiled"
+    assert not damaged.exists()
 
 
 def test_changed_data_is_refused_at_the_start(recipe: Recipe, tmp_path: Path) -> None:

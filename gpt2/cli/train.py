@@ -208,6 +208,8 @@ class ProgressReport(Quiet):
             )
         for path, loss in event.get("val", {}).items():
             self.print(f"after {step:,} steps  validation loss {loss:.4f} on {path}")
+        if "note" in event:
+            self.print(f"note: {event['note']}")
         if "sample" in event:
             self.print(f"after {step:,} steps  " + " ".join(event["sample"].split()))
 

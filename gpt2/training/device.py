@@ -1,7 +1,6 @@
-"""What this machine can do: where to train, in which number format, compiled or not."""
+"""What this machine can do: where to train, and in which number format."""
 
 import os
-import shutil
 from typing import Literal
 
 import torch
@@ -18,12 +17,6 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile can work: on a CPU it needs a C++ compiler (CXX, or one of the usual names)."""
-    names = (os.environ.get("CXX") or "g++", "c++", "clang++")
-    return device.type != "cpu" or any(shutil.which(name) for name in names)
 
 
 def pick_dtype(

@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from gpt2.cache import KVCache
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.training.device import be_deterministic, can_compile, has_fast_bf16, pick_dtype
+from gpt2.training.compiler import can_compile, is_compilers, mend_cache, reason
+from gpt2.training.device import be_deterministic, has_fast_bf16, pick_dtype
 from gpt2.training.distributed import World, spread, whole, without_sync
 from gpt2.training.documents import DocumentMask
 from gpt2.training.guards import TRY, Diverged, Guard
@@ -92,24 +93,19 @@ class TrainingRun:
         A pure function of the weights, the optimisers' state and `number`: dropout too is drawn afresh in each step.
         Raises `Diverged` before the weights move.
         """
-        train, optim = self.recipe.train, self.recipe.optim
+        optim = self.recipe.optim
         self.model.train()
-        rate = factor(optim, number, train.steps)
+        rate = factor(optim, number, self.recipe.train.steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate
-        torch.manual_seed(_seed(train.seed, number, self.world.rank))
-        ids, targets = self.task.batches.batch(number, self.rows)
-        (counted,) = self.world.sum(int((targets != IGNORED).sum()))
-        share = self.world.size / max(1, counted)  # of a token: gradients are averaged over the processes afterwards
-        total = torch.zeros((), device=self.device)
-        size = self.micro_batch_size
-        for first in range(0, len(ids), size):
-            with without_sync(self.forward, last=first + size >= len(ids)):
-                part = self.loss(self.forward, ids[first : first + size], targets[first : first + size])
-                self.scaler.scale(part * share).backward()
-            total += part.detach()
-        loss = self.world.sum(total.item())[0] / max(1, counted)
+        try:
+            loss = self._gradients(number)
+        except RuntimeError as error:
+            if self.mode != "compiled" or not is_compilers(error):
+                raise
+            self._recompile(error)
+            return self.step(number)
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip or math.inf)).item()
@@ -120,6 +116,31 @@ class TrainingRun:
             optimizer.zero_grad()
         self.scaler.update()
         return {"loss": loss, "grad_norm": norm, "lr": optim.lr * rate, "skipped": self.guard.skipped}
+
+    def _gradients(self, number: int) -> float:
+        """Fill the gradients of batch `number`'s mean loss, and return that loss."""
+        torch.manual_seed(_seed(self.recipe.train.seed, number, self.world.rank))
+        ids, targets = self.task.batches.batch(number, self.rows)
+        (counted,) = self.world.sum(int((targets != IGNORED).sum()))
+        share = self.world.size / max(1, counted)  # of a token: gradients are averaged over the processes afterwards
+        total = torch.zeros((), device=self.device)
+        size = self.micro_batch_size
+        for first in range(0, len(ids), size):
+            with without_sync(self.forward, last=first + size >= len(ids)):
+                part = self.loss(self.forward, ids[first : first + size], targets[first : first + size])
+                self.scaler.scale(part * share).backward()
+            total += part.detach()
+        return self.world.sum(total.item())[0] / max(1, counted)
+
+    def _recompile(self, error: RuntimeError) -> None:
+        """After the compiler failed: compile again where its cache was damaged, or go on without it."""
+        if self.world.size > 1:
+            raise ValueError(f"torch.compile failed ({reason(error)}): set train.compile to false.") from None
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        torch.compiler.reset()
+        if not mend_cache(error):
+            self.forward, self.mode = self.model, f"eager: torch.compile failed ({reason(error)})"
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

@@ -150,7 +150,7 @@ class _Session:
 
     def step(self) -> None:
         run = self.run
-        began = time.monotonic()
+        began, mode = time.monotonic(), run.mode
         event: dict[str, Any] = run.step(run.steps_done)
         seconds = time.monotonic() - began
         run.steps_done += 1
@@ -161,6 +161,8 @@ class _Session:
         event["memory"] = peak_memory(run.device)
         event["elapsed_s"] = run.seconds
         self.tell(event)
+        if run.mode != mode:
+            self.tell({"note": run.mode})
 
     def save(self) -> None:
         run = self.run
