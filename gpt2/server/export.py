@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.errors import UsageError
-from gpt2.server.answers.parameters import Parameters
+from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import look
 from gpt2.server.bundle import join
 from gpt2.server.jobs import Tell, silent
@@ -39,12 +39,10 @@ SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in w
 Asked = tuple[str, dict[str, Any]]
 
 
-class Export(Parameters):
+class Export(Scene):
     """What the page was showing: it opens in the same state (`view` is the fragment of its address)."""
 
-    text: str
     corrupt: str = ""
-    switches: dict[str, str] = {}
     view: str = ""
 
 
@@ -90,7 +88,7 @@ def tell_only_stop(tell: Tell) -> Tell:
 
 
 def questions(session: Session, ask: Export) -> Iterator[Asked]:
-    """What a reader of the file may ask."""
+    """What a reader of the file may ask; first what may be refused."""
     ids, config = session.encode(ask.text), session.config
     T, L, H = len(ids), config.n_layer, config.n_head
     on = {"text": ask.text, "switches": {}}
@@ -98,6 +96,13 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
     if ask.switches and ask.switches not in [scene["switches"] for scene in scenes]:
         scenes.append({"text": ask.text, "switches": ask.switches})
     rows = range(max(0, T - ROWS), T)
+    if ask.corrupt:
+        for grid in ("resid", "attn", "mlp", "head"):
+            for direction in ("denoise", "noise"):
+                yield "patch", {
+                    "clean": ask.text, "corrupt": ask.corrupt, "target": "", "foil": "", "grid": grid,
+                    "direction": direction,
+                }  # fmt: skip
     yield "model", {}
     for scene in scenes:
         yield "picture", scene
@@ -124,13 +129,6 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
         yield "neighbours", {"token": token}
     for scene in [on, *([{**on, "switches": ask.switches}] if ask.switches else [])]:
         yield "continuation", {**scene, "tokens": 24, **SAMPLING}
-    if ask.corrupt:
-        for grid in ("resid", "attn", "mlp", "head"):
-            for direction in ("denoise", "noise"):
-                yield "patch", {
-                    "clean": ask.text, "corrupt": ask.corrupt, "target": "", "foil": "", "grid": grid,
-                    "direction": direction,
-                }  # fmt: skip
 
 
 def key(name: str, parameters: Any) -> str:

@@ -28,6 +28,7 @@ QUESTIONS = {
     "lens": Question(lens.Lens, lens.answer),
     "attention": Question(attention.Block, attention.block),
     "head": Question(attention.Head, attention.head),
+    "heads": Question(attention.Report, attention.report),
     "attribution": Question(attribution.Why, attribution.answer),
     "neurons": Question(neurons.Neurons, neurons.neurons),
     "contexts": Question(neurons.Contexts, neurons.contexts),
@@ -35,7 +36,7 @@ QUESTIONS = {
     "continuation": Question(off.Continue, off.continuation),
     "patch": Question(patch.Patch, patch.answer),
     "positions": Question(positions.Positions, positions.positions),
-    "neighbours": Question(positions.Neighbours, positions.neighbours),
+    "neighbours": Question(positions.Neighbours, positions.near),
     "draw": Question(draw.Draw, draw.answer),
 }
 

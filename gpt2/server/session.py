@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpt2.explain import Reference, Run, reference, trace
 from gpt2.explain.attribution import COMPONENTS
+from gpt2.explain.off import excerpt
 from gpt2.explain.values import ALWAYS, size
 from gpt2.explain.words import token_id
 from gpt2.inference.generate import encode_prompts
@@ -43,6 +44,11 @@ class Session:
     def means(self) -> Reference:
         """The bundled stories: what "mean" is the mean over. Computed when first asked for."""
         return reference(self.checkpoint)
+
+    @cached_property
+    def excerpt(self) -> Reference:
+        """The beginnings of those stories, on which one component's worth is measured in seconds."""
+        return excerpt(self.checkpoint, self.means)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text. UsageError when it is empty or longer than the context."""
@@ -74,11 +80,17 @@ class Session:
                 self._kept.popitem(last=False)
         return value
 
-    def trace(self, ids: list[int], switches: Switches, read: Iterable[str] = ()) -> Run:
+    def trace(self, ids: list[int], switches: Switches, read: tuple[str, ...] = ()) -> Run:
         """The run that gpt2.explain's analyses take; the latest are kept."""
-        key = ("trace", tuple(ids), tuple(sorted(switches.items())))
-        make = lambda: trace(self.checkpoint, ids, COMPONENTS, edits(self, switches))
-        return self.kept(key, make, size(self.model, (*ALWAYS, *COMPONENTS), len(ids))).read(*read)
+        text = tuple(ids), tuple(sorted(switches.items()))
+
+        def make() -> Run:
+            return trace(self.checkpoint, ids, COMPONENTS, edits(self, switches))
+
+        run = self.kept(("trace", *text), make, size(self.model, (*ALWAYS, *COMPONENTS), len(ids)))
+        if not read:
+            return run
+        return self.kept(("trace", *text, read), lambda: run.read(*read), size(self.model, read, len(ids)))
 
     @torch.inference_mode()
     def run(

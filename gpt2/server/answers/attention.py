@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from gpt2.errors import UsageError
-from gpt2.server.answers.parameters import Scene
+from gpt2.explain.heads import heads
+from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session, Switches
 
@@ -73,3 +74,32 @@ def read(session: Session, ids: list[int], switches: Switches, l: int, h: int | 
     sizes = session.model.transformer.h[l].attn.head_writes(probe[f"{l}.attn.v"])[0].float().norm(dim=-1)  # (H, T)
     written = pattern * sizes[:, None, :]
     return (pattern, written) if h == "all" else (pattern[int(h)], written[int(h)])
+
+
+class Report(Parameters):
+    """No parameters: a head report is about the model, not about a text."""
+
+
+def report(session: Session, ask: Report, tell: Tell) -> dict[str, Any]:
+    """Scores of every head with the labels they deserve (gpt2.explain.heads): {"0.head.3": {scores, labels}}."""
+
+    def make() -> dict[str, Any]:
+        found = heads(session.checkpoint, progress=lambda done, total: tell(done / total))
+        listed: dict[str, Any] = {}
+        for l in range(session.config.n_layer):
+            for h in range(session.config.n_head):
+                scores = {name: e.value[l, h].item() for name, e in found.random.found.items()}
+                text = {name: e.value[l, h].item() for name, e in found.natural.found.items()}
+                labels = [
+                    {"name": one.name, "on": one.on, "score": one.score, "causal": one.causal}
+                    for one in found.labels
+                    if (one.layer, one.head) == (l, h)
+                ]
+                effect = None if found.effect is None else [x[l, h].item() for x in vars(found.effect).values()]
+                listed[f"{l}.head.{h}"] = {
+                    "random": scores, "text": text, "labels": labels, "effect": effect,
+                    "copying": found.copying[l, h].item(),
+                }  # fmt: skip
+        return {"heads": listed, "verdict": found.verdict(), "uniform": dict(found.random.uniform)}
+
+    return session.kept(("heads",), make)

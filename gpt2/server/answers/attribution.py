@@ -30,13 +30,24 @@ class Why(Scene):
 def answer(session: Session, ask: Why, tell: Tell) -> dict[str, Any]:
     """`parts` [{name, kind, label, value}], their `whole`, the remaining `error`, and the range it compares with."""
     ids = session.encode(ask.text)
-    run = session.trace(ids, ask.switches)
+    run = session.trace(ids, ask.switches, finer(ask.of))
     logits = run.values.stored(None, "logits")[0, run.position(ask.row)]
     first, second = logits.topk(2).indices.tolist()
     target = session.token(ask.target) if ask.target else first
     foil = session.token(ask.foil) if ask.foil else (second if target == first else first)
     found = attribute(run, target, None if ask.foil == "mean" else foil, ask.row, of=ask.of or None)
     return {**parts(found, None if not ask.of else SHOWN), "target_id": target}
+
+
+def finer(of: str) -> tuple[str, ...]:
+    """What gpt2.explain.attribution reads to divide a component, so that the run is made once."""
+    l, _, rest = of.partition(".")
+    if not l.isdecimal():
+        return ()
+    inside = (
+        ("mlp.post", "mlp.out") if rest == "mlp" else ("attn.pattern", "attn.v") if rest.startswith("head.") else ()
+    )
+    return tuple(f"{l}.{point}" for point in inside)
 
 
 def parts(found: Attribution, most: int | None) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def answer(session: Session, ask: Draw, tell: Tell) -> dict[str, Any]:
 
 
 def after_rules(logits: torch.Tensor, ask: Draw) -> torch.Tensor:
-    """The distribution [V] that a draw is from, of logits [1, V]; the order of the rules is gpt2.inference.sampling's."""
+    """The distribution [V] that a draw is from, of logits [1, V]; rules in the order of gpt2.inference.sampling."""
     if ask.temperature == 0:
         return torch.zeros_like(logits[0]).index_fill(0, logits.argmax(dim=-1), 1.0)
     scores = (logits - logits.amax()) / max(ask.temperature, 1e-30)

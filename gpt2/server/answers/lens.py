@@ -17,7 +17,6 @@ from gpt2.server.answers.picture import Seen, look, points
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
-
 AT_ONCE = 64  # rows of logits
 
 
@@ -71,7 +70,10 @@ def through(
 
 def measures(log_p: Tensor, end: Tensor, final: Tensor, follows: Tensor) -> dict[str, Tensor]:
     """What is shown of distributions log_p [P, R, V], beside the model's own `end` [R, V]: [P, R] each."""
-    index = lambda ids: ids.clamp(min=0)[:, None].expand(len(log_p), -1, 1)
+
+    def index(ids: Tensor) -> Tensor:
+        return ids.clamp(min=0)[:, None].expand(len(log_p), -1, 1)
+
     p, top = log_p.exp().max(dim=-1)
     rank = 1 + (log_p > log_p.gather(-1, index(follows))).sum(dim=-1)
     return {

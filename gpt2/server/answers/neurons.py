@@ -12,15 +12,15 @@ from pydantic import Field
 
 from gpt2.errors import UsageError
 from gpt2.explain.attribution import attribution
+from gpt2.explain.neurons import neuron
+from gpt2.server.answers.attribution import finer
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
 STRONGEST = 10
 TOKENS = 5
-CONTEXT = 6  # tokens shown before the one that excites a neuron
-EXAMPLES = 5
-DOCUMENTS = 12  # of the reference text
+EXAMPLES = 6  # places of the reference text
 
 
 class Neurons(Scene):
@@ -41,7 +41,7 @@ class Contexts(Parameters):
 def neurons(session: Session, ask: Neurons, tell: Tell) -> dict[str, Any]:
     """See the module's docstring; `active` counts the neurons with an activation above 0."""
     mlp, ids = mlp_of(session, ask.block), session.encode(ask.text)
-    run = session.trace(ids, ask.switches, [f"{ask.block}.mlp.post"])
+    run = session.trace(ids, ask.switches, finer(f"{ask.block}.mlp"))
     post = run.values.stored(ask.block, "mlp.post")[0, run.position(ask.row)].float()  # (F)
     rows = mlp.c_proj.weight.t().float()  # (F, C), what each neuron writes per unit of activation
     sizes = post.abs() * rows.norm(dim=-1)
@@ -78,29 +78,22 @@ def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
     return centred @ (session.model.lm_head.weight - session.model.lm_head.weight.mean(dim=0)).float().t()
 
 
-@torch.inference_mode()
 def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
-    """Where in the reference text the neuron is most active, and the share of tokens at which it is above 0."""
-    if ask.neuron >= mlp_of(session, ask.block).c_proj.in_features:
-        raise UsageError(f"there is no neuron {ask.neuron} in block {ask.block}.")
-    found: list[tuple[float, list[str]]] = []
-    active = total = 0
-    documents = session.means.rows[:DOCUMENTS]
-    for done, row in enumerate(documents):
-        tell(done / len(documents))
-        post = activations(session, list(row), ask.block)[:, ask.neuron]
-        active, total = active + int((post > 0).sum()), total + len(post)
-        for t in post.topk(min(2, len(post))).indices.tolist():
-            found.append((float(post[t]), [session.word(i) for i in row[max(0, t - CONTEXT) : t + 1]]))
-    found.sort(key=lambda one: -one[0])
-    return {
-        "examples": [{"activation": a, "tokens": words} for a, words in found[:EXAMPLES]],
-        "active": active / total, "text": session.means.name, "documents": len(documents),
-    }  # fmt: skip
+    """Where in the reference text the neuron is most active, the share of positions at which it is above 0, and the
+    change of the loss when it is held at its mean, with its interval (gpt2.explain.neurons)."""
+    mlp_of(session, ask.block)
+    address = f"{ask.block}.mlp.post#{ask.neuron}"
 
+    def make() -> dict[str, Any]:
+        found = neuron(session.checkpoint, address, session.excerpt, EXAMPLES, progress=tell)
+        change = found.loss_change
+        return {
+            "examples": [
+                {"activation": c.activation, "before": list(c.before), "token": c.token, "after": list(c.after)}
+                for c in found.contexts
+            ],
+            "active": found.active, "text": found.text["text"],
+            "loss": [change.value.item(), change.low.item(), change.high.item()],
+        }  # fmt: skip
 
-def activations(session: Session, ids: list[int], l: int) -> torch.Tensor:
-    """mlp.post [T, F] of one block; kept, since a reader goes through several neurons of it."""
-    read = f"{l}.mlp.post"
-    size = 4 * len(ids) * session.config.inner_dim
-    return session.kept(("post", l, tuple(ids)), lambda: session.run(ids, {}, [read])[1][read][0].float(), size)
+    return session.kept(("contexts", address), make)

@@ -41,13 +41,13 @@ def importance(session: Session, ask: Importance, tell: Tell) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         found = off(
-            session.checkpoint, SETS[ask.components], ask.kind, means=session.means,
+            session.checkpoint, SETS[ask.components], ask.kind, session.excerpt, session.means,
             progress=lambda done, total: tell(done / total),
         )  # fmt: skip
         rows = [
             {
-                "address": found.components[k], "change": found.change.value[k].item(), "low": found.change.low[k].item(),
-                "high": found.change.high[k].item(), "kl": found.kl.value[k].item(),
+                "address": found.components[k], "kl": found.kl.value[k].item(), "change": found.change.value[k].item(),
+                "low": found.change.low[k].item(), "high": found.change.high[k].item(),
             }
             for k in found.order
         ]  # fmt: skip

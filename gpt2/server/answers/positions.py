@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from gpt2.errors import UsageError
+from gpt2.explain.embeddings import neighbours, position_similarity
 from gpt2.server.answers.parameters import Parameters
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
@@ -34,22 +34,13 @@ def positions(session: Session, ask: Positions, tell: Tell) -> dict[str, Any]:
     """`cosine` [n, n] between the vectors of the positions `at` [n], and the vectors' `norms` [n]."""
     count = min(ask.count, session.config.n_positions)
     at = torch.linspace(0, count - 1, min(count, CELLS)).round().long()
-    vectors = session.model.transformer.wpe.weight[at].float()
-    unit = vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-30)
-    return {"cosine": unit @ unit.t(), "at": at, "norms": vectors.norm(dim=-1)}
+    found = session.kept(("positions",), lambda: position_similarity(session.model))
+    return {"cosine": found.cosines[at][:, at], "at": at, "norms": found.norms[at]}
 
 
 @torch.inference_mode()
-def neighbours(session: Session, ask: Neighbours, tell: Tell) -> dict[str, Any]:
-    """The tokens whose vectors have the largest cosine with this token's: ids, words, cosines."""
-    table = session.model.transformer.wte.weight.float()
-    if ask.token >= table.size(0):
-        raise UsageError(f"there is no token {ask.token}: this model has 0 to {table.size(0) - 1}.")
-    unit = table / table.norm(dim=-1, keepdim=True).clamp(min=1e-30)
-    cosine, nearest = (unit @ unit[ask.token]).topk(min(NEAREST + 1, table.size(0)))
-    rows = [
-        {"id": i, "word": session.word(i), "cosine": c}
-        for i, c in zip(nearest.tolist(), cosine.tolist())
-        if i != ask.token
-    ]
-    return {"word": session.word(ask.token), "nearest": rows[:NEAREST]}
+def near(session: Session, ask: Neighbours, tell: Tell) -> dict[str, Any]:
+    """The tokens whose vectors have the largest cosine with this token's; mean and deviation of all others'."""
+    found = neighbours(session.model, ask.token, NEAREST)
+    rows = [{"id": i, "word": session.word(i), "cosine": c} for i, c in zip(found.ids.tolist(), found.cosines.tolist())]
+    return {"word": session.word(ask.token), "nearest": rows, "typical": list(found.typical)}

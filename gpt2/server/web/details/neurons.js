@@ -31,8 +31,10 @@ export async function neurons({ again }) {
 
 async function contexts(block, neuron) {
   const found = await ask("contexts", { block, neuron });
-  return h("section.barlist", {}, h("h3", {}, `what excites neuron ${block}#${neuron}, in ${found.text}`),
+  const [change, low, high] = found.loss;
+  return h("section.barlist", {}, h("h3", {}, `what excites neuron ${block}#${neuron}`),
     ...found.examples.map((one) => h("p.context", {}, h("b", {}, number(one.activation)), " ",
-      h("span.token", {}, one.tokens.slice(0, -1).join(""), h("mark", {}, one.tokens.at(-1))))),
-    h("p.fine", {}, `above 0 at ${number(100 * found.active)} % of the tokens of ${found.documents} stories`));
+      h("span.token", {}, one.before.join(""), h("mark", {}, one.token), one.after.join("")))),
+    h("p.fine", {}, `above 0 at ${number(100 * found.active)} % of positions; held at its mean, the loss changes by ` +
+      `${signed(change)} (95 % interval ${signed(low)} to ${signed(high)}) nats a token. ${found.text}.`));
 }
