@@ -67,11 +67,12 @@ def merge_ranks(content: dict[str, Any]) -> dict[bytes, int] | None:
         return None
     if not ordinary.keys() >= alphabet.keys() or len(ordinary) != len(alphabet) + len(merges):
         return None
-    if not all(char in alphabet for token in ordinary for char in token):
+    if not set().union(*ordinary) <= alphabet.keys():
         return None
     if not _each_token_is_reached(model["vocab"], ordinary, merges):
         return None
-    return {bytes(alphabet[char] for char in token): i for token, i in ordinary.items()}
+    byte = {ord(char): byte for char, byte in alphabet.items()}
+    return {token.translate(byte).encode("latin-1"): i for token, i in ordinary.items()}
 
 
 def _each_token_is_reached(vocab: dict[str, int], tokens: Iterable[str], merges: list[tuple[str, str]]) -> bool:

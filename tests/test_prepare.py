@@ -229,6 +229,10 @@ def test_a_directory_that_cannot_be_made(stories, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # as for anybody but root
+        with pytest.raises(ValueError, match="may not be written to: change its permissions, or choose another"):
+            prepare([stories], tmp_path / "new" / "out", Tokenizer.bytes())
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(OSError, match="Permission denied, so nothing was written"):
         prepare([stories], tmp_path / "new" / "out", Tokenizer.bytes())
@@ -295,7 +299,7 @@ def test_command_refuses_in_one_sentence(command, stories, tmp_path):
     for code, pattern, words in [
         (2, "no files", ("--out", tmp_path / "out")),
         (2, "is a file: --out takes a directory", (*good, tmp_path / "file")),
-        (1, "not a directory", (*good, tmp_path / "file" / "out")),
+        (2, "file is a file, so ", (*good, tmp_path / "file" / "out" / "more")),
         (1, "is not UTF-8 (byte 1 of", (tmp_path / "bad.txt", *good, tmp_path / "out")),
         (1, "is not UTF-8 (byte 1 of", (tmp_path / "bad.txt", "--vocab-size", 300, "--out", tmp_path / "out")),
         (1, "no document in empty.txt", (tmp_path / "empty.txt", *good[1:], tmp_path / "out")),

@@ -135,7 +135,7 @@ def test_an_error_keeps_complete_shards_and_nothing_else(files, tmp_path, capsys
     assert main([*words, "--processes", "1"]) == 1
     error = capsys.readouterr().err
     assert "d.txt is not UTF-8 (byte 4 of its text)" in error
-    assert "complete shards are kept: the same command goes on after them." in error
+    assert "complete shards: the same command goes on after them." in error
     assert not out.exists()
     n = kept(out)
     assert n > 5
@@ -146,6 +146,18 @@ def test_an_error_keeps_complete_shards_and_nothing_else(files, tmp_path, capsys
     assert f"going on after its {n} shards" in capsys.readouterr().err
     run(files, tmp_path / "whole")
     assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_shard_that_reaches_into_the_next_file(files, tmp_path):
+    """The batch in which it ends began in the file before; but if the next one changes, the shard is wrong."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text(name * 50)
+    short = [tmp_path / "one.txt", tmp_path / "two.txt", *files]
+    with pytest.raises(KeyboardInterrupt):
+        run(short, tmp_path / "out", stop=300, shard_tokens=200)
+    assert kept(tmp_path / "out") == 1
+    (tmp_path / "two.txt").write_text("two" * 49 + "tww")
+    assert "with other files: starting afresh" in run(short, tmp_path / "out", shard_tokens=200)[1]
 
 
 def test_damaged_notes_are_no_trap(files, tmp_path):

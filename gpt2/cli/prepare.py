@@ -86,9 +86,10 @@ class Command:
                     progress=progress,
                     tell=lambda note: print(f"gpt2: {note}", file=sys.stderr),
                 )
-        except BaseException:
+        except BaseException as error:
             if n := kept(self.out):
-                print(f"\ngpt2: {n} complete shards are kept: the same command goes on after them.", file=sys.stderr)
+                line = "\n" * isinstance(error, KeyboardInterrupt)  # the terminal has written ^C
+                print(f"{line}gpt2: {n} complete shards: the same command goes on after them.", file=sys.stderr)
             raise
         if self.json:
             print_json(manifest)

@@ -122,27 +122,26 @@ def encode_all(
 ) -> Iterator[tuple[Batch, Encoded]]:
     """Each batch of a stream with its ids, in order, computed by `processes` (as many as there are cores when None).
 
-    A single batch is encoded here: it is done before another process has started.
+    This process is one of them: it encodes whenever the others have enough to do, so from the first moment on.
     """
     from gpt2.data.workers import Workers
 
     stream = iter(stream)
     head = list(itertools.islice(stream, 2))
-    stream = itertools.chain(head, stream)
-    processes = processes or cores()
-    if processes == 1 or len(head) < 2:
-        for batch in stream:
-            yield batch, encode(tokenizer, batch)
-        return
-    with Workers(tokenizer, processes) as workers:
-        waiting: deque[tuple[Batch, Future[Encoded]]] = deque()
-        for batch in stream:
-            waiting.append((batch, workers.submit(batch)))
-            if len(waiting) > 2 * processes:
+    others = (processes or cores()) - 1 if len(head) == 2 else 0
+    waiting: deque[tuple[Batch, Future[Encoded]]] = deque()  # in order; at most two running for each other process
+    with Workers(tokenizer, others) as workers:
+        for batch in itertools.chain(head, stream):
+            if sum(not answer.done() for _, answer in waiting) < 2 * others:
+                answer = workers.submit(batch)
+            else:
+                answer = Future()
+                answer.set_result(encode(tokenizer, batch))
+            waiting.append((batch, answer))
+            while waiting and (waiting[0][1].done() or len(waiting) > 8 * others):
                 batch, answer = waiting.popleft()
                 yield batch, answer.result()
-        while waiting:
-            batch, answer = waiting.popleft()
+        for batch, answer in waiting:
             yield batch, answer.result()
 
 

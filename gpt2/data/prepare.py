@@ -132,6 +132,11 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
         raise UsageError("no files: name at least one file of text, or a directory of them.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: --out takes a directory.")
+    above = next(folder for folder in out.resolve().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(f"{above} is a file, so {out} cannot lie in it: choose another --out.")
+    if not os.access(above, os.W_OK):
+        raise ValueError(f"{above} may not be written to: change its permissions, or choose another --out.")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:
@@ -175,7 +180,7 @@ def _build(
                 starts.flush()
                 sync(place.directory / STARTS)
                 state.place = batch.start
-                place.save(state, writer.shards)
+                place.save(state, writer.shards, batch.pieces[-1][0] + 1)
             state.tokens += len(encoded.ids)
             state.begun += len(encoded.starts)
             for number, n in encoded.documents.items():

@@ -67,9 +67,12 @@ class Workplace:
     state: State | None = None
     shards: list[dict[str, Any]] = field(default_factory=list)
 
-    def save(self, state: State, shards: list[dict[str, Any]]) -> None:
-        """Remember that these shards are complete, the last one within the batch that `state` stands before."""
-        content = {"options": self.options, "files": self.files, "state": asdict(state), "shards": shards}
+    def save(self, state: State, shards: list[dict[str, Any]], files: int) -> None:
+        """Remember that these shards are complete, the last one within the batch that `state` stands before.
+
+        The first `files` files are those that have a part in them: only these must not change.
+        """
+        content = {"options": self.options, "files": self.files[:files], "state": asdict(state), "shards": shards}
         temporary = self.directory / f"{STATE}.tmp"
         temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", newline="\n")
         sync(temporary)
@@ -80,15 +83,15 @@ class Workplace:
         earlier = _read(self.directory)
         if earlier is None:
             return
-        place = Place(**earlier["state"]["place"])
         changed = [name for name in self.options if earlier["options"].get(name) != self.options[name]]
-        if earlier["files"][: place.source + 1] != self.files[: place.source + 1]:
+        if earlier["files"] != self.files[: len(earlier["files"])]:
             changed.append("files")
         if changed:
             self.note = f"an earlier run was cut short, but with other {' and '.join(changed)}: starting afresh."
             return
-        self.state, self.shards = State(**earlier["state"] | {"place": place}), earlier["shards"]
-        missing = len(self.files) - len(self.state.documents)  # files may have come or gone after the place
+        self.state, self.shards = State(**earlier["state"]), earlier["shards"]
+        self.state.place = Place(**earlier["state"]["place"])
+        missing = len(self.files) - len(self.state.documents)  # files may have come or gone since
         for counts in (self.state.documents, self.state.sizes):
             counts[:] = (counts + [0] * missing)[: len(self.files)]
         tokens = sum(shard["tokens"] for shard in self.shards)

@@ -22,11 +22,11 @@ from gpt2.tokenizer import Tokenizer
 
 
 class Workers:
-    """`n` processes that encode with `tokenizer`; each starts when there is work for it. Use it in a `with` block."""
+    """Up to `n` processes that encode with `tokenizer`; each starts when there is work for it. For a `with` block."""
 
     def __init__(self, tokenizer: Tokenizer, n: int) -> None:
-        self._tokenizer = pickle.dumps(tokenizer)
-        self._threads = ThreadPoolExecutor(n)
+        self._tokenizer = pickle.dumps(tokenizer) if n else b""
+        self._threads = ThreadPoolExecutor(max(n, 1))
         self._of_thread = threading.local()
         self._children: list[subprocess.Popen[bytes]] = []
 
