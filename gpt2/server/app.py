@@ -31,7 +31,7 @@ WORKERS = 3  # a long sweep must not keep a switch waiting
 def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
     """The application that explains `checkpoint`; it answers requests for `hosts` only."""
     app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None)
-    session = Session(checkpoint)
+    session = app.state.session = Session(checkpoint)
     questions = {**QUESTIONS, "export": Question(export.Export, export.answer)}
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="explain")
 

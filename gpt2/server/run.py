@@ -32,8 +32,11 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
-    server = uvicorn.Server(uvicorn.Config(create_app(checkpoint), log_level="warning", access_log=False))
+    app = create_app(checkpoint)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
+    # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.
+    threading.Thread(target=app.state.session.means.mean, args=(0, "attn.z"), daemon=True).start()
     if browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     with listener, contextlib.suppress(KeyboardInterrupt):

@@ -35,7 +35,7 @@ class Head(Block):
 
 @torch.inference_mode()
 def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:
-    """Thumbnails [H, n, n], and what each head does on this text: mean weight on the previous token and on the
+    """Thumbnails [H, n, n], the `mean` over heads [T, T], and what each head does on this text: mean weight on the previous token and on the
     first, and the share of the row that is spread (entropy / log(i + 1))."""
     ids = session.encode(ask.text)
     pattern, _ = read(session, ids, ask.switches, ask.block, "all")
@@ -44,6 +44,7 @@ def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:
     rows = torch.arange(1, T)
     spread = -(pattern * pattern.clamp(min=1e-30).log()).sum(dim=-1)[:, 1:] / (rows + 1).log()
     return {
+        "mean": pattern.mean(dim=0),
         "thumbs": F.adaptive_max_pool2d(pattern[:, None], (n, n))[:, 0],
         "previous": pattern[:, rows, rows - 1].mean(dim=-1) if T > 1 else torch.zeros(H),
         "first": pattern[:, 1:, 0].mean(dim=-1) if T > 1 else torch.zeros(H),

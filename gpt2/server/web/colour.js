@@ -42,8 +42,8 @@ export const agree = (t) => mix("rest", "blue", t);
 export const differ = (t) => mix("rest", "sand", t);
 export const change = (t) => (t < 0 ? mix("rest", "orange", -t) : mix("rest", "blue", t));
 
-// Black or white, whichever is read better on a scale's colour.
+// Black or white, whichever has the higher contrast on a scale's colour: always 4.5 to 1 or more.
 export function ink(colour) {
-  const [r, g, b] = colour.match(/\d+/g).map((x) => (x / 255) ** 2.2);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.3 ? "#14181f" : "#ffffff";
+  const [r, g, b] = colour.match(/\d+/g).map((x) => (x <= 10 ? x / 3294.6 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 }

@@ -1,6 +1,6 @@
 // Every number as the line that gives it again: Python, or the command.
 
-import { readable } from "./components.js";
+import { parts, readable } from "./components.js";
 import { toast } from "./dom.js";
 import { run } from "./run.js";
 import { state } from "./state.js";
@@ -11,16 +11,16 @@ const model = () => (run.model.name === "storyteller" ? "" : ` --model ${shell(r
 
 // The edits of the switches, as a dictionary of gpt2.explain.
 export function editsOf(switches) {
-  const made = Object.entries(switches).map(([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : "mean(ref)"}`);
+  const made = Object.entries(switches).map(([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : a.endsWith(".scale") ? "freeze(ref)" : "mean(ref)"}`);
   return made.length ? `{${made.join(", ")}}` : "";
 }
 
 export function pythonOf(address, row) {
   const edits = editsOf(state.switches);
-  const needsMean = Object.values(state.switches).includes("mean");
+  const needsMean = edits.includes("(ref)");
   return [
     "from gpt2 import load",
-    `from gpt2.explain import trace${edits.includes("zero") ? ", zero" : ""}${needsMean ? ", mean, reference" : ""}`,
+    `from gpt2.explain import trace${["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`)).map((name) => `, ${name}`).join("")}${needsMean ? ", reference" : ""}`,
     `checkpoint = load(${quoted(run.model.name)})`,
     needsMean ? "ref = reference(checkpoint)" : null,
     `run = trace(checkpoint, ${quoted(state.text)}, read=${quoted(readable(address))}${edits ? `, edit=${edits}` : ""})`,
@@ -29,9 +29,17 @@ export function pythonOf(address, row) {
 }
 
 export function commandOf(address) {
-  const off = Object.keys(state.switches).join(",");
-  const word = address === "logits" ? "" : `trace --read ${readable(address)} `;
-  return `gpt2 explain ${word}${shell(state.text)}${off ? ` --off ${off}` : ""}${model()}`;
+  const { block, head, kind } = parts(address);
+  const text = shell(state.text);
+  const switched = Object.keys(state.switches);
+  if (switched.length) {
+    const off = Object.values(state.switches).includes("off") ? "zero" : "mean";
+    return `gpt2 explain off ${shell(switched.join(","))} --kind ${off} --prompt ${text}${model()}`;
+  }
+  if (kind === "logits") return `gpt2 explain ${text}${model()}`;
+  if (kind === "head") return `gpt2 explain attention ${text} --head ${block}.head.${head}${model()}`;
+  if (/resid|embed.out/.test(kind)) return `gpt2 explain lens ${text} --points ${address}${model()}`;
+  return `gpt2 explain trace ${text} --read ${readable(address)}${model()}`;
 }
 
 export async function copy(text, what) {

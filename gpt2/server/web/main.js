@@ -80,6 +80,7 @@ const SAMPLING = ["temperature", "top_k", "top_p", "seed"];
 
 function changed(names) {
   if (names.has("text")) find("text").value = state.text;
+  find("tables").setAttribute("aria-pressed", String(Boolean(state.tables)));
   if (names.has("text") || names.has("switches")) {
     load();
   } else if (run.picture) {
@@ -137,6 +138,7 @@ async function start() {
   find("export").disabled = !live;
   find("export").addEventListener("click", exportPage);
   find("link").addEventListener("click", () => copy(location.href, "link"));
+  find("tables").addEventListener("click", () => set({ tables: state.tables ? 0 : 1 }));
   find("tour-open").addEventListener("click", startTour);
   document.addEventListener("keydown", (event) => event.key === "Escape" && closeTour());
   find("theme").addEventListener("click", () => {

@@ -40,7 +40,7 @@ export function drawControls(row) {
     slider("top_k", 0, 100, 1, "only the k likeliest; 0: all"),
     slider("top_p", 0.05, 1, 0.01, "only the likeliest that together have this probability"),
     h("span.steps", {},
-      h("button", { type: "button", disabled: !can || !last, onclick: () => step(row), "data-key": "step",
+      h("button", { type: "button", disabled: !can || !last, onclick: (event) => step(row, event.target), "data-key": "step",
                     title: last ? "draw one token and add it to the prompt" : "select the last row to go on from it" }, "step ▸"),
       h("button", { type: "button", disabled: !can, onclick: () => set({ seed: state.seed + 1 }), "data-key": "seed",
                     title: "another draw" }, `seed ${state.seed}`)));
@@ -53,12 +53,15 @@ function slider(name, min, max, step, hint) {
   return h("label", { title: hint }, h("span", {}, name.replace("_", "-")), input, h("output", {}, shown));
 }
 
-async function step(row) {
+async function step(row, button) {
+  button.disabled = true; // until the next row is there: a second click would draw for this one again
   try {
     const answer = await ask("draw", question(row));
+    if (answer.text === null) throw new Error(`drew ${answer.word}, which is no whole text: take another seed`);
     set({ text: answer.text, row: -1 });
     toast(`drew ${answer.word}`);
   } catch (error) {
+    button.disabled = false;
     toast(error.message);
   }
 }

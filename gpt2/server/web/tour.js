@@ -10,7 +10,7 @@ const off = (...addresses) => ({ ...state.switches, ...Object.fromEntries(addres
 const STEPS = [
   { title: "One job: guess the next token", where: "#next", text: "A text comes in, and out comes a probability for every token that could follow. Everything on this page is this one computation, with its real numbers.",
     try: ["ask something else", () => ({ text: "Once upon a time there was a little", row: -1 })], answer: "New bars: the model knows how stories begin." },
-  { title: "Words become vectors", where: "[data-key='embed.pos']", text: "The text is cut into tokens (· is a space). Each is looked up in a table: a row of learned numbers. Tokens used alike lie close together.",
+  { title: "Words become vectors", where: "[data-key='embed.pos']", text: "The text is cut into tokens (· is a space). Each is looked up in a table: a row of learned numbers. Tokens used alike tend to lie close together.",
     try: ["show neighbours", () => ({ view: "positions", row: 1 })], answer: "The list names the tokens whose vectors are nearest to the selected one. Select another row and compare." },
   { title: "Order is a vector too", where: "[data-key='embed.pos']", text: "To each token's vector the vector of its position is added. Without it, attention could not tell one order from another.",
     try: ["switch the position table off", () => ({ text: "The cat chased the", row: -1, switches: off("embed.pos"), at: "embed.pos" })], answer: "The bars change. Now swap words in the prompt: later blocks still notice a little, since a token never sees those after it." },

@@ -2,16 +2,17 @@
 
 import { parts } from "../components.js";
 import { diverge, sequence } from "../colour.js";
-import { choice, h } from "../dom.js";
-import { number, probability, short } from "../format.js";
+import { choice, h, toast } from "../dom.js";
+import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
 import { rowNow, run, scene, switched } from "../run.js";
-import { askPlainly } from "../source.js";
+import { askPlainly, has } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
 import { row as rowOf } from "../wire.js";
+import { begin, progressBar, progressOf } from "../work.js";
 
 const SIDE = 232;
 
@@ -20,7 +21,9 @@ export function chosenHead() {
   return { block: block ?? 0, head: kind === "head" ? head : 0 };
 }
 
-export async function attention() {
+let report = null; // the head report, once it has been measured
+
+export async function attention({ again }) {
   const { block, head } = chosenHead();
   const [all, one] = await Promise.all([
     askPlainly("attention", { ...scene(), block }), askPlainly("head", { ...scene(), block, head }),
@@ -28,8 +31,8 @@ export async function attention() {
   const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
   return [
     h("div.heads", {}, h("h3", {}, `heads of block ${block}`), h("div.thumbs", {},
-      ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head)))),
-    h("div.large", {}, views(kind, one), matrix(one, kind, block, head)),
+      ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head))), scoring(again, block, head)),
+    h("div.large", {}, views(kind), matrix({ ...one, mean: all.mean }, kind, block, head)),
     h("div.sources", {}, h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])), sources(one)),
   ];
 }
@@ -45,16 +48,37 @@ function thumb(all, block, i, chosen) {
     picture, h("span", {}, glyph(address, effective(address)), `${block}.${i}`), h("small", {}, labelOf(all, i)));
 }
 
+// The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
+function scoring(again, block, head) {
+  if (progressOf("heads")) return h("p.row", {}, progressBar("heads"));
+  if (!report) {
+    const start = async () => {
+      report = await begin("heads", "heads", {}, again).catch((error) => (toast(error.message), null));
+      again();
+    };
+    return h("p.fine", {}, h("button", { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" }, "score all heads"),
+      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.");
+  }
+  const one = report.heads[`${block}.head.${head}`];
+  const said = one.labels.map((l) => `${l.name} ${l.score.toFixed(2)} on ${l.on}${l.causal ? "" : ", pattern only"}`).join("; ") || "no label is deserved";
+  const scores = Object.entries(one.random).map(([name, x]) => `${name} ${x.toFixed(2)}`).join(", ");
+  const effect = one.effect ? `; without it the loss of a repeat rises by ${signed(one.effect[0])} (${signed(one.effect[1])} to ${signed(one.effect[2])})` : "";
+  return h("p.fine", {}, h("b", {}, `head ${block}.${head}: ${said}.`), ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`);
+}
+
 // What a head mostly does on this text, with the number that says so.
 function labelOf(all, i) {
+  const earned = report?.heads[`${chosenHead().block}.head.${i}`].labels[0];
+  if (earned) return `${earned.name.replace("-token", "")} ${earned.score.toFixed(2)}`;
   const scores = [["previous", all.previous.data[i]], ["first", all.first.data[i]], ["itself", all.itself.data[i]]];
   const [name, score] = scores.reduce((a, b) => (b[1] > a[1] ? b : a));
   return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
 }
 
-function views(kind, one) {
+function views(kind) {
   const options = [["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
-                   ["written", "written", "weight times the length of what is written: a large weight on a small value does little"]];
+                   ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
+                   ["mean", "mean", "weights, averaged over all heads of the block"]];
   if (switched()) options.push(["change", "change", "weights with the switches minus those with everything on"]);
   return h("div.bar", {}, choice("matrix", options, kind, (heat) => set({ heat })));
 }
@@ -64,13 +88,13 @@ function matrix(one, kind, block, head) {
   const { tokens } = run.picture;
   const data = kind === "change" ? one.pattern.data.map((x, k) => x - one.pattern_before.data[k]) : one[kind].data;
   const most = Math.max(...data.map(Math.abs), 1e-9);
-  const high = kind === "pattern" ? 1 : most;
+  const high = kind === "pattern" || kind === "mean" ? 1 : most;
   const colour = kind === "change" ? (x) => diverge(x / high) : (x) => sequence(x / high);
-  const unit = { pattern: "attention weight", written: "length of what is written", change: "change of weight" }[kind];
+  const unit = { pattern: "attention weight", written: "length of what is written", mean: "weight, mean of the heads", change: "change of weight" }[kind];
   const picture = heat({ rows: T, columns: T, width: SIDE, height: SIDE, value: (i, j) => (j > i ? null : data[i * T + j]), colour,
     said: (i, j) => `${tokens[i]} (${i}) reads from ${tokens[j]} (${j}): ${number(data[i * T + j])}`,
     picked: (i) => set({ row: i }), chosen: [rowNow(), null], rowNames: tokens, columnNames: tokens,
-    name: `${unit}, head ${block}.${head}` });
+    name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}` });
   const few = T <= 14 && !state.tables;
   const names = (klass) => h(`div.${klass}${T > 6 ? ".upright" : ""}`, klass === "below" ? { style: { width: `${SIDE}px` } } : {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
   return [h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),

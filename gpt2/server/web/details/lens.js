@@ -30,7 +30,7 @@ export async function lens() {
   return [
     h("div.bar", {}, "colour ", choice("colour", Object.keys(MEASURES).map((name) => [name, name === "p" ? "probability" : name, MEASURES[name][0]]),
       measure, (colour) => set({ colour })), scaleKey((x) => sequence(Math.max(0, amount(x))), low, high, unit),
-      h("small", {}, "from bottom to top, the text passes through the blocks; the last line is the model's own prediction")),
+      h("small", {}, "the text passes through the blocks from bottom to top; the top line is the model's own prediction")),
     h("div.scroll", {}, h("table.grid", {}, h("tbody", {}, ...body.reverse(), head))),
   ];
 }

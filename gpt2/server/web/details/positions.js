@@ -25,8 +25,8 @@ export async function positions() {
   return [
     h("div", {}, h("h3", {}, `similarity of the vectors of positions 0 to ${at[n - 1]}`), picture, scaleKey(diverge, -1, 1, "cosine")),
     h("div.side", {}, h("h3", {}, "the position table"), switchButtons("embed.pos"),
-      h("p.fine", {}, "Each position has a learned vector, added to the token's. Neighbours are alike: a block of colour along the ",
-        "diagonal. Switch the table off, swap two words of the prompt, and see what still changes: the causal mask alone tells ",
+      h("p.fine", {}, "Each position has a learned vector, added to the token's. Where neighbouring positions are alike, the diagonal ",
+        "is broad. Switch the table off, swap two words of the prompt, and see what still changes: the causal mask alone tells ",
         "later blocks something about order."),
       h("p.fine", {}, `length of the vector of position ${row}: ${number(similar.norms.data[at.indexOf(row)] ?? null)}`)),
     barList(`nearest to ${near.word} in the token table`, near.nearest.slice(0, 9).map((one) => ({ label: short(one.word, 14), value: one.cosine })),
