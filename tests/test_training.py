@@ -1,17 +1,18 @@
-"""Recipes, schedules, optimisers, and whole runs on a tiny text."""
+"""Optimisers, one step, evaluation, and whole runs on a tiny text."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gpt2.checkpoint import load
-from gpt2.cli.main import main
 from gpt2.config import GPT2Config
 from gpt2.data.prepare import prepare
+from gpt2.data.shards import TokenShards
+from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
 from gpt2.training.compiler import can_compile
@@ -20,6 +21,7 @@ from gpt2.training.metrics import read_metrics
 from gpt2.training.optimizer import Muon, build_optimizers, orthogonalize
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import train
+from gpt2.training.task import Task, Windows
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
 
@@ -105,6 +107,78 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(recipe: Recipe) -> N
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
 
+class Masked:
+    """Batches in which row r has targets in its first r + 1 positions only."""
+
+    def batch(self, step: int, rows: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = torch.randint(0, 256, (8, 33), generator=torch.Generator().manual_seed(step))
+        goal = torch.arange(32) <= torch.arange(8)[:, None]
+        return tokens[rows, :-1], tokens[:, 1:].where(goal, IGNORED)[rows]
+
+
+def test_masked_micro_batches_weigh_as_much_as_they_have_targets(recipe: Recipe) -> None:
+    """An equal weight for each of them would give other losses and other gradients: here they hold 6, 15 and 15."""
+    recipe = replace(recipe, model=replace(recipe.model, dropout=0.0))
+
+    def run(rows: int) -> TrainingRun:
+        model = GPT2(recipe.model.config(257), seed=0)
+        task = Task(model, Tokenizer.bytes(), Masked(), {}, {}, lambda model, directory: None)
+        return TrainingRun(replace(recipe, train=replace(recipe.train, micro_batch_size=rows)), task)
+
+    whole, pieces = run(8), run(3)
+    ids, targets = Masked().batch(0)
+    mean = whole.model(ids, targets, reduction="none").sum() / 36
+    for number in range(3):
+        a, b = whole.step(number), pieces.step(number)
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+        if number == 0:
+            assert a["loss"] == pytest.approx(mean.item(), rel=1e-5)
+
+
+def test_recomputed_blocks_give_the_same_run_bit_for_bit_dropout_included(recipe: Recipe) -> None:
+    kept = TrainingRun(recipe)
+    again = TrainingRun(replace(recipe, train=replace(recipe.train, activation_checkpointing=True)))
+    assert [kept.step(i) for i in range(4)] == [again.step(i) for i in range(4)]
+    assert [*kept.model.state_dict()] == [*again.model.state_dict()]
+
+
+def test_dropout_is_drawn_afresh_in_each_step_and_process(recipe: Recipe) -> None:
+    run = TrainingRun(replace(recipe, optim=replace(recipe.optim, warmup_steps=10**9)))  # the weights hardly move
+    one = run.task.batches.batch(0)
+    object.__setattr__(run.task.batches, "batch", lambda step, rows=slice(None): one)
+    losses = [run.step(number)["loss"] for number in range(3)]
+    assert len(set(losses)) == 3
+    assert run.step(0)["loss"] == pytest.approx(losses[0], rel=1e-6)
+    object.__setattr__(run, "world", replace(run.world, rank=1))
+    assert run.step(0)["loss"] != pytest.approx(losses[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_stays_near_float32(recipe: Recipe, dtype: str) -> None:
+    recipe = replace(recipe, model=replace(recipe.model, dropout=0.0))
+    full, half = TrainingRun(recipe), TrainingRun(replace(recipe, train=replace(recipe.train, dtype=dtype)))
+    if dtype == "float16":  # a scale at which nothing overflows, so that no step is skipped
+        half.load_carried({**half.carried(), "scaler": {**half.scaler.state_dict(), "scale": 256.0}})
+    a, b = ([run.step(number)["loss"] for number in range(8)] for run in (full, half))
+    assert a == pytest.approx(b, rel=5e-3)
+    assert a != b
+    assert {p.dtype for p in half.model.parameters()} == {torch.float32}
+
+
+def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(recipe: Recipe) -> None:
+    run = TrainingRun(replace(recipe, train=replace(recipe.train, dtype="float16")))
+    run.load_carried({**run.carried(), "scaler": {**run.scaler.state_dict(), "scale": 2.0**40}})
+    before = run.model.transformer.wte.weight.clone()
+    assert run.step(0)["skipped"] == 1
+    assert torch.equal(run.model.transformer.wte.weight, before)
+    assert run.scaler.get_scale() == 2.0**39
+    for number in range(1, 40):
+        run.step(number)
+    assert 1 < run.guard.skipped < 40  # it found a scale that fits
+    assert not torch.equal(run.model.transformer.wte.weight, before)
+
+
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="torch.compile needs a C++ compiler")
 def test_compiled_is_eager(recipe: Recipe) -> None:
     recipe = replace(recipe, model=replace(recipe.model, dropout=0.0, n_layer=1))
@@ -129,6 +203,30 @@ def test_the_same_seed_gives_the_same_run(recipe: Recipe, tmp_path: Path, name: 
     checkpoint = load(str(directory))
     ids = torch.tensor([checkpoint.tokenizer.encode("The cat sat on")])
     torch.testing.assert_close(checkpoint.model(ids), run.model.eval()(ids))
+
+
+def test_an_evaluation_reads_every_target_once(recipe: Recipe) -> None:
+    """The end that fills no window included, where all is asked for; whatever the rows computed at once."""
+    run = TrainingRun(replace(recipe, train=replace(recipe.train, eval_tokens=0, micro_batch_size=3)))
+    [(name, rows)] = run.task.val.items()
+    ids, targets = rows.rows(0, len(rows))
+    shards = TokenShards(name)
+    assert (targets != IGNORED).sum() == len(shards) - 1
+    assert targets[targets != IGNORED].tolist() == shards[1 : len(shards)].tolist()
+    with torch.no_grad():
+        losses = run.model.eval().double()(ids, targets, reduction="none")
+    expected = (losses.sum() / (len(shards) - 1)).item()
+    run.model.float()
+    assert run.evaluate() == {name: pytest.approx(expected, rel=1e-6)}
+
+
+def test_a_stated_part_of_a_validation_set() -> None:
+    tokens = np.arange(100, dtype=np.uint16)
+    part = Windows(tokens, context=8, limit=20)
+    assert len(part) == 3
+    ids, targets = part.rows(1, 3)
+    assert targets.tolist() == [[*range(9, 17)], [17, 18, 19, 20, *[IGNORED] * 4]]
+    assert ids[:, 0].tolist() == [8, 16]
 
 
 def test_a_loss_that_explodes_stops_the_run(recipe: Recipe) -> None:
@@ -203,23 +301,6 @@ def test_a_run_may_start_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> No
     wider = replace(recipe, model=replace(model, n_embd=64), train=replace(recipe.train, init=directory))
     with pytest.raises(ValueError, match=r"model\.n_embd is 64, but 32 in train\.init"):
         TrainingRun(wider)
-
-
-def test_the_command(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, out = tmp_path / "tiny.toml", tmp_path / "run"
-    path.write_text(f'[model]\nn_layer=1\nn_head=2\nn_embd=16\nn_positions=16\n[data]\ntrain=["{data}"]\nval=["{data}"]\n'
-                    "[train]\nsteps=2\nbatch_size=2\ncompile=false\neval_tokens=32\n")  # fmt: skip
-    assert main(["train", str(path), "--out", str(out), "--optim.lr", "3e-3"]) == 0
-    printed = capsys.readouterr().out
-    assert "validation loss" in printed
-    assert f"--model {out / 'model'}" in printed
-    assert json.loads((out / "recipe.json").read_text())["optim"]["lr"] == 3e-3
-    assert main(["train", str(path), "--out", str(out)]) == 2
-    assert "already holds a run" in capsys.readouterr().err
-    assert main(["train", str(path), "--out", str(tmp_path / "b"), "--train.steps", "0"]) == 2
-    assert not (tmp_path / "b").exists()
-    assert main(["train", "nowhere.toml"]) == 2
-    assert "there is no recipe nowhere.toml" in capsys.readouterr().err
 
 
 def test_sets_with_different_tokenizers_are_refused(recipe: Recipe, tmp_path: Path) -> None:
