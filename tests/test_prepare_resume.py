@@ -68,7 +68,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(files, tmp_path):
         n = kept(out)
         assert out.parent.exists() == (n > 0)
         again, note = run(files, out)
-        assert (again < size, note.startswith(f"an earlier run was cut short: going on after its {n} shards")) == (
+        assert (again < size, note.startswith(f"an earlier run was cut short: going on after its {n} shard")) == (
             n > 0,
             n > 0,
         )
@@ -135,7 +135,7 @@ def test_an_error_keeps_complete_shards_and_nothing_else(files, tmp_path, capsys
     assert main([*words, "--processes", "1"]) == 1
     error = capsys.readouterr().err
     assert "d.txt is not UTF-8 (byte 4 of its text)" in error
-    assert "complete shards: the same command goes on after them." in error
+    assert "complete shards are kept: the same command goes on from there." in error
     assert not out.exists()
     n = kept(out)
     assert n > 5

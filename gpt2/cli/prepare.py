@@ -89,7 +89,8 @@ class Command:
         except BaseException as error:
             if n := kept(self.out):
                 line = "\n" * isinstance(error, KeyboardInterrupt)  # the terminal has written ^C
-                print(f"{line}gpt2: {n} complete shards: the same command goes on after them.", file=sys.stderr)
+                kept_ones = f"{n} complete shard{'s are' if n > 1 else ' is'} kept"
+                print(f"{line}gpt2: {kept_ones}: the same command goes on from there.", file=sys.stderr)
             raise
         if self.json:
             print_json(manifest)

@@ -94,8 +94,8 @@ class Workplace:
         missing = len(self.files) - len(self.state.documents)  # files may have come or gone since
         for counts in (self.state.documents, self.state.sizes):
             counts[:] = (counts + [0] * missing)[: len(self.files)]
-        tokens = sum(shard["tokens"] for shard in self.shards)
-        self.note = f"an earlier run was cut short: going on after its {len(self.shards)} shards ({tokens:,} tokens)."
+        n, tokens = len(self.shards), sum(shard["tokens"] for shard in self.shards)
+        self.note = f"an earlier run was cut short: going on after its {n} shard{'s' * (n > 1)} ({tokens:,} tokens)."
 
 
 def place_for(out: Path) -> Path:
