@@ -9,7 +9,7 @@ import itertools
 import os
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -119,7 +119,7 @@ def encode(tokenizer: Tokenizer, batch: Batch) -> Encoded:
 
 def encode_all(
     stream: Iterable[Batch], tokenizer: Tokenizer, processes: int | None = None
-) -> Iterator[tuple[Batch, Encoded]]:
+) -> Generator[tuple[Batch, Encoded], None, None]:
     """Each batch of a stream with its ids, in order, computed by `processes` (as many as there are cores when None).
 
     This process is one of them: it encodes whenever the others have enough to do, so from the first moment on.
@@ -129,7 +129,7 @@ def encode_all(
     stream = iter(stream)
     head = list(itertools.islice(stream, 2))
     others = (processes or cores()) - 1 if len(head) == 2 else 0
-    waiting: deque[tuple[Batch, Future[Encoded]]] = deque()  # in order; at most two running for each other process
+    waiting: deque[tuple[Batch, Future[Encoded]]] = deque()  # in order, and never many
     with Workers(tokenizer, others) as workers:
         for batch in itertools.chain(head, stream):
             if sum(not answer.done() for _, answer in waiting) < 2 * others:
@@ -138,7 +138,7 @@ def encode_all(
                 answer = Future()
                 answer.set_result(encode(tokenizer, batch))
             waiting.append((batch, answer))
-            while waiting and (waiting[0][1].done() or len(waiting) > 8 * others):
+            while waiting and (waiting[0][1].done() or len(waiting) > 4 * others + 4):
                 batch, answer = waiting.popleft()
                 yield batch, answer.result()
         for batch, answer in waiting:

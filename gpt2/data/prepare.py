@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,10 @@ def _build(
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
     stream = encode.batches(texts, place.options["--field"], tokenizer.splits_before_space, state.place)
-    with open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
+    results = encode.encode_all(stream, tokenizer, processes)
+    with closing(results), open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
         starts.seek(starts.truncate(state.begun * 8))
-        for batch, encoded in encode.encode_all(stream, tokenizer, processes):
+        for batch, encoded in results:
             starts.write((encoded.starts + state.tokens).tobytes())
             complete = len(writer.shards)
             writer.write(encoded.ids[ahead:])
