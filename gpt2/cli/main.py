@@ -25,6 +25,8 @@ COMMANDS = {
     "train": ("gpt2.cli.train", "train a model from a recipe"),
     "finetune": ("gpt2.cli.finetune", "go on training a model on a text of yours"),
     "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
+    "explain": ("gpt2.cli.explain", "see, measure and switch off what makes a prediction"),
+    "ablate": ("gpt2.cli.ablate", "train without one component after another"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
 }
 
@@ -57,12 +59,12 @@ def parse_and_run(name: str, argv: list[str]) -> None:
         command = module.parse(argv)
     else:
         if "--help" in argv or "-h" in argv:
-            print(_description(module.Command), end="\n\n")  # tyro would not break its lines
+            print(describe(module.Command), end="\n\n")  # tyro would not break its lines
         command = tyro.cli(module.Command, args=argv, prog=f"gpt2 {name}", description="")
     command.run()
 
 
-def _description(command: type) -> str:
+def describe(command: type) -> str:
     """The docstring of a command, filled to 80 columns; a paragraph with an indented line stays as it is."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(p if "\n " in f"\n{p}" else textwrap.fill(p, 79) for p in paragraphs)

@@ -1,0 +1,152 @@
+"""`gpt2 explain`: a prediction seen through, or one of the analyses by name.
+
+In: the words typed. Out: the command that they mean, see `parse`. The analyses are in explain_*.py beside this.
+A text is never taken for an analysis: behind `--` every word is text, and a lone word that names an analysis which
+needs a text is refused with both spellings.
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import tyro
+
+from gpt2.cli.common import print_json, read_text
+from gpt2.cli.explain_options import Options, Text, save_png, show_table
+from gpt2.errors import UsageError
+
+ANALYSES = {
+    "trace": ("gpt2.cli.explain_text", "Trace", "what is predicted at each position; any value by its address"),
+    "lens": ("gpt2.cli.explain_text", "Lens", "what would be predicted after each block"),
+    "attribution": ("gpt2.cli.explain_text", "Attribution", "what each component adds to a prediction"),
+    "effects": ("gpt2.cli.explain_text", "Effects", "direct, indirect and total effect of each component"),
+    "attention": ("gpt2.cli.explain_text", "Attention", "where the heads look"),
+    "stream": ("gpt2.cli.explain_text", "Stream", "norms of the residual stream, and of its gradients"),
+    "off": ("gpt2.cli.explain_switch", "Off", "switch components off: loss on a text, generation"),
+    "patch": ("gpt2.cli.explain_switch", "Patch", "put values of one prompt into another"),
+    "behaviours": ("gpt2.cli.explain_switch", "Behaviours", "accuracy on sets of pairs, and what carries it"),
+    "heads": ("gpt2.cli.explain_model", "Heads", "what each head does: scores, baselines, labels"),
+    "neurons": ("gpt2.cli.explain_model", "Neurons", "what excites a neuron, and what it promotes"),
+    "neighbours": ("gpt2.cli.explain_model", "Neighbours", "tokens with similar vectors"),
+    "positions": ("gpt2.cli.explain_model", "Positions", "how alike the position vectors are"),
+    "points": ("gpt2.cli.explain_model", "Points", "every address, with its shape"),
+}
+NEED_NO_TEXT = ("off", "behaviours", "heads", "positions", "points")
+
+
+def usage() -> str:
+    """The text of `gpt2 explain --help`."""
+    rows = "\n".join(f"  {name:<13}{summary}" for name, (_, _, summary) in ANALYSES.items())
+    return f"""usage: gpt2 explain TEXT [options]
+       gpt2 explain ANALYSIS [TEXT] [options]
+
+See through a prediction: its tokens, what each block would predict (lens), what
+adds to the winner's lead over the runner-up, and the heads that matter.
+
+{rows}
+
+  gpt2 explain ANALYSIS --help   the options of an analysis
+  gpt2 explain -- TEXT           whatever the text is, also "lens" or "heads"
+
+options of gpt2 explain TEXT:
+  --model MODEL     bundled model, directory or Hugging Face id (storyteller)
+  --target TOKEN    the prediction to explain (default: the likeliest)
+  --vs TOKEN        against which foil (default: the runner-up)
+  --page            open the live page in a browser
+  --port N          of the page (default: a free one)
+  --no-browser      with --page: print the address, open nothing
+  --html FILE       write the page of this run as one file that needs no server
+  --png FILE        the lens and the attributions as a picture
+  --dtype TYPE      float32 (default), bfloat16, float16 or float64
+  --json            for machines
+
+examples:
+  gpt2 explain "The cat sat on the"
+  gpt2 explain "The cat sat on the" --page
+  gpt2 explain attribution "The cat sat on the" --target " mat" --vs " floor"
+  gpt2 explain off "3.head.1,4.mlp"
+"""
+
+
+def parse(argv: list[str]) -> Any:
+    """The command that these words mean. Raises UsageError for a text that reads like an analysis."""
+    first = argv[0] if argv else ""
+    if first in ("-h", "--help"):
+        print(usage(), end="")
+        raise SystemExit(0)
+    if first == "--":
+        return _build(Overview, ["--text-is", *argv[1:2], *argv[2:]], "gpt2 explain")
+    if first in ANALYSES:
+        if len(argv) == 1 and first not in NEED_NO_TEXT and sys.stdin.isatty():
+            raise UsageError(
+                f'{first!r} is an analysis and needs a text: gpt2 explain {first} "Once upon a time". '
+                f"To explain the text {first!r} itself: gpt2 explain -- {first}"
+            )
+        module, name, _ = ANALYSES[first]
+        return _build(getattr(import_module(module), name), argv[1:], f"gpt2 explain {first}")
+    return _build(Overview, argv, "gpt2 explain")
+
+
+def _build(command: type, argv: list[str], prog: str) -> Any:
+    from gpt2.cli.main import describe
+
+    if "--help" in argv or "-h" in argv:
+        print(describe(command), end="\n\n")  # tyro would not break its lines
+    return tyro.cli(command, args=argv, prog=prog, description="")
+
+
+@dataclass
+class Overview(Options):
+    """See through a prediction: tokens, lens, attributions, heads that matter."""
+
+    text: Text = None
+    """The text, in quotes; `-` or none: standard input."""
+    text_is: str | None = None
+    """The text, where it reads like an option or an analysis."""
+    target: str | None = None
+    """The prediction to explain (default: the likeliest)."""
+    vs: str | None = None
+    """Against which foil (default: the runner-up)."""
+    page: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Open the live page in a browser."""
+    port: int = 0
+    """Of the page (default: a free one)."""
+    no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
+    """With --page: print the address, open nothing."""
+    html: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the page of this run as one file that needs no server."""
+
+    def run(self) -> None:
+        """Print the overview, or open or write the page."""
+        text = self.text_is if self.text_is is not None else read_text(self.text)
+        checkpoint = self.load()
+        if self.page or self.html:
+            self._page(checkpoint, text)
+            return
+        from gpt2.explain import trace
+        from gpt2.explain.overview import overview
+
+        result = overview(trace(checkpoint, text), self.target, self.vs)
+        if self.png:
+            save_png(result.plot(), self.png)
+        if self.json:
+            print_json({"model": checkpoint.name, **result.to_dict()})
+        else:
+            show_table(result)
+
+    def _page(self, checkpoint: Any, text: str) -> None:
+        if self.html:
+            from pathlib import Path
+
+            from gpt2.server.export import export_html
+
+            print(f"written: {export_html(checkpoint, text, Path(self.html))}")
+        if self.page:
+            from gpt2.server.run import open_page
+
+            open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
+
+
+class Command:
+    """Stands for all of them; `parse` chooses."""
