@@ -36,10 +36,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, grad: bool) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
-        need_grad = grad and (ctx.needs_input_grad[0] or ctx.needs_input_grad[1])
+        need_hidden, need_weight = (
+            grad and need for need in ctx.needs_input_grad[:2]
+        )  # a frozen head needs no d_weight
         total = torch.zeros((), dtype=wide, device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if need_grad else None
-        d_weight = torch.zeros(weight.shape, dtype=wide, device=hidden.device) if need_grad else None
+        d_hidden = torch.empty_like(hidden) if need_hidden else None
+        d_weight = torch.zeros(weight.shape, dtype=wide, device=hidden.device) if need_weight else None
         step = max(1, SLICE_ELEMENTS // weight.size(0))
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.size(0), step):
@@ -48,18 +50,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 index = t.masked_fill(~seen, 0)[:, None]
                 log_p = F.log_softmax((x @ weight.t()).to(wide), dim=-1)  # (n, V)
                 total = total - (log_p.gather(1, index)[:, 0] * seen).sum()
-                if d_hidden is not None and d_weight is not None:
+                if need_hidden or need_weight:
                     p = log_p.exp_()
                     p.scatter_add_(1, index, torch.full_like(index, -1, dtype=wide))
                     d_logits = p.mul_(seen[:, None]).to(hidden.dtype)
-                    d_hidden[start : start + step] = d_logits @ weight
-                    d_weight += d_logits.t() @ x
+                    if d_hidden is not None:
+                        d_hidden[start : start + step] = d_logits @ weight
+                    if d_weight is not None:
+                        d_weight += d_logits.t() @ x
         ctx.save_for_backward(d_hidden, d_weight)
         ctx.weight_dtype = weight.dtype
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
         (grad,) = grads
-        return (d_hidden * grad).to(d_hidden.dtype), (d_weight * grad).to(ctx.weight_dtype), None, None
+        if d_hidden is not None:
+            d_hidden = (d_hidden * grad).to(d_hidden.dtype)
+        if d_weight is not None:
+            d_weight = (d_weight * grad).to(ctx.weight_dtype)
+        return d_hidden, d_weight, None, None

@@ -280,6 +280,8 @@ def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytes
     FineTune(settings).run(out, stop=lambda: True)
     assert main(["finetune", "--resume", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"]
+    assert main(["finetune", "--resume", str(out)]) == 2
+    assert f"is finished: its result is --model {out / 'model'}" in capsys.readouterr().err
     shutil.rmtree(out)
     FineTune(settings).run(out, stop=lambda: True)
     (tmp_path / "numbers.txt").write_text(TEXT + "more")

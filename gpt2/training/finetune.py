@@ -40,14 +40,14 @@ T = TypeVar("T")
 
 SETTINGS = "finetune.json"
 HELD_OUT = 0.1  # share of the tokens that validate
-MOST_HELD_OUT = 65_536  # tokens
+MOST_HELD_OUT = 32_768  # tokens
 FEWEST_TOKENS = 32
 BATCH_TOKENS = 4096  # about so many in a step, where the text has them
 FEWEST_STEPS = 60  # of a short text more passes are made
-EVALUATIONS = 10  # in the whole run
+EVALUATIONS = 8  # in the whole run
 PATIENCE = 2  # evaluations in a row without improvement that end it
 SEARCHED_TOKENS, PROMPT_WORDS, SAMPLED_TOKENS = 200, 6, 60
-FULL_RATE, LORA_RATE = 0.25, 0.8  # peak learning rate times the width
+FULL_RATE, LORA_RATE = 0.25, 1.2  # peak learning rate times the width
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Settings:
 class Result:
     """What a fine-tune came to. Losses are means over the tokens held out, in nats.
 
-    before, after  the validation loss of the model it started from, and of the one it kept
-    best_step      after how many steps that was
-    finished       False when it was stopped before its end
+    before, after  the validation loss of the model it started from, and of the best weights since
+    best_step      after how many steps these were reached
+    finished       False when it was stopped before its end: `model` holds the last weights then, not the best
     """
 
     model: Path
@@ -185,7 +185,7 @@ class FineTune:
         batch = _chosen(settings.batch_size, min(max(1, round(BATCH_TOKENS / mean)), max(1, rows // 8), 32))
         epochs = _chosen(settings.epochs, max(3.0, FEWEST_STEPS * batch / rows))
         steps = max(1, math.ceil(epochs * rows / batch))
-        # Wider models want smaller rates; an adapter, which starts at zero, larger ones (docs/training.md).
+        # Wider models want smaller rates; an adapter, which starts at zero, larger ones (docs/finetune.md).
         lr = _chosen(settings.lr, (LORA_RATE if settings.lora else FULL_RATE) / config.n_embd)
         return Recipe(
             model=ModelRecipe(config.n_layer, config.n_head, config.n_embd, config.n_positions),
@@ -273,7 +273,7 @@ class FineTune:
             steps=outcome.steps,
             best_step=patience.best_step,
             before=patience.start,
-            after=patience.best,
+            after=patience.best if patience.best_step else patience.start,
             finished=finished,
             seconds=run.seconds,
         )
@@ -303,10 +303,12 @@ class _Patience:
 
 
 def read_settings(run: Path) -> Settings:
-    """The settings of the fine-tune in a run directory. UsageError when there is none."""
+    """The settings of the fine-tune in a run directory. UsageError when there is none, or it has come to its end."""
     path = run / SETTINGS
     if not path.is_file():
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
+    if (run / "model").is_dir() and not (run / CHECKPOINTS).is_dir():
+        raise UsageError(f"the fine-tune in {run} is finished: its result is --model {run / 'model'}.")
     try:
         fields = read_json(path)
         return Settings(**fields | {"files": tuple(fields["files"])})
@@ -342,7 +344,7 @@ def _base_name(name: str) -> str:
 
 
 def _without_dropout(model: GPT2) -> None:
-    """In a few passes with early stopping it costs more time than it helps (docs/training.md)."""
+    """A few passes with early stopping do without it, and attention with dropout is far slower on a CPU."""
     for block in model.transformer.h:
         block.attn.attn_pdrop = 0.0
     for module in model.modules():
