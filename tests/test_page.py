@@ -313,7 +313,7 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
         assert 10 <= page.locator("#rows .river").count() <= 20
 
         def width(l):
-            return page.locator(f"#stations [data-key='{l}.block']").bounding_box()["width"]
+            return page.evaluate(f"document.querySelector('[data-key=\"{l}.block\"]').getBoundingClientRect().width")
 
         assert width(0) > 1.5 * width(7)
         page.hover("#stations [data-key='7.mlp']")

@@ -27,6 +27,7 @@ async function load() {
   leaving?.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  const waiting = setTimeout(() => (find("busy").hidden = false), 300);
   try {
     const picture = await ask("picture", scene(), { signal });
     if (now !== turn) return;
@@ -39,6 +40,9 @@ async function load() {
     run.failed = error.message;
     if (run.picture) drawSentence();
     else find("sentence").textContent = error.message;
+  } finally {
+    clearTimeout(waiting);
+    if (now === turn) find("busy").hidden = true;
   }
 }
 

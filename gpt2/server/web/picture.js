@@ -28,7 +28,7 @@ export function drawPicture() {
   if (state.tables) return drawTable(box);
   const T = picture.tokens.length;
   const height = rowHeight(box.clientHeight, T);
-  const y = (row) => row * height + height / 2 + (T * height < box.clientHeight ? 4 : 0);
+  const y = (row) => row * height + height / 2 + Math.max(0, Math.min(4, (box.clientHeight - T * height) / 2));
   const first = Math.max(0, Math.floor(box.scrollTop / height) - 1);
   const last = Math.min(T - 1, Math.ceil((box.scrollTop + box.clientHeight) / height));
   const rows = Array.from({ length: last - first + 1 }, (_, i) => first + i);

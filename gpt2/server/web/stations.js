@@ -6,7 +6,12 @@ import { glyph } from "./glyphs.js";
 import { toggle } from "./switches.js";
 import { set, state, switchOf } from "./state.js";
 
+let drawn = ""; // what the glyphs show: a click must not lose its target to a drawing of the very same
+
 export function drawStations(geometry, open) {
+  const now = JSON.stringify([geometry, state.switches, state.at]);
+  if (now === drawn) return;
+  drawn = now;
   const blocks = geometry.blocks.map((b) =>
     button(b.address, { left: `${b.x + 2}px`, width: `${b.width - 4}px` }, "block",
            geometry.squeezed && !b.full ? String(b.l) : `block ${b.l}`, () => open(b.l)));
