@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -204,6 +205,14 @@ def test_killed_while_several_processes_encode(tmp_path, monkeypatch):
     assert "going on" in note
     run([text], tmp_path / "whole", shard_tokens=50_000)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_a_process_whose_parent_is_killed_while_it_writes_ends_quietly(share):
+    data = pickle.dumps(Tokenizer.bytes())
+    words = [sys.executable, "-c", "from gpt2.data.workers import serve; serve()"]
+    ended = subprocess.run(words, input=data[: int(share * len(data))], capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
 def test_a_process_that_dies_is_told_in_one_sentence():

@@ -90,5 +90,5 @@ def serve() -> None:
                 answer = error
             pickle.dump(answer, target)
             target.flush()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, BrokenPipeError, pickle.UnpicklingError):  # the parent was killed, perhaps while it wrote
         os._exit(0)  # without flushing what nobody reads
