@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-SHOWN = 3  # components of each kind in the table
-
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
@@ -50,19 +48,20 @@ class Behaviours(Result):
     def table(self) -> "Table":
         """Accuracy of each; then the components that carry it, by each of the three questions."""
         made = table(
-            "behaviour", ">right", "adds to the lead", "lead with it off", "patched: moves",
-            title="right: share of clean prompts; effects in logits, patching as share of the way",
-            caption="95% intervals: Wilson for shares, bootstrap over pairs for effects; chance is 0.50",
+            "behaviour", ">right", "by", *(f"{n}" for n in ("first", "second", "third")),
+            title="adds: to the lead, in logits; off: change of the lead; patch: share of the way that it moves",
+            caption="right: share of clean prompts, chance is 0.50; half-widths of 95% intervals (Wilson, bootstrap)",
         )  # fmt: skip
         for one in self.sets:
             right = one.accuracy.clean
+            share = f"{right.value:.2f} ±{(right.high - right.low) / 2:.2f}"
             if one.adds is None or one.off is None:
-                made.add_row(one.name, f"{right.value:.2f}", "not above chance: not explained", "", "")
-            else:
-                moved = ["answers too close"] if one.patch is None else one.patch.top(SHOWN)
-                lines = ["\n".join(top) for top in (one.adds.top(SHOWN), one.off.top(SHOWN), moved)]
-                made.add_row(one.name, f"{right.value:.2f}\n{right.low:.2f}-{right.high:.2f}", *lines)
-            made.add_section()
+                made.add_row(one.name, share, "", "not above chance", "so not", "explained")
+                continue
+            moved = ["answers too close"] if one.patch is None else one.patch.top(3)
+            made.add_row(one.name, share, "adds", *one.adds.top(3))
+            made.add_row("", "", "off", *one.off.top(3))
+            made.add_row("", "", "patch", *moved)
         return made
 
     def plot(self) -> "Figure":
@@ -119,4 +118,4 @@ def _behaviour(model: Model, name: str, means: Reference, progress: Callable[[st
         off = off_over_pairs(model, pairs, means=means, progress=lambda done, _: progress(name, done, 2 * n))
         with suppress(TooClose):
             patch = patch_over_pairs(model, pairs, progress=lambda done, _: progress(name, n + done, 2 * n))
-    return Behaviour(name, BEHAVIOURS.get(name, "pairs given"), right, adds, off, patch)
+    return Behaviour(pairs.name, BEHAVIOURS.get(name, "pairs given"), right, adds, off, patch)

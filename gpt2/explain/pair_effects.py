@@ -38,6 +38,11 @@ def silent(done: int, total: int) -> None:
     """Tells nobody."""
 
 
+def _short(name: str, effect: Estimate) -> str:
+    """A name with its effect and half the width of its interval."""
+    return f"{name} {effect.value:+.2f} ±{(effect.high - effect.low) / 2:.2f}"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class PairEffects(Result):
     """A number for each of K names, a mean over pairs with its interval.
@@ -63,7 +68,7 @@ class PairEffects(Result):
 
     def top(self, n: int = 3) -> list[str]:
         """The n largest, as text."""
-        return [f"{self.names[k]} {self.values[k]:+.2f}" for k in self.order[:n]]
+        return [_short(self.names[k], self.values[k]) for k in self.order[:n]]
 
     def table(self, top: int | None = 20) -> "Table":
         """The largest effects first."""
@@ -175,7 +180,7 @@ class PairPatch(Result):
         """The n heads that carry most, as text."""
         H = self.heads.value.size(1)
         order = self.heads.value.flatten().abs().argsort(descending=True, stable=True)[:n].tolist()
-        return [f"{i // H}.head.{i % H} {self.heads[i // H, i % H]:+.2f}" for i in order]
+        return [_short(f"{i // H}.head.{i % H}", self.heads[i // H, i % H]) for i in order]
 
     def table(self) -> "Table":
         """A row a layer: the three places, then the heads."""

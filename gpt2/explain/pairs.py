@@ -112,7 +112,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         where.append(place)
     if not pairs:
         raise ValueError(f"{path.name} holds no pairs: write an object with {', '.join(FIELDS)} a line.")
-    return PairSet(str(file), tuple(pairs), tuple(texts), tuple(where))
+    return PairSet(str(file) if str(file) in BEHAVIOURS else path.name, tuple(pairs), tuple(texts), tuple(where))
 
 
 def _fields(line: str, place: str) -> dict[str, str]:
