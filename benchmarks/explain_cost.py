@@ -15,6 +15,7 @@ import io
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -66,9 +67,11 @@ def measure(tokens: int, rounds: int) -> dict[str, list[float]]:
     calls = list(contestants(model, ids))
     seconds: dict[str, list[float]] = {name: [] for name, _ in calls}
     with torch.no_grad():
-        for _, call in calls:
-            call()  # warm-up
+        for name, call in calls:
+            print(f"warm-up: {name}", file=sys.stderr, flush=True)
+            call()
         for r in range(rounds):
+            print(f"round {r + 1} of {rounds}", file=sys.stderr, flush=True)
             for name, call in calls if r % 2 == 0 else reversed(calls):
                 start = time.perf_counter()
                 call()

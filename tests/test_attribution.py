@@ -10,7 +10,7 @@ import torch
 from gpt2.ablation.variants import VARIANTS, build
 from gpt2.config import PRESETS
 from gpt2.errors import UsageError
-from gpt2.explain import Run, keep_constant, scale, take, to_first, trace, zero
+from gpt2.explain import Run, effects, keep_constant, scale, take, to_first, trace, zero
 from gpt2.explain.attribution import Attribution
 from gpt2.model import GPT2
 from tests.explained import TEXT, small, storyteller
@@ -191,8 +191,14 @@ def test_variants_add_up_too(name: str) -> None:
 @pytest.mark.parametrize("name", ["post-norm", "no-residuals"])
 def test_a_stream_that_is_no_sum_is_refused(name: str) -> None:
     model = build(SMALL, {"name": name, "arguments": {}}).double().eval()
-    with pytest.raises(UsageError, match=r"0\.resid_mid is not the sum of what was written"):
-        trace(model, small().ids).attribution(TARGET)
+    run = trace(model, small().ids)
+    for ask in (
+        run.attribution,
+        lambda target: run.attribution(target, of="1.mlp"),
+        lambda target: effects(run, zero, "1.mlp", target),
+    ):
+        with pytest.raises(UsageError, match=r"0\.resid_mid is not the sum of what was written"):
+            ask(TARGET)
 
 
 # Shown, and refused

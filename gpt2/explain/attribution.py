@@ -143,9 +143,8 @@ def attribution(
     run = run.read(*COMPONENTS)
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)
-    if of is None:
-        parts, whole = contributions(run, form), form.whole
-    else:
+    parts, whole = contributions(run, form), form.whole  # refuses where the stream is no sum, also for what is finer
+    if of is not None:
         parts, whole = finer(run, form, of)
     values = torch.stack([part.adds[0] for part in parts])
     labels = []

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gpt2.errors import UsageError
 from gpt2.explain import draw
-from gpt2.explain.attribution import COMPONENTS, head_directions
+from gpt2.explain.attribution import COMPONENTS, contributions, head_directions
 from gpt2.explain.readout import Readout, readout
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.sweep import Base
@@ -131,6 +131,7 @@ def effects(
     foil = None if vs is None else run.token(vs)
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)
+    contributions(run, form)  # refuses a model whose stream is no sum of what its components write
     numbers = _measure(run, form, places, replacement, wanted, None if foil is None else other)
     total, direct, indirect, scale = numbers.T
     return Effects(
