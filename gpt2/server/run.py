@@ -36,7 +36,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
     # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.
-    threading.Thread(target=app.state.session.means.mean, args=(0, "attn.z"), daemon=True).start()
+    threading.Thread(target=lambda: app.state.session.means, daemon=True).start()
     if browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     with listener, contextlib.suppress(KeyboardInterrupt):

@@ -39,11 +39,18 @@ class Session:
         self.config = self.model.config
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._means: Reference | None = None
 
     @cached_property
     def means(self) -> Reference:
-        """The bundled stories: what "mean" is the mean over. Computed when first asked for."""
-        return reference(self.checkpoint)
+        """The bundled stories: what "mean" is the mean over. Read when first asked for, and once: questions that come
+        together wait for the same pass."""
+        with self._reading:
+            if self._means is None:
+                self._means = reference(self.checkpoint)
+                self._means.mean(0, "attn.z")
+        return self._means
 
     @cached_property
     def excerpt(self) -> Reference:

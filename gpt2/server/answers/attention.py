@@ -35,8 +35,8 @@ class Head(Block):
 
 @torch.inference_mode()
 def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:
-    """Thumbnails [H, n, n], the `mean` over heads [T, T], and what each head does on this text: mean weight on the previous token and on the
-    first, and the share of the row that is spread (entropy / log(i + 1))."""
+    """Thumbnails [H, n, n], the `mean` over heads [T, T], and what each head does on this text: mean weight on the
+    previous token and on the first, and the share of the row that is spread (entropy / log(i + 1))."""
     ids = session.encode(ask.text)
     pattern, _ = read(session, ids, ask.switches, ask.block, "all")
     H, T, _ = pattern.shape
