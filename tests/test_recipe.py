@@ -56,6 +56,10 @@ def test_a_recipe_with_a_mistake(tmp_path: Path, text: str, sentence: str) -> No
         {"model": ModelRecipe(n_embd=30)},
         {"optim": OptimRecipe(floor=2.0)},
         {"optim": OptimRecipe(beta2=1.0)},
+        {"optim": OptimRecipe(decay=1.5)},
+        {"train": TrainRecipe(save_every=0)},
+        {"train": TrainRecipe(skip_outliers=-1.0)},
+        {"train": TrainRecipe(dtype="float16", parallel="fsdp")},
     ],
 )
 def test_values_that_cannot_be_trained(change: dict[str, object]) -> None:

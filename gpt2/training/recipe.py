@@ -176,6 +176,8 @@ class Recipe:
         for name, of in (("floor", "peak rate"), ("decay", "steps")):
             if not 0 <= getattr(optim, name) <= 1:
                 raise UsageError(f"optim.{name} is {getattr(optim, name)}: it is a share of the {of}, 0 to 1.")
+        if train.dtype == "float16" and train.parallel == "fsdp":
+            raise UsageError("train.dtype float16 does not go with train.parallel fsdp: use bfloat16.")
         if not 0 <= self.model.dropout < 1:
             raise UsageError(f"model.dropout is {self.model.dropout}: a rate lies in [0, 1).")
         try:
