@@ -57,4 +57,4 @@ def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
     while body:
         (length,) = struct.unpack_from("<I", body)
         frame, body = unpack(body[4 : 4 + length]), body[4 + length :]
-    return frame["answer"]
+    return frame["answer"] if "answer" in frame else frame["error"]  # a refusal may come after news of progress

@@ -2,8 +2,8 @@
 
 In: a loaded checkpoint. Out: a FastAPI application for 127.0.0.1 (run.py serves it).
 
-    GET  /, /NAME          the files in web/
-    POST /api/QUESTION     its parameters as JSON; the answer as frames (jobs.py), a refusal as {"error": sentence}
+    GET   NAME            a file of web/; the page itself for none
+    POST  api/QUESTION    its parameters as JSON; the answer as frames (jobs.py), a refusal as {"error": sentence}
 """
 
 import difflib

@@ -5,7 +5,7 @@ export function number(x) {
   if (!Number.isFinite(x)) return x < 0 ? "−∞" : "∞";
   const size = Math.abs(x);
   if (size === 0) return "0";
-  if (size >= 1e5 || size < 1e-4) return x.toExponential(2).replace("-", "−").replace("e+", "e");
+  if (size >= 1e5 || size < 1e-3) return x.toExponential(2).replace("-", "−").replace("e+", "e");
   const digits = Math.max(0, 2 - Math.floor(Math.log10(size)));
   return x.toFixed(Math.min(digits, 5)).replace("-", "−");
 }

@@ -115,7 +115,7 @@ function drawTable(box) {
     const best = nextOf(row).find((n) => n.id === top);
     return h("tr", { "data-row": row }, h("td", {}, String(row)), h("th", { scope: "row" }, token),
              h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
-             h("td", {}, best.word), h("td", {}, probability(best.p)), h("td", {}, signed(best.p - best.before, probability)));
+             h("td", {}, best.word), h("td", {}, probability(best.p)), h("td", {}, switched() ? signed(best.p - best.before, probability) : ""));
   });
   fill(box, h("table.plain", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
               h("tbody", {}, ...body)));
