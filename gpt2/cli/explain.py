@@ -148,5 +148,4 @@ class Overview(Options):
             open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
 
 
-class Command:
-    """Stands for all of them; `parse` chooses."""
+Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis
