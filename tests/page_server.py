@@ -33,11 +33,11 @@ def serving(checkpoint: Any) -> Iterator[int]:
 
 
 def request(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    """(status, headers, body) of one request; `path` is sent as it is, not tidied."""
+    """(status, headers, body) of one request; `path`, without its first slash, is sent as it is, not tidied."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Host": f"127.0.0.1:{port}"} | ({"Content-Type": "application/json"} if data is not None else {})
-    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(method, f"/{path}", skip_host=True, skip_accept_encoding=True)
     for name, value in (given | {"Content-Length": str(len(data or b""))} | (headers or {})).items():
         if value:
             connection.putheader(name, value)
@@ -50,7 +50,7 @@ def request(port: int, method: str, path: str, body: Any = None, headers: dict[s
 
 def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
     """The answer to a question, or the refusal's sentence."""
-    status, _, body = request(port, "POST", f"/api/{name}", parameters)
+    status, _, body = request(port, "POST", f"api/{name}", parameters)
     if status != 200:
         return json.loads(body)["error"]
     frame: dict[str, Any] = {}

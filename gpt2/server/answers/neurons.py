@@ -81,8 +81,9 @@ def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
 def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
     """Where in the reference text the neuron is most active, the share of positions at which it is above 0, and the
     change of the loss when it is held at its mean, with its interval (gpt2.explain.neurons)."""
-    mlp_of(session, ask.block)
     address = f"{ask.block}.mlp.post#{ask.neuron}"
+    if ask.neuron >= mlp_of(session, ask.block).c_proj.in_features:  # before the means are waited for
+        raise UsageError(f"there is no neuron {address}: this block has 0 to {session.config.inner_dim - 1}.")
 
     def make() -> dict[str, Any]:
         found = neuron(session.checkpoint, address, session.excerpt, EXAMPLES, progress=tell)
