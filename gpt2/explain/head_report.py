@@ -145,8 +145,8 @@ class HeadReport(Result):
             names = dict.fromkeys(a.name for a in self.labels if (a.layer, a.head) == (l, h))
             sure = "" if not names or self.causal[l, h] else " (pattern only)"
             made.add_row(
-                f"{l}.head.{h}", *cells, f"{self.entropy.value[l, h]:.2f}", f"{self.copying[l, h]:+.2f}",
-                "" if effect is None else f"{effect.value[l, h]:+.2f}", ", ".join(names) + sure,
+                f"{l}.head.{h}", *cells, f"{self.entropy.value[l, h]:.2f}", f"{self.copying[l, h]:+z.2f}",
+                "" if effect is None else f"{effect.value[l, h]:+z.2f}", ", ".join(names) + sure,
             )  # fmt: skip
         return made
 

@@ -144,8 +144,8 @@ class Off(Result):
         for k in self.order[:top]:
             low, high = self.change.low[k], self.change.high[k]
             made.add_row(
-                self.components[k], f"{self.change.value[k]:+.4f}", f"{low:+.4f} to {high:+.4f}",
-                f"{self.kl.value[k]:.4f}", f"{self.logit.value[k]:+.3f}",
+                self.components[k], f"{self.change.value[k]:+z.4f}", f"{low:+z.4f} to {high:+z.4f}",
+                f"{self.kl.value[k]:.4f}", f"{self.logit.value[k]:+z.3f}",
             )  # fmt: skip
         return made
 
@@ -158,7 +158,7 @@ class Off(Result):
         title = f"loss change with the component off ({self.kind})"
         if heads > 1 and all(name in places for row in grid for name in row):
             values = torch.stack([self.change.value[[places[name] for name in row]] for row in grid])
-            cells = [[f"{x:+.3f}" for x in row] for row in values.tolist()]
+            cells = [[f"{x:+z.3f}" for x in row] for row in values.tolist()]
             figure, axes = draw.figure(2.2 + 0.55 * heads, 1.4 + 0.3 * layers)
             rows, columns = ([str(i) for i in range(n)] for n in (layers, heads))
             draw.heat(axes, values, rows, columns, unit="nats a token", diverging=True, cells=cells)

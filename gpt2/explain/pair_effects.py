@@ -40,7 +40,7 @@ def silent(done: int, total: int) -> None:
 
 def _short(name: str, effect: Estimate) -> str:
     """A name with its effect and half the width of its interval."""
-    return f"{name} {effect.value:+.2f} ±{(effect.high - effect.low) / 2:.2f}"
+    return f"{name} {effect.value:+z.2f} ±{(effect.high - effect.low) / 2:.2f}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +78,7 @@ class PairEffects(Result):
             title=f"{self.pairs}, {self.n} pairs: target leads foil by {self.lead:.2f} logits",
         )  # fmt: skip
         for k in self.order[:top]:
-            cells = [f"{self.values.value[k]:+.3f}", f"{self.values.low[k]:+.3f} to {self.values.high[k]:+.3f}"]
+            cells = [f"{self.values.value[k]:+z.3f}", f"{self.values.low[k]:+z.3f} to {self.values.high[k]:+z.3f}"]
             made.add_row(self.names[k], *cells, *([] if self.right is None else [f"{self.right[k]:.2f}"]))
         return made
 
@@ -191,8 +191,8 @@ class PairPatch(Result):
             caption="the stream that enters each block, patched at a place; each head's z, patched everywhere",
         )  # fmt: skip
         for l in range(L):
-            places = ["" if x != x else f"{x:.2f}" for x in self.places.value[l].tolist()]
-            made.add_row(str(l), *places, *(f"{x:.2f}" for x in self.heads.value[l].tolist()))
+            places = ["" if x != x else f"{x:z.2f}" for x in self.places.value[l].tolist()]
+            made.add_row(str(l), *places, *(f"{x:z.2f}" for x in self.heads.value[l].tolist()))
         return made
 
     def plot(self) -> "Figure":
@@ -201,7 +201,7 @@ class PairPatch(Result):
         figure, axes = draw.figure(6.0 + 0.5 * H, 1.5 + 0.3 * L, columns=2)
         layers = [str(l) for l in range(L)]
         for place, grid, columns in zip(axes, (self.places, self.heads), (PLACES, [str(h) for h in range(H)])):
-            cells = [["" if x != x else f"{x:.2f}" for x in row] for row in grid.value.tolist()]
+            cells = [["" if x != x else f"{x:z.2f}" for x in row] for row in grid.value.tolist()]
             values = grid.value.nan_to_num(0)
             draw.heat(place, values, layers, columns, unit="share of the way", diverging=True, cells=cells)
         draw.title(axes[0], f"{self.pairs}: stream, {self.n} pairs")

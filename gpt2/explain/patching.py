@@ -223,14 +223,14 @@ class PatchGrid(Result):
             "columns are layers; 0: nothing moved, 1: all of it",
         )  # fmt: skip
         for name, column in zip(self.columns, self.scores.t().tolist()):
-            made.add_row(name, *(f"{score:.2f}" for score in column))
+            made.add_row(name, *(f"{score:z.2f}" for score in column))
         return made
 
     def plot(self) -> "Figure":
         """The grid as a heat map, its scale around 0."""
         L, K = self.scores.shape
         figure, axes = draw.figure(1.8 + 0.5 * K, 1.4 + 0.3 * L)
-        cells = [[f"{score:.2f}" for score in row] for row in self.scores.tolist()] if L * K <= 300 else None
+        cells = [[f"{score:z.2f}" for score in row] for row in self.scores.tolist()] if L * K <= 300 else None
         layers = [str(l) for l in range(L)]
         draw.heat(axes, self.scores, layers, self.columns, unit="share of the way", diverging=True, cells=cells)
         draw.title(axes, self.title)
