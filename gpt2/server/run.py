@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8271
+SMALL = 50_000_000  # parameters: means of the bundled stories take seconds
 
 
 def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, browser: bool = True) -> None:
@@ -36,7 +37,9 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
     # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.
-    threading.Thread(target=lambda: app.state.session.means, daemon=True).start()
+    # No daemon: Ctrl-C waits for torch to finish, which would abort the process otherwise; so small models only.
+    if sum(p.numel() for p in checkpoint.model.parameters()) < SMALL:
+        threading.Thread(target=lambda: app.state.session.means).start()
     if browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     with listener, contextlib.suppress(KeyboardInterrupt):
