@@ -227,9 +227,14 @@ def _describe(run: TrainingRun, out: Path) -> None:
 
 
 def _last_good(run: TrainingRun, out: Path) -> str:
+    """Where to go on, said to the user: never from a checkpoint of a run that was lost by then, though finite."""
     found = checkpoints(out)
-    if not found:
-        return "There is no checkpoint yet: start again."
-    step = max(found)
-    lower = f"gpt2 train --resume {out} --override --optim.lr {run.recipe.optim.lr / 3:.2g}"
-    return f"The last good checkpoint is that of step {step}, {found[step]}: {lower}"
+    good = [step for step in found if step <= run.steps_done - run.guard.lost]
+    if not good:
+        return "There is no checkpoint from before it went wrong: start again."
+    later = " ".join(str(path) for step, path in found.items() if step > good[-1])
+    again = f"gpt2 train --resume {out} --override --optim.lr {run.recipe.optim.lr / 3:.2g}"
+    return (
+        f"The last good checkpoint is that of step {good[-1]}, {found[good[-1]]}: "
+        f"{f'delete {later}, then ' if later else ''}{again}"
+    )
