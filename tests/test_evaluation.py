@@ -101,7 +101,7 @@ def adapter(monkeypatch):
     for name, module in harness.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpt2.evaluation.lm_eval_adapter", raising=False)
-    yield import_module("gpt2.evaluation.lm_eval_adapter").Glassbox(model=str(FIXTURES / "model"))
+    yield import_module("gpt2.evaluation.lm_eval_adapter").Glassbox(model=str(FIXTURES / "model"), device="cuda")
     sys.modules.pop("gpt2.evaluation.lm_eval_adapter", None)
 
 

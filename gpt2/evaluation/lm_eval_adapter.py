@@ -10,6 +10,7 @@ example: python -m gpt2.evaluation.lm_eval_adapter run --model glassbox --model_
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
@@ -29,7 +30,9 @@ class Glassbox(LM):
     def __init__(self, model: str = "storyteller", device: str | None = None, **_: Any) -> None:
         """`model` is what `--model` takes in this package's commands; other arguments of the harness mean nothing."""
         super().__init__()
-        self.checkpoint = load(str(model), device=device or "cpu")
+        if not torch.cuda.is_available():
+            device = "cpu"  # the harness asks for CUDA wherever nobody says otherwise
+        self.checkpoint = load(str(model), device=device or "cuda")
 
     @property
     def tokenizer_name(self) -> str:
