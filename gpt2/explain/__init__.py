@@ -1,4 +1,12 @@
-"""What a component does: traced, attributed, switched off."""
+"""What a component does: traced, attributed, switched off.
+
+    from gpt2.explain import heads, off, trace    # what is meant for use, everything in __all__
+    from gpt2.explain.off import Off, expand      # the rest, out of its own file
+
+Several functions have the name of the file that they stand in (`off`, `lens`, `heads`, `trace`, ...): in this package
+that name is the function. So `import gpt2.explain.off as x` gives the function too; what else a file holds comes by
+`from gpt2.explain.off import ...`.
+"""
 
 from gpt2.explain.attribution import Attribution, attribution
 from gpt2.explain.behaviours import behaviours
