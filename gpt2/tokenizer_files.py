@@ -146,7 +146,8 @@ def read_ends(folder: Path, ids: Mapping[str, int]) -> dict[str, int]:
     generation_config.json and config.json, which name its id (of a list, the first). A token that is not in the
     vocabulary, as transformers' default 50256 in a small one, is passed over.
     """
-    known, ends = set(ids.values()), {}
+    known: set[int] = set(ids.values())
+    ends: dict[str, int] = {}
     for file in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"):
         named = _read_object(folder / file)
         for end in ("bos", "eos"):
@@ -164,7 +165,7 @@ def _read_added(folder: Path, vocab: Mapping[str, int], merges: Iterable[tuple[s
     later = {_content(entry): int(i) for i, entry in settings.items()}
     added = {token: i for token, i in (_read_object(folder / "added_tokens.json") | later).items() if token}
     spelt = {*byte_alphabet(), *(left + right for left, right in merges)}  # an end may be "\n", an ordinary token
-    ends = set(read_ends(folder, vocab | added).values())
+    ends = set(read_ends(folder, {**vocab, **added}).values())
     return added | {token: i for token, i in vocab.items() if i in ends and token not in spelt}
 
 

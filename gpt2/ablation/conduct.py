@@ -1,7 +1,7 @@
 """All runs of a study: which are due, several at once, each written down when it ends.
 
 In: a `Study` and the results so far (JSON lines). Out: more lines. What is due is a pure function of the lines that are
-there, so a study may be stopped at any time and go on in another sitting. Read next: report.py.
+there, so a study may be stopped at any time and go on in another sitting.
 """
 
 import json

@@ -15,6 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from gpt2.errors import UsageError
+
 Verdict = Literal["hit", "miss", "undecided"]
 
 
@@ -47,8 +49,10 @@ def paired(variant: Sequence[float], baseline: Sequence[float], level: float = 0
     mean = float(d.mean())
     if len(d) < 2:
         return Difference(mean, -math.inf, math.inf, 1.0, len(d))
-    from scipy import stats
-
+    try:
+        from scipy import stats
+    except ImportError:
+        raise UsageError('intervals need scipy: pip install "glassbox-gpt2[ablate]".') from None
     error = float(d.std(ddof=1)) / math.sqrt(len(d))
     half = float(stats.t.ppf(1 - (1 - level) / family / 2, len(d) - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, len(d) - 1)) if error else float(mean == 0)

@@ -1,4 +1,4 @@
-"""`gpt2 ablate`: run a study, or write its report."""
+"""`gpt2 ablate`: run a study, or say what of it is due."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,6 @@ class Command:
     examples:
       gpt2 ablate recipes/ablation/minute.toml --jobs 2
       gpt2 ablate recipes/ablation/minute.toml --plan
-      gpt2 ablate recipes/ablation/minute.toml --report docs/ablation_study.md
     """
 
     study: tyro.conf.Positional[str]
@@ -39,13 +38,11 @@ class Command:
     """Directory for the trained weights of the baseline."""
     plan: bool = False
     """Say what is due, and run nothing."""
-    report: str | None = None
-    """Write the report of the runs that are there to this Markdown file, its plots beside it, and run nothing."""
     json: bool = False
     """Print each record as a line of JSON."""
 
     def run(self) -> None:
-        """Load the study, then plan, run or report."""
+        """Load the study, then plan or run."""
         from gpt2.ablation.conduct import conduct
         from gpt2.ablation.study import load_study
 
@@ -56,11 +53,7 @@ class Command:
         for name in self.only:
             if name not in study.contestants:
                 raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
-        if self.report is not None:
-            from gpt2.ablation.report import write_report
-
-            print(f"written: {write_report(study, results, Path(self.report))}")
-        elif self.plan:
+        if self.plan:
             self._plan(study, results)
         else:
             import os
