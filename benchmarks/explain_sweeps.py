@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks import machine
 from gpt2.config import GPT2Config
-from gpt2.explain import reference, sweep
+from gpt2.explain import reference
 from gpt2.explain.off import off
 from gpt2.explain.patching import Patching, TooClose
 from gpt2.model import GPT2
@@ -89,17 +89,6 @@ def timed(what: str, function: Callable[[], Any], entries: dict[str, Any], times
     return result
 
 
-@contextlib.contextmanager
-def through_mkl() -> Any:
-    """Ours with torch's own choice for fp32 products, which is MKL, in place of oneDNN."""
-    chosen = sweep.fast_products
-    sweep.fast_products = lambda model: contextlib.nullcontext()
-    try:
-        yield
-    finally:
-        sweep.fast_products = chosen
-
-
 def patch(model: GPT2, share: int) -> dict[str, Any]:
     """The stream before each block at each of 32 positions: layers x positions cells."""
     import pandas  # TransformerLens brings it
@@ -119,8 +108,6 @@ def patch(model: GPT2, share: int) -> dict[str, Any]:
     one_word[0, POSITIONS // 4] = corrupt[0, POSITIONS // 4]
     ours()
     mine = timed("ours", ours, seconds, 2)
-    with through_mkl():
-        timed("ours, products through MKL", ours, seconds)
     with contextlib.suppress(TooClose):  # random weights may answer such prompts too much alike
         Patching(model, clean, one_word, target, foil)
         timed("ours, prompts that differ in one token", lambda: ours(one_word), seconds)
@@ -171,8 +158,6 @@ def switch_off(model: GPT2, share: int) -> dict[str, Any]:
         return torch.stack([document.loss_change.mean(1), document.kl.mean(1)])
 
     mine = timed("ours", ours, seconds, 2)
-    with through_mkl():
-        timed("ours, products through MKL", ours, seconds, 1)
 
     lens = lens_twin(model)
     changes = []
@@ -230,8 +215,9 @@ def markdown(result: dict[str, Any]) -> str:
     m = result["machine"]
     lines = [
         f"# {result['title']}", "",
-        f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB; torch {result['torch']}, TransformerLens "
-        f"{result['transformer_lens']}; fp32. Ours multiplies through oneDNN, TransformerLens as torch chooses (MKL).",
+        f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB, load {m['load_at_start']} at the start, "
+        f"{result['threads']} threads; torch {result['torch']}, TransformerLens {result['transformer_lens']}; fp32 "
+        "through MKL, as torch chooses, for both.",
         "", f"`{result['command']}`", "",
         "| case | who | s | of ours | processor s | of ours | largest difference |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -253,10 +239,11 @@ def main() -> None:
     p.add_argument(
         "--share", type=int, default=1, metavar="N", help="TransformerLens runs one cell in N; times N counts"
     )
+    p.add_argument("--threads", type=int, default=machine.cores(), help="default: all cores")
     p.add_argument("--quick", action="store_true", help="a tiny model, to see that it works; figures mean nothing")
     p.add_argument("--out", type=Path, metavar="NAME", help="write NAME.json and NAME.md")
     a = p.parse_args()
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(a.threads)
     model = GPT2(QUICK if a.quick else SIZES).eval().requires_grad_(False)
     functions = {"patch": patch, "off": switch_off, "texts": texts}
     name = re.sub(r"[^a-z0-9]+", "-", machine.processor().lower()).strip("-")
@@ -266,9 +253,10 @@ def main() -> None:
     cases = {**known["cases"], **{c: functions[c](model, a.share) for c in ([a.case] if a.case else CASES)}}
     result = {
         "title": "Patching and switching off: ours and TransformerLens", "date": day, "machine": machine.describe(),
+        "threads": a.threads,
         "capabilities": machine.capabilities(), "torch": torch.__version__,
         "transformer_lens": version("transformer-lens"),
-        "command": f"python -m benchmarks.explain_sweeps --share {a.share}",
+        "command": f"python -m benchmarks.explain_sweeps --share {a.share} --threads {a.threads}",
         "cases": {c: cases[c] for c in CASES if c in cases},
     }  # fmt: skip
     if a.quick and a.out is None:

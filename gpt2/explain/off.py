@@ -19,7 +19,7 @@ from gpt2.explain.edits import freeze, keep_constant, mean, mean_by_position, re
 from gpt2.explain.intervals import Estimate, bootstrap
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.show import Result, plain, table
-from gpt2.explain.sweep import Base, Cell, fast_products
+from gpt2.explain.sweep import Base, Cell
 from gpt2.explain.trace import Run, trace
 from gpt2.explain.words import Model, opened
 from gpt2.loss import SLICE_ELEMENTS, token_losses
@@ -259,13 +259,13 @@ def off_document(model: GPT2, row: Sequence[int], cells: Sequence[Cell]) -> OffD
     """One document under each cell's edits, all cells in a few batches."""
     ids = torch.tensor([list(row)], device=model.lm_head.weight.device)
     base = Base(model, ids)
-    with torch.no_grad(), fast_products(model):
+    with torch.no_grad():
         plain_run = _Plain(base)
     T = ids.size(1)
     loss_change, logit_change, kl = (torch.zeros(len(cells), T, dtype=plain_run.loss.dtype) for _ in range(3))
     for batch in base.sweep(cells):
         for numbers, hidden in _slices(batch.cells, batch.hidden, model.config.vocab_size):
-            with torch.no_grad(), fast_products(model):
+            with torch.no_grad():
                 changes = plain_run.compare(hidden, batch.first)
             for kept, change in zip((loss_change, logit_change, kl), changes):
                 kept[numbers, batch.first :] = change.cpu()

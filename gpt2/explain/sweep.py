@@ -5,15 +5,11 @@ What an edit cannot change is not computed again: blocks before it, and position
 later blocks join the batch when it arrives there. Read next: off.py and patching.py, which measure.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from gpt2.cache import KVCache
 from gpt2.explain.walk import twin
@@ -45,7 +41,7 @@ class Base:
         weight = model.lm_head.weight
         self.cache = KVCache(model.config, 1, ids.size(1), dtype=weight.dtype, device=weight.device)
         self.probe = Probe(["*.resid_pre", f"{last}.resid_post", *read])
-        with torch.no_grad(), fast_products(model):
+        with torch.no_grad():
             self.hidden = self.model.hidden(ids, cache=self.cache, probe=self.probe)  # (1, T, C)
         self.stream = [self.probe[f"{l}.resid_pre"] for l in range(last + 1)] + [self.probe[f"{last}.resid_post"]]
 
@@ -57,7 +53,7 @@ class Base:
         places = [place(self.model, cell) for cell in cells]
         for numbers in _batches(places, self.ids.size(1)):
             first = min(places[n].first for n in numbers)
-            with torch.no_grad(), fast_products(self.model):
+            with torch.no_grad():
                 hidden = self._pass([cells[n] for n in numbers], [places[n].start for n in numbers], first)
             yield Batch(numbers, first, hidden)
 
@@ -165,25 +161,3 @@ class _Prefix(KVCache):
             torch.cat([self.keys[layer].expand(rows), k], dim=2),
             torch.cat([self.values[layer].expand(rows), v], dim=2),
         )
-
-
-def fast_products(model: GPT2) -> AbstractContextManager[object]:
-    """Inside, `F.linear` in fp32 on a CPU goes through oneDNN; elsewhere nothing changes.
-
-    torch sends these products to MKL, which on processors of other makers than Intel reaches two thirds of oneDNN's
-    speed and less for a hundred rows (docs/log.md). The results differ by rounding only. Without gradients.
-    """
-    weight = model.lm_head.weight
-    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    usable = weight.device.type == "cpu" and weight.dtype == torch.float32 and there
-    return _OneDNN() if usable else nullcontext()
-
-
-class _OneDNN(TorchFunctionMode):
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is F.linear and not kwargs and args[0].numel():
-            x, weight, *bias = args
-            return torch.ops.mkldnn._linear_pointwise(x, weight, bias[0] if bias else None, "none", [], "")
-        return func(*args, **(kwargs or {}))
