@@ -215,9 +215,10 @@ def markdown(result: dict[str, Any]) -> str:
     m = result["machine"]
     lines = [
         f"# {result['title']}", "",
-        f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB, load {m['load_at_start']} at the start, "
-        f"{result['threads']} threads; torch {result['torch']}, TransformerLens {result['transformer_lens']}; fp32 "
-        "through MKL, as torch chooses, for both.",
+        f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB; {result['threads']} thread(s); torch "
+        f"{result['torch']}, TransformerLens {result['transformer_lens']}; fp32 through MKL, as torch chooses, for both. "
+        f"TransformerLens ran one cell in {result['share']}, spread evenly, and its seconds are multiplied by that: every "
+        "cell is one forward of the same size. Processor seconds count where others used the machine too.",
         "", f"`{result['command']}`", "",
         "| case | who | s | of ours | processor s | of ours | largest difference |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -244,6 +245,7 @@ def main() -> None:
     p.add_argument("--out", type=Path, metavar="NAME", help="write NAME.json and NAME.md")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
+    here = machine.describe()  # before the load is ours
     model = GPT2(QUICK if a.quick else SIZES).eval().requires_grad_(False)
     functions = {"patch": patch, "off": switch_off, "texts": texts}
     name = re.sub(r"[^a-z0-9]+", "-", machine.processor().lower()).strip("-")
@@ -252,8 +254,9 @@ def main() -> None:
     known = json.loads(out.with_name(out.name + ".json").read_text()) if Path(f"{out}.json").exists() else {"cases": {}}
     cases = {**known["cases"], **{c: functions[c](model, a.share) for c in ([a.case] if a.case else CASES)}}
     result = {
-        "title": "Patching and switching off: ours and TransformerLens", "date": day, "machine": machine.describe(),
+        "title": "Patching and switching off: ours and TransformerLens", "date": day, "machine": here,
         "threads": a.threads,
+        "share": a.share,
         "capabilities": machine.capabilities(), "torch": torch.__version__,
         "transformer_lens": version("transformer-lens"),
         "command": f"python -m benchmarks.explain_sweeps --share {a.share} --threads {a.threads}",
