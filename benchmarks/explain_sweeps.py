@@ -216,8 +216,8 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['title']}", "",
         f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB; {result['threads']} thread(s); torch "
-        f"{result['torch']}, TransformerLens {result['transformer_lens']}; fp32 through MKL, as torch chooses, for both. "
-        f"TransformerLens ran one cell in {result['share']}, spread evenly, and its seconds are multiplied by that: every "
+        f"{result['torch']}, TransformerLens {result['transformer_lens']}; fp32, MKL (torch's choice) for both. "
+        f"TransformerLens ran one cell in {result['share']}, spread evenly, its seconds are multiplied by that: every "
         "cell is one forward of the same size. Processor seconds count where others used the machine too.",
         "", f"`{result['command']}`", "",
         "| case | who | s | of ours | processor s | of ours | largest difference |",
