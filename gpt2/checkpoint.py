@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpt2.config import GPT2Config
+from gpt2.disk import sync
 from gpt2.errors import UsageError
 from gpt2.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
 from gpt2.hub import (
@@ -199,7 +200,8 @@ def whole_directory(target: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(target)) from None
     try:
         yield temporary
-        _sync(temporary)
+        for path in (*temporary.iterdir(), temporary):
+            sync(path)
         _replace(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -232,18 +234,6 @@ def check_target(directory: Path | str, overwrite: bool = False) -> Path:
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _sync(directory: Path) -> None:
-    """Have the disk hold all of it before it gets its name."""
-    for path in (*directory.iterdir(), directory):
-        if os.name == "nt" and path.is_dir():
-            continue  # Windows cannot sync a directory
-        handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _replace(temporary: Path, target: Path) -> None:

@@ -89,16 +89,12 @@ def widest(make: Callable[[int], Any], most: int) -> Any:
 
 def save_png(figure: Any, path: str) -> None:
     """Write a figure, whole or not at all."""
-    import os
     from pathlib import Path
 
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
+    from gpt2.disk import whole_file
+
+    with whole_file(Path(path)) as temporary:
         figure.savefig(temporary, format="png")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | None":

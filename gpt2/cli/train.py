@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from gpt2.training.loop import TrainingRun
     from gpt2.training.runner import Outcome
 
-USAGE = """usage: gpt2 train RECIPE.toml [--out RUN] [options] [--SECTION.SETTING VALUE ...]
+USAGE = """usage: gpt2 train RECIPE.toml [--out RUN] [options] [--SECTION.SETTING VALUE]
        gpt2 train --resume RUN [options]
 
-Trains a model from a recipe and writes a run directory; RUN/model is for --model.
-With several processes: torchrun --nproc-per-node 2 -m gpt2 train RECIPE.toml
+Trains a model from a recipe and writes a run directory; RUN/model is what
+--model takes. With several processes:
+  torchrun --nproc-per-node 2 -m gpt2 train RECIPE.toml
 
 example:
   gpt2 prepare stories.txt --out data/stories --vocab-size 4096

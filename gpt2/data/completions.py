@@ -6,8 +6,6 @@ that generation learns where to stop; only what follows the prompt is to be pred
 Prompt and completion are encoded apart, since a prompt typed for `gpt2 generate` is encoded without what follows it.
 """
 
-import codecs
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 
 from gpt2.data.examples import Example
 from gpt2.data.files import opened
+from gpt2.data.json_lines import json_lines
 from gpt2.tokenizer import Tokenizer
 
 KEYS = ("prompt", "completion")
@@ -25,7 +24,7 @@ def holds_completions(path: Path) -> bool:
     """Whether a file is .jsonl and its first object has a prompt or a completion."""
     if ".jsonl" not in path.suffixes:
         return False
-    _, record = next(_records(path), (0, {}))
+    _, record = next(_records(path), ("", {}))
     return any(key in record for key in KEYS)
 
 
@@ -36,8 +35,7 @@ def completions(path: Path, tokenizer: Tokenizer, context: int) -> Iterator[Exam
     in the context.
     """
     assert tokenizer.eot_id is not None
-    for number, record in _records(path):
-        where = f"{path}, line {number},"
+    for where, record in _records(path):
         for key in KEYS:
             if not isinstance(record.get(key), str):
                 have = f"it has {', '.join(map(str, record))}" if record else "it has none"
@@ -53,19 +51,10 @@ def completions(path: Path, tokenizer: Tokenizer, context: int) -> Iterator[Exam
         yield Example(ids[: context + 1], len(prompt))
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and objects; empty lines are passed over."""
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each object stands, and the object."""
     with opened(path) as (stream, _):
-        for number, line in enumerate(stream, start=1):
-            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path}, line {number}, is not UTF-8 (byte {error.start} of the line).") from None
-            except (json.JSONDecodeError, RecursionError):
-                raise ValueError(f"{path}, line {number}, is not JSON.") from None
+        for where, record in json_lines(path, stream):
             if not isinstance(record, dict):
-                raise ValueError(f'{path}, line {number}, is no object: write {{"prompt": ..., "completion": ...}}.')
-            yield number, record
+                raise ValueError(f'{where} is no object: write {{"prompt": ..., "completion": ...}}.')
+            yield where, record

@@ -10,13 +10,13 @@ one column is. A byte order mark at the start of a file is no text.
 """
 
 import codecs
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from gpt2.data.files import check, needs_extra, opened
+from gpt2.data.json_lines import json_lines
 from gpt2.tokenizer import EOT
 
 PIECE_BYTES = 1 << 20
@@ -60,7 +60,7 @@ def pieces(
         return
     lines = path.name.removesuffix(".gz").removesuffix(".zst").endswith(".jsonl")
     with opened(path) as (stream, position):
-        for piece in _json_lines(path, stream, field) if lines else _text(path, stream):
+        for piece in _fields(path, stream, field) if lines else _text(path, stream):
             if progress:
                 progress(position())
             yield piece
@@ -133,24 +133,14 @@ def _last_cut(text: str) -> int:
     return 0
 
 
-def _json_lines(path: Path, stream: BinaryIO, field: str) -> Iterator[Piece]:
-    for number, line in enumerate(stream, start=1):
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}, is not UTF-8 (byte {error.start} of the line).") from None
-        except (json.JSONDecodeError, RecursionError):
-            raise ValueError(f"{path}, line {number}, is not JSON.") from None
+def _fields(path: Path, stream: BinaryIO, field: str) -> Iterator[Piece]:
+    for where, record in json_lines(path, stream):
         text = record.get(field) if isinstance(record, dict) else None
         if text is None and isinstance(record, dict) and field in record:
             continue
         if not isinstance(text, str):
             have = f"it has {', '.join(map(str, record))}" if isinstance(record, dict) and record else "it has none"
-            raise ValueError(f"{path}, line {number}, has no text in a field {field!r} ({have}): see --field.")
+            raise ValueError(f"{where} has no text in a field {field!r} ({have}): see --field.")
         if text:
             yield text, True
 

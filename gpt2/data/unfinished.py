@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.data.encode import Place
 from gpt2.data.shards import TOKENIZER
+from gpt2.disk import sync
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -167,9 +168,3 @@ def _tidy(directory: Path) -> None:
     for path in directory.glob("shard-*.bin"):
         if path.name not in complete:
             path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file."""
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())

@@ -3,14 +3,12 @@
 In: a path. Out: the objects, with their line numbers for error messages. Read next: lambada.py, hellaswag.py.
 """
 
-import codecs
-import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from gpt2.data.files import check, opened
+from gpt2.data.json_lines import json_lines
 
 Item = TypeVar("Item")
 
@@ -23,17 +21,8 @@ def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]
     path = check(path)
     if ".jsonl" not in path.suffixes:
         raise ValueError(f"{path} is no .jsonl file: a task takes one with an item a line (also .gz or .zst).")
-    with opened(Path(path)) as (stream, _):
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number},"
-            try:
-                record = json.loads(line.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-            except UnicodeDecodeError:
-                raise ValueError(f"{where} is not UTF-8: convert it first.") from None
-            except (json.JSONDecodeError, RecursionError):
-                raise ValueError(f"{where} is not JSON.") from None
+    with opened(path) as (stream, _):
+        for where, record in json_lines(path, stream):
             if not isinstance(record, dict):
                 raise ValueError(f"{where} holds no object: it needs the published format of the task.")
             yield where, record

@@ -11,13 +11,12 @@ import base64
 import gzip
 import hashlib
 import json
-import os
-import secrets
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.disk import whole_file
 from gpt2.errors import UsageError
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import look
@@ -56,12 +55,8 @@ def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: 
         raise UsageError(f"{target} is a directory: name a file in it, such as {target / 'run.html'}.")
     html = page_html(Session(checkpoint), Export(text=text, corrupt=corrupt), tell)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with whole_file(target) as temporary:
         temporary.write_text(html, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

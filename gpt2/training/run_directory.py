@@ -84,17 +84,6 @@ def forget(run: Path) -> None:
     (run / METRICS).unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """Have the disk hold this file, or the names in this directory."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot sync a directory
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @contextmanager
 def hold(run: Path) -> Iterator[None]:
     """Be the one process that trains in this directory, until the block ends or the process dies.

@@ -28,10 +28,11 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from gpt2.disk import sync
 from gpt2.model import GPT2
 from gpt2.training.distributed import World, whole, whole_model
 from gpt2.training.resume import FACTS, Facts
-from gpt2.training.run_directory import checkpoint_path, checkpoints, prune, sync
+from gpt2.training.run_directory import checkpoint_path, checkpoints, prune
 from gpt2.weights import read_tensors, write_tensors
 
 TENSORS = "training.safetensors"

@@ -1,0 +1,31 @@
+"""A .jsonl file's lines.
+
+In: a file opened for reading. Out: the value of each line that is not empty, and where it stands. Documents, prompts
+with completions, and the items of evaluation tasks are read with it.
+"""
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """("FILE, line N,", value) for each line; a byte order mark at the start of the file is no text.
+
+    Raises ValueError, naming file and line, for what is not UTF-8 or not JSON.
+    """
+    for number, line in enumerate(stream, start=1):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if not line.strip():
+            continue
+        where = f"{path}, line {number},"
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): convert it first.") from None
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{where} is not JSON.") from None
+        yield where, value
