@@ -113,16 +113,15 @@ def test_two_processes_learn_what_one_learns(recipe: Recipe, alone: Path, tmp_pa
     expected = load(str(alone / "model")).model(ids)
     for name in ("ddp", "fsdp"):  # one file, under the model's own names
         torch.testing.assert_close(load(str(tmp_path / name / "model")).model(ids), expected, atol=1e-3, rtol=0)
-    [note] = json.loads((half / "notes-0.json").read_text())
-    assert note.startswith("2 processes instead of 1")
+    notes = json.loads((half / "notes-0.json").read_text())  # another: that the number of threads differs
+    assert any(note.startswith("2 processes instead of 1") for note in notes)
 
     for name in ("ddp", "fsdp"):
         out = tmp_path / name
         before = losses(out)
         shutil.rmtree(out / "checkpoints" / "step-000020")
         run = TrainingRun(cases[name])
-        [note] = resume(run, out)
-        assert note.startswith("1 process instead of 2")
+        assert any(note.startswith("1 process instead of 2") for note in resume(run, out))
         train(run, out)
         assert losses(out) == pytest.approx(before, abs=1e-5)
 

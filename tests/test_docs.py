@@ -116,7 +116,7 @@ ADDRESS = re.compile(r"`((?:l|\d+|\*|embed|final)\.[a-z_][\w.*@:#]*)`")
 def test_addresses_in_the_text_are_addresses(name: str) -> None:
     named = set(ADDRESS.findall(outside_code(ROOT / "docs" / name)))
     for text in named - {"2.attn.b_V", "2.attn.b_O", "l.attn.b_V"}:  # parts of a sum, not tensors
-        parse(re.sub(r"^l\.", "3.", text).replace(".head.h", ".head.7").replace("#n", "#1"), 12, 12)
+        assert parse(re.sub(r"^l\.", "3.", text).replace(".head.h", ".head.7").replace("#n", "#1"), 12, 12), text
 
 
 def test_a_term_is_defined_once() -> None:

@@ -174,6 +174,7 @@ def command(server, tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "gpt2", *words], env=base | environment, cwd=tmp_path,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         )  # fmt: skip
         if not wait:
             return process
