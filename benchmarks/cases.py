@@ -104,6 +104,7 @@ HF = "model.generate, eager, attn_implementation='sdpa', its default (dynamic) c
 CT2 = "Generator.generate_batch, converted by its TransformersConverter"
 LLAMA = "Llama.generate, GGUF; int8 is Q8_0"
 NANO = "model and optimiser of the checkout, its settings for a CPU"
+NANO_BF16 = NANO + ", with bf16 autocast added"
 
 CONTESTANTS = (
     Contestant("ours-fp32", "ours", "ours", "fp32", (*GENERATION, "train"), OURS),
@@ -112,6 +113,8 @@ CONTESTANTS = (
     Contestant("transformers-bf16", "transformers", "hf", "bf16", GENERATION, HF),
     Contestant("ours-fp32-compiled", "ours", "ours", "fp32", ("train",), OURS, compiled=True),
     Contestant("nanogpt-fp32", "nanogpt", "nano", "fp32", ("train",), NANO),
+    Contestant("nanogpt-bf16", "nanogpt", "nano", "bf16", ("train",), NANO_BF16),
+    Contestant("nanogpt-bf16-compiled", "nanogpt", "nano", "bf16", ("train",), NANO_BF16, compiled=True),
     Contestant("ours-bf16-compiled", "ours", "ours", "bf16", ("train",), OURS, compiled=True),
     Contestant("ctranslate2-fp32", "ctranslate2", "ct2", "fp32", GENERATION, CT2),
     Contestant("ctranslate2-int8", "ctranslate2", "ct2", "int8", GENERATION, CT2),

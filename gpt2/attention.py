@@ -27,6 +27,7 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.attn_pdrop = config.attn_pdrop
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
+        self.written_out = False  # True: in separate steps without a probe too (training/device.py)
 
     def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
         """x [B, T, C] -> [B, T, C]; with a cache, its keys and values come first."""
@@ -38,7 +39,7 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             k, v = cache.update(self.layer, k, v)  # (B, H, T_key, D)
         dropout = self.attn_pdrop if self.training else 0.0
-        if probe.wants(self.layer, "attn.scores", "attn.pattern"):
+        if self.written_out or probe.wants(self.layer, "attn.scores", "attn.pattern"):
             z = self._written_out(q, k, v, mask, dropout, probe)
         else:
             z = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None and T > 1)

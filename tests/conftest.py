@@ -18,3 +18,9 @@ def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(data / "encoder.json", directory / "vocab.json")
     shutil.copy(data / "vocab.bpe", directory / "merges.txt")
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _float32_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training in "auto" means float32 here, on processors with bf16 products too: tests compare to many digits."""
+    monkeypatch.setattr("gpt2.training.device.has_fast_bf16", lambda device: False)

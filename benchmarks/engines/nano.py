@@ -1,5 +1,7 @@
 """nanoGPT from a checkout: its model, its own AdamW, its settings for a CPU (fp32, no compile). Training only.
 
+In bf16 its step stands under the autocast that its train.py has for a GPU, which it does not use on a CPU.
+
 The checkout is imported from where it lies; none of its code is here. Its GELU is the erf form, so that its loss
 differs from the others' in the fifth digit or so.
 """
@@ -7,6 +9,7 @@ differs from the others' in the fifth digit or so.
 import hashlib
 import importlib.util
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +71,21 @@ class Trainer:
         self.optimizer = self.model.configure_optimizers(
             weight_decay=0.1, learning_rate=6e-4, betas=(0.9, 0.95), device_type="cpu"
         )
+        self.bf16 = precision == "bf16"
+        self.forward: Any = self.model
+
+    def compile(self) -> None:
+        """From now on through torch.compile."""
+        self.forward = torch.compile(self.model)
 
     def step(self, ids: list[list[int]], targets: list[list[int]]) -> float:
         """As `benchmarks.engines.Trainer`."""
-        _, loss = self.model(torch.tensor(ids), torch.tensor(targets))
+        with self._autocast():
+            _, loss = self.forward(torch.tensor(ids), torch.tensor(targets))
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return float(loss.item())
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()

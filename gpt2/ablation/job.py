@@ -50,11 +50,11 @@ class Part:
         """As `Rows.rows`, counted from this part's first row."""
         return self.whole.rows(self.first + first, self.first + last)
 
-    def all(self, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    def all(self, device: torch.device, limit: int | None = None) -> tuple[Tensor, Tensor]:
         """Ids and targets of the rows that are full, [n, T] each."""
         ids, targets = self.rows(0, min(len(self), limit or len(self)))
         full = (targets >= 0).all(dim=1)
-        return ids[full], targets[full]
+        return ids[full].to(device), targets[full].to(device)
 
 
 def validation(study: Study, job: Job, task: Task) -> Part:
@@ -84,7 +84,7 @@ def run_job(
         "steps": recipe.train.steps, "tokens": recipe.train.steps * recipe.train.batch_size * run.context,
         "parameters": sum(p.numel() for p in model.parameters()), "diverged_at": None, "curve": [],
     }  # fmt: skip
-    ids, targets = part.all(8)
+    ids, targets = part.all(run.device, 8)
     if job.purpose == "report":
         record["at_start"] = stream_scales(model, ids, targets)
     points = {round(run.recipe.train.steps * (k / CURVE_POINTS) ** 2) for k in range(1, CURVE_POINTS)}
@@ -127,7 +127,7 @@ def _point(run: TrainingRun, model: GPT2, steps: int) -> dict[str, Any]:
 
 def _final(run: TrainingRun, model: GPT2, part: Part, study: Study, job: Job) -> dict[str, Any]:
     """What is measured of the trained model; for the search of a learning rate the loss alone."""
-    ids, targets = part.all()
+    ids, targets = part.all(run.device)
     losses = position_losses(model, ids, targets)
     result: dict[str, Any] = {"val_loss": sum(losses) / len(losses)}
     if job.purpose == "tune":
@@ -146,7 +146,7 @@ def _final(run: TrainingRun, model: GPT2, part: Part, study: Study, job: Job) ->
         "longer_losses": longer_losses(model, torch.cat([ids.flatten(), targets[-1:, -1].flatten()]), run.context),
     }
     if study.contestants[job.contestant].variant == "no-mask":
-        masked = GPT2(model.config)
+        masked = GPT2(model.config).to(run.device)
         masked.load_state_dict(model.state_dict())
         with_mask = position_losses(masked.eval(), ids, targets)
         result["val_loss_with_mask"] = sum(with_mask) / len(with_mask)

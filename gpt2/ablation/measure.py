@@ -40,7 +40,7 @@ def stream_scales(model: GPT2, ids: Tensor, targets: Tensor) -> dict[str, list[f
 @torch.inference_mode()
 def position_losses(model: GPT2, ids: Tensor, targets: Tensor) -> list[float]:
     """Mean loss at each position over the rows: ids, targets [B, T] -> T numbers; rows with ignored targets count 0."""
-    total, seen = torch.zeros(ids.size(1)), torch.zeros(ids.size(1))
+    total, seen = torch.zeros(2, ids.size(1), device=ids.device)
     for first in range(0, len(ids), ROWS):
         x, y = ids[first : first + ROWS], targets[first : first + ROWS]
         total += model(x, y, reduction="none").sum(dim=0)
@@ -70,7 +70,7 @@ def induction_score(model: GPT2, samples: int = 4) -> float | None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.stack([torch.randperm(config.vocab_size, generator=generator)[:n] for _ in range(samples)])
     probe = Probe(read="*.attn.pattern")
-    model(rows.repeat(1, 2), probe=probe)
+    model(rows.repeat(1, 2).to(model.transformer.wte.weight.device), probe=probe)
     scores = []
     for layer in range(config.n_layer):
         try:
