@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=float, default=60.0, metavar="SECONDS", help="of one case, about (default: 60)")
     p.add_argument("--threads", type=positive, default=machine.cores(), help="default: all cores")
     p.add_argument("--no-compile", action="store_true", help="leave out training through torch.compile")
+    p.add_argument("--small", action="store_true", help="training of a 10M model (6 x 384, 65 tokens), B=16, T=256")
     p.add_argument(
         "--quick",
         action="store_true",
@@ -72,18 +73,19 @@ def options(arguments: list[str]) -> Options:
         limit_s=a.limit,
         threads=a.threads,
         nanogpt=a.nanogpt and str(Path(a.nanogpt).resolve()),
-        quick=a.quick,
+        shape="quick" if a.quick else "10m" if a.small else "124m",
         compile=not (a.no_compile or a.quick),
-        out=a.out or _default_out(a.quick),
+        out=a.out or _default_out(a.quick, a.small),
         command=_shown(arguments),
     )
 
 
-def _default_out(quick: bool) -> Path | None:
+def _default_out(quick: bool, small: bool) -> Path | None:
     if quick:
         return None
     name = re.sub(r"[^a-z0-9]+", "-", machine.processor().lower()).strip("-")
-    return Path(__file__).parent / "results" / f"{datetime.now(UTC):%Y-%m-%d}-{name}-{machine.cores()}-cores"
+    stem = f"{datetime.now(UTC):%Y-%m-%d}-{name}-{machine.cores()}-cores{'-10m' if small else ''}"
+    return Path(__file__).parent / "results" / stem
 
 
 def _shown(arguments: list[str]) -> str:

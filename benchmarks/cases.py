@@ -70,8 +70,17 @@ QUICK_CASES = (
     Case("train-2x8", "train", "Training step, B=2, T=8", (Size(1, 8), Size(2, 8))),
 )
 
+SMALL_CASES = (
+    Case(
+        "train-16x256", "train", "Training step of a 10M model, B=16, T=256: forward, backward, AdamW; dropout 0",
+        (Size(1, 64), Size(4, 64), Size(4, 256), Size(16, 256)),
+    ),
+)  # fmt: skip
+
 MODEL = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
 QUICK_MODEL = {"vocab_size": 512, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+SMALL_MODEL = {"vocab_size": 65, "n_positions": 256, "n_embd": 384, "n_layer": 6, "n_head": 6}
+SHAPES = {"124m": (MODEL, CASES), "10m": (SMALL_MODEL, SMALL_CASES), "quick": (QUICK_MODEL, QUICK_CASES)}
 
 
 @dataclass(frozen=True)

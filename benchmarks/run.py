@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, report
-from benchmarks.cases import CASES, CONTESTANTS, MODEL, QUICK_CASES, QUICK_MODEL, SEED, Case, Contestant, Kind
+from benchmarks.cases import CONTESTANTS, SEED, SHAPES, Case, Contestant, Kind
 from benchmarks.worker import Job
 
 SCHEMA = 1
@@ -39,7 +39,7 @@ class Options:
     limit_s: float = 60.0
     threads: int = 1
     nanogpt: str | None = None
-    quick: bool = False
+    shape: str = "124m"
     compile: bool = True
     out: Path | None = None
     command: str = ""
@@ -47,7 +47,7 @@ class Options:
     @property
     def cases(self) -> list[Case]:
         """Those of the chosen kinds."""
-        return [case for case in (QUICK_CASES if self.quick else CASES) if case.kind in self.kinds]
+        return [case for case in SHAPES[self.shape][1] if case.kind in self.kinds]
 
     @property
     def contestants(self) -> list[Contestant]:
@@ -93,8 +93,8 @@ class Benchmark:
             **machine.commit(),
             "machine": machine.describe(),
             "versions": {},
-            "model": (QUICK_MODEL if options.quick else MODEL) | {"seed": SEED},
-            "settings": {name: getattr(options, name) for name in ("rounds", "repeats", "limit_s", "threads", "quick")},
+            "model": SHAPES[options.shape][0] | {"seed": SEED},
+            "settings": {name: getattr(options, name) for name in ("rounds", "repeats", "limit_s", "threads", "shape")},
             "cases": [dataclasses.asdict(case) for case in options.cases],
             "runs": [],
             "not_run": [
@@ -122,7 +122,7 @@ class Benchmark:
         return self.result
 
     def _job(self, case: Case | None = None, contestant: Contestant | None = None, **fields: Any) -> Job:
-        model = QUICK_MODEL if self.options.quick else MODEL
+        model = SHAPES[self.options.shape][0]
         nanogpt = self.options.nanogpt
         common: dict[str, Any] = {
             "work": self.work,

@@ -10,7 +10,7 @@ from gpt2 import __version__
 from gpt2.checkpoint import load_model, load_tokenizer
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
-from gpt2.training.device import has_fast_bf16
+from gpt2.training.device import has_fast_bf16, suit_processor
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import OptimRecipe, TrainRecipe
 
@@ -46,6 +46,7 @@ class Trainer:
         self.optimizers = build_optimizers(self.model, OptimRecipe(), bf16)
         self.dtype = DTYPES[precision]
         self.forward: Any = self.model
+        suit_processor(self.model, self.dtype, context=256)
 
     def compile(self) -> None:
         """From now on through torch.compile, as `gpt2 train` does unless told otherwise."""

@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from gpt2.model import GPT2
+
 
 def pick_device(local_rank: int = 0) -> torch.device:
     """The GPU with this process's number where there is one, else the CPU."""
@@ -30,13 +32,17 @@ def pick_dtype(
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
 
 
-def written_out_is_faster(device: torch.device, dtype: torch.dtype, context: int) -> bool:
-    """Whether attention trains faster in separate steps than fused: on a CPU in half precision, for short rows.
+def suit_processor(model: GPT2, dtype: torch.dtype, context: int) -> None:
+    """What makes training faster on a CPU; a model elsewhere stays as it is.
 
-    There the fused kernel's backward takes 1.5 times as long at 256 and 512 positions, 4 times at 64; further on the
-    scores would take too much memory.
+    Freed memory is kept. In half precision attention is computed in separate steps for short rows: the fused kernel's
+    backward takes 1.5 times as long at 256 and 512 positions, 4 times at 64; further on scores take too much memory.
     """
-    return device.type == "cpu" and dtype != torch.float32 and context <= 512
+    if model.lm_head.weight.device.type != "cpu":
+        return
+    keep_freed_memory()
+    for block in model.transformer.h:
+        block.attn.written_out = dtype != torch.float32 and context <= 512
 
 
 def be_deterministic(wanted: bool) -> None:

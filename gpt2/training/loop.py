@@ -19,13 +19,7 @@ from gpt2.cache import KVCache
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.training.compiler import can_compile, is_compilers, mend_cache, reason
-from gpt2.training.device import (
-    be_deterministic,
-    has_fast_bf16,
-    keep_freed_memory,
-    pick_dtype,
-    written_out_is_faster,
-)
+from gpt2.training.device import be_deterministic, has_fast_bf16, pick_dtype, suit_processor
 from gpt2.training.distributed import World, spread, whole, without_sync
 from gpt2.training.documents import DocumentMask
 from gpt2.training.guards import TRY, Diverged, Guard
@@ -53,13 +47,9 @@ class TrainingRun:
         self.dtype = pick_dtype(train.dtype, self.device)
         self.rows = self.world.rows(train.batch_size)
         be_deterministic(train.deterministic)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         self.task = task or pretraining(recipe)
         self.model = self.task.model.to(self.device)
-        if written_out_is_faster(self.device, self.dtype, self.context):
-            for block in self.model.transformer.h:
-                block.attn.written_out = True
+        suit_processor(self.model, self.dtype, self.context)
         if train.activation_checkpointing:
             recompute_blocks(self.model)
         self.mode = "compiled" if train.compile else "eager"
