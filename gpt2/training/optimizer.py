@@ -29,37 +29,52 @@ class Muon(torch.optim.Muon):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(p)
-                momentum = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(momentum, group["momentum"])
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                full = whole(update)
-                directions = [
-                    orthogonalize(part.to(self.dtype), group["ns_coefficients"], group["ns_steps"]).to(p.dtype)
-                    * max(1.0, part.size(0) / part.size(1)) ** 0.5
-                    for part in (full.chunk(3) if id(p) in self.thirds else (full,))
-                ]
-                p.add_(share_of(torch.cat(directions), p), alpha=-group["lr"])
+            moved = [p for p in group["params"] if p.grad is not None]
+            matrices = [
+                part.to(self.dtype)
+                for p in moved
+                for part in whole(self._update(p, group["momentum"])).chunk(3 if id(p) in self.thirds else 1)
+            ]
+            directions = iter(orthogonalize_all(matrices, group["ns_coefficients"], group["ns_steps"]))
+            for p in moved:
+                parts = [next(directions) for _ in range(3 if id(p) in self.thirds else 1)]
+                full = torch.cat([part.to(p.dtype) * max(1.0, part.size(0) / part.size(1)) ** 0.5 for part in parts])
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(share_of(full, p), alpha=-group["lr"])
+
+    def _update(self, p: Tensor, momentum: float) -> Tensor:
+        """The gradient with Nesterov's momentum, before it is orthogonalised."""
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        return p.grad.lerp(state["momentum_buffer"].lerp_(p.grad, 1 - momentum), momentum)
+
+
+def orthogonalize_all(matrices: list[Tensor], coefficients: tuple[float, float, float], steps: int) -> list[Tensor]:
+    """`orthogonalize` of each, those of one shape at once: many small products would wait for their launches."""
+    places: dict[torch.Size, list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        places.setdefault(matrix.shape, []).append(place)
+    found: dict[int, Tensor] = {}
+    for same in places.values():
+        stack = torch.stack([matrices[place] for place in same])
+        found |= zip(same, orthogonalize(stack, coefficients, steps), strict=True)
+    return [found[place] for place in range(len(matrices))]
 
 
 def orthogonalize(g: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
-    """About U V^T of g = U S V^T, by `steps` of the quintic Newton-Schulz iteration: [m, n] -> [m, n].
+    """About U V^T of each g = U S V^T, by `steps` of the quintic Newton-Schulz iteration: [k, m, n] -> [k, m, n].
 
     x <- a x + (b xx^T + c (xx^T)^2) x, started from g over its Frobenius norm (Jordan et al. 2024).
     """
     a, b, c = coefficients
-    tall = g.size(0) > g.size(1)
-    x = g.t() if tall else g
-    x = x / x.norm().clamp(min=1e-7)
+    tall = g.size(1) > g.size(2)
+    x = g.mT if tall else g
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
-        gram = x @ x.t()
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.t() if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 def build_optimizers(model: nn.Module, optim: OptimRecipe, bf16: bool) -> list[torch.optim.Optimizer]:
