@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gpt2.ablation.measure import (
+    brief,
     dead_neurons,
     finite,
     in_context_score,
@@ -115,7 +117,8 @@ def run_job(
         record |= _final(run, model, part, study, job)
         if keep is not None:
             save(model, plain.tokenizer, keep, overwrite=True)
-    return finite(record | {"environment": describe(run.device)})
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    return finite(brief(record | {"ended": ended, "environment": describe(run.device)}))
 
 
 def _point(run: TrainingRun, model: GPT2, steps: int) -> dict[str, Any]:

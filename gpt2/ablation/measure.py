@@ -121,3 +121,12 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def brief(value: Any, listed: bool = False) -> Any:
+    """The same numbers, those inside lists cut to six digits: a study's results stay below a megabyte."""
+    if isinstance(value, dict):
+        return {key: brief(item, listed) for key, item in value.items()}
+    if isinstance(value, list):
+        return [brief(item, True) for item in value]
+    return float(f"{value:.6g}") if listed and isinstance(value, float) else value
