@@ -24,15 +24,16 @@ from gpt2.ablation.measure import (
     position_losses,
     stream_scales,
 )
+from gpt2.ablation.memory import count_afresh, most_memory
 from gpt2.ablation.study import Job, Study
 from gpt2.ablation.variants import build
 from gpt2.checkpoint import save
 from gpt2.data.shards import TokenShards
 from gpt2.model import GPT2
+from gpt2.training.device import pick_device
 from gpt2.training.environment import describe
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
-from gpt2.training.metrics import peak_memory
 from gpt2.training.task import Rows, Task, pretraining
 
 CURVE_POINTS = 12
@@ -74,6 +75,7 @@ def run_job(
     keep     a directory for the trained weights
     report   is told the steps done
     """
+    counted = count_afresh(pick_device())
     recipe = job.recipe(study)
     variant = study.contestants[job.contestant].variant
     plain = pretraining(recipe)
@@ -110,7 +112,7 @@ def run_job(
         "train_loss": sum(tail) / len(tail) if tail else None,
         "tokens_per_s": len(losses) * recipe.train.batch_size * run.context / max(seconds, 1e-9),
         "seconds": time.perf_counter() - started,
-        "peak_memory_bytes": peak_memory(run.device),
+        "peak_memory_bytes": most_memory(run.device) if counted else None,
     }
     if record["diverged_at"] is None:
         model.eval()
