@@ -17,9 +17,9 @@ from gpt2.tokenizer import EOT, Tokenizer, byte_alphabet
 def make_tokenizer(vocab_size: int) -> Tokenizer:
     """256 bytes, then pairs of bytes in order, then `<|endoftext|>`: what a text becomes does not matter here.
 
-    `vocab_size` at most 256 + 65536 + 1.
+    `vocab_size` at most 256 + 65536 + 1; below 257 there are only some of the bytes, enough to train on ids.
     """
-    alphabet = list(byte_alphabet())
+    alphabet = list(byte_alphabet())[: vocab_size - 1]
     merges = list(islice(product(alphabet, alphabet), vocab_size - len(alphabet) - 1))
     tokens = [*alphabet, *(left + right for left, right in merges), EOT]
     with tempfile.TemporaryDirectory() as folder:
