@@ -56,7 +56,8 @@ def clocked(words: list[str], folder: Path, pattern: str, **environment: str) ->
 def ours(folder: Path, compiled: bool, cold: bool) -> dict[str, Any]:
     """`gpt2 train recipes/shakespeare.toml` in a folder that holds data/."""
     shutil.rmtree(folder / "runs", ignore_errors=True)
-    words = [sys.executable, "-m", "gpt2", "train", str(RECIPE), "--train.compile", str(compiled)]
+    flag = "--train.compile" if compiled else "--train.no-compile"
+    words = [sys.executable, "-m", "gpt2", "train", str(RECIPE), flag]
     with tempfile.TemporaryDirectory() as empty:
         cache = {"TORCHINDUCTOR_CACHE_DIR": empty} if cold else {}
         return clocked(words, folder, r"validation loss (\d+\.\d+)", **cache)
