@@ -71,7 +71,11 @@ def tuning(study: Study, contestant: str, records: Records) -> Tuning:
 
 
 def due(study: Study, records: Records, only: Sequence[str] = ()) -> list[Job]:
-    """Runs that can start now, in the order in which they are wanted; none when the study is complete."""
+    """Runs that can start now, in the order in which they are wanted; none when the study is complete.
+
+    Primary contestants and whoever they are compared with come first: their rates, then seed by seed, so that a study
+    that is stopped has some seeds of each contrast, and not all seeds of one.
+    """
     jobs: list[Job] = []
     for name in only or study.contestants:
         search = tuning(study, name, records)
@@ -80,6 +84,9 @@ def due(study: Study, records: Records, only: Sequence[str] = ()) -> list[Job]:
             jobs += [Job(name, "report", seed, search.rate) for seed in study.seeds_of(name)]
             if name == BASELINE:
                 jobs += [Job(name, "budget", s, search.rate, b) for b in study.budgets for s in study.seeds_of(name)]
+    family = {name for c in study.primary for name in (BASELINE, c.name, c.against)}
+    purposes = ("tune", "report", "budget")
+    jobs.sort(key=lambda job: (job.contestant not in family, purposes.index(job.purpose), job.seed))
     return [job for job in jobs if job.key(study) not in records]
 
 

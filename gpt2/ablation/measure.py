@@ -4,7 +4,7 @@ In: a model (a variant too) and rows of token ids. Out: plain numbers for the re
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gpt2.model import GPT2
-from gpt2.probe import Probe
+from gpt2.probe import Edit, Probe
 
 ROWS = 8  # rows a pass: enough for steady numbers, little enough to cost nothing
 
@@ -38,12 +38,16 @@ def stream_scales(model: GPT2, ids: Tensor, targets: Tensor) -> dict[str, list[f
 
 
 @torch.inference_mode()
-def position_losses(model: GPT2, ids: Tensor, targets: Tensor) -> list[float]:
-    """Mean loss at each position over the rows: ids, targets [B, T] -> T numbers; rows with ignored targets count 0."""
+def position_losses(model: GPT2, ids: Tensor, targets: Tensor, edit: Mapping[str, Edit] | None = None) -> list[float]:
+    """Mean loss at each position over the rows: ids, targets [B, T] -> T numbers; rows with ignored targets count 0.
+
+    edit   what to change on the way, by address
+    """
+    probe = Probe(edit=edit) if edit else None
     total, seen = torch.zeros(2, ids.size(1), device=ids.device)
     for first in range(0, len(ids), ROWS):
         x, y = ids[first : first + ROWS], targets[first : first + ROWS]
-        total += model(x, y, reduction="none").sum(dim=0)
+        total += model(x, y, reduction="none", probe=probe).sum(dim=0)
         seen += (y >= 0).sum(dim=0)
     return (total / seen.clamp(min=1)).tolist()
 

@@ -114,7 +114,8 @@ def equal_tokens(loss: float, budgets: Sequence[tuple[float, float]]) -> tuple[f
     if loss > losses[0]:
         return shares[0], f"the plain model reaches this loss with less than {shares[0]:.3g} of the tokens"
     if loss < losses[-1]:
-        return shares[-1], f"the plain model would need more than {shares[-1]:.3g} times the tokens to reach this loss"
+        more = "more tokens" if shares[-1] == 1 else f"more than {shares[-1]:.3g} times the tokens"
+        return shares[-1], f"the plain model would need {more} to reach this loss"
     share = math.exp(float(np.interp(-loss, [-value for value in losses], [math.log(s) for s in shares])))
     times = "of" if share < 1 else "times"
     return share, f"the plain model reaches this loss with {share:.2f} {times} the tokens"

@@ -1,4 +1,4 @@
-"""`gpt2 ablate`: run a study, or say what of it is due."""
+"""`gpt2 ablate`: run a study, or say what of it is due; `report` and `off` are in ablate_report.py beside this."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +13,41 @@ if TYPE_CHECKING:
     from gpt2.ablation.study import Study
 
 
+OTHERS = {"report": "Report", "off": "Off"}
+
+
+def parse(argv: list[str]) -> Any:
+    """The command that these words mean: `report`, `off`, or without either of them the study itself."""
+    from gpt2.cli.main import describe
+
+    command: type = Command
+    prog = "gpt2 ablate"
+    if argv and argv[0] in OTHERS:
+        from gpt2.cli import ablate_report
+
+        command, prog = getattr(ablate_report, OTHERS[argv[0]]), f"gpt2 ablate {argv[0]}"
+        argv = argv[1:]
+    elif len(argv) > 1 and not argv[0].startswith("-") and argv[1].endswith(".toml"):
+        raise UsageError(f"there is no 'gpt2 ablate {argv[0]}': choose report or off, or name the study alone.")
+    if "--help" in argv or "-h" in argv:
+        print(describe(command), end="\n\n")  # tyro would not break its lines
+    return tyro.cli(command, args=argv, prog=prog, description="")
+
+
 @dataclass
 class Command:
     """Train GPT-2 without one component after another, and say what each was for.
 
     Every run is written down when it ends: stop at any time, and the same command goes on.
 
+      gpt2 ablate STUDY.toml          run what is due
+      gpt2 ablate off STUDY.toml      switch components off in the trained baseline
+      gpt2 ablate report STUDY.toml   write what has been found, with plots
+
     examples:
       gpt2 ablate recipes/ablation/minute.toml --jobs 2
       gpt2 ablate recipes/ablation/minute.toml --plan
+      gpt2 ablate report recipes/ablation/minute.toml
     """
 
     study: tyro.conf.Positional[str]

@@ -1,0 +1,186 @@
+"""The report on single components: order, the mask, depth, what was switched off afterwards, and another scale.
+
+In: `Findings`, of one study or two. Out: Markdown. Read next: code.py.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+
+from gpt2.ablation.report.contrasts import judged
+from gpt2.ablation.report.findings import SEES, Findings, Runs
+from gpt2.ablation.report.markdown import interval, link, listed, number, signed, table
+from gpt2.ablation.statistics import paired
+from gpt2.ablation.study import BASELINE
+from gpt2.ablation.switched_off import ALL, SwitchedOff
+from gpt2.model import GPT2
+
+POSITIONS = ("no-positions", "sinusoidal-positions")
+
+
+def longer(findings: Findings) -> str:
+    """Loss past the trained length, for those that have a vector for it."""
+    able = [r for r in findings.runs.values() if r.values("longer_losses") and r.contestant.variant in POSITIONS]
+    if not able:
+        return "No run of a contestant that can read further is done yet.\n"
+    times = len(able[0].values("longer_losses")[0])  # type: ignore[arg-type]
+    rows = []
+    for runs in able:
+        means = _columns(runs)
+        rows.append([runs.contestant.title, str(len(runs.finished)), *(number(m, 3) for m in means)])
+    context = findings.study.recipe(BASELINE).train.context or findings.study.recipe(BASELINE).model.n_positions
+    parts = [f">positions {k * context} to {(k + 1) * context - 1}" for k in range(times)]
+    rows.append([findings.study.contestants[BASELINE].title, str(len(findings.runs[BASELINE].finished)),
+                 number(findings.runs[BASELINE].mean("val_loss"), 3), *["refuses"] * (times - 1)])  # fmt: skip
+    return f"""{table(["contestant", ">seeds", *parts], rows)}
+Mean loss over each stretch of rows of {times * context} tokens, {times} times the {context} that training saw.
+Learned positions have no
+vector past the last trained one: the model refuses, and this is why `gpt2 generate` slides its window. For the
+baseline the
+first column is its validation loss (on all windows, with one start each), so it compares only roughly with the others.
+"""
+
+
+def mask(findings: Findings) -> str:
+    """Without the causal mask: what training sees, and what is left once the mask is back."""
+    found = [r for r in findings.runs.values() if r.contestant.variant == SEES and r.finished]
+    if not found:
+        return "No run without the mask is done yet.\n"
+    base = findings.runs[BASELINE]
+    rows = [
+        [
+            r.contestant.title, number(r.mean("train_loss")), number(r.mean("val_loss")),
+            number(r.mean("val_loss_with_mask")), number(base.mean("val_loss")),
+        ]
+        for r in found
+    ]  # fmt: skip
+    columns = ["contestant", ">training loss", ">validation loss, as trained", ">with the mask put back", ">GPT-2"]
+    back = found[0].mean("val_loss_with_mask")
+    uniform = _uniform(findings)
+    compared = "" if uniform is None or back is None else _against_uniform(back, uniform)
+    return f"""{table(columns, rows)}
+Without the mask the next token is among those that attention reads, so a low loss measures copying, not prediction.
+Put the mask
+back, as generation must, and the same weights face a text whose next token is hidden.{compared}
+"""
+
+
+def scales(findings: Findings) -> str:
+    """The numbers of the plot of activation scales and gradient norms, first and last layer."""
+    rows = []
+    for name in compared_by_depth(findings):
+        runs = findings.runs[name]
+        for when, label in (("at_start", "at the start"), ("at_end", "at the end")):
+            act = _ends(runs, when, "activation_rms")
+            grad = _ends(runs, when, "gradient_norm")
+            if act and grad:
+                rows.append([runs.contestant.title, label, *(f"{x:.3g}" for x in (*act, *grad))])
+    columns = [
+        "contestant", "", ">activation, embeddings", ">activation, last block", ">gradient, embeddings",
+        ">gradient, last block",
+    ]  # fmt: skip
+    return f"""{table(columns, rows)}
+Activation: the root mean square of the stream over 8 validation rows. Gradient: the norm of the loss's gradient at
+the stream of one
+position, averaged over positions; the loss is the mean over all of them. Means over seeds. These measured curves
+stand where
+descriptions of GPT-2 often print invented sequences such as "1.0, 0.8, 0.6, ... 0.001".
+"""
+
+
+def compared_by_depth(findings: Findings) -> list[str]:
+    """Contestants with and without residuals and norms, of the baseline's recipe but for the depth."""
+    names = []
+    for name, c in findings.study.contestants.items():
+        tables, model = set(c.set), set(c.set.get("model", {}))
+        if tables <= {"model"} and model <= {"n_layer"} and c.variant in ("no-residuals", "no-norm", "post-norm"):
+            names += [c.against, name]
+    return [name for name in dict.fromkeys(names) if findings.runs[name].finished]
+
+
+def afterwards(off: SwitchedOff | None, command: str) -> str:
+    """Every component of the trained baseline, off."""
+    if off is None:
+        return "Not measured yet.\n"
+    rows = [[o.title, o.kind, str(len(o.losses)), signed(o.change.mean), interval(o.change)] for o in off.off]
+    base = paired(list(off.losses.values()), [0.0] * len(off.losses))
+    columns = ["off in the trained baseline", "in its place", ">seeds", ">loss change", ">95% interval over seeds"]
+    return f"""{table(columns, rows)}
+The baseline's loss with everything on is {number(base.mean)}. Nothing is trained here: the weights are those of the
+baseline's report
+runs, and a component's writes are replaced by their mean over {off.about["tokens_of_means"]:,} tokens of validation
+text that the report does not
+read, or by zero. A model trained without a component arranges itself without it; a trained model from which it is
+taken is
+broken by the gap as well as by the loss of its work. The change here is therefore mostly the larger one, and neither
+number
+replaces the other. Counterparts exist for {listed(c.title for c in ALL)}. Sizes, initial values, learning rates,
+dropout and rules of
+training (the mask among them) leave nothing in a trained model that could be switched off: they have no counterpart.
+
+```text
+{command}
+```
+"""
+
+
+def other_scale(findings: Findings, other: Findings, home: Path) -> str:
+    """The contrasts that two studies share, side by side; each with its own verdict."""
+    theirs = {c.contestant.name.removesuffix("-12"): c for c in other.contrasts}
+    rows = []
+    for c in findings.primary:
+        beside = theirs.get(c.contestant.name.removesuffix("-12"))
+        if beside is None:
+            continue
+        cells = [c.contestant.title]
+        for one in (c, beside):
+            cells += [f"{signed(one.mean, 3)} ({interval(one.difference, 3)})", judged(one)]
+        rows.append(cells)
+    names = [f"{size(f)}" for f in (findings, other)]
+    done = f"{len(other.used)} runs" + (f", {len(other.left)} missing" if other.left else "")
+    return f"""{table(["contestant", f">{names[0]}", "verdict", f">{names[1]}", "verdict"], rows)}
+The second study is [{other.study.source.name}]({link(other.study.source, home)}) ({done}), with expectations,
+learning rates and
+seeds ({len(other.study.seeds)}) of its own; its text and its vocabulary are others too, so sizes of effects compare
+only roughly.
+Intervals are simultaneous within each study.
+"""
+
+
+def size(findings: Findings) -> str:
+    """A study's scale in a few words."""
+    recipe = findings.study.recipe(BASELINE)
+    parameters = findings.runs[BASELINE].mean("parameters")
+    tokens = recipe.train.steps * recipe.train.batch_size * (recipe.train.context or recipe.model.n_positions)
+    first = f"{parameters / 1e6:.2g} M parameters" if parameters else findings.study.name
+    return f"{first}, {tokens / 1e6:.2g} M tokens"
+
+
+def _columns(runs: Runs) -> list[float]:
+    lists: list[list[float]] = runs.values("longer_losses")  # type: ignore[assignment]
+    return [sum(column) / len(column) for column in zip(*lists, strict=True)]
+
+
+def _ends(runs: Runs, when: str, what: str) -> list[float]:
+    """A quantity before block 0 and behind the last block, mean over seeds; [] where a run has none."""
+    lists = [r[when][what] for r in runs.finished.values() if r.get(when)]
+    ends = [[one[0], one[-1]] for one in lists if one[0] is not None and one[-1] is not None]
+    return [sum(column) / len(column) for column in zip(*ends, strict=True)] if ends else []
+
+
+def _uniform(findings: Findings) -> float | None:
+    """ln V, the loss of a guess that knows nothing; V from the baseline's number of parameters, None while unknown."""
+    found = findings.runs[BASELINE].mean("parameters")
+    if found is None:
+        return None
+    config = findings.study.recipe(BASELINE).model.config(vocab_size=1)
+    with torch.device("meta"):
+        others = sum(p.numel() for p in GPT2(config).parameters())
+    return math.log(1 + (found - others) / config.n_embd)
+
+
+def _against_uniform(back: float, uniform: float) -> str:
+    word = "above" if back > uniform else "below"
+    guess = number(uniform, 2)
+    return f" Guessing every token with the same probability has a loss of {guess}: this one lies {word} it."
