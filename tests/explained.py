@@ -1,6 +1,8 @@
 """What the tests of explain/ share: a random small model beside its twins, and the bundled model."""
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +15,8 @@ from gpt2.model import GPT2
 from tests.numpy_gpt2 import NumpyGPT2
 from tests.twins import SMALL, twins
 
+CONFIG = json.loads((Path(gpt2.__file__).parent / "assets" / "storyteller" / "config.json").read_text("utf-8"))
+BLOCKS, HEADS, WIDTH = CONFIG["n_layer"], CONFIG["n_head"], CONFIG["n_embd"]  # of the bundled model
 TEXT = "Once upon a time there was a little girl named Lily. She"
 
 

@@ -13,7 +13,7 @@ from gpt2.errors import UsageError
 from gpt2.explain import Run, effects, keep_constant, scale, take, to_first, trace, zero
 from gpt2.explain.attribution import Attribution
 from gpt2.model import GPT2
-from tests.explained import TEXT, small, storyteller
+from tests.explained import BLOCKS, HEADS, TEXT, small, storyteller
 from tests.twins import SMALL
 
 L, H, D, C, T = 3, 3, 8, 24, 13
@@ -234,8 +234,8 @@ def attribute(**options: object) -> Attribution:
         ({"target": 9000}, "there is no token 9000"),
         ({"at": 13}, "there is no position 13"),
         ({"row": 1}, "there is no row 1"),
-        ({"of": "5.mlp"}, "there is no layer 5, this model has 0 to 4"),
-        ({"of": "1.head.5"}, "there is no head 5, this model has 0 to 4"),
+        ({"of": f"{BLOCKS}.mlp"}, f"there is no layer {BLOCKS}, this model has 0 to {BLOCKS - 1}"),
+        ({"of": f"1.head.{HEADS}"}, f"there is no head {HEADS}, this model has 0 to {HEADS - 1}"),
         ({"of": "1.attn"}, r"'1.attn' cannot be divided: write MLPs (2.mlp, *.mlp) or heads (3.head.7, 3.head.*)"),
     ],
 )

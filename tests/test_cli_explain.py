@@ -10,6 +10,7 @@ import pytest
 from gpt2.cli.explain import ANALYSES, NEED_NO_TEXT, Overview, parse
 from gpt2.cli.main import main
 from gpt2.errors import UsageError
+from tests.explained import BLOCKS, HEADS, WIDTH
 
 TEXT = "The cat sat on the"
 
@@ -57,11 +58,11 @@ def test_every_analysis_of_a_text_prints_a_table_in_a_pipe_that_nothing_clips(
 ) -> None:
     for words, expected in [
         (["trace", TEXT], "next's rank"),
-        (["lens", TEXT], "4.resid_post"),
-        (["attribution", TEXT, "--top", "3"], "40 more"),
-        (["attention", TEXT], "4.head.4"),
-        (["stream", TEXT], "4.resid_post"),
-        (["stream", TEXT, "--gradients"], "4.resid_post"),
+        (["lens", TEXT], f"{BLOCKS - 1}.resid_post"),
+        (["attribution", TEXT, "--top", "3"], " more"),
+        (["attention", TEXT], f"{BLOCKS - 1}.head.{HEADS - 1}"),
+        (["stream", TEXT], f"{BLOCKS - 1}.resid_post"),
+        (["stream", TEXT, "--gradients"], f"{BLOCKS - 1}.resid_post"),
         (["effects", TEXT, "--top", "3"], "indirect"),
         (["neighbours", " cat", "--k", "3"], "cosine"),
         (["positions"], "mean cosine"),
@@ -75,8 +76,8 @@ def test_every_analysis_of_a_text_prints_a_table_in_a_pipe_that_nothing_clips(
 
 def test_values_by_address(capsys: pytest.CaptureFixture[str]) -> None:
     values = answer(capsys, "trace", TEXT, "--read", "3.head.1", "1.attn.pattern")["values"]
-    assert values["3.head.1"]["shape"] == [5, 64]
-    assert values["1.attn.pattern"]["shape"] == [5, 5, 5]
+    assert values["3.head.1"]["shape"] == [5, WIDTH // HEADS]
+    assert values["1.attn.pattern"]["shape"] == [HEADS, 5, 5]
     assert sum(values["1.attn.pattern"]["values"][2][3]) == pytest.approx(1)
     code, out, _ = run(capsys, "trace", TEXT, "--read", "0.ln_1.scale")
     assert (code, out.splitlines()[0].split("  ")[:2]) == (0, ["0.ln_1.scale", "[5]"])
@@ -86,7 +87,7 @@ def test_attention_rows_sum_to_one_and_weighted_ones_do_not_exceed_the_pattern_t
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     heads = answer(capsys, "attention", TEXT, "--head", "2.head.*")["heads"]
-    assert list(heads) == [f"2.head.{h}" for h in range(5)]
+    assert list(heads) == [f"2.head.{h}" for h in range(HEADS)]
     for head in heads.values():
         assert [sum(row) for row in head["pattern"]] == pytest.approx([1] * 5, abs=1e-5)
         assert all((w > 0) == (p > 0) for a, b in zip(head["pattern"], head["written"]) for p, w in zip(a, b))
@@ -125,7 +126,7 @@ def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path
     ("words", "code", "says"),
     [
         (["trace", TEXT, "--read", "3.heed.1"], 1, "3.heed.1"),
-        (["trace", TEXT, "--read", "3.head.9"], 1, "this model has 0 to 4"),
+        (["trace", TEXT, "--read", f"3.head.{HEADS}"], 1, f"this model has 0 to {HEADS - 1}"),
         (["attribution", TEXT, "--target", " elephantine"], 2, "choose a word of one token"),
         (["attribution", TEXT, "--at", "7"], 2, "positions 0 to 4"),
         (["attribution", TEXT, "--pairs", "pronoun"], 2, "not both"),

@@ -8,7 +8,7 @@ import torch
 from gpt2.errors import UsageError
 from gpt2.explain import keep_constant, mean, reference, scale, take, to_first, trace, zero
 from gpt2.explain.effects import effects
-from tests.explained import TEXT, small, storyteller
+from tests.explained import BLOCKS, HEADS, TEXT, small, storyteller
 
 TARGET, FOIL = 17, 60
 DOCUMENTS = [[5, 9, 9, 31, 2, 77, 14, 3], [1, 2, 3, 50, 4, 4, 90], list(range(13, 33))]
@@ -89,7 +89,8 @@ def test_every_row_of_a_run_is_a_text() -> None:
 
 def test_storyteller() -> None:
     found = effects(trace(storyteller(), TEXT), zero, target=" loved", vs=" was")
-    assert found.names == (*(f"{l}.head.{h}" for l in range(5) for h in range(5)), *(f"{l}.mlp" for l in range(5)))
+    heads, mlps = [f"{l}.head.{h}" for l in range(BLOCKS) for h in range(HEADS)], [f"{l}.mlp" for l in range(BLOCKS)]
+    assert found.names == (*heads, *mlps)
     assert found.error < 1e-4
     assert abs(float(found.indirect[-1])) < 1e-5
     lines = str(found).splitlines()
@@ -98,8 +99,9 @@ def test_storyteller() -> None:
     record = json.loads(json.dumps(found.to_dict()))
     assert record["components"][3]["total"] == float(found.total[3])
     dots = found.plot().axes[0].collections
-    assert [len(d.get_offsets()) for d in dots] == [25, 5]
-    assert dots[1].get_offsets()[2].tolist() == [float(found.direct[27]), float(found.total[27])]
+    assert [len(d.get_offsets()) for d in dots] == [len(heads), len(mlps)]
+    third = len(heads) + 2
+    assert dots[1].get_offsets()[2].tolist() == [float(found.direct[third]), float(found.total[third])]
 
 
 def test_refusals() -> None:

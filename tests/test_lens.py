@@ -9,7 +9,7 @@ import torch
 from gpt2.errors import UsageError
 from gpt2.explain import scale, trace
 from gpt2.explain.lens import lens
-from tests.explained import TEXT, small, storyteller
+from tests.explained import BLOCKS, TEXT, small, storyteller
 
 POINTS = ("0.resid_pre", *(f"{l}.{p}" for l in range(3) for p in ("resid_mid", "resid_post")))
 
@@ -69,7 +69,7 @@ def test_it_shows_itself() -> None:
     found = trace(storyteller(), TEXT).lens()
     lines = str(found).splitlines()
     assert lines[0].split()[:3] == ["after", "7", "·little"]
-    assert [line.split()[0] for line in lines[1:3]] == ["4.resid_post", "4.resid_mid"]
+    assert [line.split()[0] for line in lines[1:3]] == [f"{BLOCKS - 1}.resid_post", f"{BLOCKS - 1}.resid_mid"]
     last = f"{found.top_labels[-1][-1]} {found.probability[-1, -1]:.0%}"
     assert lines[1].endswith(last)
     record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
@@ -77,8 +77,8 @@ def test_it_shows_itself() -> None:
     assert record["entropy"][3][2] == pytest.approx(float(found.entropy[3, 2]))
     for colour in ("probability", "next_rank", "kl"):
         axes = found.plot(colour).axes[0]
-        assert axes.images[0].get_array().shape == (11, 13)
-        assert axes.get_yticklabels()[0].get_text() == "4.resid_post"
+        assert axes.images[0].get_array().shape == (2 * BLOCKS + 1, 13)
+        assert axes.get_yticklabels()[0].get_text() == f"{BLOCKS - 1}.resid_post"
         assert axes.texts[0].get_text() == found.top_labels[-1][0]
 
 

@@ -19,6 +19,7 @@ from gpt2.server.guard import BODY_LIMIT
 from gpt2.server.jobs import Abandoned
 from gpt2.server.static import FOLDER, files
 from gpt2.server.wire import pack, unpack
+from tests.explained import BLOCKS, HEADS
 
 TEXT = "The cat sat on the"
 API = "api"
@@ -111,19 +112,19 @@ def test_paths_outside_are_refused(port, path):
         ("picture", {"text": 3}, ["text", "string"]),
         ("picture", {"text": ""}, ["empty"]),
         ("picture", {"text": "cat " * 600}, ["512"]),
-        ("picture", {**SCENE, "switches": {"9.attn": "off"}}, ["no layer 9", "0 to 4"]),
+        ("picture", {**SCENE, "switches": {f"{BLOCKS}.attn": "off"}}, [f"no layer {BLOCKS}", f"0 to {BLOCKS - 1}"]),
         ("picture", {**SCENE, "switches": {"3.atn": "off"}}, ["'3.atn'", "3.attn"]),
-        ("picture", {**SCENE, "switches": {"3.head.5": "off"}}, ["no head 5", "0 to 4"]),
+        ("picture", {**SCENE, "switches": {f"3.head.{HEADS}": "off"}}, [f"no head {HEADS}", f"0 to {HEADS - 1}"]),
         ("picture", {**SCENE, "switches": {"3.mlp@2": "off"}}, ["3.mlp@2", "no switch"]),
         ("picture", {**SCENE, "switches": {"3.ln_1.scale": "off"}}, ["3.ln_1.scale", "mean"]),
         ("picture", {**SCENE, "switches": {"3.mlp": "dim"}}, ["'dim'", "off or mean"]),
         ("lens", {**SCENE, "first": 5, "stop": 9}, ["5 tokens"]),
-        ("head", {**SCENE, "block": 5, "head": 0}, ["no block 5", "0 to 4"]),
-        ("head", {**SCENE, "block": 0, "head": 5}, ["no head 5", "0 to 4"]),
+        ("head", {**SCENE, "block": BLOCKS, "head": 0}, [f"no block {BLOCKS}", f"0 to {BLOCKS - 1}"]),
+        ("head", {**SCENE, "block": 0, "head": HEADS}, [f"no head {HEADS}", f"0 to {HEADS - 1}"]),
         ("attribution", {**SCENE, "row": 4, "target": "a whole sentence"}, ["a whole sentence"]),
         ("attribution", {**SCENE, "row": 5}, ["no position 5", "0 to 4"]),
         ("attribution", {**SCENE, "row": 4, "of": "3.mpl"}, ["3.mpl"]),
-        ("neurons", {**SCENE, "row": 4, "block": 7}, ["no block 7", "0 to 4"]),
+        ("neurons", {**SCENE, "row": 4, "block": BLOCKS}, [f"no block {BLOCKS}", f"0 to {BLOCKS - 1}"]),
         ("contexts", {"block": 0, "neuron": 9999}, ["9999"]),
         ("patch", {"clean": TEXT, "corrupt": "The dog"}, ["5 tokens", "2"]),
         ("patch", {"clean": TEXT, "corrupt": TEXT}, ["same"]),

@@ -15,7 +15,7 @@ from gpt2.explain import Run, scale, take, trace, zero
 from gpt2.explain.values import ALL, size
 from gpt2.model import GPT2
 from gpt2.probe import LAYER_POINTS, MODEL_POINTS, Probe
-from tests.explained import TEXT, small, storyteller
+from tests.explained import HEADS, TEXT, WIDTH, small, storyteller
 from tests.twins import SMALL
 
 L, H, T = 3, 3, 13
@@ -169,8 +169,8 @@ def test_everything_says_its_size_first(capsys: pytest.CaptureFixture[str]) -> N
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == f"trace: everything takes {size(run.model, ALL, 13) / 1e6:,.0f} MB, 13 tokens a text\n"
-    assert run["4.head.3.out"].shape == (1, 13, 320)
-    assert run["2.attn.pattern"].shape == (1, 5, 13, 13)
+    assert run["4.head.3.out"].shape == (1, 13, WIDTH)
+    assert run["2.attn.pattern"].shape == (1, HEADS, 13, 13)
 
 
 def test_a_run_shows_itself() -> None:
@@ -216,7 +216,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: trace(small().model, [1, 2], edit={"1.mlp": lambda x: x[:, 1:]}), "must keep the shape [1, 2, 24]"),
     (lambda: run()["*.resid_pre"], "names several values: write one of them, such as '0.resid_pre'"),
     (lambda: run()["1.resid_pre@13"], "outside this text: it has positions 0 to 12"),
-    (lambda: run()["1.resid_pre#320"], "this point has 0 to 319"),
+    (lambda: run()[f"1.resid_pre#{WIDTH}"], f"this point has 0 to {WIDTH - 1}"),
     (lambda: run().token("floor"), "'floor' is 2 tokens (fl oor): choose a word of one token, such as ' floor'"),
     (lambda: run().token(8192), "there is no token 8192: this model has tokens 0 to 8191"),
     (lambda: run().position(13), "there is no position 13: this text has positions 0 to 12"),
