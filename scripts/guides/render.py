@@ -1,0 +1,268 @@
+"""Templates to documents: Jinja puts code, outputs, figures, numbers and verdicts into prose.
+
+In: scripts/guides/templates/NAME.md.j2, docs/claims.toml, what was measured, the ablation study's results.
+Out: the text of docs/NAME.md. In a template:
+
+    {{ n.tokens.trained.cat_dog | d(2) }}    a measured number
+    {{ code("gpt2.block.MLP.forward") }}     source, by name
+    {{ run('gpt2 next "The cat"') }}         a command and what it prints (lines `first` to `last`, if given)
+    {{ figure("mlp", "what it shows") }}     a figure
+    {{ claim("T3") }} {{ ledger("T") }}      a verdict; all statements of a section
+    study, sizes, presets                    study.Evidence, sizes.py, gpt2.config.PRESETS
+"""
+
+import importlib
+import inspect
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+
+from gpt2.config import PRESETS
+from scripts.guides import sizes
+from scripts.guides.figures import study_scales
+from scripts.guides.ledger import VERDICTS, Claim, Ledger, judged, measured
+from scripts.guides.study import Evidence, Findings
+from scripts.guides.subject import ROOT
+
+TEMPLATES = Path(__file__).parent / "templates"
+DOCS = ROOT / "docs"
+GUIDE = DOCS / "guide"
+MEASURED = GUIDE / "measured.json"
+DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md")
+STUDIES = ("minute", "gpu-small")  # the first has every contestant
+WALK = 'gpt2 walk "The cat sat on the" --target " floor"'
+RESULTS = ROOT / "results" / "ablation"
+NEIGHBOURS = GUIDE / "neighbours.json"
+
+
+def decimals(x: float, k: int = 2) -> str:
+    """A number with k decimals, no -0."""
+    return f"{0.0 if round(x, k) == 0 else x:.{k}f}"
+
+
+def chance(p: float) -> str:
+    """A probability in percent, one figure where it is small."""
+    return f"{p:.1%}" if p >= 0.001 else f"{100 * p:.1g}%"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "d": decimals,
+    "signed": lambda x, k=2: f"{x:+.{k}f}",
+    "pct": lambda x, k=0: f"{x:.{k}%}",
+    "chance": chance,
+    "list": lambda xs, k=3: ", ".join(decimals(x, k) for x in xs),
+    "thousands": lambda x: f"{x:,}",
+    "over_last": lambda xs: [x / xs[-1] for x in xs],
+}
+
+
+class Renderer:
+    """One rendering of all documents; `ledger.cited` says afterwards which claims they cite.
+
+    numbers, outputs  what measure.py found, and what commands printed
+    want_output       called for a command whose output is not there yet
+    """
+
+    def __init__(
+        self,
+        numbers: dict[str, Any],
+        outputs: dict[str, str],
+        want_output: Callable[[str], str] | None = None,
+        results: Path = RESULTS,
+    ) -> None:
+        self.outputs, self.want_output = outputs, want_output
+        self.used: list[str] = []
+        self.book = Ledger(DOCS / "claims.toml")
+        recipes = ROOT / "recipes" / "ablation"
+        self.evidence = Evidence([Findings(recipes / f"{s}.toml", results / f"{s}.jsonl") for s in STUDIES])
+        self.environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False,
+            keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        self.environment.filters |= FILTERS
+        neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
+        self.drawn = {**numbers["figures"], **({"neighbours": neighbours} if neighbours else {})}
+        if scales := study_scales(self.evidence.first):
+            self.drawn["study"] = scales
+        bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
+        self.names: dict[str, Any] = {
+            "n": _spaced(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
+            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "run": self.run,
+            "figure": self.figure,
+            "drawn": self.drawn, "claim": self.claim,
+            "ledger": self.ledger, "tally": self.tally, "trained": self.trained, "walk": WALK,
+            "speed": lambda: sizes.speed(bench), "training": sizes.training(ROOT / "benchmarks" / "results"),
+            "ledger_size": lambda: len(self.book.claims),
+        }  # fmt: skip
+
+    def document(self, name: str) -> str:
+        """The text of docs/`name`."""
+        text = self.environment.get_template(f"{name}.j2").render(self.names)
+        lines = [line.rstrip() for line in text.splitlines()]
+        note = f"<!-- Rendered by `python -m scripts.guides` from scripts/guides/templates/{name}.j2: edit that. -->"
+        return "\n".join([lines[0], "", note, *filled(lines[1:])]) + "\n"
+
+    def run(self, command: str, first: str = "", last: str = "", prompt: bool = True) -> str:
+        """A console block: the command and its output, or the part from the line with `first` to before `last`.
+
+        Without `prompt` that part alone, where the command has been shown before.
+        """
+        if command not in self.outputs:
+            if self.want_output is None:
+                raise ValueError(f"`{command}` has no recorded output: run python -m scripts.guides.")
+            self.outputs[command] = self.want_output(command)
+        self.used.append(command)
+        shown = cut(self.outputs[command].rstrip("\n").splitlines(), first, last)
+        if not prompt:
+            return "\n".join(["```text", *(line for line in shown if line != "..."), "```"])
+        return "\n".join(["```console", f"$ {command}", *shown, "```"])
+
+    def figure(self, name: str, alt: str) -> str:
+        """An image of docs/guide. Raises ValueError for one that nothing draws."""
+        if name not in self.drawn:
+            raise ValueError(f"there is no figure {name!r}: choose {', '.join(self.drawn)}.")
+        return f"![{alt}](guide/{name}.png)"
+
+    def claim(self, id: str) -> str:
+        """A claim's id and verdict, for the middle of a sentence."""
+        claim = self.book.cite(id)
+        return f"({claim.id}, {self.judge(claim)})"
+
+    def trained(self, contestant: str, words: str) -> str:
+        """A sentence on a model trained with or without something, and the verdict of the claim that rests on it."""
+        ids = [claim.id for claim in self.book.claims.values() if claim.contestant == contestant]
+        return (
+            f"Trained with {words}: {self.evidence.contrast(contestant)} {' '.join(map(self.claim, ids))}".rstrip()
+            + "."
+        )
+
+    def judge(self, claim: Claim) -> str:
+        """The verdict, with the claim's id in any error."""
+        try:
+            return judged(claim, self.evaluate, self.evidence)
+        except Exception as error:
+            raise ValueError(f"{claim.id}: its verdict cannot be computed: {error}.") from error
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression over the same names as a template."""
+        return self.environment.compile_expression(expression, undefined_to_none=False)(self.names)
+
+    def fill(self, text: str) -> str:
+        """A piece of template."""
+        return self.environment.from_string(text).render(self.names).strip()
+
+    def ledger(self, section: str) -> str:
+        """A foldable table of all claims of a section."""
+        claims = self.book.of(section)
+        rows = []
+        for claim in claims:
+            self.book.cite(claim.id)
+            said = measured(claim, self.fill, self.evidence)
+            command = f"`{self.fill(claim.command)}`" if claim.command else ""
+            cells = (claim.id, claim.says, f"**{self.judge(claim)}**", said, command)
+            rows.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
+        table = sizes.table(("", "the specification says", "verdict", "measured", "try"), rows)
+        counts = Counter(self.judge(claim) for claim in claims)
+        summary = f"All {len(claims)} statements of the specification on this, judged: {in_words(counts)}"
+        return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{table}\n\n</details>'
+
+    def tally(self) -> str:
+        """How many claims there are, by verdict."""
+        return in_words(Counter(self.judge(claim) for claim in self.book.claims.values()))
+
+
+def filled(lines: list[str]) -> list[str]:
+    """Paragraphs and list items broken anew at 120 columns, all else as it is."""
+    done: list[str] = []
+    inside = False
+    for block in re.split(r"\n{2,}", "\n".join(lines)):
+        prose = not inside and not re.match(r"[|<#!`\s]|$", block)
+        inside ^= bool(len(re.findall(r"^```", block, re.MULTILINE)) % 2)
+        if prose and "```" not in block:
+            items = re.split(r"\n(?=- )", block)
+            wrap = [textwrap.fill(" ".join(item.split()), 120, subsequent_indent="  " if item.startswith("- ") else "",
+                                  break_long_words=False, break_on_hyphens=False) for item in items]  # fmt: skip
+            block = "\n".join(wrap)
+        done += [*block.split("\n"), ""]
+    return done[:-1]
+
+
+def in_words(counts: Counter[str]) -> str:
+    """12 hold, 3 fail, 1 illustration, 2 undecided."""
+    several = {"holds": "hold", "fails": "fail", "illustration": "are illustrations", "undecided": "are undecided"}
+    one = {"holds": "holds", "fails": "fails", "illustration": "is an illustration", "undecided": "is undecided"}
+    parts = [f"{counts[v]} {(one if counts[v] == 1 else several)[v]}" for v in VERDICTS if counts[v]]
+    return ", ".join(parts)
+
+
+def cut(lines: list[str], first: str, last: str) -> list[str]:
+    """The lines from the first that holds `first` to the one before the next that holds `last`, `...` for the rest.
+
+    Raises ValueError where a text does not occur.
+    """
+    start = next((i for i, line in enumerate(lines) if first in line), None)
+    if start is None:
+        raise ValueError(f"no line of the output holds {first!r}.")
+    end = next((i for i in range(start + 1, len(lines)) if last in lines[i]), None) if last else len(lines)
+    if end is None:
+        raise ValueError(f"no later line of the output holds {last!r}.")
+    shown = lines[start:end]
+    while shown and not shown[-1].strip():
+        shown.pop()
+    return [*(["..."] if start else []), *shown, *(["..."] if end < len(lines) else [])]
+
+
+def neighbour_table(record: dict[str, Any]) -> str:
+    """The nearest tokens of each word at each step."""
+    rows = []
+    for entry in record["snapshots"]:
+        cells = [", ".join(f"`{token}` {cosine:.2f}" for token, cosine in entry["nearest"][w]) for w in record["words"]]
+        rows.append([f"{entry['step']:,}", *cells])
+    return sizes.table([">step", *(f"`·{word}`" for word in record["words"])], rows)
+
+
+def code(name: str) -> str:
+    """The source of a class or function as it stands, with a link to its file. Raises ValueError for an unknown one."""
+    parts = name.split(".")
+    for k in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:k]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[k:]:
+            found = getattr(found, part, None)
+        if found is not None:
+            found = inspect.unwrap(found)  # no_grad wraps a function in one of torch's
+            file = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
+            source = textwrap.dedent(inspect.getsource(found)).rstrip()
+            return f"[{file}](../{file}), `{'.'.join(parts[k:])}`:\n\n```py\n{source}\n```"
+    raise ValueError(f"there is no {name} to show.")
+
+
+def _spaced(value: Any) -> Any:
+    """Tables as namespaces that a template reads by attribute; keys that are no names stay reachable as items."""
+    if isinstance(value, dict):
+        return _Names({key: _spaced(item) for key, item in value.items()})
+    return [_spaced(item) for item in value] if isinstance(value, list) else value
+
+
+class _Names(SimpleNamespace):
+    """A table: `t.key`, `t["key"]`, and `t.items()` in order."""
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        super().__init__()
+        self.__dict__.update(table)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.__dict__[key]
+
+    def items(self) -> Any:
+        """Pairs in order."""
+        return self.__dict__.items()
