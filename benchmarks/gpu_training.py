@@ -30,7 +30,9 @@ from gpt2.training.recipe import DataRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.task import Task
 
 T = 1024
-PUBLISHED = {"llm.c, H100 within an 8-GPU job": 463_000}  # tokens/s; its discussion 481, as the project's issue cites it
+PUBLISHED = {
+    "llm.c, H100 within an 8-GPU job": 463_000
+}  # tokens/s; its discussion 481, as the project's issue cites it
 
 
 class RandomRows:
@@ -142,7 +144,9 @@ def main() -> None:
         )
     lines += [f"| {name} (published, not measured here) | {rate:,} | | | |" for name, rate in PUBLISHED.items()]
     environment = describe(device)
-    facts = f"{environment['gpu']}, torch {environment['torch']}, {given.rows} rows of {T} a step, {given.micro} at once"
+    facts = (
+        f"{environment['gpu']}, torch {environment['torch']}, {given.rows} rows of {T} a step, {given.micro} at once"
+    )
     title = "# GPT-2 124M, T=1024, bf16: training on a GPU\n\n"
     given.out.with_suffix(".md").write_text(f"{title}{facts}\n\n" + "\n".join(lines) + "\n")
     content = {"environment": environment, "rows": given.rows, "micro": given.micro, "results": results}

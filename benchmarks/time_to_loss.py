@@ -38,9 +38,7 @@ def clocked(words: list[str], folder: Path, pattern: str, **environment: str) ->
     """Run a program; the seconds at which each line with a validation loss appeared, and when it ended."""
     began = time.perf_counter()
     env = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
-    process = subprocess.Popen(
-        words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     losses, last = [], ""
     for line in process.stdout:
@@ -114,7 +112,9 @@ def main() -> None:
     print("\n".join(lines))
     if given.out is not None:
         facts = machine.describe()
-        title = f"# Time to a validation loss of {GOAL} on tiny Shakespeare\n\n{facts['processor']}, {facts['cores']} cores"
+        title = (
+            f"# Time to a validation loss of {GOAL} on tiny Shakespeare\n\n{facts['processor']}, {facts['cores']} cores"
+        )
         given.out.with_suffix(".md").write_text(f"{title}\n\n" + "\n".join(lines) + "\n")
         content = {"machine": facts, "goal": GOAL, "results": found}
         given.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")

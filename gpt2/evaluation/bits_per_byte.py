@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from gpt2.errors import UsageError
+from gpt2.inference.onednn import linear_by_onednn
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer, well_formed
@@ -181,4 +182,5 @@ def _loss(model: GPT2, batch: list[Window]) -> float:
     longest = max(map(len, batch))
     ids = torch.tensor([w.inputs() + [0] * (longest - len(w)) for w in batch], device=device)
     targets = torch.tensor([w.targets() + [IGNORED] * (longest - len(w)) for w in batch], device=device)
-    return model(ids, targets, reduction="sum").item()
+    with linear_by_onednn(model.lm_head.weight):
+        return model(ids, targets, reduction="sum").item()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gpt2.cache import KVCache
+from gpt2.inference.onednn import linear_by_onednn
 from gpt2.loss import SLICE_ELEMENTS
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
@@ -73,7 +74,9 @@ def answer(
     found: list[dict[int, Answer]] = [{} for _ in questions]
     done, total = 0, sum(piece.work for piece in pieces)
     for batch in _batches(pieces, batch_tokens, model.config.n_positions):
-        for piece, answers in zip(batch, _batch(model, batch), strict=True):
+        with linear_by_onednn(model.lm_head.weight):
+            answered = _batch(model, batch)
+        for piece, answers in zip(batch, answered, strict=True):
             found[piece.number].update(zip(piece.places, answers, strict=True))
         done += sum(piece.work for piece in batch)
         progress(done, total)

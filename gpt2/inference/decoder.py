@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gpt2.cache import KVCache
+from gpt2.inference.onednn import linear_by_onednn
 from gpt2.model import GPT2
 from gpt2.probe import At, Edit, Probe
 
@@ -102,7 +103,8 @@ class Decoder:
         if training:
             self.model.eval()
         try:
-            with torch.inference_mode() if self.probe is None else torch.no_grad():
+            grad = torch.inference_mode() if self.probe is None else torch.no_grad()
+            with grad, linear_by_onednn(self.model.lm_head.weight):
                 yield
         finally:
             if training:
