@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Data = dict[str, Any]
+FADES = "neither"  # a variant whose numbers leave every scale: shown where it leaves, and in the text
 STAMP = "Drawn from"  # the PNG text entry that holds the hash
 
 
@@ -52,7 +53,8 @@ def positions(data: Data) -> "Figure":
 def norms(data: Data) -> "Figure":
     """The stream's scale before the first step by variant, and in the trained model beside what enters the branches."""
     figure, axes = draw.figure(9.2, 3.5, 1, 2)
-    for colour, (name, found) in zip(draw.KINDS, data["starts"].items()):
+    starts = {name: found for name, found in data["starts"].items() if name != FADES}
+    for colour, (name, found) in zip(draw.KINDS, starts.items()):
         axes[0].plot(found["rms"], color=colour, marker="o", markersize=3, label=name)
     axes[0].set(yscale="log", xlabel="after block (0: embeddings)", ylabel="root mean square of the stream")
     axes[0].legend(frameon=False, fontsize=8)
@@ -102,8 +104,9 @@ def residuals(data: Data) -> "Figure":
     figure, axes = draw.figure(9.6, 3.5, 1, 3)
     for colour, (name, found) in zip(draw.KINDS, data["starts"].items()):
         axes[0].plot(found["gradient"], color=colour, marker="o", markersize=3, label=name)
-        axes[1].plot(found["relative"], color=colour, marker="o", markersize=3, label=name)
-    axes[0].set(yscale="log", xlabel="after block (0: embeddings)", ylabel="length of dL/dr")
+        if name != FADES:
+            axes[1].plot(found["relative"], color=colour, marker="o", markersize=3, label=name)
+    axes[0].set(yscale="log", xlabel="after block (0: embeddings)", ylabel="length of dL/dr", ylim=(1e-9, 1))
     axes[1].set(yscale="log", xlabel="after block (0: embeddings)", ylabel="length of dL/dr times size of r")
     axes[0].legend(frameon=False, fontsize=7)
     draw.title(axes[0], "Gradient, before the first step")
@@ -174,6 +177,7 @@ def study(data: Data) -> "Figure":
             place.plot(values, color=colour, marker="o", markersize=3, label=name)
     for place, name in zip(axes, ("root mean square of the stream", "length of dL/dr times size of r")):
         place.set(yscale="log", xlabel="after block (0: embeddings)", ylabel=name)
+        place.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(frameon=False, fontsize=7)
     draw.title(axes[0], "After training: the stream")
     draw.title(axes[1], "After training: the gradient, relative to the stream")
@@ -188,17 +192,20 @@ FIGURES: dict[str, Callable[[Data], "Figure"]] = {
 
 
 def study_scales(findings: Findings) -> Data | None:
-    """Gradient and scale of the stream at the end of training, of the plain model and three variants; None before."""
+    """Gradient and scale of the stream at the end of training, of contestants whose runs are all there.
+
+    None for fewer than two of them.
+    """
     names = {"GPT-2, 12 blocks": "plain-12", "no residuals, 12 blocks": "no-residuals-12", "GPT-2": "baseline",
              "no norm": "no-norm", "post-norm": "post-norm", "no residuals": "no-residuals"}  # fmt: skip
     found = {}
     for title, name in names.items():
-        if name not in findings.study.contestants:
+        if name not in findings.study.contestants or len(findings.of(name)) < len(findings.study.seeds_of(name)):
             continue
         rms, gradient = (findings.means(name, "at_end", key) for key in ("activation_rms", "gradient_norm"))
         if rms and gradient:
             found[title] = {"rms": rms, "gradient": gradient}
-    return found or None
+    return found if len(found) > 1 else None
 
 
 def stamp(name: str, data: Data) -> str:
