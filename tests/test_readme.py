@@ -6,76 +6,28 @@ and, on a line of its own, for any lines; a number with a decimal point may diff
 since processors round differently. A ```python block prints the ```text block that follows it.
 """
 
-import os
-import re
-import shlex
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from scripts.examples import PYTHON, ROOT, abridged, agrees, blocks, environment, examples, renew, shell, show
+
 README = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else ""
-NUMBER = r"-?\d+\.\d+"
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    """The contents of the fenced blocks in `language`."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def examples(block: str) -> list[tuple[str, str]]:
-    """(command, what it prints) for each command of a console block; a command goes on after a backslash."""
-    found: list[tuple[str, str]] = []
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, output = part.replace("\\\n", "\0").partition("\n")
-        found.append((command.replace("\0", "\\\n"), output.replace("\0", "\\\n")))
-    return found
-
-
-def agrees(want: str, got: str) -> bool:
-    """Whether `got` is `want`, by the liberties that this file's docstring names."""
-    want, got = ("".join(f"{line.rstrip()}\n" for line in text.strip().splitlines()) for text in (want, got))
-    pieces = re.split(rf"(^\.\.\.\n|\.\.\.|{NUMBER})", want, flags=re.MULTILINE)
-    numbers = [piece for piece in pieces if re.fullmatch(NUMBER, piece)]
-    free = {"...\n": r"(?:[^\n]*\n)*?", "...": r"[^\n]*?"} | dict.fromkeys(numbers, f"({NUMBER})")
-    match = re.fullmatch("".join(free.get(piece, re.escape(piece)) for piece in pieces), got)
-    if match is None:
-        return False
-    units = [10.0 ** -len(number.partition(".")[2]) for number in numbers]
-    return all(abs(float(a) - float(b)) < 1.01 * u for a, b, u in zip(numbers, match.groups(), units, strict=True))
-
-
-SETUP = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")]
-PYTHON = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-CONSOLE = [example for block in blocks("console") for example in examples(block)]
+SETUP = [line for block in blocks("bash", README) for line in block.splitlines() if line.startswith("python3 -m venv")]
+CODE = PYTHON.findall(README)
+CONSOLE = [example for block in blocks("console", README) for example in examples(block)]
 
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     """A folder that shows the repository's folders, so that examples can read them and litter nothing."""
-    folder = tmp_path_factory.mktemp("readme")
-    for name in ("gpt2", "recipes", "docs", "benchmarks"):
-        if (ROOT / name).exists():
-            (folder / name).symlink_to(ROOT / name)
-    return folder
+    return show(tmp_path_factory.mktemp("readme"))
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def variables(tmp_path_factory):
     """The environment of an example: `gpt2` and `python` are the ones under test, nothing is downloaded."""
-    command = tmp_path_factory.mktemp("bin") / "gpt2"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gpt2 "$@"\n')
-    command.chmod(0o755)
-    places = [str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
-    return os.environ | {
-        "PATH": os.pathsep.join(places),
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "80",
-        "HF_HUB_OFFLINE": "1",
-        "LC_ALL": "C.UTF-8",
-    }
+    return environment(tmp_path_factory.mktemp("bin"))
 
 
 def test_two_commands_set_everything_up():
@@ -95,31 +47,25 @@ def test_ci_runs_the_readme_commands_as_they_stand():
 
 def test_the_readme_has_examples():
     assert CONSOLE
-    for block in blocks("console"):
+    for block in blocks("console", README):
         assert block.startswith("$ ")
 
 
 @pytest.mark.parametrize("command, want", CONSOLE, ids=[command for command, _ in CONSOLE])
-def test_an_example_prints_what_the_readme_shows(scratch, environment, command, want):
-    process = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        cwd=scratch, env=environment, timeout=300, encoding="utf-8",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+def test_an_example_prints_what_the_readme_shows(scratch, variables, command, want):
+    process = shell(["bash", "-o", "pipefail", "-c", command], scratch, variables)
     assert agrees(want, process.stdout), f"README.md shows\n{want}\nbut `{command}` prints\n{process.stdout}"
     assert (process.returncode != 0) == want.startswith("gpt2: ")  # an example may show an error
 
 
 def test_every_python_block_is_followed_by_what_it_prints():
-    assert len(PYTHON) == len(blocks("python")) > 0
+    assert len(CODE) == len(blocks("python", README)) > 0
+    assert all(want for _, want in CODE)
 
 
-@pytest.mark.parametrize("code, want", PYTHON)
-def test_a_python_block_prints_what_the_readme_shows(scratch, environment, code, want):
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=scratch, env=environment, timeout=300, encoding="utf-8",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+@pytest.mark.parametrize("code, want", CODE)
+def test_a_python_block_prints_what_the_readme_shows(scratch, variables, code, want):
+    process = shell([sys.executable, "-c", code], scratch, variables)
     assert agrees(want, process.stdout), f"README.md shows\n{want}\nbut its code prints\n{process.stdout}"
 
 
@@ -140,6 +86,20 @@ def test_a_python_block_prints_what_the_readme_shows(scratch, environment, code,
 )
 def test_examples_are_compared_with_these_liberties(want, got, verdict):
     assert agrees(want, got) is verdict
+
+
+def test_a_new_output_leaves_out_what_the_old_one_did():
+    got = "a 0.5\nb 1.5\nc\nerror 3.2e-08, 0.0001 of it\nd\ne\n"
+    assert abridged(got, "a 0.4\nb ...\n...\nlast\n") == "a 0.5\nb ...\n...\ne\n"
+    assert abridged(got, "error ..., ... of it\n") == got.replace("3.2e-08, 0.0001", "..., ...")
+
+
+def test_outputs_are_renewed_where_they_stand_and_only_where_they_differ(tmp_path):
+    page = tmp_path / "page.md"
+    old = "```python\nprint(1.5)\n```\n\n```text\n1.4\n```\n\n```python\nprint(2)\n```\n\n```text\n1\n```\n\n1\n"
+    page.write_text(old)
+    assert renew(page) == 1  # 1.4 differs from 1.5 by one in the last digit
+    assert page.read_text() == old.replace("text\n1\n", "text\n2\n")
 
 
 def test_examples_are_read_from_a_block():
