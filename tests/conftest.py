@@ -1,10 +1,40 @@
 """Fixtures that several test files share."""
 
+import os
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium: Debian's or Playwright's own (`playwright install chromium`), or the one that GPT2_CHROMIUM names.
+
+    Without one its tests are left out, unless GPT2_REQUIRE_BROWSER is set, as in CI: then they fail.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        named = [os.environ.get("GPT2_CHROMIUM"), *map(shutil.which, BROWSERS), own if Path(own).exists() else None]
+        found = next((path for path in named if path), None)
+        if found is None:
+            sentence = "there is no Chromium on this machine: install Debian's package chromium to test the pages."
+            if os.environ.get("GPT2_REQUIRE_BROWSER"):
+                pytest.fail(sentence)
+            pytest.skip(sentence)
+        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

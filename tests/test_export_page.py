@@ -16,8 +16,10 @@ from gpt2.explain import reference
 from gpt2.server import export
 from gpt2.server.session import Session
 from gpt2.server.wire import unpack
+from tests.explained import BLOCKS, HEADS, WIDTH
 
 TEXT = "The cat sat on the"
+D = WIDTH // HEADS
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ class Theirs:
         self.model = transformers.GPT2LMHeadModel.from_pretrained(
             checkpoint.directory, dtype=torch.float64, attn_implementation="eager"
         ).eval()
-        self.tokenizer, self.D = checkpoint.tokenizer, 64
+        self.tokenizer = checkpoint.tokenizer
         self.ids = torch.tensor([self.tokenizer.encode(TEXT)])
 
     def at(self, address):
@@ -65,7 +67,7 @@ class Theirs:
         block = self.model.transformer.h[int(layer)]
         if rest.startswith("head."):
             h = int(rest.split(".")[1])
-            return block.attn.c_proj, "in", slice(h * self.D, (h + 1) * self.D)
+            return block.attn.c_proj, "in", slice(h * D, (h + 1) * D)
         return {"attn": (block.attn.c_proj, "out", slice(None)), "mlp": (block.mlp, "out", slice(None))}[rest]
 
     def means(self, addresses):
@@ -158,7 +160,7 @@ def test_a_block_at_its_mean_and_frozen_norms_differ_from_the_plain_run(checkpoi
 
 def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpoint, page, theirs):
     run, found = theirs.run(), page("picture", text=TEXT, switches={})
-    streams = dict(zip((f"{l}.resid_post" for l in range(4)), run.hidden_states[1:]))
+    streams = dict(zip((f"{l}.resid_post" for l in range(BLOCKS - 1)), run.hidden_states[1:]))
     streams["embed.out"] = run.hidden_states[0]
     for point, stream in streams.items():
         close(found["norms"][found["points"].index(point)], stream[0].norm(dim=-1), 1e-3)
@@ -178,13 +180,13 @@ def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpo
 
 def test_every_head_of_an_exported_page_has_the_pattern_of_an_independent_model(checkpoint, page, theirs):
     run = theirs.run()
-    for l in range(5):
+    for l in range(BLOCKS):
         block = theirs.model.transformer.h[l]
-        v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 640:]
-        for h in range(5):
+        v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 2 * WIDTH :]
+        for h in range(HEADS):
             found = page("head", text=TEXT, switches={}, block=l, head=h)
             close(found["pattern"], run.attentions[l][0, h], 1e-4)
-            write = v[:, h * 64 : (h + 1) * 64] @ block.attn.c_proj.weight[h * 64 : (h + 1) * 64]
+            write = v[:, h * D : (h + 1) * D] @ block.attn.c_proj.weight[h * D : (h + 1) * D]
             close(found["written"], run.attentions[l][0, h] * write.norm(dim=-1), 1e-3)
 
 
@@ -199,7 +201,7 @@ def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_m
     final = theirs.model.transformer.ln_f
     seen = {}
     hooks = [
-        theirs.model.transformer.h[4].mlp.register_forward_hook(lambda m, i, o: seen.update(write=o[0, -1])),
+        theirs.model.transformer.h[-1].mlp.register_forward_hook(lambda m, i, o: seen.update(write=o[0, -1])),
         final.register_forward_pre_hook(lambda m, i: seen.update(stream=i[0][0, -1])),
     ]
     theirs.run()
@@ -210,7 +212,7 @@ def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_m
     sigma = (seen["stream"].var(unbiased=False) + final.eps).sqrt()
     wanted = float(seen["write"] @ (ghat - ghat.mean()) / sigma)
     parts = {part["name"]: part["value"] for part in found["parts"]}
-    assert parts["4.mlp"] == pytest.approx(wanted, abs=1e-4)
+    assert parts[f"{BLOCKS - 1}.mlp"] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_shares_after_the_rules_are_those_of_transformers(page, theirs):
@@ -257,7 +259,7 @@ def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
 
 
 def test_an_exported_page_loads_nothing_and_names_its_hashes():
-    html = export.assemble(export.store({}, {"view": "", "text": "</script><b>", "corrupt": ""}), "x")
+    html = export.assemble(export.store({}, {"view": "", "text": "</script><b>", "corrupt": ""}))
     assert html.count("<script") == html.count("</script>") == 2
     assert not re.search(r'(src|href)="(?!data:)', html)
     policy = re.search(r'content-security-policy" content="([^"]+)"', html)[1]
@@ -265,6 +267,8 @@ def test_an_exported_page_loads_nothing_and_names_its_hashes():
         inside = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)[1]
         assert f"{name} '{export._hash(inside)}'" in policy
     assert "default-src 'none'" in policy
+    above = '<body>\n<nav id="site" aria-label="documents"><a href="a.html">A &amp; B</a></nav>\n<header>'
+    assert above in export.assemble("", [("A & B", "a.html")])
 
 
 def test_export_refuses_in_one_sentence_and_leaves_nothing(checkpoint, tmp_path):

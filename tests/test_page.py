@@ -1,40 +1,19 @@
 """The page in a browser: typing, switching, patching, exporting; its numbers are those that Python gives.
 
-It drives Chromium: Debian's or Playwright's own (`playwright install chromium`), or the one that GPT2_CHROMIUM names.
-Without one these tests are left out, unless GPT2_REQUIRE_BROWSER is set, as in CI: then they fail.
+The browser is conftest.py's.
 """
-
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from page_server import serving
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from gpt2.checkpoint import load
 from gpt2.explain import reference, trace, zero
 from gpt2.explain.patching import Patching
+from tests.explained import BLOCKS
 
 TEXT = "The cat sat on the"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        named = [os.environ.get("GPT2_CHROMIUM"), *map(shutil.which, BROWSERS), own if Path(own).exists() else None]
-        found = next((path for path in named if path), None)
-        if found is None:
-            sentence = "there is no Chromium on this machine: install Debian's package chromium to test the page."
-            if os.environ.get("GPT2_REQUIRE_BROWSER"):
-                pytest.fail(sentence)
-            pytest.skip(sentence)
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +125,11 @@ def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpo
     open_(page, port, "&view=patch&tables=1")
     page.get_by_label("second prompt").fill("The dog ran to the")
     page.get_by_role("button", name="sweep").click()
-    expect(page.locator("#panel table.plain tbody tr")).to_have_count(5)
+    expect(page.locator("#panel table.plain tbody tr")).to_have_count(BLOCKS)
     expect(page.locator("#panel h3").nth(1)).to_contain_text("lead")
     grid = Patching(checkpoint, TEXT, "The dog ran to the").grid("resid").scores
-    for l in range(5):
-        cells = page.locator("#panel table.plain tbody tr").nth(4 - l).locator("td").all_inner_texts()
+    for l in range(BLOCKS):
+        cells = page.locator("#panel table.plain tbody tr").nth(BLOCKS - 1 - l).locator("td").all_inner_texts()
         assert [number(cell) for cell in cells] == pytest.approx(grid[l].tolist(), rel=1e-2, abs=1e-4)
     page.get_by_label("second prompt").fill("The dog")
     page.get_by_role("button", name="sweep").click()
@@ -172,7 +151,7 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, ch
     alone.goto(path.as_uri())
     expect(alone.locator("#sentence")).to_contain_text("Without MLP 3")  # as it was saved
     agree(alone, probabilities(checkpoint, text, {"3.mlp": zero}))
-    expect(alone.locator("#panel table.grid tr")).to_have_count(12)
+    expect(alone.locator("#panel table.grid tr")).to_have_count(2 * BLOCKS + 2)
     alone.get_by_role("button", name="all on").first.click()
     agree(alone, probabilities(checkpoint, text))
     for view in ("attention", "attribution", "neurons", "positions"):
@@ -205,7 +184,7 @@ def test_the_keyboard_reaches_everything(page, port, checkpoint):
     expect(page.locator("#chosen")).to_contain_text("head 0.0")
     page.keyboard.press("t")
     expect(page.locator("#rows table tbody tr")).to_have_count(5)
-    expect(page.locator("#panel table.plain tbody tr")).to_have_count(5)
+    expect(page.locator("#panel table.plain tbody tr")).to_have_count(BLOCKS)
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_contain_text("switch what is selected")
     page.keyboard.press("Escape")
@@ -274,6 +253,12 @@ def test_the_tour_opens_once_and_each_of_its_steps_can_be_tried(context, port):
     assert page.problems == []
 
 
+def test_a_small_change_keeps_the_sign_of_its_exponent(page, port):
+    open_(page, port)
+    signed = page.evaluate("async () => (await import('./format.js')).signed(-4.91e-4)")
+    assert signed == "−4.91e−4"  # it once lost both signs but one
+
+
 def test_a_step_writes_the_token_that_generate_writes(page, port, checkpoint):
     from gpt2 import Sampling, generate
 
@@ -291,8 +276,9 @@ def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
     page.press("#text", "Enter")
     expect(page.locator("#sentence")).to_contain_text("the prompt is empty")
     page.goto("about:blank")
-    page.goto(f"http://127.0.0.1:{port}/#text={TEXT}&off=7.head.1")
-    expect(page.locator("#sentence")).to_contain_text("there is no layer 7, this model has 0 to 4")
+    page.goto(f"http://127.0.0.1:{port}/#text={TEXT}&off={BLOCKS}.head.1")
+    wanted = f"there is no layer {BLOCKS}, this model has 0 to {BLOCKS - 1}"
+    expect(page.locator("#sentence")).to_contain_text(wanted)
     page.problems.clear()  # the browser notes that the server refused
 
 

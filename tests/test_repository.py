@@ -40,7 +40,7 @@ FILES = committed()
 
 def texts() -> list[tuple[str, str]]:
     """Every committed text file as (path, text), but for data and weights."""
-    kept = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cfg", ".sh", ".html", ".js", ".css", ""}
+    kept = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cfg", ".sh", ".html", ".js", ".css", ".ipynb", ""}
     return [(str(f.relative_to(ROOT)), f.read_text("utf-8")) for f in FILES if f.suffix in kept]
 
 

@@ -24,10 +24,11 @@ MONOSPACE: Any = {"family": "monospace"}
 def figure(width: float = 8.0, height: float = 4.5, rows: int = 1, columns: int = 1) -> tuple["Figure", Any]:
     """A figure in the house style, in inches, and its axes: one, or an array of them."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+
+    from gpt2.explain.picture import Picture
 
     with rc_context(STYLE):
-        made = Figure(figsize=(width, height), layout="constrained", dpi=130)
+        made = Picture(figsize=(width, height), layout="constrained", dpi=130)
         return made, made.subplots(rows, columns)
 
 

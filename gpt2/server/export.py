@@ -12,7 +12,8 @@ import gzip
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ ROWS = 24  # rows, from the end, for which attribution and neurons are included
 TARGETS = 10  # as many as the page lists
 SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in web/state.js
 Asked = tuple[str, dict[str, Any]]
+Link = tuple[str, str]  # title, address
 
 
 class Export(Scene):
@@ -65,8 +67,8 @@ def answer(session: Session, ask: Export, tell: Tell) -> dict[str, Any]:
     return {"html": page_html(session, ask, tell)}
 
 
-def page_html(session: Session, ask: Export, tell: Tell) -> str:
-    """The file's text."""
+def page_html(session: Session, ask: Export, tell: Tell, links: Sequence[Link] = ()) -> str:
+    """The file's text. `links` stand above the page: those of a site whose front page it is."""
     asked = list(questions(session, ask))
     answers = {}
     for done, (name, parameters) in enumerate(asked):
@@ -74,7 +76,7 @@ def page_html(session: Session, ask: Export, tell: Tell) -> str:
         question = QUESTIONS[name]
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, tell_only_stop(tell)))
-    return assemble(store(answers, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), ask.text)
+    return assemble(store(answers, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), links)
 
 
 def tell_only_stop(tell: Tell) -> Tell:
@@ -109,7 +111,9 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
         for h in range(H):
             yield "head", {**on, "block": l, "head": h}
     for token in look(session, ids, {}).logits[-1].topk(TARGETS).indices.tolist():
-        yield "attribution", {**on, "row": T - 1, "target": session.word(token), "foil": "", "of": ""}
+        word = session.word(token)
+        if session.encode(word.replace("·", " ")) == [token]:  # part of a character cannot be asked for by its text
+            yield "attribution", {**on, "row": T - 1, "target": word, "foil": "", "of": ""}
     for row in rows:
         why = {**on, "row": row, "target": "", "foil": ""}
         divided = [f"{l}.head.{h}" for l in range(L) for h in range(H)] if row == T - 1 else []
@@ -150,8 +154,8 @@ def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
     return base64.b64encode(gzip.compress(whole, 6, mtime=0)).decode()
 
 
-def assemble(data: str, text: str) -> str:
-    """index.html with its style, its script and the data inside."""
+def assemble(data: str, links: Sequence[Link] = ()) -> str:
+    """index.html with its style, its script and the data inside, and links above it where there are any."""
     sources = {name: content.decode() for name, (content, _) in files().items()}
     script = join({name: source for name, source in sources.items() if name.endswith(".js")}, "main.js")
     style = "".join(source for name, source in sorted(sources.items(), reverse=True) if name.endswith(".css"))
@@ -167,10 +171,12 @@ def assemble(data: str, text: str) -> str:
         '<link rel="icon" href="data:,">',
         f"<style>{style}</style>",
     ]
-    body = sources["index.html"].partition("<body>")[2].partition("</body>")[0]
+    above = "".join(f'<a href="{escape(address)}">{escape(title)}</a>' for title, address in links)
+    body = f'<nav id="site" aria-label="documents">{above}</nav>\n' if above else ""
+    body += sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
     stored = f'<script type="application/octet-stream" id="data">{data}</script>'
     return "\n".join([
-        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body.strip(), stored,
+        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,
         f"<script>{script}</script>", "</body>", "</html>", "",
     ])  # fmt: skip
 
