@@ -21,6 +21,7 @@ NUMBER = r"-?\d+\.\d+"
 FREE = {"...\n": r"(?:[^\n]*\n)*?", "...": r"[^\n]*?"}
 PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?", re.MULTILINE | re.DOTALL)
 BETWEEN = "```\n\n```text\n"
+RENDERED = "<!-- Rendered by"  # documents that scripts/guides writes
 SHOWN = ("gpt2", "recipes", "docs", "benchmarks")  # folders that an example of the README may read
 SLOW = ("behaviours", "heads")  # analyses of docs/explain.md that take minutes: not run
 
@@ -55,9 +56,7 @@ def agrees(want: str, got: str) -> bool:
 
 
 def abridged(got: str, want: str) -> str:
-    """`got` with what `want` leaves out left out again: `...` within a line that is otherwise the same but for its
-    numbers, and lines between as many first and last lines as stand in `want`.
-    """
+    """`got` without what `want` leaves out: parts of lines that differ in numbers alone, and lines, by their count."""
     parts = [part.splitlines() for part in re.split(r"^\.\.\.\n", want, flags=re.MULTILINE)]
     lines = [line.rstrip() for line in got.strip("\n").splitlines()]
     for line in {line for part in parts for line in part if "..." in line}:
@@ -75,9 +74,7 @@ def abridged(got: str, want: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a command: its `gpt2` and `python` are those that run now, nothing is downloaded, a terminal
-    is 80 columns wide. `folder` gets the `gpt2` that is put before others.
-    """
+    """A command's environment: `gpt2`, put into `folder`, and `python` are those that run now; no downloads."""
     command = folder / "gpt2"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gpt2 "$@"\n')
     command.chmod(0o755)
@@ -113,9 +110,7 @@ def alone(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def together(text: str) -> Iterator[tuple[str, str, str]]:
-    """The same of another document, in this process: its Python block after block, and `gpt2` commands with their
-    output or, where one fails, its sentence.
-    """
+    """The same of another document, in this process: its Python, then its commands; of one that fails its sentence."""
     from gpt2.cli.main import main
 
     namespace: dict[str, object] = {"__name__": "document"}
@@ -149,6 +144,6 @@ def renew(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    named = [Path(name).resolve() for name in sys.argv[1:]]
-    for document in named or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    written = [path for path in sorted((ROOT / "docs").glob("*.md")) if RENDERED not in path.read_text("utf-8")]
+    for document in [Path(name).resolve() for name in sys.argv[1:]] or [ROOT / "README.md", *written]:
         print(f"{document.name}: {renew(document)} outputs changed", flush=True)
