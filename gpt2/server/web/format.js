@@ -20,7 +20,7 @@ export function probability(p) {
 
 export function signed(x, format = number) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";
-  return (x < 0 ? "−" : "+") + format(Math.abs(x)).replace("−", "");
+  return (x < 0 ? "−" : "+") + format(Math.abs(x));
 }
 
 export const count = (n) => n.toLocaleString("en");
