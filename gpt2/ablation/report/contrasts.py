@@ -28,7 +28,8 @@ def primary(findings: Findings, off: SwitchedOff | None) -> str:
     rows = [
         [
             c.contestant.title, _against(findings, c), _seeds(c), signed(c.mean),
-            interval(c.difference), chance(c.adjusted), expectation(c.contestant.expect), judged(c), _off(c, off),
+            interval(c.difference), chance(None if c.difference is None else c.adjusted),
+            expectation(c.contestant.expect), judged(c), _off(c, off),
         ]
         for c in made
     ]  # fmt: skip

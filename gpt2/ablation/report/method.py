@@ -28,7 +28,7 @@ def missing(findings: Findings) -> str:
             done = len(runs.finished) + len(runs.diverged)
             lines.append(f"- **{title}**: {done} of {done + len(runs.missing)} seeds.")
     if searching:
-        lines.append(f"- Learning rate still being searched, so no run to report: {listed(searching)}.")
+        lines.append(f"- Learning rate still being searched, so no run to report: {'; '.join(searching)}.")
     lines += [
         f"- **{titles[BASELINE]} with {share:g} of the budget**: {len(runs.missing)} seeds missing."
         for share, runs in findings.budgets.items()

@@ -10,10 +10,10 @@ import torch
 
 from gpt2.ablation.report.contrasts import judged
 from gpt2.ablation.report.findings import SEES, Findings, Runs
-from gpt2.ablation.report.markdown import interval, link, listed, number, signed, table
+from gpt2.ablation.report.markdown import NOTHING, interval, link, number, signed, table
 from gpt2.ablation.statistics import paired
 from gpt2.ablation.study import BASELINE
-from gpt2.ablation.switched_off import ALL, SwitchedOff
+from gpt2.ablation.switched_off import SwitchedOff
 from gpt2.model import GPT2
 
 POSITIONS = ("no-positions", "sinusoidal-positions")
@@ -111,13 +111,12 @@ The baseline's loss with everything on is {number(base.mean)}. Nothing is traine
 baseline's report
 runs, and a component's writes are replaced by their mean over {off.about["tokens_of_means"]:,} tokens of validation
 text that the report does not
-read, or by zero. A model trained without a component arranges itself without it; a trained model from which it is
-taken is
-broken by the gap as well as by the loss of its work. The change here is therefore mostly the larger one, and neither
-number
-replaces the other. Counterparts exist for {listed(c.title for c in ALL)}. Sizes, initial values, learning rates,
-dropout and rules of
-training (the mask among them) leave nothing in a trained model that could be switched off: they have no counterpart.
+read, or by zero. A model trained without a
+component arranges itself without it from the first step; one from which it is taken has relied on it. So the two
+numbers answer two questions, and neither replaces the other. Counterparts exist for attention, the MLPs, the
+position vectors and LayerNorm (its scale held at its mean; centring and weights stay). Additions to the stream cannot be taken out by an
+edit of one value, and sizes, initial values, learning rates, dropout and rules of training (the mask among them) leave
+nothing in a trained model that could be switched off: they have no counterpart.
 
 ```text
 {command}
@@ -135,7 +134,8 @@ def other_scale(findings: Findings, other: Findings, home: Path) -> str:
             continue
         cells = [c.contestant.title]
         for one in (c, beside):
-            cells += [f"{signed(one.mean, 3)} ({interval(one.difference, 3)})", judged(one)]
+            shown = NOTHING if one.mean is None else f"{signed(one.mean, 3)} ({interval(one.difference, 3)})"
+            cells += [shown, judged(one)]
         rows.append(cells)
     names = [f"{size(f)}" for f in (findings, other)]
     done = f"{len(other.used)} runs" + (f", {len(other.left)} missing" if other.left else "")
