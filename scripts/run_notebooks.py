@@ -25,8 +25,22 @@ def run(path: Path) -> Notebook:
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where, record_timing=False).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _merged(cell.outputs)
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return notebook
+
+
+def _merged(outputs: list[Any]) -> list[Any]:
+    """What a cell prints comes in pieces, cut wherever a moment passed: as one."""
+    merged: list[Any] = []
+    for one in outputs:
+        if merged and one.output_type == "stream" and merged[-1].get("name") == one.name:
+            merged[-1].text += one.text
+        else:
+            merged.append(one)
+    return merged
 
 
 def texts(notebook: Notebook) -> list[tuple[str, str]]:
