@@ -114,7 +114,8 @@ text that the report does not
 read, or by zero. A model trained without a
 component arranges itself without it from the first step; one from which it is taken has relied on it. So the two
 numbers answer two questions, and neither replaces the other. Counterparts exist for attention, the MLPs, the
-position vectors and LayerNorm (its scale held at its mean; centring and weights stay). Additions to the stream cannot be taken out by an
+position vectors and LayerNorm (its scale held at its mean; centring and weights stay). Additions to the stream
+cannot be taken out by an
 edit of one value, and sizes, initial values, learning rates, dropout and rules of training (the mask among them) leave
 nothing in a trained model that could be switched off: they have no counterpart.
 
