@@ -33,6 +33,7 @@ def numbers() -> dict[str, Any]:
         "residuals": measure_blocks.measure_residuals(s),
         "dropout": measure_head.measure_dropout(s),
         "head": measure_head.measure_head(s),
+        "off": measure_head.measure_off(s),
     }  # fmt: skip
     found["figures"] = {
         "tokens": measure_embeddings.token_figure(s),

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from gpt2.explain import excerpt, off, switch
 from gpt2.explain.words import label
 from gpt2.model import GPT2
-from scripts.guides.subject import Subject
+from gpt2.probe import Probe
+from scripts.guides.subject import LENGTH, Subject
 
 WORDS = ("mat", "rug", "floor", "table", "bed", "tree", "sky", "quickly")
 DRAWS = 2000
@@ -30,6 +32,26 @@ def measure_dropout(s: Subject) -> dict[str, Any]:
         "share": float((dropped == 0).double().mean()), "first": dropped[0], "second": dropped[1],
         "three_of_ten": at_least_three, "rate": s.model.config.resid_pdrop,
     }  # fmt: skip
+
+
+def measure_off(s: Subject) -> dict[str, Any]:
+    """Loss change in nats a token, with its interval over documents, where all of one kind is switched off at once.
+
+    Attention, MLPs and the norms' divisors are held at their means over eight stories; position vectors are 0.
+    """
+    layers = range(s.model.config.n_layer)
+    means = {name: ",".join(f"{l}.{name}" for l in layers) for name in ("attn", "mlp")}
+    means["norms"] = ",".join([*(f"{l}.ln_{k}.scale" for l in layers for k in (1, 2)), "final.scale"])
+    text = excerpt(s.checkpoint, s.stories, 8, LENGTH)
+    one = off(s.checkpoint, list(means.values()), "mean", text, text).change
+    two = off(s.checkpoint, "embed.pos", "zero", text, text).change
+    at = f"{layers[-1]}.resid_post"
+    probe = Probe(at, edit=switch(s.model, means["norms"], "mean", text))
+    with torch.no_grad():
+        s.model.hidden(s.rows[0], probe=probe)
+    named = [*((name, one, k) for k, name in enumerate(means)), ("positions", two, 0)]
+    found = {name: [float(e.value[k]), float(e.low[k]), float(e.high[k])] for name, e, k in named}
+    return {**found, "stream_with_norms_held": float(probe[at][:, 1:].square().mean().sqrt())}
 
 
 def measure_head(s: Subject) -> dict[str, Any]:

@@ -59,6 +59,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "chance": chance,
     "list": lambda xs, k=3: ", ".join(decimals(x, k) for x in xs),
     "thousands": lambda x: f"{x:,}",
+    "interval": lambda xs: f"{xs[0]:+.2f} [{xs[1]:+.2f}, {xs[2]:+.2f}]",
     "over_last": lambda xs: [x / xs[-1] for x in xs],
 }
 
@@ -89,7 +90,7 @@ class Renderer:
         self.environment.filters |= FILTERS
         neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
         self.drawn = {**numbers["figures"], **({"neighbours": neighbours} if neighbours else {})}
-        if scales := study_scales(self.evidence.first):
+        if scales := study_scales(self.evidence.larger):
             self.drawn["study"] = scales
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {

@@ -126,7 +126,7 @@ class Evidence:
 
     def __init__(self, studies: list[Findings]) -> None:
         self.studies = studies
-        self.first = studies[0]
+        self.first, self.larger = studies[0], studies[-1]
 
     def of(self, name: str) -> list[Findings]:
         """The studies that have this contestant. Raises KeyError where the first lacks it."""
