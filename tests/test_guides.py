@@ -188,6 +188,28 @@ def test_the_guides_render_while_the_study_runs(tmp_path):
     assert "not run yet" in text
 
 
+def test_the_guides_render_when_the_study_is_complete(tmp_path):
+    for file in (STUDY, LARGER):
+        study = load_study(file)
+        lines = []
+        for k, name in enumerate(study.contestants):
+            scales = {"activation_rms": [0.1, 1.0], "gradient_norm": [0.2, 0.1]}
+            for seed in study.seeds_of(name):
+                job = Job(name, "report", seed, 1.0)
+                record = {"key": job.key(study), "contestant": name, "purpose": "report", "seed": seed, "rate": 1.0,
+                          "diverged_at": None, "val_loss": 3 + k / 9 + seed / 99, "train_loss": 2.0, "at_end": scales,
+                          "val_loss_with_mask": 9.0, "longer_losses": [3.0, 3.1, 3.2, 3.3]}  # fmt: skip
+                lines.append(json.dumps(record))
+        (tmp_path / f"{study.name}.jsonl").write_text("\n".join(lines) + "\n")
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]), results=tmp_path)
+    for name in DOCUMENTS:
+        text = renderer.document(name)
+        assert "not run yet" not in text.replace("“not run yet”", "")
+        assert "is not complete:" not in text
+    assert renderer.judge(renderer.book.claims["A16"]) == "holds"
+    assert renderer.judge(renderer.book.claims["P11"]) == "fails"
+
+
 # The pieces
 
 
