@@ -25,9 +25,8 @@ class CausalSelfAttention(nn.Module):
         self.layer, self.n_head, self.head_dim = layer, config.n_head, config.head_dim
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
-        self.attn_pdrop = config.attn_pdrop
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
-        self.written_out = False  # True: in separate steps without a probe too (training/device.py)
+        self.attn_pdrop, self.written_out = config.attn_pdrop, False  # training/device.py may have it written out
 
     def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
         """x [B, T, C] -> [B, T, C]; with a cache, its keys and values come first."""
