@@ -2,7 +2,7 @@
 
 In: links to the documents. Out: HTML. Read next: site_pages.py, which puts it into the site.
 
-It takes half a minute, so it is made once a process: `scripts/site serve` reads the hooks anew at every change of a
+It is many answers to compute, so it is made once a process: `scripts/site serve` reads the hooks anew at every change of a
 document, but not this.
 """
 
