@@ -2,8 +2,8 @@
 
 In: links to the documents. Out: HTML. Read next: site_pages.py, which puts it into the site.
 
-It is many answers to compute, so it is made once a process: `scripts/site serve` reads the hooks anew at every change of a
-document, but not this.
+It is many answers to compute, so it is made once a process: `scripts/site serve` reads the hooks anew at every change
+of a document, but not this.
 """
 
 from functools import cache
