@@ -139,9 +139,8 @@ def main() -> None:
     lines = ["| | tokens/s | MFU | peak memory | first loss |", "| --- | --- | --- | --- | --- |"]
     for r in results:
         share = "unknown" if r["mfu"] is None else f"{r['mfu']:.1%}"
-        lines.append(
-            f"| {r['name']} | {r['tokens_per_s']:,.0f} | {share} | {r['peak_memory_gib']:.1f} GiB | {r['first_loss']:.4f} |"
-        )
+        memory, loss = f"{r['peak_memory_gib']:.1f} GiB", f"{r['first_loss']:.4f}"
+        lines.append(f"| {r['name']} | {r['tokens_per_s']:,.0f} | {share} | {memory} | {loss} |")
     lines += [f"| {name} (published, not measured here) | {rate:,} | | | |" for name, rate in PUBLISHED.items()]
     environment = describe(device)
     facts = (

@@ -104,7 +104,8 @@ def test_nccl_gives_the_losses_of_one_process(recipe: Recipe, tmp_path: Path, pa
     """One process under torchrun: nccl is there, gradients are exchanged with nobody."""
     data = recipe.data.train[0]
     (tmp_path / "recipe.toml").write_text(
-        f'[model]\nn_layer = 2\nn_head = 2\nn_embd = 64\nn_positions = 32\n[data]\ntrain = ["{data}"]\nval = ["{data}"]\n'
+        "[model]\nn_layer = 2\nn_head = 2\nn_embd = 64\nn_positions = 32\n"
+        f'[data]\ntrain = ["{data}"]\nval = ["{data}"]\n'
         "[optim]\nlr = 0.01\nwarmup_steps = 3\n"
         '[train]\nsteps = 20\nbatch_size = 8\ncompile = false\ndtype = "float32"\neval_tokens = 420\n'
     )
