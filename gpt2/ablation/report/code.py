@@ -26,7 +26,7 @@ def code(study: Study) -> str:
             if kind.__name__ not in shown:
                 shown.add(kind.__name__)
                 blocks.append(inspect.getsource(kind))
-        source = "\n\n".join(textwrap.dedent(b).rstrip() for b in blocks)
+        source = "\n\n\n".join(textwrap.dedent(b).rstrip() for b in blocks)
         sections.append(f"### {name}\n\nTrained as: {', '.join(users)}.\n\n```py\n{source}\n```\n")
     rows = [[c.title, ", ".join(f"`{s}`" for s in settings(c.set))] for c in study.contestants.values() if c.set]
     sizes = f"### Settings\n\nWhat differs from the baseline's recipe:\n\n{table(['contestant', 'settings'], rows)}"
