@@ -106,6 +106,29 @@ def test_off_gives_the_loss_change_and_the_text_before_and_after(
     assert shown["generation"]["before"] == json.loads(capsys.readouterr().out)["completions"][0]["text"]
 
 
+def test_one_document_and_one_pair_have_no_interval(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n")
+    fields = {"clean": "Tom had a ball. Then", "corrupt": "Amy had a ball. Then", "target": " he", "foil": " she"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(fields) + "\n")
+    text, pairs = ("--text", str(tmp_path / "a.txt")), ("--pairs", str(tmp_path / "p.jsonl"))
+    document = "one document: no interval; separate documents with a line <|endoftext|>"
+    for words, sentence in (
+        (["off", "3.head.1", *text], document),
+        (["off", "3.head.1", *pairs], "one pair: no interval"),
+        (["attribution", *pairs, "--top", "2"], "one pair: no interval"),
+        (["patch", *pairs], "head 0"),
+        (["behaviours", pairs[1]], "not above chance"),
+        (["neurons", "2.mlp.post#3", *text], document),
+    ):
+        code, out, err = run(capsys, *words)
+        assert code == 0, err
+        assert sentence in out
+        assert "nan" not in out
+        code, out, err = run(capsys, *words, "--json")
+        assert '"low": null' in out or '"low": [' in out
+        json.loads(out, parse_constant=pytest.fail)
+
+
 def test_patch_gives_a_grid_and_its_estimate(capsys: pytest.CaptureFixture[str]) -> None:
     prompts = ("Tom was a boy. Everyone liked", "Amy was a girl. Everyone liked", "--target", " him", "--foil", " her")
     grid = answer(capsys, "patch", *prompts)

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gpt2.explain.show import plain
+
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+ONE_DOCUMENT = "one document: no interval; separate documents with a line <|endoftext|>"
+ONE_PAIR = "one pair: no interval"
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,25 @@ class Estimate:
         return (self[i] for i in range(len(self.value)))
 
     def __format__(self, spec: str) -> str:
-        """`format(e, "+.3f")`: the number and its interval, for one number."""
-        value, low, high = (format(x.item(), spec) for x in (self.value, self.low, self.high))
-        return f"{value} [{low}, {high}]"
+        """`format(e, "+.3f")`: the number and its interval, for one number; `[-]` where there is no interval."""
+        return f"{format(self.value.item(), spec)} [{self.interval(spec, ', ')}]"
+
+    def interval(self, spec: str, between: str = " to ") -> str:
+        """The two ends, of one number; "-" where there is no interval."""
+        if self.low.isnan():
+            return "-"
+        return between.join(format(end.item(), spec) for end in (self.low, self.high))
+
+    def half_width(self, spec: str) -> str:
+        """Half the width of the interval, of one number; "-" where there is none."""
+        return "-" if self.low.isnan() else format((self.high - self.low).item() / 2, spec)
 
     def __str__(self) -> str:
         return format(self, ".3g") if self.value.dim() == 0 else repr(self)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain numbers or nested lists of them."""
-        return {"value": self.value.tolist(), "low": self.low.tolist(), "high": self.high.tolist()}
+        """Plain numbers or nested lists of them; None where there is none."""
+        return {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
 
 
 def bootstrap(sums: Tensor, counts: Tensor | None = None, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2.errors import UsageError
-from gpt2.explain.intervals import Estimate, bootstrap
+from gpt2.explain.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.readout import affine
 from gpt2.explain.reference import STORIES, Reference, reference
 from gpt2.explain.show import Result, number, plain, table
@@ -62,12 +62,13 @@ class Neuron(Result):
 
     def table(self) -> "Table":
         """Contexts, with the token that excited it in brackets."""
-        change = f"{self.loss_change.value:+.2e} [{self.loss_change.low:+.2e}, {self.loss_change.high:+.2e}]"
+        change = f"{self.loss_change:+.2e}"
         title = f"{self.address}: active at {self.active:.1%} of positions, mean {number(self.mean)}"
         words = [" ".join(f"{w} {x:+.2g}" for w, x in some) for some in (self.promoted, self.suppressed)]
         caption = (
             f"promotes {words[0]}\nsuppresses {words[1]}\nheld at its mean, the loss changes by {change} nats a token"
             f" ({self.text['text']} {self.text['sha256'][:8]})"
+            + (f"\n{ONE_DOCUMENT}" if self.text["documents"] == 1 else "")
         )
         made = table(">a", "context", title=title, caption=caption)
         for c in self.contexts:

@@ -16,7 +16,7 @@ from gpt2 import Sampling, generate
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
-from gpt2.explain.intervals import Estimate, bootstrap
+from gpt2.explain.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.sweep import Base, Cell
@@ -139,12 +139,11 @@ class Off(Result):
         made = table(
             "off", ">loss change", "interval", ">KL", ">logit change",
             title=f"switched off ({self.kind}): change of the loss, {self.loss.value:.3f} nats a token",
-            caption=f"{self.text['text']}, {n} documents; 95% intervals over documents",
+            caption=f"{self.text['text']}, {n} documents; 95% intervals over documents" if n > 1 else ONE_DOCUMENT,
         )  # fmt: skip
         for k in self.order[:top]:
-            low, high = self.change.low[k], self.change.high[k]
             made.add_row(
-                self.components[k], f"{self.change.value[k]:+z.4f}", f"{low:+z.4f} to {high:+z.4f}",
+                self.components[k], f"{self.change.value[k]:+z.4f}", self.change[k].interval("+z.4f"),
                 f"{self.kl.value[k]:.4f}", f"{self.logit.value[k]:+z.3f}",
             )  # fmt: skip
         return made

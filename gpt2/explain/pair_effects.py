@@ -15,7 +15,7 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.attribution import COMPONENTS, contributions
-from gpt2.explain.intervals import Estimate, bootstrap
+from gpt2.explain.intervals import ONE_PAIR, Estimate, bootstrap
 from gpt2.explain.off import Kind, expand, switch
 from gpt2.explain.pairs import PairSet
 from gpt2.explain.patching import LEAST_DIFFERENCE, Direction, Patching, TooClose
@@ -40,7 +40,7 @@ def silent(done: int, total: int) -> None:
 
 def _short(name: str, effect: Estimate) -> str:
     """A name with its effect and half the width of its interval."""
-    return f"{name} {effect.value:+z.2f} ±{(effect.high - effect.low) / 2:.2f}"
+    return f"{name} {effect.value:+z.2f} ±{effect.half_width('.2f')}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,9 +76,10 @@ class PairEffects(Result):
         made = table(
             *heads, "interval", *([] if self.right is None else [">right"]),
             title=f"{self.pairs}, {self.n} pairs: target leads foil by {self.lead:.2f} logits",
+            caption=None if self.n > 1 else ONE_PAIR,
         )  # fmt: skip
         for k in self.order[:top]:
-            cells = [f"{self.values.value[k]:+z.3f}", f"{self.values.low[k]:+z.3f} to {self.values.high[k]:+z.3f}"]
+            cells = [f"{self.values.value[k]:+z.3f}", self.values[k].interval("+z.3f")]
             made.add_row(self.names[k], *cells, *([] if self.right is None else [f"{self.right[k]:.2f}"]))
         return made
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gpt2.errors import UsageError
-from gpt2.explain.intervals import Estimate, bootstrap, wilson
+from gpt2.explain.intervals import ONE_PAIR, Estimate, bootstrap, wilson
 from gpt2.explain.patching import check_prompts
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.walk import twin
@@ -170,7 +170,8 @@ class Accuracy(Result):
 
     def table(self) -> "Table":
         """The three shares."""
-        made = table("pairs", ">clean right", ">corrupt right", ">both right", ">mean lead")
+        caption = None if len(self.leads) > 1 else f"mean lead: {ONE_PAIR}"
+        made = table("pairs", ">clean right", ">corrupt right", ">both right", ">mean lead", caption=caption)
         shares = (f"{share:.2f}" for share in (self.clean, self.corrupt, self.both))
         made.add_row(f"{self.name} ({len(self.leads)})", *shares, f"{self.lead:+.2f}")
         return made

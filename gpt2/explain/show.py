@@ -53,9 +53,12 @@ class Result:
 
 
 def plain(value: Any) -> Any:
-    """Tensors as nested lists, tuples as lists, mappings and the rest as they are."""
+    """Tensors as nested lists, tuples as lists, nan as None, which JSON has; mappings and the rest as they are."""
     if isinstance(value, Tensor):
-        return value.detach().tolist()
+        listed = value.detach().tolist()
+        return plain(listed) if value.is_floating_point() and bool(value.isnan().any()) else listed
+    if isinstance(value, float) and value != value:
+        return None
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
