@@ -32,13 +32,12 @@ from gpt2.training.loop import TrainingRun
 from gpt2.training.lora import adapter_of, add_lora
 from gpt2.training.metrics import METRICS, read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
-from gpt2.training.run_directory import CHECKPOINTS, best
+from gpt2.training.run_directory import CHECKPOINTS, FINETUNE, best
 from gpt2.training.runner import Report, resume, train
 from gpt2.training.task import Task
 
 T = TypeVar("T")
 
-SETTINGS = "finetune.json"
 HELD_OUT = 0.1  # share of the tokens that validate
 MOST_HELD_OUT = 32_768  # tokens
 FEWEST_TOKENS = 32
@@ -249,7 +248,7 @@ class FineTune:
                     patience.see(event)
         else:
             out.mkdir(parents=True, exist_ok=True)
-            (out / SETTINGS).write_text(json.dumps(asdict(self.settings), indent=2) + "\n", encoding="utf-8")
+            (out / FINETUNE).write_text(json.dumps(asdict(self.settings), indent=2) + "\n", encoding="utf-8")
         report(first)
 
         def see(event: dict[str, Any]) -> None:
@@ -304,7 +303,7 @@ class _Patience:
 
 def read_settings(run: Path) -> Settings:
     """The settings of the fine-tune in a run directory. UsageError when there is none, or it has come to its end."""
-    path = run / SETTINGS
+    path = run / FINETUNE
     if not path.is_file():
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
     if (run / "model").is_dir() and not (run / CHECKPOINTS).is_dir():

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from gpt2.errors import UsageError
 from gpt2.training.recipe import Recipe
 from gpt2.training.resume import FACTS, read_facts
-from gpt2.training.run_directory import latest
+from gpt2.training.run_directory import FINETUNE, latest
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -36,7 +36,9 @@ def build_table(table: dict[str, Any], source: str) -> Recipe:
 
 
 def resumed_recipe(run: Path) -> Recipe:
-    """The recipe of a run's last checkpoint. Raises UsageError when there is none."""
+    """The recipe of a run's last checkpoint. Raises UsageError when there is none, and for a fine-tune."""
+    if (run / FINETUNE).is_file():
+        raise UsageError(f"{run} is a run of gpt2 finetune: go on with `gpt2 finetune --resume {run}`.")
     path = latest(run)
     return _build(Recipe, read_facts(path).recipe, str(path / FACTS), "")
 
