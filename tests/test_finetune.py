@@ -289,6 +289,8 @@ def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytes
     assert "is not the set that this run began with" in capsys.readouterr().err
     assert main(["finetune", text, "--resume", str(out)]) == 2
     assert "leave the files and --out away" in capsys.readouterr().err
+    assert main(["train", "--resume", str(out)]) == 2
+    assert f"is a run of gpt2 finetune: go on with `gpt2 finetune --resume {out}`" in capsys.readouterr().err
     assert main(["finetune", "--resume", str(tmp_path)]) == 2
     assert "holds no fine-tune" in capsys.readouterr().err
 

@@ -25,6 +25,7 @@ from gpt2.errors import UsageError
 from gpt2.training.metrics import METRICS, mean_validation, read_metrics
 
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
+FINETUNE = "finetune.json"  # the settings of a fine-tune: only its runs hold them
 NAME = re.compile(r"step-(\d{6,})")
 
 
