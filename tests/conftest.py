@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: threads would only wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -53,4 +56,5 @@ def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _float32_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training in "auto" means float32 here, on processors with bf16 products too: tests compare to many digits."""
-    monkeypatch.setattr("gpt2.training.device.has_fast_bf16", lambda device: False)
+    for module in ("device", "loop"):
+        monkeypatch.setattr(f"gpt2.training.{module}.has_fast_bf16", lambda device: False)

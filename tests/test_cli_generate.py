@@ -212,6 +212,20 @@ def test_in_a_terminal_the_text_stands_out_and_cannot_steer_it(capsys, monkeypat
     assert capsys.readouterr().out == "\x1b[1mThe\tcat\x1b[0m\ufffd[2J\ufffdé\ufffd\n"
 
 
+@pytest.mark.parametrize("name", ["next", "generate"])
+def test_the_special_token_is_read_where_it_is_allowed(gpt2, model, name):
+    special = Tokenizer.bytes().eot_id
+    for option, ids in (((), list(b"<|endoftext|>")), (("--allow-special",), [special])):
+        code, out, err = gpt2(name, "<|endoftext|>", "--model", model, "--json", *option)
+        assert code == 0, err
+        assert json.loads(out)["prompt_ids"] == ids
+    words = ("generate", "<|endoftext|>", "--model", model, "--allow-special", "--max-tokens", "5")
+    checkpoint = load(model, dtype=torch.float32)
+    sampling = Sampling(max_tokens=5)
+    text = generate(checkpoint.model, checkpoint.tokenizer, [[special]], sampling)[0][0].text
+    assert gpt2(*words)[1] == f"<|endoftext|>{text}\n"
+
+
 def test_the_defaults_are_those_of_the_library():
     ours, library = command.Command(), Sampling()
     for field in dataclasses.fields(Sampling):
@@ -229,7 +243,7 @@ def test_the_defaults_are_those_of_the_library():
         (("generate", "a", "--top-k", 0), "top_k is 0: it must be a whole number of at least 1"),
         (("generate", "a", "--max-tokens", 0), "max_tokens is 0"),
         (("generate", "a", "--n", 0), "n is 0"),
-        (("generate", "a", "--stop", ""), "stop is ('',): give"),
+        (("generate", "a", "--stop", ""), "--stop takes at least one character."),
         (("generate", ""), "the text is empty"),
         (("generate", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),

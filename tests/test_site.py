@@ -119,7 +119,7 @@ def test_a_reader_with_the_files_alone_sees_every_page_and_can_search(browser: B
     expect(page.locator("#next tbody tr")).to_have_count(10)
     page.locator("#site").get_by_text("Start").click()
     page.locator("input.md-search__input").fill("attribution")
-    expect(page.locator(".md-search-result__link").first).to_be_visible()
+    expect(page.locator(".md-search-result__link").first).to_be_visible(timeout=30_000)
     assert problems == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     context.close()
