@@ -214,8 +214,9 @@ def test_in_a_terminal_the_text_stands_out_and_cannot_steer_it(capsys, monkeypat
 
 @pytest.mark.parametrize("name", ["next", "generate"])
 def test_the_special_token_is_read_where_it_is_allowed(gpt2, model, name):
-    special = Tokenizer.bytes().eot_id
-    for option, ids in (((), list(b"<|endoftext|>")), (("--allow-special",), [special])):
+    plain, special = Tokenizer.bytes().encode("<|endoftext|>"), Tokenizer.bytes().eot_id
+    assert len(plain) == 13
+    for option, ids in (((), plain), (("--allow-special",), [special])):
         code, out, err = gpt2(name, "<|endoftext|>", "--model", model, "--json", *option)
         assert code == 0, err
         assert json.loads(out)["prompt_ids"] == ids

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.cli.common import console, load_model, print_json, read_text
+from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from gpt2.checkpoint import Checkpoint
@@ -33,13 +34,17 @@ class Command:
     --repetition-penalty to --min-p apply in this order. The model sees the text's own tokens,
     with no <|endoftext|> before them.
 
-    example: gpt2 generate "Once upon a time" --temperature 0.6 --seed 3
+    examples:
+      gpt2 generate "Once upon a time" --temperature 0.6 --seed 3
+      gpt2 generate "<|endoftext|>" --allow-special
     """
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text to continue, in quotes; `-` or none: standard input."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""
+    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
     """New tokens at most."""
     repetition_penalty: Annotated[float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = 1.0
@@ -59,7 +64,7 @@ class Command:
     stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
     """End before this text."""
     slide: bool = True
-    """Past the model's context: go on from its last half, or stop."""
+    """Past the model's context with new tokens (a longer prompt is refused): go on from its last half, or stop."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
     """Log probability of each token and of the K likeliest, before any of the options above."""
     dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
@@ -70,6 +75,8 @@ class Command:
     def run(self) -> None:
         """Generate and print."""
         text = read_text(self.text)
+        if "" in self.stop:
+            raise UsageError("--stop takes at least one character.")
 
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
@@ -77,18 +84,18 @@ class Command:
         sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
         checkpoint = load_model(self.model, self.dtype)
         context = checkpoint.model.config.n_positions
+        ids = checkpoint.tokenizer.encode(text, self.allow_special)
         notes: list[str] = []
 
         def on_slide() -> None:
             notes.append(f"the context of {context} tokens was full: the text went on from its last half.")
 
         if self.json:
-            ids = checkpoint.tokenizer.encode(text)
-            (completions,) = generate(checkpoint.model, checkpoint.tokenizer, [text], sampling, on_slide=on_slide)
+            (completions,) = generate(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
             found = [as_json(c) for c in completions]
             print_json({"model": checkpoint.name, "prompt_ids": ids, "completions": found})
         else:
-            show(checkpoint, text, sampling, on_slide)
+            show(checkpoint, text, ids, sampling, on_slide)
         for note in notes:
             print(f"gpt2: {note}", file=sys.stderr)
 
@@ -109,11 +116,13 @@ def as_json(completion: "Completion") -> dict[str, Any]:
     }
 
 
-def show(checkpoint: "Checkpoint", prompt: str, sampling: "Sampling", on_slide: Callable[[], None]) -> None:
+def show(
+    checkpoint: "Checkpoint", prompt: str, ids: list[int], sampling: "Sampling", on_slide: Callable[[], None]
+) -> None:
     """Print the prompt and its continuations: the first as it comes; the others, computed with it, after."""
     from gpt2.inference.generate import stream
 
-    pieces = stream(checkpoint.model, checkpoint.tokenizer, [prompt], sampling, on_slide=on_slide)
+    pieces = stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
     held: list[list[str]] = [[] for _ in range(sampling.n)]
     done: dict[int, Completion] = {}
     current, tokens = 0, 0

@@ -31,6 +31,8 @@ class Command:
     """The text, in quotes; `-` or none: standard input."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""
+    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many tokens to show."""
     dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
@@ -50,7 +52,8 @@ class Command:
         from gpt2.inference.generate import encode_prompts
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
-        (ids,) = encode_prompts(tokenizer, [text], model.config.n_positions, model.config.vocab_size)
+        prompt = tokenizer.encode(text, self.allow_special)
+        (ids,) = encode_prompts(tokenizer, [prompt], model.config.n_positions, model.config.vocab_size)
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))
