@@ -97,6 +97,8 @@ def bundled_directory() -> Path:
 
 
 def _no_such_model(name: str, path: Path) -> str:
+    if (path / "model" / CONFIG_FILE).is_file() or (path / "model" / ADAPTER_CONFIG).is_file():
+        return f"{name} has no {CONFIG_FILE}, but holds a model: try --model {Path(name) / 'model'}"
     if path.is_dir():
         return f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint."
     if path.exists():

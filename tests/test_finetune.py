@@ -382,6 +382,8 @@ def test_senseless_settings(base: str, text: str, options: dict[str, Any], said:
     ([], (2, "name the text to fine-tune on")),
     (["TEXT", "--model", "storyteler"], (2, "did you mean storyteller")),
     (["TEXT", "--merge"], (2, "--merge belongs to --lora")),
+    (["TEXT", "--lora", "0"], (2, "--lora 0 is no rank: choose 1 or more")),
+    (["TEXT", "--lora", "-1"], (2, "--lora -1 is no rank: choose 1 or more")),
     (["TEXT", "--lr", "0"], (2, "--lr is 0")),
 ])  # fmt: skip
 def test_refusals_of_the_command(

@@ -221,7 +221,8 @@ def test_the_bundled_name_always_means_the_bundled_model(content, tmp_path, monk
     ("name", "sentence"),
     [("", "empty"), ("gpt3", "did you mean gpt2"), ("storyteler", "did you mean storyteller"),
      ("nothing-like-it", "a model is storyteller"), ("/nowhere", "a model is"), ("a/b/c", "a model is"),
-     ("empty", r"has no config\.json"), ("runs/model.bin", "is a file"), ("../up", "a model is")],
+     ("empty", r"has no config\.json"), ("runs/model.bin", "is a file"), ("../up", "a model is"),
+     ("runs/whole", "try --model runs/whole/model$"), ("runs/lora/", "try --model runs/lora/model$")],
 )  # fmt: skip
 def test_a_name_that_means_nothing_asks_no_network(name, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -229,6 +230,9 @@ def test_a_name_that_means_nothing_asks_no_network(name, sentence, tmp_path, mon
     Path("empty").mkdir()
     Path("runs").mkdir()
     Path("runs/model.bin").write_bytes(b"")
+    for run, file in (("whole", "config.json"), ("lora", "adapter_config.json")):
+        Path("runs", run, "model").mkdir(parents=True)
+        Path("runs", run, "model", file).write_text("{}")
     with pytest.raises(UsageError, match=sentence):
         model_directory(name)
 

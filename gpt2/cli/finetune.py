@@ -49,7 +49,7 @@ class Command:
     """Directory of the run; RUN/model is the result."""
     val: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: a tenth of FILE)")] = None
     """What to validate on."""
-    lora: Annotated[int, tyro.conf.arg(metavar="RANK", help_behavior_hint="(default: off, all weights)")] = 0
+    lora: Annotated[int | None, tyro.conf.arg(metavar="RANK", help_behavior_hint="(default: off, all weights)")] = None
     """Train an adapter of this rank, such as 16, and leave the model as it is."""
     lora_alpha: Annotated[float | None, tyro.conf.arg(metavar="A", help_behavior_hint="(default: twice the rank)")] = (
         None
@@ -99,6 +99,8 @@ class Command:
 
     def _run(self) -> None:
         out = self._out()
+        if self.lora == 0:
+            raise UsageError("--lora 0 is no rank: choose 1 or more, such as 16; without --lora all weights train.")
         from gpt2.checkpoint import check_target, load, save
         from gpt2.training.finetune import FineTune, Settings, read_settings
         from gpt2.training.interrupts import StopSignals
@@ -106,7 +108,7 @@ class Command:
         for name in ("model", "merged"):
             check_target(out / name, overwrite=self.overwrite or self.resume is not None)
         names = [field.name for field in dataclasses.fields(Settings)]
-        settings = Settings(**{name: getattr(self, name) for name in names})
+        settings = Settings(**{name: getattr(self, name) for name in names} | {"lora": self.lora or 0})
         tuning = FineTune(read_settings(out) if self.resume is not None else settings)
         if self.merge and not tuning.settings.lora:
             raise UsageError("--merge belongs to --lora RANK: a full fine-tune is one plain checkpoint already.")
