@@ -158,6 +158,8 @@ def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path
         (["off", "--text", "nothing.txt"], 2, "no such file"),
         (["patch", "one"], 2, "two prompts"),
         (["patch", "Tom was sad", "Tom was very sad"], 2, "tokens"),
+        (["Once", "upon", "a", "time"], 2, "unrecognised: upon a time; put the text in quotation marks."),
+        (["lens", "Once", "upon"], 2, "put the text in quotation marks."),
         (["neurons"], 2, "name a neuron"),
         (["neurons", "2.mlp"], 2, "2.mlp"),
         (["neighbours", " elephantine"], 2, "one token"),

@@ -250,6 +250,8 @@ def test_the_defaults_are_those_of_the_library():
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),
         (("generate", "a", "--dtype", "int3"), "--dtype int3 is unknown"),
         (("next", ""), "the text is empty"),
+        (("next", "Once", "upon"), "unrecognised: upon; put the text in quotation marks."),
+        (("generate", "Once", "upon", "--n", 2, "a"), "unrecognised: upon a; put the text in quotation marks."),
         (("next", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),
         (("next", "a", "--top", 0), "--top is 0: it must be at least 1"),
     ],

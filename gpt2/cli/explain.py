@@ -71,12 +71,14 @@ examples:
 
 def parse(argv: list[str]) -> Any:
     """The command that these words mean. Raises UsageError for a text that reads like an analysis."""
+    from gpt2.cli.main import build
+
     first = argv[0] if argv else ""
     if first in ("-h", "--help"):
         print(usage(), end="")
         raise SystemExit(0)
     if first == "--":
-        return _build(Overview, ["--text-is", *argv[1:2], *argv[2:]], "gpt2 explain")
+        return build(Overview, ["--text-is", *argv[1:2], *argv[2:]], "gpt2 explain")
     if first in ANALYSES:
         if len(argv) == 1 and first not in NEED_NO_TEXT and sys.stdin.isatty():
             raise UsageError(
@@ -84,16 +86,8 @@ def parse(argv: list[str]) -> Any:
                 f"To explain the text {first!r} itself: gpt2 explain -- {first}"
             )
         module, name, _ = ANALYSES[first]
-        return _build(getattr(import_module(module), name), argv[1:], f"gpt2 explain {first}")
-    return _build(Overview, argv, "gpt2 explain")
-
-
-def _build(command: type, argv: list[str], prog: str) -> Any:
-    from gpt2.cli.main import describe
-
-    if "--help" in argv or "-h" in argv:
-        print(describe(command), end="\n\n")  # tyro would not break its lines
-    return tyro.cli(command, args=argv, prog=prog, description="")
+        return build(getattr(import_module(module), name), argv[1:], f"gpt2 explain {first}")
+    return build(Overview, argv, "gpt2 explain")
 
 
 @dataclass

@@ -12,6 +12,9 @@ import os
 import sys
 import textwrap
 from importlib import import_module
+from typing import Any, get_type_hints
+
+from gpt2.errors import UsageError
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -52,16 +55,33 @@ try: gpt2 next "Once upon a time"
 
 def parse_and_run(name: str, argv: list[str]) -> None:
     """Build the sub-command `name` from its options and run it."""
-    import tyro
-
     module = import_module(COMMANDS[name][0])
     if hasattr(module, "parse"):  # a command whose options depend on a file that it names
         command = module.parse(argv)
     else:
-        if "--help" in argv or "-h" in argv:
-            print(describe(module.Command), end="\n\n")  # tyro would not break its lines
-        command = tyro.cli(module.Command, args=argv, prog=f"gpt2 {name}", description="")
+        command = build(module.Command, argv, f"gpt2 {name}")
     command.run()
+
+
+def build(command: type[Any], argv: list[str], prog: str) -> Any:
+    """A command from its options. UsageError for a text without quotation marks; tyro says what else is wrong."""
+    import tyro
+
+    if "--help" in argv or "-h" in argv:
+        print(describe(command), end="\n\n")  # tyro would not break its lines
+    elif argv and _takes_text(command):
+        made, unknown = tyro.cli(command, args=argv, prog=prog, description="", return_unknown_args=True)
+        if not unknown:
+            return made
+        if not any(word.startswith("-") for word in unknown):
+            raise UsageError(f"unrecognised: {' '.join(unknown)}; put the text in quotation marks.")
+    return tyro.cli(command, args=argv, prog=prog, description="")
+
+
+def _takes_text(command: type[Any]) -> bool:
+    """Whether its one positional argument is a text: the metavar says so."""
+    hint = get_type_hints(command, include_extras=True).get("text")
+    return any(getattr(mark, "metavar", None) == "[TEXT]" for mark in getattr(hint, "__metadata__", ()))
 
 
 def describe(command: type) -> str:
@@ -75,8 +95,6 @@ def main(argv: list[str] | None = None) -> int:
 
     A mistake or a failure becomes one sentence on stderr; GPT2_TRACEBACK=1 shows where it arose instead.
     """
-    from gpt2.errors import UsageError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")
