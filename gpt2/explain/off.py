@@ -136,10 +136,11 @@ class Off(Result):
     def table(self, top: int | None = None) -> "Table":
         """A row a component, the one that is missed most first; `top`: how many."""
         n = len(self.documents)
+        sure = f", {n} documents; 95% intervals over documents" if n > 1 else f"\n{ONE_DOCUMENT}"
         made = table(
             "off", ">loss change", "interval", ">KL", ">logit change",
             title=f"switched off ({self.kind}): change of the loss, {self.loss.value:.3f} nats a token",
-            caption=f"{self.text['text']}, {n} documents; 95% intervals over documents" if n > 1 else ONE_DOCUMENT,
+            caption=f"{self.text['text']}{sure}",
         )  # fmt: skip
         for k in self.order[:top]:
             made.add_row(
