@@ -173,4 +173,5 @@ def _append(record: dict[str, Any], path: Path) -> None:
 
 def _mean_loss(study: Study, jobs: Iterable[Job], records: Records) -> float:
     losses = [records.get(job.key(study), {}).get("val_loss") for job in jobs]
-    return inf if None in losses else sum(losses) / len(losses)  # type: ignore[arg-type]
+    finished = [loss for loss in losses if loss is not None]
+    return sum(finished) / len(finished) if len(finished) == len(losses) else inf
