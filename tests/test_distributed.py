@@ -13,15 +13,14 @@ import torch
 import torch.multiprocessing as mp
 
 from gpt2.checkpoint import load
-from gpt2.data.prepare import prepare
 from gpt2.errors import UsageError
-from gpt2.tokenizer import Tokenizer
 from gpt2.training import loop
 from gpt2.training.distributed import World, join_world, leave_world
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import resume, train
+from tests.prepared import prepared
 
 TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
 STEPS = 20
@@ -29,10 +28,7 @@ STEPS = 20
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "text.txt").write_text(TEXT)
-    prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
-    data = str(folder / "set")
+    data = prepared(tmp_path_factory.mktemp("data"), TEXT)
     return Recipe(
         model=ModelRecipe(n_layer=2, n_head=2, n_embd=32, n_positions=32),
         data=DataRecipe(train=(data,), val=(data,)),

@@ -12,13 +12,12 @@ import torch
 from gpt2 import Sampling, explain, generate, load
 from gpt2.ablation.job import run_job
 from gpt2.ablation.study import Job, load_study
-from gpt2.data.prepare import prepare
 from gpt2.loss import linear_cross_entropy
-from gpt2.tokenizer import Tokenizer
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import resume, train
+from tests.prepared import prepared
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
@@ -26,10 +25,7 @@ TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "text.txt").write_text(TEXT)
-    prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
-    data = str(folder / "set")
+    data = prepared(tmp_path_factory.mktemp("data"), TEXT)
     return Recipe(
         model=ModelRecipe(n_layer=2, n_head=2, n_embd=64, n_positions=32, dropout=0.1),
         data=DataRecipe(train=(data,), val=(data,)),

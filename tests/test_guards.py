@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from gpt2.cli.main import main
-from gpt2.data.prepare import prepare
-from gpt2.tokenizer import Tokenizer
 from gpt2.training import runner
 from gpt2.training.guards import FEWEST, LOST, Diverged, Guard
 from gpt2.training.loop import TrainingRun
@@ -20,16 +18,14 @@ from gpt2.training.metrics import MetricsLog, read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.run_directory import checkpoints
 from gpt2.training.runner import resume, train
+from tests.prepared import prepared
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "text.txt").write_text(TEXT)
-    prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
-    return str(folder / "set")
+    return prepared(tmp_path_factory.mktemp("data"), TEXT)
 
 
 @pytest.fixture

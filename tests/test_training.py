@@ -22,16 +22,14 @@ from gpt2.training.optimizer import Muon, build_optimizers, orthogonalize
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import train
 from gpt2.training.task import Task, Windows
+from tests.prepared import prepared
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "text.txt").write_text(TEXT)
-    prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
-    return str(folder / "set")
+    return prepared(tmp_path_factory.mktemp("data"), TEXT)
 
 
 @pytest.fixture
