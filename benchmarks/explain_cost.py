@@ -5,7 +5,8 @@ interleaved in one process, medians, and their ratios; with --json FILE the meas
 
     python -m benchmarks.explain_cost [--tokens 256] [--rounds 9] [--json FILE]
 
-Contestants: our plain forward; `trace(model, ids, read="all")`; transformers with attentions and hidden states (eager);
+Contestants: our plain forward, with the products that explain takes (on a CPU with AVX-512 oneDNN's) and with
+PyTorch's own; `trace(model, ids, read="all")`; transformers with attentions and hidden states (eager);
 TransformerLens' `run_with_cache` of everything, each where it is installed. All see the same weights, in fp32.
 """
 
@@ -28,6 +29,7 @@ from benchmarks.transformer_lens_parity import converted, hooked_model
 from gpt2.config import PRESETS
 from gpt2.explain import trace
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 
 Contestant = Callable[[], object]
 
@@ -39,7 +41,12 @@ def contestants(model: GPT2, ids: Tensor) -> Iterator[tuple[str, Contestant]]:
         with contextlib.redirect_stderr(io.StringIO()):
             return trace(model, ids, read="all")
 
-    yield "ours, plain forward", lambda: model(ids)
+    def same_products() -> object:
+        with forward_only(model.lm_head.weight):
+            return model(ids)
+
+    yield "ours, plain forward", same_products
+    yield "ours, plain forward, PyTorch's own products", lambda: model(ids)
     yield "ours, trace of everything", everything
     with contextlib.suppress(ImportError):
         yield f"transformers {version('transformers')}, attentions and hidden states", transformers_pass(model, ids)

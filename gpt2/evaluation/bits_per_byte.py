@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 
 from gpt2.errors import UsageError
-from gpt2.inference.onednn import linear_by_onednn
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
+from gpt2.onednn import linear_by_onednn
 from gpt2.tokenizer import Tokenizer, well_formed
 
 Progress = Callable[[int, int], None]

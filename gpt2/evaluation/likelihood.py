@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from gpt2.cache import KVCache
-from gpt2.inference.onednn import linear_by_onednn
 from gpt2.loss import SLICE_ELEMENTS
 from gpt2.model import GPT2
+from gpt2.onednn import linear_by_onednn
 from gpt2.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]

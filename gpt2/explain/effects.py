@@ -25,6 +25,7 @@ from gpt2.explain.attribution import COMPONENTS, contributions, head_directions
 from gpt2.explain.readout import Readout, readout
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.sweep import Base
+from gpt2.onednn import forward_only
 from gpt2.probe import Address, At, Edit, parse
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _measure(
     numbers = torch.zeros(len(places), 4, dtype=torch.float64)
     full = form.pick(run.values.stored(last, "resid_post"))
     for batch in Base(run.model, run.ids[row : row + 1]).sweep(cells):
-        with torch.no_grad():
+        with forward_only(run.model.lm_head.weight):
             logits = run.model.head(batch.hidden[:, t - batch.first]).double()  # (R, V)
         for i, edited in zip(batch.cells, logits):
             a = places[i]

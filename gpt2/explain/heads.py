@@ -22,6 +22,7 @@ from gpt2.explain.off import excerpt, off_document, switch
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.words import Model, opened
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 from gpt2.probe import Probe
 
 SAMPLES, LONGEST = 16, 50  # random sequences, and how many distinct tokens each has
@@ -130,7 +131,7 @@ def scores(model: GPT2, initial: GPT2, texts: Sequence[tuple[Sequence[int], Sets
 def patterns(model: GPT2, ids: Sequence[int]) -> Tensor:
     """Every head's pattern over one text, [L, H, T, T]."""
     probe = Probe("*.attn.pattern")
-    with torch.no_grad():
+    with forward_only(model.lm_head.weight):
         model.hidden(torch.tensor([list(ids)], device=model.lm_head.weight.device), probe=probe)
     return torch.stack([probe[f"{l}.attn.pattern"][0] for l in range(model.config.n_layer)])
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.show import Result, plain, table
+from gpt2.onednn import forward_only
 from gpt2.probe import parse
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def lens(run: "Run", points: str | Iterable[str] | None = None, *, row: int = 0)
         x = run.values[a.text][row]
         if x.shape != (T, c.n_embd):
             raise UsageError(f"{a.text} is no vector of the stream at every position: choose one such as {last}.")
-        with torch.no_grad():
+        with forward_only(model.lm_head.weight):
             log_p = final if a.text == last and edited_end else _log_p(model.head(model.transformer.ln_f(x)))
         p = log_p.exp()
         best = p.topk(min(TOP, p.size(-1)), dim=-1)

@@ -27,6 +27,7 @@ from gpt2.explain.reference import STORIES, Reference, reference
 from gpt2.explain.show import Result, number, plain, table
 from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, label, opened
+from gpt2.onednn import forward_only
 from gpt2.probe import Probe, parse
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def neuron(
     losses, values, entering = [], [], []
     for i, row in enumerate(documents.rows):
         ids = torch.tensor([row], device=gpt.lm_head.weight.device)
-        with torch.no_grad():
+        with forward_only(gpt.lm_head.weight):
             losses.append(_loss(quiet(ids, probe=probe), ids))
         values.append(probe[address][0].double().cpu())
         entering.append(probe[before])
@@ -121,7 +122,7 @@ def neuron(
     changes = []
     for i, row in enumerate(documents.rows):  # again from the neuron's block on
         ids = torch.tensor([row], device=gpt.lm_head.weight.device)
-        with torch.no_grad():
+        with forward_only(gpt.lm_head.weight):
             changes.append(_loss(quiet(residual=entering[i], start=layer, probe=off), ids) - losses[i])
         progress((n + i + 1) / (2 * n))
     counts = torch.tensor([len(row) - 1 for row in documents.rows])

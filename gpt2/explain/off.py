@@ -24,6 +24,7 @@ from gpt2.explain.trace import Run, trace
 from gpt2.explain.words import Model, opened
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 from gpt2.probe import Edit, parse
 
 if TYPE_CHECKING:
@@ -259,13 +260,13 @@ def off_document(model: GPT2, row: Sequence[int], cells: Sequence[Cell]) -> OffD
     """One document under each cell's edits, all cells in a few batches."""
     ids = torch.tensor([list(row)], device=model.lm_head.weight.device)
     base = Base(model, ids)
-    with torch.no_grad():
+    with forward_only(model.lm_head.weight):
         plain_run = _Plain(base)
     T = ids.size(1)
     loss_change, logit_change, kl = (torch.zeros(len(cells), T, dtype=plain_run.loss.dtype) for _ in range(3))
     for batch in base.sweep(cells):
         for numbers, hidden in _slices(batch.cells, batch.hidden, model.config.vocab_size):
-            with torch.no_grad():
+            with forward_only(model.lm_head.weight):
                 changes = plain_run.compare(hidden, batch.first)
             for kept, change in zip((loss_change, logit_change, kl), changes):
                 kept[numbers, batch.first :] = change.cpu()

@@ -22,6 +22,7 @@ from gpt2.explain.show import Result, plain, table
 from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, encode, opened, token_id
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -194,6 +195,6 @@ def accuracy(model: Model, pairs: PairSet) -> Accuracy:
 def leads(model: GPT2, ids: Tensor, target: Tensor, foil: Tensor) -> Tensor:
     """logit(target) - logit(foil) after each prompt, without dropout: ids [N, T], target and foil [N] -> [N]."""
     device, quiet = model.lm_head.weight.device, twin(model).eval() if model.training else model
-    with torch.no_grad():
+    with forward_only(model.lm_head.weight):
         logits = quiet.head(quiet.hidden(ids.to(device))[:, -1]).cpu()  # (N, V)
     return (logits.gather(1, target[:, None]) - logits.gather(1, foil[:, None]))[:, 0].double()

@@ -20,6 +20,7 @@ from gpt2.explain.values import Key
 from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, opened
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 from gpt2.probe import PER_HEAD, Probe
 
 STORIES = Path(__file__).parents[1] / "assets" / "stories.txt"
@@ -100,7 +101,7 @@ class Reference(Result):
         model = twin(self.model).eval() if self.model.training else self.model
         probe = Probe([point if layer is None else f"{layer}.{point}" for layer, point in keys])
         for row in self.rows:
-            with torch.no_grad():
+            with forward_only(self.model.lm_head.weight):
                 model.hidden(torch.tensor([row], device=model.lm_head.weight.device), probe=probe)
             yield probe, len(row)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from gpt2.cache import KVCache
 from gpt2.explain.walk import twin
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 from gpt2.probe import Edit, Probe, parse
 
 Cell = Mapping[str, Edit]  # the edits of one pass, by address, as `trace` takes them
@@ -41,7 +42,7 @@ class Base:
         weight = model.lm_head.weight
         self.cache = KVCache(model.config, 1, ids.size(1), dtype=weight.dtype, device=weight.device)
         self.probe = Probe(["*.resid_pre", f"{last}.resid_post", *read])
-        with torch.no_grad():
+        with forward_only(self.model.lm_head.weight):
             self.hidden = self.model.hidden(ids, cache=self.cache, probe=self.probe)  # (1, T, C)
         self.stream = [self.probe[f"{l}.resid_pre"] for l in range(last + 1)] + [self.probe[f"{last}.resid_post"]]
 
@@ -53,7 +54,7 @@ class Base:
         places = [place(self.model, cell) for cell in cells]
         for numbers in _batches(places, self.ids.size(1)):
             first = min(places[n].first for n in numbers)
-            with torch.no_grad():
+            with forward_only(self.model.lm_head.weight):
                 hidden = self._pass([cells[n] for n in numbers], [places[n].start for n in numbers], first)
             yield Batch(numbers, first, hidden)
 

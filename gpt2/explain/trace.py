@@ -19,6 +19,7 @@ from gpt2.explain.values import ALL, ALWAYS, DERIVED, Key, Values, size
 from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, Text, encode, label, opened, token_id
 from gpt2.model import GPT2
+from gpt2.onednn import forward_only
 from gpt2.probe import Edit, Probe, parse
 from gpt2.tokenizer import Tokenizer
 
@@ -226,7 +227,7 @@ def _run(
     wanted = _keys(model, (*ALWAYS, *kept), edited) | {key for key in edited if key[1] in DERIVED}
     probe = Probe([f"{l}.{p}".removeprefix("None.").replace("head.out", "head.0.out") for l, p in wanted], edit, grad)
     quiet = twin(model).eval() if model.training else model
-    with torch.set_grad_enabled(grad):
+    with torch.enable_grad() if grad else forward_only(model.lm_head.weight):
         if base is None or start == 0:
             base, start = None, 0
             quiet(ids, probe=probe)
