@@ -1,15 +1,36 @@
-"""What the commands share: the text argument, the model option, plain or rich output."""
+"""What the commands share: the text argument, the model and where it computes, plain or rich output."""
 
 import json
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from gpt2.checkpoint import Checkpoint
+
+
+@dataclass(kw_only=True)
+class ModelOptions:
+    """The options of every command that computes with a model: which, in which numbers, and where."""
+
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
+    """The bundled model, a directory, or a Hugging Face id."""
+    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
+    """float32, bfloat16, float16 or float64."""
+    device: Annotated[str, tyro.conf.arg(metavar="WHERE")] = "cpu"
+    """cpu, cuda (a GPU; cuda:N for one of several), or auto: a GPU where there is one."""
+
+    def load(self) -> "Checkpoint":
+        """The model that the options name."""
+        return load_model(self.model, self.dtype, self.device)
 
 
 def read_text(text: str | None) -> str:
@@ -31,8 +52,8 @@ def read_text(text: str | None) -> str:
     return text
 
 
-def load_model(name: str, dtype: str = "float32") -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` for inference, quietly."""
+def load_model(name: str, dtype: str = "float32", device: str = "cpu") -> "Checkpoint":
+    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly."""
     import torch
 
     from gpt2.checkpoint import load
@@ -41,7 +62,30 @@ def load_model(name: str, dtype: str = "float32") -> "Checkpoint":
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
     if dtype not in dtypes:
         raise UsageError(f"--dtype {dtype} is unknown: choose float32, bfloat16, float16 or float64.")
-    return load(name, dtype=dtypes[dtype])
+    return load(name, dtype=dtypes[dtype], device=find_device(device))
+
+
+def find_device(name: str) -> "torch.device":
+    """What `--device name` means on this machine. Raises UsageError for a device that is unknown or not there."""
+    import torch
+
+    from gpt2.training.device import pick_device
+
+    if name == "auto":
+        return pick_device()
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
+    if match is None:
+        raise UsageError(f"--device {name} is unknown: choose cpu, cuda, cuda:N or auto.")
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"--device {name}: PyTorch finds no GPU here: leave the option out, or install PyTorch for your GPU."
+        )
+    number, gpus = int(match[1] or 0), torch.cuda.device_count()
+    if number >= gpus:
+        raise UsageError(f"--device {name}: there is no such GPU here: the last one is cuda:{gpus - 1}.")
+    return torch.device("cuda", number)
 
 
 def console() -> "Console":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gpt2.cli.common import console, load_model, print_json
+from gpt2.cli.common import ModelOptions, console, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Command:
+class Command(ModelOptions):
     """Perplexity and bits per byte on texts, or the score of a task.
 
     Each document of a text stands alone with <|endoftext|> before it; windows of the full context, stride of half.
@@ -32,8 +32,6 @@ class Command:
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")]
     """Texts, as `gpt2 prepare` takes them; for a task its .jsonl file, also .gz or .zst."""
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
     task: Literal["text", "lambada", "hellaswag"] = "text"
     """What the files hold: texts, LAMBADA's passages or HellaSwag's items."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
@@ -46,8 +44,6 @@ class Command:
     """The first N documents; of a task N items, evenly spread over the file."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """Texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """Number format to compute in."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of tables."""
 
@@ -65,7 +61,7 @@ class Command:
 
         found, _ = sources(self.files)
         texts = list(islice(chain.from_iterable(documents(one.path, self.field) for one in found), self.limit))
-        checkpoint = load_model(self.model, self.dtype)
+        checkpoint = self.load()
         from gpt2.evaluation.bits_per_byte import score, score_joined
 
         measure = score_joined if self.joined else score
@@ -103,14 +99,14 @@ class Command:
             from gpt2.evaluation import lambada
 
             passages = spread(lambada.read(self.files[0]), self.limit)
-            checkpoint = load_model(self.model, self.dtype)
+            checkpoint = self.load()
             with bar(self.json) as progress:
                 result = lambada.evaluate(checkpoint.model, checkpoint.tokenizer, passages, progress)
         else:
             from gpt2.evaluation import hellaswag
 
             items = spread(hellaswag.read(self.files[0]), self.limit)
-            checkpoint = load_model(self.model, self.dtype)
+            checkpoint = self.load()
             with bar(self.json) as progress:
                 result = hellaswag.evaluate(checkpoint.model, checkpoint.tokenizer, items, progress)
         print_json({"model": checkpoint.name} | result.to_dict()) if self.json else show_task(checkpoint, result)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import console, load_model, print_json
+from gpt2.cli.common import ModelOptions, console, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +21,9 @@ Text = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]
 
 
 @dataclass
-class Options:
+class Options(ModelOptions):
     """The options of every analysis."""
 
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """float32, bfloat16, float16 or float64."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of a table."""
     png: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
@@ -37,7 +33,7 @@ class Options:
         """The model, after what can be wrong with the other options."""
         if self.png is not None and not self.png.lower().endswith(".png"):
             raise UsageError(f"--png {self.png}: name a file that ends with .png.")
-        return load_model(self.model, self.dtype)
+        return super().load()
 
     def show(
         self, checkpoint: "Checkpoint", result: Any, table: Any = None, plot: Callable[[], Any] | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import console, load_model, print_json, read_text
+from gpt2.cli.common import ModelOptions, console, print_json, read_text
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(cod
 
 
 @dataclass
-class Command:
+class Command(ModelOptions):
     """Continue a text.
 
     The same options give the same text: take another --seed for another text. The options from
@@ -41,8 +41,6 @@ class Command:
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text to continue, in quotes; `-` or none: standard input."""
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
     allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
@@ -67,8 +65,6 @@ class Command:
     """Past the model's context with new tokens (a longer prompt is refused): go on from its last half, or stop."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
     """Log probability of each token and of the K likeliest, before any of the options above."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """float32, bfloat16, float16 or float64."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end instead of the text as it comes."""
 
@@ -82,7 +78,7 @@ class Command:
         from gpt2.inference.sampling import Sampling
 
         sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
-        checkpoint = load_model(self.model, self.dtype)
+        checkpoint = self.load()
         context = checkpoint.model.config.n_positions
         ids = checkpoint.tokenizer.encode(text, self.allow_special)
         notes: list[str] = []

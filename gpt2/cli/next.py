@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gpt2.cli.common import console, load_model, print_json, read_text
+from gpt2.cli.common import ModelOptions, console, print_json, read_text
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ BAR = 24  # width of the bar of probability 1, in characters
 
 
 @dataclass
-class Command:
+class Command(ModelOptions):
     """The likeliest next tokens after a text.
 
     A space is shown as ·, a token that is not whole UTF-8 as \\xNN. The model sees the text's
@@ -29,14 +29,10 @@ class Command:
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text, in quotes; `-` or none: standard input."""
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
     allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many tokens to show."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """float32, bfloat16, float16 or float64."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of a table."""
 
@@ -45,7 +41,7 @@ class Command:
         if self.top < 1:
             raise UsageError(f"--top is {self.top}: it must be at least 1.")
         text = read_text(self.text)
-        checkpoint = load_model(self.model, self.dtype)
+        checkpoint = self.load()
 
         import torch
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import load_model, print_json, read_text
+from gpt2.cli.common import ModelOptions, print_json, read_text
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ EXAMPLE = "The cat sat on the"
 
 
 @dataclass
-class Command:
+class Command(ModelOptions):
     """Every step from a text to the prediction of its next token, with the model's real numbers.
 
     Prints tokens, embeddings, LayerNorm, attention, MLP, residual stream, logits and probabilities for one position.
@@ -31,8 +31,6 @@ class Command:
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text, in quotes; `-`: standard input. Without one, and nothing piped in: "The cat sat on the"."""
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
     target: Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")] = None
     """One token, such as " mat", to score: its loss, and what the gradient of the loss asks of the logits."""
     train: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -49,8 +47,6 @@ class Command:
     """How many numbers of each vector to show."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """How many candidates, neurons and gradient entries to show."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """float32, float64, bfloat16 or float16."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead."""
 
@@ -61,7 +57,7 @@ class Command:
                 raise UsageError(f"--{name} is {getattr(self, name)}: show at least 1.")
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)
-        checkpoint = load_model(self.model, self.dtype)
+        checkpoint = self.load()
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
 
         from gpt2.explain.walk import walk
