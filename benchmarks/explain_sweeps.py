@@ -216,7 +216,8 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['title']}", "",
         f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB; {result['threads']} thread(s); torch "
-        f"{result['torch']}, TransformerLens {result['transformer_lens']}; fp32, MKL (torch's choice) for both. "
+        f"{result['torch']}, TransformerLens {result['transformer_lens']}; fp32, linear maps by "
+        f"{result.get('products', 'MKL')} in ours and by MKL (torch's choice) in TransformerLens. "
         f"TransformerLens ran one cell in {result['share']}, spread evenly, its seconds are multiplied by that: every "
         "cell is one forward of the same size. Processor seconds count where others used the machine too.",
         "", f"`{result['command']}`", "",
@@ -257,6 +258,7 @@ def main() -> None:
         "title": "Patching and switching off: ours and TransformerLens", "date": day, "machine": here,
         "threads": a.threads,
         "share": a.share,
+        "products": "oneDNN" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "MKL",
         "capabilities": machine.capabilities(), "torch": torch.__version__,
         "transformer_lens": version("transformer-lens"),
         "command": f"python -m benchmarks.explain_sweeps --share {a.share} --threads {a.threads}",

@@ -170,17 +170,19 @@ def test_a_picture_of_other_numbers_has_another_digest(tmp_path: Path) -> None:
     assert plots.digest(first) != plots.digest(second)
 
 
-def test_two_scales_side_by_side(tmp_path: Path) -> None:
+def test_scales_side_by_side(tmp_path: Path) -> None:
     s = study(tmp_path)
     (tmp_path / "large").mkdir()
-    large = study(tmp_path / "large")
+    (tmp_path / "none").mkdir()
+    large, none = study(tmp_path / "large"), study(tmp_path / "none")
 
     def weaker(job: Job) -> float:
         return planted(job) - 0.25 * (job.contestant == "no-positions" and job.purpose == "report")
 
-    text = document(Findings(s, records(s)), COMMANDS, None, Findings(large, records(large, weaker)), tmp_path)
+    others = [Findings(large, records(large, weaker)), Findings(none, {})]
+    text = document(Findings(s, records(s)), COMMANDS, None, others, tmp_path)
     part = text.split("## At another scale")[1]
-    want = ["+0.300 (+0.282 to +0.318)", "**hit**", "+0.050 (+0.032 to +0.068)", "**miss**"]
+    want = ["+0.300 (+0.282 to +0.318)", "**hit**", "+0.050 (+0.032 to +0.068)", "**miss**", "–", "no result yet"]
     assert row(part, "no positions")[1:] == want
 
 
@@ -203,7 +205,7 @@ def test_the_larger_studies_ask_the_same_questions(name: str) -> None:
     assert all(larger.recipe(c).train.dtype == "bfloat16" for c in larger.contestants)
 
 
-@pytest.mark.parametrize("name", ["ablation_study", "ablation_study_gpu"])
+@pytest.mark.parametrize("name", ["ablation_study", "ablation_study_gpu_small", "ablation_study_gpu"])
 def test_a_committed_report_is_what_its_command_writes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

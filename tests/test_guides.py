@@ -20,6 +20,7 @@ from tests.test_readme import ROOT
 
 STUDY = ROOT / "recipes" / "ablation" / "minute.toml"
 LARGER = ROOT / "recipes" / "ablation" / "gpu-small.toml"
+DEEP = ROOT / "recipes" / "ablation" / "gpu.toml"
 KEPT = json.loads(MEASURED.read_text("utf-8"))
 
 
@@ -181,6 +182,16 @@ def test_scales_that_disagree_leave_a_statement_undecided(tmp_path):
     assert both.by_scale("no-mlp", ">= 0.05") == "holds at minute, fails at gpu-small"
 
 
+def test_a_deep_baseline_answers_for_the_deep_contestants_of_a_shallow_study(tmp_path):
+    deep = results(tmp_path, "no-residuals", 2.0, 5, DEEP, at_end={"gradient_norm": [1.0, 2.0]})
+    both = Evidence([Findings(STUDY, tmp_path / "none.jsonl"), deep])
+    assert [there for f, there in both.of("no-residuals-12") if f is deep] == ["no-residuals"]
+    assert [there for f, there in both.of("no-residuals") if f is deep] == []
+    assert "(gpu, 5 seeds)" in both.contrast("no-residuals-12")
+    assert both.deep("no-residuals-12", "at_end", "gradient_norm") == [1.0, 2.0]
+    assert [there for f, there in both.of("plain-12") if f is deep] == ["baseline"]
+
+
 def test_the_guides_render_while_the_study_runs(tmp_path):
     renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]), results=tmp_path)
     text = " ".join(renderer.document("component_functions.md").split())
@@ -189,7 +200,7 @@ def test_the_guides_render_while_the_study_runs(tmp_path):
 
 
 def test_the_guides_render_when_the_study_is_complete(tmp_path):
-    for file in (STUDY, LARGER):
+    for file in (STUDY, LARGER, DEEP):
         study = load_study(file)
         lines = []
         for k, name in enumerate(study.contestants):

@@ -125,7 +125,7 @@ def load_study(path: str | Path) -> Study:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"there is no study {path}: name a .toml file, such as recipes/ablation/minute.toml."
+            f"there is no study {path}: name a .toml file of yours, or one from recipes/ablation/ in the repository."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}.") from None

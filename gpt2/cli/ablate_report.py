@@ -1,5 +1,6 @@
 """`gpt2 ablate report`: what a study has found, as a document; `gpt2 ablate off`: its baseline without components."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,8 +35,8 @@ class Report:
     """The document; its plots go to images/ablation/STUDY beside it."""
     off: str | None = None
     """What `gpt2 ablate off` wrote (default: RESULTS-off.json, where it is)."""
-    beside: Annotated[str | None, tyro.conf.arg(metavar="STUDY")] = None
-    """A study at another scale, whose results lie in the same folder, to compare with."""
+    beside: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY [STUDY ...]")] = ()
+    """Studies at other scales, whose results lie in the same folder, to compare with."""
     json: bool = False
     """Print the contrasts as JSON, and write nothing."""
 
@@ -46,10 +47,8 @@ class Report:
 
         study, results = _study(self.study, self.results)
         findings = _findings(study, results)
-        beside = None
-        if self.beside is not None:
-            other, _ = _study(self.beside, None)
-            beside = _findings(other, results.with_name(f"{other.name}.jsonl"))
+        others = [_study(name, None)[0] for name in self.beside]
+        beside = [_findings(other, results.with_name(f"{other.name}.jsonl")) for other in others]
         if self.json:
             print_json(summary(findings))
             return
@@ -108,13 +107,13 @@ def default_off(results: Path) -> Path:
     return results.with_name(f"{results.stem}-off.json")
 
 
-def commands(study: "Study", results: Path, out: Path, beside: str | None) -> "Commands":
+def commands(study: "Study", results: Path, out: Path, beside: Sequence[str]) -> "Commands":
     """What a reader types to get the runs, the switched-off losses and the document."""
     from gpt2.ablation.report.document import Commands
 
     file, kept = study.source.as_posix(), f"runs/ablation/{study.name}"
     where = f" --results {results.as_posix()}"
-    more = f" --beside {beside}" if beside else ""
+    more = f" --beside {' '.join(beside)}" if beside else ""
     more += f" --out {out.as_posix()}" if out != Path("docs/ablation_study.md") else ""
     return Commands(
         train=f"gpt2 ablate {file} --jobs 2 --threads 1{where} --keep {kept}",

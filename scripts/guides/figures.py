@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gpt2.explain import draw
-from scripts.guides.study import Findings
+from scripts.guides.study import Evidence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,19 +191,22 @@ FIGURES: dict[str, Callable[[Data], "Figure"]] = {
 }  # fmt: skip
 
 
-def study_scales(findings: Findings) -> Data | None:
-    """Gradient and scale of the stream at the end of training, of contestants whose runs are all there.
+def study_scales(evidence: Evidence) -> Data | None:
+    """Gradient and scale of the stream at the end of training in the largest study, of contestants that have run.
 
     None for fewer than two of them.
     """
     names = {"GPT-2, 12 blocks": "plain-12", "no residuals, 12 blocks": "no-residuals-12", "GPT-2": "baseline",
              "no norm": "no-norm", "post-norm": "post-norm", "no residuals": "no-residuals"}  # fmt: skip
-    found = {}
+    findings, found = evidence.larger, dict[str, Data]()
+    shown = set[str | None]()
     for title, name in names.items():
-        if name not in findings.study.contestants or len(findings.of(name)) < len(findings.study.seeds_of(name)):
+        there = evidence.name_in(findings, name)
+        if there is None or there in shown or len(findings.of(there)) < len(findings.study.seeds_of(there)):
             continue
-        rms, gradient = (findings.means(name, "at_end", key) for key in ("activation_rms", "gradient_norm"))
+        rms, gradient = (findings.means(there, "at_end", key) for key in ("activation_rms", "gradient_norm"))
         if rms and gradient:
+            shown.add(there)
             found[title] = {"rms": rms, "gradient": gradient}
     return found if len(found) > 1 else None
 

@@ -36,7 +36,7 @@ DOCS = ROOT / "docs"
 GUIDE = DOCS / "guide"
 MEASURED = GUIDE / "measured.json"
 DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md")
-STUDIES = ("minute", "gpu-small")  # the first has every contestant
+STUDIES = ("minute", "gpu-small", "gpu")  # the first has every contestant
 WALK = 'gpt2 walk "The cat sat on the" --target " floor"'
 RESULTS = ROOT / "results" / "ablation"
 NEIGHBOURS = GUIDE / "neighbours.json"
@@ -90,7 +90,7 @@ class Renderer:
         self.environment.filters |= FILTERS
         neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
         self.drawn = {**numbers["figures"], **({"neighbours": neighbours} if neighbours else {})}
-        if scales := study_scales(self.evidence.larger):
+        if scales := study_scales(self.evidence):
             self.drawn["study"] = scales
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {

@@ -121,6 +121,9 @@ class Findings:
         return all(self.contrast(n).complete for n, c in self.study.contestants.items() if c.expect)
 
 
+DEEP = 12  # blocks; contestants of that depth in a shallower study end in "-12"
+
+
 class Evidence:
     """The same contrasts at several scales. The first study is the one that every contestant runs in."""
 
@@ -128,24 +131,40 @@ class Evidence:
         self.studies = studies
         self.first, self.larger = studies[0], studies[-1]
 
-    def of(self, name: str) -> list[Findings]:
-        """The studies that have this contestant. Raises KeyError where the first lacks it."""
-        return [f for f in self.studies if name in f.study.contestants or f is self.first]
+    def of(self, name: str) -> list[tuple[Findings, str]]:
+        """The studies that have this contestant, and its name there. The first has it, or KeyError comes later."""
+        return [(f, there) for f in self.studies if (there := self.name_in(f, name)) is not None]
+
+    def name_in(self, f: Findings, name: str) -> str | None:
+        """A contestant's name in a study, None where it has none; "-12" is left out where the baseline is that deep."""
+        if f is self.first:
+            return name
+        if f.study.recipe("baseline").model.n_layer >= DEEP:
+            if f"{name}-{DEEP}" in self.first.study.contestants:
+                return None  # its namesake there is the deep one
+            name = "baseline" if name == f"plain-{DEEP}" else name.removesuffix(f"-{DEEP}")
+        return name if name in f.study.contestants else None
 
     def contrast(self, name: str) -> str:
         """The contrast at each scale that has been run, or that it has not been."""
-        shown = [str(c) for f in self.of(name) if str(c := f.contrast(name)) != NOT_RUN]
+        shown = [str(c) for f, there in self.of(name) if str(c := f.contrast(there)) != NOT_RUN]
         return "; ".join(shown) or NOT_RUN
 
     def verdict(self, name: str, expectation: str) -> str:
         """What the first study says, which has the most seeds; undecided where a larger one says the opposite."""
-        first, *others = (f.verdict(name, expectation) for f in self.of(name))
+        first, *others = (f.verdict(there, expectation) for f, there in self.of(name))
         return "undecided" if {"holds", "fails"} <= {first, *others} else first
 
     def by_scale(self, name: str, expectation: str) -> str:
         """The verdict of each scale that has been run."""
-        found = [(f.study.name, f.verdict(name, expectation)) for f in self.of(name) if f.contrast(name).difference]
-        return ", ".join(f"{verdict} at {scale}" for scale, verdict in found) or f"undecided: {NOT_RUN}"
+        run = [(f, there) for f, there in self.of(name) if f.contrast(there).difference]
+        shown = (f"{f.verdict(there, expectation)} at {f.study.name}" for f, there in run)
+        return ", ".join(shown) or f"undecided: {NOT_RUN}"
+
+    def deep(self, name: str, *path: str) -> list[float] | None:
+        """As `Findings.means`, of the largest study, for a contestant of 12 blocks by its name in the first."""
+        there = self.name_in(self.larger, name)
+        return None if there is None else self.larger.means(there, *path)
 
     def mean(self, name: str, field: str) -> float | None:
         """As `Findings.mean`, of the first study."""

@@ -1,10 +1,10 @@
 """The whole document, in the order in which one reads it, and its plots.
 
-In: `Findings`, what was switched off afterwards, a second study. Out: docs/ablation_study.md and its pictures.
+In: `Findings`, what was switched off afterwards, studies at other scales. Out: docs/ablation_study.md and its pictures.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def document(
     findings: Findings,
     commands: Commands,
     off: SwitchedOff | None = None,
-    other: Findings | None = None,
+    others: Sequence[Findings] = (),
     home: Path = Path("docs"),
 ) -> str:
     """The report as Markdown; `home` is the folder in which it will lie, its pictures in images/ablation/STUDY."""
@@ -62,8 +62,8 @@ def document(
         ("Costs", training.costs(findings), ""),
         ("Learning rates", method.learning_rates(findings), ""),
     ]
-    if other is not None:
-        sections.append(("At another scale", structure.other_scale(findings, other, home), ""))
+    if others:
+        sections.append(("At another scale", structure.other_scales(findings, others, home), ""))
     sections += [("Limits", method.limits(findings), ""), ("The code of each variant", code(findings.study), "")]
     body = "\n".join(
         f"## {title}\n\n" + "\n".join(part for part in parts if part) for title, *parts in sections if any(parts)
@@ -88,12 +88,12 @@ def write_report(
     out: Path,
     commands: Commands,
     off: SwitchedOff | None = None,
-    other: Findings | None = None,
+    others: Sequence[Findings] = (),
     progress: Callable[[str], None] = lambda path: None,
 ) -> list[Path]:
     """Write the document and its pictures beside it, in images/ablation/STUDY; return what was written."""
     images = out.parent / IMAGES / findings.study.name
-    text = document(findings, commands, off, other, out.parent)
+    text = document(findings, commands, off, others, out.parent)
     written = []
     for name, make in plots.PLOTS.items():
         figure = make(findings)

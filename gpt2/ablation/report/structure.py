@@ -1,9 +1,10 @@
-"""The report on single components: order, the mask, depth, what was switched off afterwards, and another scale.
+"""The report on single components: order, the mask, depth, what was switched off afterwards, and other scales.
 
-In: `Findings`, of one study or two. Out: Markdown. Read next: code.py.
+In: `Findings`, of one study or several. Out: Markdown. Read next: code.py.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -125,27 +126,27 @@ nothing in a trained model that could be switched off: they have no counterpart.
 """
 
 
-def other_scale(findings: Findings, other: Findings, home: Path) -> str:
-    """The contrasts that two studies share, side by side; each with its own verdict."""
-    theirs = {c.contestant.name.removesuffix("-12"): c for c in other.contrasts}
+def other_scales(findings: Findings, others: Sequence[Findings], home: Path) -> str:
+    """The contrasts that studies share, side by side; each with its own verdict."""
+    theirs = [{c.contestant.name.removesuffix("-12"): c for c in other.contrasts} for other in others]
     rows = []
     for c in findings.primary:
-        beside = theirs.get(c.contestant.name.removesuffix("-12"))
-        if beside is None:
-            continue
         cells = [c.contestant.title]
-        for one in (c, beside):
-            shown = NOTHING if one.mean is None else f"{signed(one.mean, 3)} ({interval(one.difference, 3)})"
-            cells += [shown, judged(one)]
+        for one in (c, *(other.get(c.contestant.name.removesuffix("-12")) for other in theirs)):
+            shown = (
+                NOTHING if one is None or one.mean is None else f"{signed(one.mean, 3)} ({interval(one.difference, 3)})"
+            )
+            cells += [shown, NOTHING if one is None else judged(one)]
         rows.append(cells)
-    names = [f"{size(f)}" for f in (findings, other)]
-    done = f"{len(other.used)} runs" + (f", {len(other.left)} missing" if other.left else "")
-    return f"""{table(["contestant", f">{names[0]}", "verdict", f">{names[1]}", "verdict"], rows)}
-The second study is [{other.study.source.name}]({link(other.study.source, home)}) ({done}), with expectations,
-learning rates and
-seeds ({len(other.study.seeds)}) of its own; its text and its vocabulary are others too, so sizes of effects compare
-only roughly.
-Intervals are simultaneous within each study.
+    heads = [head for f in (findings, *others) for head in (f">{size(f)}", "verdict")]
+    about = "; ".join(
+        f"[{other.study.source.name}]({link(other.study.source, home)}), {len(other.used)} runs"
+        + (f" ({len(other.left)} missing)" if other.left else "") + f", {len(other.study.seeds)} seeds"
+        for other in others
+    )  # fmt: skip
+    return f"""{table(["contestant", *heads], rows)}
+From left to right after this study: {about}. Each has expectations, learning rates and seeds of its own; their text and
+their vocabulary are others too, so sizes of effects compare only roughly. Intervals are simultaneous within each study.
 """
 
 
