@@ -95,7 +95,7 @@ def test_a_task_for_eyes(run, task, monkeypatch):
     assert "published" not in out
     monkeypatch.setattr("gpt2.evaluation.published.size_of", lambda config: "gpt2")
     out = run("--task", task, FIXTURES / f"{task}.jsonl")[1]
-    assert "published: for OpenAI's gpt2" in out
+    assert "published: for OpenAI's gpt2, see docs/evaluation.md in the repository" in out
     assert {"lambada": "45.99%", "hellaswag": "31.14%"}[task] in out
 
 

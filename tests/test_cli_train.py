@@ -113,7 +113,7 @@ def test_samples_and_snapshots(recipe: str, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nowhere.toml"], "there is no recipe nowhere.toml"),
+        (["nowhere.toml"], "there is no recipe nowhere.toml: name a .toml file of yours, or one from recipes/ in the"),
         (["--out", "x"], "name the recipe first"),
         (["RECIPE", "--train.steps", "0"], "train.steps is 0"),
         (["RECIPE", "--max-time", "soon"], "--max-time soon is no time"),

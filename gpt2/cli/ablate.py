@@ -44,7 +44,9 @@ class Command:
       gpt2 ablate off STUDY.toml      switch components off in the trained baseline
       gpt2 ablate report STUDY.toml   write what has been found, with plots
 
-    examples:
+    A study is a TOML file, yours or one from recipes/ablation/ in the repository.
+
+    examples, in a clone of the repository:
       gpt2 ablate recipes/ablation/minute.toml --jobs 2
       gpt2 ablate recipes/ablation/minute.toml --plan
       gpt2 ablate report recipes/ablation/minute.toml

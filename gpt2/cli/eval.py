@@ -163,7 +163,7 @@ def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:
             table.add_row(style, measure, *_cells(figure, measure, size is not None))
     out.print(table, width=None if out.is_terminal else 10_000)
     if size:
-        out.print(Text(f"published: for OpenAI's {size}, see docs/evaluation.md", "dim"))
+        out.print(Text(f"published: for OpenAI's {size}, see docs/evaluation.md in the repository", "dim"))
 
 
 def _cells(figure: "Figure", measure: str, published: bool) -> list[str]:

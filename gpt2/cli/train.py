@@ -21,10 +21,11 @@ USAGE = """usage: gpt2 train RECIPE.toml [--out RUN] [options] [--SECTION.SETTIN
        gpt2 train --resume RUN [options]
 
 Trains a model from a recipe and writes a run directory; RUN/model is what
---model takes. With several processes:
+--model takes. A recipe is a TOML file, yours or one from recipes/ in the
+repository. With several processes:
   torchrun --nproc-per-node 2 -m gpt2 train RECIPE.toml
 
-example:
+example, in a clone of the repository:
   gpt2 prepare stories.txt --out data/stories --vocab-size 4096
   gpt2 train recipes/storyteller.toml --data.train data/stories \\
     --data.repeat 1 --data.val data/stories --train.steps 200

@@ -22,7 +22,9 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"there is no recipe {path}: name a .toml file, such as recipes/storyteller.toml.") from None
+        raise UsageError(
+            f"there is no recipe {path}: name a .toml file of yours, or one from recipes/ in the repository."
+        ) from None
     except IsADirectoryError:
         raise UsageError(f"{path} is a directory: name a recipe, a .toml file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
