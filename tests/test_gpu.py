@@ -1,10 +1,12 @@
 """What only a GPU can show; a machine without one skips this file."""
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import torch
 from gpt2 import Sampling, explain, generate, load
 from gpt2.ablation.job import run_job
 from gpt2.ablation.study import Job, load_study
+from gpt2.cli.main import main
 from gpt2.loss import linear_cross_entropy
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import read_metrics
@@ -49,6 +52,43 @@ def test_storyteller_predicts_and_writes_the_same_on_the_gpu() -> None:
     [[a]] = generate(here.model, here.tokenizer, [ids[0].tolist()], sampling)
     [[b]] = generate(there.model, there.tokenizer, [ids[0].tolist()], sampling)
     assert a.ids == b.ids
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers in what a command printed as JSON, in their order."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["next", "The cat sat on the"],
+        ["generate", "The cat sat on the", "--max-tokens", "20", "--temperature", "0"],
+        ["walk", "The cat sat on the", "--target", " mat"],
+        ["eval", "FILE"],
+        ["explain", "The cat sat on the"],
+        *(["explain", name, "The cat sat on the"] for name in ("trace", "lens", "attribution", "attention", "stream")),
+        ["explain", "effects", "The cat sat on the"],
+        ["explain", "off", "3.head.1,4.mlp", "--text", "FILE"],
+        ["explain", "patch", "The cat sat on the", "The dog sat on the", "--target", " mat", "--foil", " log"],
+        ["explain", "neurons", "2.mlp.post#123", "--text", "FILE"],
+        ["explain", "neighbours", " cat"],
+        ["explain", "positions"],
+        ["explain", "heads", "--no-causal", "--text", "FILE"],
+    ],
+)
+def test_a_command_prints_the_processors_numbers(words: list[str], tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    words = [str(tmp_path / "text.txt") if word == "FILE" else word for word in words]
+    found = []
+    for device in ("cpu", "cuda"):
+        assert main([*words, "--device", device, "--json"]) == 0, capsys.readouterr().err
+        found.append(numbers(json.loads(capsys.readouterr().out)))
+    assert found[1] == pytest.approx(found[0], rel=1e-2, abs=1e-2)
 
 
 @pytest.mark.parametrize("vocabulary", [61, 64, 1000])

@@ -70,7 +70,7 @@ class Attention(Result):
         for axes, (l, h) in zip(grid.flat, ((l, h) for l in layers for h in range(columns))):
             axes.set_axis_off()
             if (pattern := places.get(f"{l}.head.{h}")) is not None:
-                axes.imshow(pattern.numpy(), cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+                axes.imshow(pattern.cpu().numpy(), cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
                 axes.set_title(f"{l}.head.{h}", fontsize=7, pad=2)
         return made
 
