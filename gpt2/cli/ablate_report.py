@@ -22,7 +22,7 @@ class Report:
 
     Works on a part of the runs too, and says which are missing. Trains nothing.
 
-    examples:
+    examples, in a clone of the repository:
       gpt2 ablate report recipes/ablation/minute.toml --results results/ablation/minute.jsonl
       gpt2 ablate report my-study.toml --out my-study.md
     """
@@ -72,7 +72,7 @@ class Off:
     The weights are those that `gpt2 ablate STUDY.toml --keep DIR` kept. The text is that of the report, so the data of
     the study must be there.
 
-    example:
+    example, in a clone of the repository:
       gpt2 ablate off recipes/ablation/minute.toml --kept runs/ablation/minute
     """
 
