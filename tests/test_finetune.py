@@ -24,7 +24,9 @@ from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
 from gpt2.training.finetune import FineTune, Settings
 from gpt2.training.guards import Diverged
+from gpt2.training.interrupts import savers
 from gpt2.training.loop import TrainingRun
+from gpt2.training.recipe import TrainRecipe
 
 TEXT = "".join(f"{n} comes after {n - 1}.\n" for n in range(1, 70))
 WORDS = ("apple", "bread", "candle", "door", "elephant", "flower", "grass", "hat")
@@ -311,9 +313,30 @@ def test_a_rate_that_explodes_stops_with_the_mend(base: str, text: str, tmp_path
         FineTune(Settings((text,), model=base, lr=1e30, epochs=3)).run(tmp_path / "run")
 
 
+def test_memory_that_runs_out_before_the_first_step_names_what_to_change(
+    base: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first validation is outside the training loop."""
+
+    def no_room(run: TrainingRun) -> dict[str, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(TrainingRun, "evaluate", no_room)
+    with pytest.raises(ValueError, match=r"^memory ran out: lower train\.micro_batch_size, now"):
+        FineTune(Settings((text,), model=base)).run(tmp_path / "run")
+
+
 def test_sentences_of_the_loop_name_the_options_of_this_command() -> None:
-    said = "memory ran out: lower train.micro_batch_size, now 8, to 4, or set train.activation_checkpointing to true"
-    assert reworded(said) == "memory ran out: lower --micro-batch-size, now 8, to 4, or lower --context"
+    for train, rows, expected in (
+        (
+            TrainRecipe(),
+            8,
+            "lower --micro-batch-size, now 8, to 4 (the batch stays the same), or lower --context, now ",
+        ),
+        (TrainRecipe(), 1, "lower --context, now "),
+    ):
+        said = savers(train, rows, 64, bf16=True, processes=2)
+        assert reworded(f"memory ran out: {said}.") == f"memory ran out: {expected}64, to 32."
     assert reworded("the disk is full. gpt2 train --resume runs/a --override --optim.lr 1e-4") == (
         "the disk is full. gpt2 finetune --resume runs/a"
     )

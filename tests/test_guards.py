@@ -166,7 +166,12 @@ def test_memory_that_runs_out_names_what_to_change(
         torch.empty(1 << 60)
 
     monkeypatch.setattr(run, "forward", no_room)
-    with pytest.raises(ValueError, match=r"micro_batch_size.* 2.*activation_checkpointing"):
+    with pytest.raises(ValueError, match=r"micro_batch_size, now 4, to 2 .*activation_checkpointing.*context, now"):
+        train(run, tmp_path)
+    on = replace(recipe.train, activation_checkpointing=True, micro_batch_size=1)
+    run = TrainingRun(replace(recipe, train=on))
+    monkeypatch.setattr(run, "forward", no_room)
+    with pytest.raises(ValueError, match=r"^memory ran out: lower train\.context, now \d+, to \d+\.$"):
         train(run, tmp_path)
 
 

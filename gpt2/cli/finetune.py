@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CHOSEN = "(default: by the data)"
 # How the training loop names a setting in its sentences -> the option here.
 WORDS = {
-    r"train\.(micro_batch_size|batch_size)": lambda found: "--" + found[1].replace("_", "-"),
-    r"(or )?set train\.activation_checkpointing to true": lambda found: f"{found[1] or ''}lower --context",
+    r"set train\.\w+ to \w+, or ": lambda found: "",  # no option here
+    r"train\.(micro_batch_size|batch_size|context)": lambda found: "--" + found[1].replace("_", "-"),
     r"gpt2 train --resume (\S+) --override --optim\.lr \S+": lambda found: f"gpt2 finetune --resume {found[1]}",
     r"gpt2 train --resume": lambda found: "gpt2 finetune --resume",
     r"optim\.lr": lambda found: "--lr",

@@ -28,6 +28,7 @@ from gpt2.hub import BUNDLED, HUB_IDS, adapter_base
 from gpt2.model import GPT2
 from gpt2.tokenizer import EOT, Tokenizer
 from gpt2.training.guards import TRY, Diverged
+from gpt2.training.interrupts import explain_out_of_memory
 from gpt2.training.loop import TrainingRun
 from gpt2.training.lora import adapter_of, add_lora
 from gpt2.training.metrics import METRICS, read_metrics
@@ -239,7 +240,8 @@ class FineTune:
         Raises what `runner.train` and `runner.resume` raise.
         """
         run = TrainingRun(self.recipe, self.task)
-        first = {"step": -1, "val": run.evaluate()}
+        with explain_out_of_memory(run.memory_savers):
+            first = {"step": -1, "val": run.evaluate()}
         patience = _Patience(first)
         if go_on:
             resume(run, out)

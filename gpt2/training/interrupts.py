@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from gpt2.training.recipe import TrainRecipe
+
 STOPPING = "stopping after this step and saving; once more stops at once, without saving"
 
 
@@ -45,20 +47,36 @@ class StopSignals:
             signal.signal(number, handler)
 
 
-@contextmanager
-def explain_out_of_memory(rows: int) -> Iterator[None]:
-    """Turn PyTorch's out-of-memory errors into a ValueError that names the options to change.
+def savers(train: TrainRecipe, rows: int, context: int, *, bf16: bool = False, processes: int = 1) -> str:
+    """What would still save memory, as one clause that names each setting: nothing that the run does already.
 
-    rows    how many rows are computed at once now
+    rows        how many rows a process computes at once
+    context     tokens a row
+    bf16        whether the products are in float32 although the device multiplies bfloat16
+    processes   how many train together
     """
+    mends = []
+    if rows > 1:
+        mends.append(f"lower train.micro_batch_size, now {rows}, to {rows // 2} (the batch stays the same)")
+    if not train.activation_checkpointing:
+        mends.append("set train.activation_checkpointing to true")
+    if bf16:
+        mends.append("set train.dtype to bfloat16")
+    if processes > 1 and train.parallel == "ddp" and train.dtype != "float16":
+        mends.append("set train.parallel to fsdp")
+    mends.append(f"lower train.context, now {context}, to {context // 2}" if context > 1 else "choose a smaller model")
+    return ", or ".join(mends)
+
+
+@contextmanager
+def explain_out_of_memory(mends: str) -> Iterator[None]:
+    """Turn PyTorch's out-of-memory errors into a ValueError that says what to change: `mends`, of `savers`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not _is_out_of_memory(error):
             raise
-        fewer = f"lower train.micro_batch_size, now {rows}, to {rows // 2}" if rows > 1 else ""
-        mends = [mend for mend in (fewer, "set train.activation_checkpointing to true") if mend]
-        raise ValueError(f"memory ran out: {', or '.join(mends)}; the batch stays the same.") from None
+        raise ValueError(f"memory ran out: {mends}.") from None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from gpt2.training.device import be_deterministic, has_fast_bf16, pick_dtype, su
 from gpt2.training.distributed import World, spread, whole, without_sync
 from gpt2.training.documents import DocumentMask
 from gpt2.training.guards import TRY, Diverged, Guard
+from gpt2.training.interrupts import savers
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
 from gpt2.training.schedule import factor
@@ -71,6 +72,13 @@ class TrainingRun:
         """Rows that this process computes at once."""
         own = self.rows.stop - self.rows.start
         return min(self.recipe.train.micro_batch_size or own, own)
+
+    @property
+    def memory_savers(self) -> str:
+        """What to change when memory runs out."""
+        bf16 = self.dtype == torch.float32 and has_fast_bf16(self.device)
+        size = self.micro_batch_size
+        return savers(self.recipe.train, size, self.context, bf16=bf16, processes=self.world.size)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which matrix products run in the run's dtype."""

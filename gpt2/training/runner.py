@@ -82,7 +82,7 @@ def train(
         run.world.barrier()
         session = _Session(run, out, report)
         try:
-            with explain_out_of_memory(run.micro_batch_size):
+            with explain_out_of_memory(run.memory_savers):
                 return session.go(stop, max_seconds)
         except Diverged as error:
             raise Diverged(f"{error} {_last_good(run, out)}") from None
