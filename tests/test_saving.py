@@ -11,26 +11,17 @@ from safetensors.torch import load_file
 
 from gpt2 import checkpoint, weights
 from gpt2.checkpoint import load, load_model, save
-from gpt2.config import GPT2Config
 from gpt2.errors import UsageError
 from gpt2.evaluation.bits_per_byte import score
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
-from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
-
-SIZES = {"vocab_size": 257, "n_positions": 24, "n_embd": 32, "n_layer": 2, "n_head": 4}
+from tests.checkpoints import SIZES, random_gpt2
 
 
 @pytest.fixture
 def ours():
-    """A GPT2 with every parameter random."""
-    model = GPT2(GPT2Config(**SIZES)).eval()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    return model
+    return random_gpt2()
 
 
 def test_transformers_loads_what_we_save(ours, tmp_path):
