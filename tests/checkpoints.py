@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share: a model of transformers' with its logits, every layout of it, a model of ours."""
+"""What the tests of checkpoints share: a model of transformers' with its logits, each layout of it, a model of ours."""
 
 import functools
 import json

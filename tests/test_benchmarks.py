@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
+from benchmarks import report
+from benchmarks.__main__ import options
+from benchmarks.cases import BY_NAME, CASES, QUICK_CASES, Case, Size, rows
+from benchmarks.engines import NotRun, Place, engine
+from benchmarks.random_model import make_tokenizer
+from benchmarks.run import Benchmark, _again
+from benchmarks.worker import Job, _measure, work
 
-from benchmarks import report  # noqa: E402
-from benchmarks.__main__ import options  # noqa: E402
-from benchmarks.cases import BY_NAME, CASES, QUICK_CASES, Case, Size, rows  # noqa: E402
-from benchmarks.engines import NotRun, Place, engine  # noqa: E402
-from benchmarks.random_model import make_tokenizer  # noqa: E402
-from benchmarks.run import Benchmark, _again  # noqa: E402
-from benchmarks.worker import Job, _measure, work  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

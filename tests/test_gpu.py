@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from gpt2.training.runner import resume, train
 from tests.prepared import prepared
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+Dtype = Literal["float32", "bfloat16", "float16"]
 TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
 
 
@@ -111,8 +112,8 @@ def test_the_loss_and_its_gradients_are_the_processors(vocabulary: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_run_goes_on_as_if_never_stopped(recipe: Recipe, tmp_path: Path, dtype: str, compiled: bool) -> None:
-    changed = replace(recipe, train=replace(recipe.train, dtype=dtype, compile=compiled))  # type: ignore[arg-type]
+def test_a_run_goes_on_as_if_never_stopped(recipe: Recipe, tmp_path: Path, dtype: Dtype, compiled: bool) -> None:
+    changed = replace(recipe, train=replace(recipe.train, dtype=dtype, compile=compiled))
     train(TrainingRun(changed), tmp_path / "whole")
     whole = losses(tmp_path / "whole")
     assert whole[-1] < 0.7 * whole[0]

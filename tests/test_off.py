@@ -89,13 +89,13 @@ def test_changes_are_those_of_a_hooked_pass(models, texts, kind: Kind) -> None:
             value = None
         elif kind == "mean":
             mean = torch.cat([written(hf, ids, place)[1:] for ids in MEANS]).mean(0)
-            value = lambda x, mean=mean: mean.expand_as(x)  # noqa: E731
+            value = mean.expand_as
         elif kind == "zero":
             value = torch.zeros_like
         else:
             layer, _, head = place.split(".")
             bias = hf.transformer.h[int(layer)].attn.c_attn.bias.detach()[2 * H * D :].view(H, D)[int(head)]
-            value = lambda x, bias=bias: bias.expand_as(x)  # noqa: E731
+            value = bias.expand_as
         sums = np.array([reference_change(hf, ids, place, value) for ids in TEXT])
         assert result.change.value[k].item() == pytest.approx(sums[:, 0].sum() / tokens, abs=1e-10), place
         assert result.kl.value[k].item() == pytest.approx(sums[:, 1].sum() / (tokens + 3), abs=1e-10), place

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.resume_kills import compared, run_through, run_with_kills, write_recipe
 from gpt2.cli.main import main
 from gpt2.data.prepare import prepare
 from gpt2.errors import UsageError
@@ -17,11 +18,6 @@ from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, T
 from gpt2.training.resume import Facts, changed_fields, check_resume, fingerprint
 from gpt2.training.run_directory import checkpoints
 from gpt2.training.runner import resume, train
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
-
-from benchmarks.resume_kills import compared, run_through, run_with_kills, write_recipe  # noqa: E402
 
 # killed for good
 
@@ -88,11 +84,13 @@ def recipe(tmp_path: Path) -> Recipe:
     )
 
 
-def test_a_run_that_died_between_saving_and_evaluating_evaluates_first(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_run_that_died_between_saving_and_evaluating_evaluates_first(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = TrainingRun(recipe)
     train(whole, tmp_path / "whole")
     dies = TrainingRun(recipe)
-    dies.evaluate = lambda: sys.exit(1)  # type: ignore[method-assign]
+    monkeypatch.setattr(dies, "evaluate", lambda: sys.exit(1))
     with pytest.raises(SystemExit):
         train(dies, tmp_path / "run")
     again = TrainingRun(recipe)

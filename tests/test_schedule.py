@@ -1,21 +1,23 @@
 """The learning rate is a pure function of the recipe and the step."""
 
 import math
+from typing import Literal, get_args
 
 import pytest
 
 from gpt2.training.recipe import OptimRecipe
 from gpt2.training.schedule import factor
 
-SCHEDULES = ("cosine", "linear", "constant", "wsd")
+Schedule = Literal["cosine", "linear", "constant", "wsd"]
+SCHEDULES = get_args(Schedule)
 
 
-def optim(schedule: str, warmup_steps: int = 10, floor: float = 0.1, decay: float = 0.2) -> OptimRecipe:
-    return OptimRecipe(schedule=schedule, warmup_steps=warmup_steps, floor=floor, decay=decay)  # type: ignore[arg-type]
+def optim(schedule: Schedule, warmup_steps: int = 10, floor: float = 0.1, decay: float = 0.2) -> OptimRecipe:
+    return OptimRecipe(schedule=schedule, warmup_steps=warmup_steps, floor=floor, decay=decay)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_warm_up_then_down_to_the_floor_and_never_below(name: str) -> None:
+def test_warm_up_then_down_to_the_floor_and_never_below(name: Schedule) -> None:
     values = [factor(optim(name), step, 100) for step in range(100)]
     assert values[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert values[10] == 1.0
@@ -26,7 +28,7 @@ def test_warm_up_then_down_to_the_floor_and_never_below(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("steps", [1, 2, 5, 9, 10, 11, 12, 1000])
 @pytest.mark.parametrize("warmup_steps", [0, 1, 10, 11, 500])
-def test_any_length_and_warm_up_stays_between_zero_and_the_peak(name: str, steps: int, warmup_steps: int) -> None:
+def test_any_length_and_warm_up_stays_between_zero_and_the_peak(name: Schedule, steps: int, warmup_steps: int) -> None:
     """nanochat's fine-tuning drove its rate to -127 times the peak: past the end, with a warm-up beyond the run."""
     for decay in (0.0, 0.2, 1.0):
         for step in (*range(min(steps, 30)), steps - 1, steps, 10 * steps):
@@ -58,14 +60,14 @@ def test_wsd_whose_fall_reaches_into_the_warm_up_begins_after_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["constant", "wsd"])
-def test_a_longer_run_has_the_same_beginning(name: str) -> None:
+def test_a_longer_run_has_the_same_beginning(name: Schedule) -> None:
     """What makes these two worth having: a run may be resumed with more steps, as if it had been planned so."""
     short, long = ([factor(optim(name), step, steps) for step in range(79)] for steps in (100, 400))
     assert short == long
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])
-def test_resumed_with_another_length_the_rate_goes_to_where_the_new_length_has_it(name: str) -> None:
+def test_resumed_with_another_length_the_rate_goes_to_where_the_new_length_has_it(name: Schedule) -> None:
     """At the border the rate may jump, to the value that the longer run has there, and it ends at the floor."""
     assert factor(optim(name), 99, 100) == pytest.approx(0.1)
     assert 0.1 < factor(optim(name), 100, 200) < 1

@@ -7,6 +7,7 @@ interval. Every figure in explain/ that speaks of more than one text goes throug
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +28,8 @@ class Estimate:
     low: Tensor
     high: Tensor
 
-    def __getitem__(self, index: object) -> "Estimate":
-        return Estimate(self.value[index], self.low[index], self.high[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> "Estimate":
+        return Estimate(self.value[index], self.low[index], self.high[index])
 
     def __iter__(self) -> Iterator["Estimate"]:
         return (self[i] for i in range(len(self.value)))

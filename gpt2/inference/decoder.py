@@ -7,7 +7,7 @@ Read next: generate.py, which decides what becomes of them.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
+from functools import WRAPPER_ASSIGNMENTS, wraps
 
 import torch
 from torch import Tensor
@@ -113,13 +113,12 @@ class Decoder:
     def _by_prompt(self, function: Edit) -> Edit:
         """The same edit with prompts' numbers in `at.rows`: rows leave the batch, samples share a prompt."""
 
-        @wraps(function, updated=())  # its signature tells the probe whether it wants `at`
+        # its signature tells the probe whether it wants `at`, and `point`, where it has one, at which point it works
+        @wraps(function, assigned=(*WRAPPER_ASSIGNMENTS, "point"), updated=())
         def edit(x: Tensor, at: At | None = None) -> Tensor:
             if at is None:
                 return function(x)
             prompts = torch.tensor(self._in_pass, device=at.rows.device)
             return function(x, replace(at, rows=prompts[at.rows]))
 
-        if hasattr(function, "point"):
-            edit.point = function.point  # type: ignore[attr-defined]
         return edit
