@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.cli.common import console, print_json
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class Command:
             c = study.contestants[name]
             table.add_row(name, c.kind, c.expect, rate, str(sum(job.contestant == name for job in jobs)))
         console().print(table)
-        print(f"{len(records)} runs done; left: {expected_work(study, records, self.only):.1f} runs of full length")
+        left = f"{expected_work(study, records, self.only):.1f} runs of full length"
+        print(f"{counted(len(records), 'run')} done; left: {left}")
 
 
 class Progress:

@@ -11,6 +11,7 @@ import tyro
 
 from gpt2.cli.common import console, load_model, print_json
 from gpt2.cli.info import size, stored
+from gpt2.counted import counted
 
 
 @dataclass
@@ -61,7 +62,7 @@ def show(target: Path, typed: str, dtype: str, files: dict[str, int]) -> None:
 
     out = console()
     total = size(sum(files.values()))
-    out.print(Text(f"wrote {len(files)} files, {total}, weights in {dtype}, to {target}"), soft_wrap=True)
+    out.print(Text(f"wrote {counted(len(files), 'file')}, {total}, weights in {dtype}, to {target}"), soft_wrap=True)
     for name, n in files.items():
         out.print(Text(f"  {name:<26}{size(n):>10}"))
     lines = [

@@ -10,6 +10,7 @@ import tyro
 
 from gpt2.cli.common import console, print_json
 from gpt2.cli.info import size
+from gpt2.counted import counted
 
 
 @dataclass
@@ -40,6 +41,6 @@ class Command:
             facts = {"model": self.model, "directory": str(directory), "bytes": total, "files": files}
             print_json(facts)
         else:
-            line = f"{self.model}: {len(files)} files, {size(total)}, in {directory}"
+            line = f"{self.model}: {counted(len(files), 'file')}, {size(total)}, in {directory}"
             console().print(Text(line), soft_wrap=True)
             console().print(Text(f"try: gpt2 next --model {self.model} 'The cat sat on the'"), soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.cli.common import ModelOptions, console, print_json, read_text
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def show(
                 held[current].clear()
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - start)
-        print(f"{tokens} tokens, {rate:.1f} tokens/s", file=sys.stderr)
+        print(f"{counted(tokens, 'token')}, {rate:.1f} tokens/s", file=sys.stderr)
 
 
 def write(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gpt2.cli.common import print_json
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Command:
             kind = "file of another kind" if len(left_out) == 1 else "files of other kinds"
             names = ", ".join([*(path.name for path in left_out[:3]), *["..."][: len(left_out) > 3]])
             print(f"left out {len(left_out):,} {kind}: {names}", file=sys.stderr)
-        print(f"{self.out}: {manifest['documents']:,} documents, {size:,} bytes of text")
-        print(f"{tokens:,} tokens, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
+        print(f"{self.out}: {counted(manifest['documents'], 'document')}, {counted(size, 'byte')} of text")
+        print(f"{counted(tokens, 'token')}, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
 
     def _tokenizer(self, texts: "list[Source]") -> "Tokenizer":
         from gpt2.cli.tokenize import load_tokenizer

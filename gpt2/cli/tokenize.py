@@ -35,6 +35,7 @@ class Command:
         """Print the tokens; torch is not needed and not imported."""
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.next import readable
+        from gpt2.counted import counted
         from gpt2.tokenizer import visible
 
         text = read_text(self.text)
@@ -59,7 +60,7 @@ class Command:
         # In a pipe the width is unknown and nothing may be cut.
         out.print(table, width=None if out.is_terminal else 10_000)
         size = sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
-        out.print(f"{len(ids):,} tokens, {size:,} bytes, {size / len(ids):.2f} bytes per token")
+        out.print(f"{counted(len(ids), 'token')}, {counted(size, 'byte')}, {size / len(ids):.2f} bytes per token")
 
 
 def load_tokenizer(name: str) -> "Tokenizer":

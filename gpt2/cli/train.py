@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.cli.common import print_json
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe, resumed_recipe
@@ -187,10 +188,10 @@ class ProgressReport(Quiet):
         self.print(
             f"{config.n_params / 1e6:.1f}M parameters, {recipe.train.batch_size * training.context:,} tokens a step, "
             f"{dtype} on {where}, {training.mode}"
-            + ("" if per_pass is None else f"; one pass over the data is {per_pass:,.0f} steps")
+            + ("" if per_pass is None else f"; one pass over the data is {counted(round(per_pass), 'step')}")
         )
         if self.resumed_at:
-            self.print(f"resumed after {self.resumed_at:,} of {steps:,} steps")
+            self.print(f"resumed after {self.resumed_at:,} of {counted(steps, 'step')}")
 
     def __enter__(self) -> "ProgressReport":
         self.progress.start()
@@ -209,11 +210,11 @@ class ProgressReport(Quiet):
                 f"lr {event['lr']:.2e}  {event['tokens_per_s']:,.0f} tokens/s{skipped}"
             )
         for path, loss in event.get("val", {}).items():
-            self.print(f"after {step:,} steps  validation loss {loss:.4f} on {path}")
+            self.print(f"after {counted(step, 'step')}  validation loss {loss:.4f} on {path}")
         if "note" in event:
             self.print(f"note: {event['note']}")
         if "sample" in event:
-            self.print(f"after {step:,} steps  " + " ".join(event["sample"].split()))
+            self.print(f"after {counted(step, 'step')}  " + " ".join(event["sample"].split()))
 
     def print(self, text: str) -> None:
         """A line; what a model says must not steer the terminal."""
@@ -230,7 +231,9 @@ class ProgressReport(Quiet):
 
     def finish(self, outcome: "Outcome", out: Path) -> None:
         if not outcome.done:
-            self.print(f"stopped after {outcome.steps:,} of {self.recipe.train.steps:,} steps, all saved in {out}")
+            self.print(
+                f"stopped after {outcome.steps:,} of {counted(self.recipe.train.steps, 'step')}, all saved in {out}"
+            )
             self.print(f"go on: gpt2 train --resume {out}")
             return
         if outcome.steps == self.resumed_at:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from gpt2.cli.walk_page import CELL, HEAD, Page, fit, norm_of, num, percent, right
 from gpt2.cli.walk_view_block import print_block, print_norm
+from gpt2.counted import counted
 from gpt2.explain.walk_record import BlockStep, Candidate, Target, Vector, Walk
 
 Show = Callable[[int], str]
@@ -40,8 +41,8 @@ def _opening(page: Page, walk: Walk, name: str) -> None:
     c = walk.config
     page.heading("From text to prediction")
     page.say(
-        f"{name}: {c.n_layer} blocks of {c.n_head} heads, width {c.n_embd}, vocabulary {c.vocab_size}, context "
-        f"{c.n_positions}; {walk.dtype}, evaluation mode."
+        f"{name}: {counted(c.n_layer, 'block')} of {counted(c.n_head, 'head')}, width {c.n_embd}, vocabulary "
+        f"{c.vocab_size}, context {c.n_positions}; {walk.dtype}, evaluation mode."
     )
     page.say(
         f"Of each vector the first {min(page.values, c.n_embd)} numbers are shown, and its norm (its length). All is "
@@ -62,13 +63,13 @@ def _tokens(page: Page, walk: Walk, tokens: Sequence[str]) -> None:
         parts = [parts[0], range(around, around + n)]
     for number, part in enumerate(parts):
         if number and part.start > parts[number - 1].stop:
-            page.line("    ", (f"... {part.start - parts[number - 1].stop} tokens", "dim"))
+            page.line("    ", (f"... {counted(part.start - parts[number - 1].stop, 'token')}", "dim"))
         page.line("    ", (fit("position", HEAD) + "".join(f"{i:>{CELL}}" for i in part), "dim"))
         followed = [(right(tokens[i], CELL), "bold" if i == walk.position else "") for i in part]
         page.line("    ", (fit("token", HEAD), "dim"), *followed)
         page.line("    ", (fit("id", HEAD), "dim"), "".join(f"{walk.ids[i]:>{CELL}}" for i in part))
     if parts[-1].stop < T:
-        page.line("    ", (f"... {T - parts[-1].stop} tokens", "dim"))
+        page.line("    ", (f"... {counted(T - parts[-1].stop, 'token')}", "dim"))
     if walk.position < T - 1:
         page.say(f"Position {walk.position} is followed. It cannot see the tokens after it: they play no part below.")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.attribution import COMPONENTS, contributions
@@ -75,7 +76,7 @@ class PairEffects(Result):
         heads = {"adds": ("component", ">adds to the lead"), "off": ("off", ">change of the lead")}[self.question]
         made = table(
             *heads, "interval", *([] if self.right is None else [">right"]),
-            title=f"{self.pairs}, {self.n} pairs: target leads foil by {self.lead:.2f} logits",
+            title=f"{self.pairs}, {counted(self.n, 'pair')}: target leads foil by {self.lead:.2f} logits",
             caption=None if self.n > 1 else ONE_PAIR,
         )  # fmt: skip
         for k in self.order[:top]:
@@ -188,7 +189,7 @@ class PairPatch(Result):
         L, H = self.heads.value.shape
         made = table(
             "layer", *(f">{place}" for place in PLACES), *(f">head {h}" for h in range(H)),
-            title=f"{self.pairs}: {self.direction}, {self.n} pairs ({self.left_out} left out)",
+            title=f"{self.pairs}: {self.direction}, {counted(self.n, 'pair')} ({self.left_out} left out)",
             caption="the stream that enters each block, patched at a place; each head's z, patched everywhere",
         )  # fmt: skip
         for l in range(L):
@@ -205,7 +206,7 @@ class PairPatch(Result):
             cells = [["" if x != x else f"{x:z.2f}" for x in row] for row in grid.value.tolist()]
             values = grid.value.nan_to_num(0)
             draw.heat(place, values, layers, columns, unit="share of the way", diverging=True, cells=cells)
-        draw.title(axes[0], f"{self.pairs}: stream, {self.n} pairs")
+        draw.title(axes[0], f"{self.pairs}: stream, {counted(self.n, 'pair')}")
         draw.title(axes[1], "heads")
         axes[0].set_ylabel("layer")
         axes[1].set_xlabel("head")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain.intervals import ONE_PAIR, Estimate, bootstrap, wilson
 from gpt2.explain.patching import check_prompts
@@ -67,7 +68,7 @@ class PairSet(Result):
 
     def table(self) -> "Table":
         """Every pair."""
-        made = table(*FIELDS, title=f"{self.name}: {len(self.pairs)} pairs")
+        made = table(*FIELDS, title=f"{self.name}: {counted(len(self.pairs), 'pair')}")
         for text in self.texts:
             made.add_row(*(text[name] for name in FIELDS))
         return made

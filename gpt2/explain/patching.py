@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.show import Result, number, plain, table
@@ -254,8 +255,8 @@ def check_prompts(clean: Tensor, corrupt: Tensor, tokenizer: Tokenizer | None) -
     if clean.size(1) != corrupt.size(1):
         shown = (" ".join(label(tokenizer, i) for i in ids[0].tolist()) for ids in (clean, corrupt))
         raise UsageError(
-            f"the clean prompt has {clean.size(1)} tokens and the corrupt one {corrupt.size(1)}: patching needs equal "
-            "lengths; compare " + " with ".join(shown) + "."
+            f"the clean prompt has {counted(clean.size(1), 'token')} and the corrupt one {corrupt.size(1)}: "
+            "patching needs equal lengths; compare " + " with ".join(shown) + "."
         )
     if torch.equal(clean, corrupt):
         raise UsageError("the clean and the corrupt prompt are the same: change the word that matters.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain.show import Result, number, plain, table
 from gpt2.explain.values import ALL, ALWAYS, DERIVED, Key, Values, size
@@ -57,7 +58,9 @@ def trace(
     if "all" in kept:
         kept = tuple(dict.fromkeys((*ALL, *(a for a in kept if a != "all"))))
         megabytes = size(gpt, kept, tokens.size(1), tokens.size(0)) / 1e6
-        print(f"trace: everything takes {megabytes:,.0f} MB, {tokens.size(1)} tokens a text", file=sys.stderr)
+        print(
+            f"trace: everything takes {megabytes:,.0f} MB, {counted(tokens.size(1), 'token')} a text", file=sys.stderr
+        )
     return _run(gpt, tokenizer, tokens, kept, edit, grad)
 
 
@@ -164,7 +167,7 @@ class Run(Result):
         of: str | None = None,
         row: int = 0,
     ) -> "Attribution":
-        """What each component adds to the logit of `target`, or to its lead over `vs`: `gpt2.explain.attribution`."""
+        """What each component adds to the lead of `target` over `vs`: `gpt2.explain.attribution`."""
         from gpt2.explain.attribution import attribution
 
         return attribution(self, target, vs, at, of=of, row=row)
