@@ -33,7 +33,7 @@ def form(foil: int | None, t: int) -> tuple[np.ndarray, float, float]:
 @pytest.mark.parametrize("t", [0, 6, 12])
 def test_every_part(foil: int | None, t: int) -> None:
     n, (ghat, constant, sigma) = small().numpy, form(foil, t)
-    found = trace(small().model, small().ids).attribution(TARGET, vs=foil, at=t)
+    found = trace(small().model, small().ids).attribution(TARGET, vs="mean" if foil is None else foil, at=t)
     expected = {name: n.values[name][t] @ ghat / sigma for name in ("embed.tok", "embed.pos")}
     for l in range(L):
         w_o = n.w[f"transformer.h.{l}.attn.c_proj.weight"].T.reshape(H, D, C)
@@ -106,7 +106,7 @@ def largest_error(run: Run) -> float:
     errors = []
     for t in range(0, run.ids.size(1), 4):
         best, second = run.logits[0, t].topk(2).indices.tolist()
-        for found in (run.attribution(best, vs=second, at=t), run.attribution(at=t)):
+        for found in (run.attribution(best, vs=second, at=t), run.attribution(vs="mean", at=t)):
             errors.append(abs(found.error) / found.spread)
     return max(errors)
 
@@ -197,8 +197,19 @@ def test_a_stream_that_is_no_sum_is_refused(name: str) -> None:
         lambda target: run.attribution(target, of="1.mlp"),
         lambda target: effects(run, zero, "1.mlp", target),
     ):
-        with pytest.raises(UsageError, match=r"0\.resid_mid is not the sum of what was written"):
+        with pytest.raises(UsageError, match=r"no counterpart .* 0\.resid_mid .* use gpt2 explain off") as caught:
             ask(TARGET)
+        assert str(caught.value).count(".\n") == 0
+
+
+def test_the_foil_is_the_likeliest_other_token() -> None:
+    run = trace(small().model, small().ids)
+    first, second = run.logits[0, 8].topk(2).indices.tolist()
+    assert run.attribution(at=8).to_dict() == run.attribution(first, vs=second, at=8).to_dict()
+    assert run.attribution(second, at=8).to_dict() == run.attribution(second, vs=first, at=8).to_dict()
+    found, wanted = effects(run, zero, "1.mlp", at=8), effects(run, zero, "1.mlp", first, second, at=8)
+    assert found.to_dict() == wanted.to_dict()
+    assert run.attribution(first, vs="mean", at=8).foil is None
 
 
 # Shown, and refused

@@ -3,10 +3,14 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gpt2 import load
+from gpt2.ablation.variants import build
+from gpt2.checkpoint import save
 from gpt2.cli.explain import ANALYSES, NEED_NO_TEXT, Overview, parse
 from gpt2.cli.main import main
 from gpt2.errors import UsageError
@@ -37,6 +41,61 @@ def test_a_text_is_never_taken_for_an_analysis(name: str, monkeypatch: pytest.Mo
         with pytest.raises(UsageError, match=f"gpt2 explain -- {name}"):
             parse([name])
     assert parse([f"{name} is a word"]).text == f"{name} is a word"
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["atribution", TEXT], "attribution"),
+        (["atribution", TEXT, "--of", "4.mlp"], "attribution"),
+        (["lense", TEXT, "--json"], "lens"),
+        (["lense", "--json", TEXT], "lens"),
+        (["atribution", "--help"], "attribution"),
+        (["of", "3.head.1"], "off"),
+        (["Heads", "--no-causal"], "heads"),
+        (["behaviors"], "behaviours"),
+        (["tracing", TEXT], "trace"),
+    ],
+)
+def test_a_misspelt_analysis_is_named_and_not_taken_for_a_text(
+    words: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert f"there is no analysis {words[0]!r}: did you mean 'gpt2 explain {near}'?" in err
+    assert err.count("\n") == 1
+
+
+def test_a_lone_word_that_is_nearly_an_analysis_is_a_text_behind_two_dashes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, _, err = run(capsys, "head")
+    assert code == 2
+    assert "did you mean 'gpt2 explain heads'? To explain the text 'head' itself: gpt2 explain -- head" in err
+    assert answer(capsys, "--", "head")["tokens"] == ["head"]
+    for word in ("Once", "Hello", "head and tail", "lenses!", "the"):
+        assert parse([word]).text == word
+
+
+def test_one_default_foil_for_every_analysis_of_one_prediction(capsys: pytest.CaptureFixture[str]) -> None:
+    """The overview compared with the runner-up, attribution and effects with the mean logit."""
+    main(["next", TEXT, "--json"])
+    first, second = [row["logit"] for row in json.loads(capsys.readouterr().out)["next"][:2]]
+    overview, parts = answer(capsys, TEXT)["attribution"], answer(capsys, "attribution", TEXT)
+    moved = answer(capsys, "effects", TEXT)
+    assert parts == {"model": "storyteller", **overview}
+    assert parts["whole"] == pytest.approx(first - second, abs=1e-4)
+    assert (moved["target"], moved["foil"]) == (parts["target"], parts["foil"]) == ("·grass", "·tree")
+    for words in (["attribution", TEXT], ["effects", TEXT], [TEXT]):
+        assert "its lead over ·tree" in run(capsys, *words)[1]
+        assert "its logit above the mean logit" in run(capsys, *words, "--vs", "mean")[1]
+        # another target than the likeliest: the likeliest is its foil
+        shown = answer(capsys, *words, "--target", " ground")
+        assert shown.get("attribution", shown)["foil"] == "·grass"
+    for words in (["attribution", "--help"], ["effects", "--help"], ["--help"]):
+        shown = " ".join(run(capsys, *words)[1].replace("│", " ").split())
+        assert "default: the runner-up, the likeliest other token" in shown, words
+        assert '"mean"' in shown, words
 
 
 def test_the_overview_agrees_with_next_and_sums_to_the_lead(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +165,21 @@ def test_off_gives_the_loss_change_and_the_text_before_and_after(
     assert shown["generation"]["before"] == json.loads(capsys.readouterr().out)["completions"][0]["text"]
 
 
+def test_off_in_a_pipe_is_readable_and_loses_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The two generations stood in columns as wide as themselves, some 350 characters."""
+    (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n<|endoftext|>\nLily saw a cat. The cat ran.\n")
+    text = ("--text", str(tmp_path / "a.txt"), "--means", str(tmp_path / "a.txt"))
+    words = ["off", "0.mlp", *text, "--prompt", " ".join(["Once upon a time"] * 20)]
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert max(len(line) for line in out.splitlines()) <= 100
+    assert "…" not in out
+    rows = [line.split("│")[1:3] for line in out.splitlines() if line.startswith("│")]
+    texts = answer(capsys, *words)["generation"]
+    for shown, text in zip(zip(*rows), (texts["before"], texts["after"])):
+        assert "".join("".join(shown).split()) == "".join(text.split())
+
+
 def test_one_document_and_one_pair_have_no_interval(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n")
     fields = {"clean": "Tom had a ball. Then", "corrupt": "Amy had a ball. Then", "target": " he", "foil": " she"}
@@ -114,7 +188,10 @@ def test_one_document_and_one_pair_have_no_interval(capsys: pytest.CaptureFixtur
     document = "one document: no interval; separate documents with a line <|endoftext|>"
     for words, sentence in (
         (["off", "3.head.1", *text], document),
+        (["off", "3.head.1", *text], "1 beginning of up to 128 tokens"),
         (["off", "3.head.1", *pairs], "one pair: no interval"),
+        (["off", "3.head.1", *pairs], "p.jsonl, 1 pair: target"),
+        (["patch", *pairs], "p.jsonl: denoise, 1 pair (0 left out)"),
         (["attribution", *pairs, "--top", "2"], "one pair: no interval"),
         (["patch", *pairs], "head 0"),
         (["behaviours", pairs[1]], "not above chance"),
@@ -136,6 +213,52 @@ def test_patch_gives_a_grid_and_its_estimate(capsys: pytest.CaptureFixture[str])
     both = answer(capsys, "patch", *prompts, "--grid", "head", "--gradient")
     assert -1 <= both["correlation"] <= 1
     assert both["exact"] != both["estimate"]
+
+
+def test_no_json_holds_what_json_has_not(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The correlation of a constant grid is nan."""
+    monkeypatch.setattr("gpt2.explain.patching.PatchGrid.correlation", lambda self, other: float("nan"))
+    prompts = ("Tom was a boy. Everyone liked", "Amy was a girl. Everyone liked", "--gradient", "--grid", "head")
+    code, out, _ = run(capsys, "patch", *prompts, "--json")
+    assert code == 0
+    assert json.loads(out, parse_constant=pytest.fail)["correlation"] is None
+    code, out, _ = run(capsys, "patch", *prompts)
+    assert out.splitlines()[-1] == "correlation with the exact grid: none, since one of the two is the same everywhere"
+
+
+def test_a_model_whose_stream_is_no_sum(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Post-norm: no exact attribution, and one sentence says what there is in its place, which works."""
+    own = load("storyteller")
+    sizes = replace(own.model.config, n_layer=2, n_embd=16, n_head=2)
+    save(build(sizes, {"name": "post-norm"}), own.tokenizer, tmp_path / "m")
+    model = ("--model", str(tmp_path / "m"))
+    for words in ([TEXT], ["attribution", TEXT], ["attribution", TEXT, "--of", "1.mlp"], ["effects", TEXT]):
+        code, out, err = run(capsys, *words, *model)
+        assert (code, out) == (2, "")
+        assert "exact attribution has no counterpart in this model" in err
+        assert "use gpt2 explain off" in err
+        assert err.count("\n") == 1
+    (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n")
+    text = ("--text", str(tmp_path / "a.txt"), "--means", str(tmp_path / "a.txt"))
+    code, out, err = run(capsys, "off", "1.mlp", *model, *text)
+    assert code == 0, err
+    assert "1.mlp" in out
+    code, out, err = run(capsys, "off", "1.block", *model, *text)  # a change of 0 would be no measurement
+    assert (code, out) == (2, "")
+    assert "this model is without 1.block" in err
+
+
+def test_a_component_that_a_variant_lacks_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`off` and `effects` ended in a KeyError there."""
+    own = load("storyteller")
+    sizes = replace(own.model.config, n_layer=2, n_embd=16, n_head=2)
+    save(build(sizes, {"name": "no-attention"}), own.tokenizer, tmp_path / "m")
+    (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n")
+    model = ("--model", str(tmp_path / "m"))
+    text = ("--text", str(tmp_path / "a.txt"), "--means", str(tmp_path / "a.txt"))
+    assert [one["off"] for one in answer(capsys, "off", *model, *text)["components"]] == ["0.mlp", "1.mlp"]
+    assert [one["name"] for one in answer(capsys, "effects", TEXT, *model)["components"]] == ["0.mlp", "1.mlp"]
+    assert "this model is without 1.head.0" in run(capsys, "off", "1.head.0", *model)[2]
 
 
 def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

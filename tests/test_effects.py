@@ -28,7 +28,7 @@ def replacement(kind: str):
 def test_the_total_is_that_of_a_plain_edited_pass_and_the_three_sum_to_it(kind: str, foil: int | None) -> None:
     run, edit = trace(small().model, small().ids), replacement(kind)
     components = ["*.head.*"] if kind in ("first", "constant") else ["*.head.*", "*.mlp", "*.attn"]
-    found = effects(run, edit, components, TARGET, foil, at=8)
+    found = effects(run, edit, components, TARGET, "mean" if foil is None else foil, at=8)
 
     def lead(logits: torch.Tensor) -> float:
         z = logits[0, 8]

@@ -6,11 +6,13 @@ import math
 import re
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from page_server import ask, request, serving
 
+from gpt2.ablation.variants import build
 from gpt2.checkpoint import load
 from gpt2.server import questions
 from gpt2.server.answers.model import Model
@@ -216,3 +218,13 @@ def test_modules_are_joined_behind_what_they_import():
 def test_every_module_of_the_page_is_used():
     script = join({p: c.decode() for p, (c, _) in files().items() if p.endswith(".js")}, "main.js")
     assert script.count("const module") == len(list(FOLDER.rglob("*.js")))
+
+
+def test_a_model_whose_stream_is_no_sum_gets_one_sentence_in_place_of_attribution(checkpoint):
+    small = replace(checkpoint.model.config, n_layer=2, n_embd=16, n_head=2)
+    with serving(checkpoint._replace(model=build(small, {"name": "post-norm"}))) as own:
+        sentence = ask(own, "attribution", {**SCENE, "row": 4})
+        assert sentence.startswith("exact attribution has no counterpart in this model")
+        assert "use gpt2 explain off" in sentence
+        shown = ask(own, "neurons", {**SCENE, "row": 4, "block": 1})  # all but their part in the logit
+        assert {one["adds"] for one in shown["neurons"]} == {None}

@@ -1,6 +1,7 @@
 """What the commands share: the text argument, the model and where it computes, plain or rich output."""
 
 import json
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint import Builder, Checkpoint
 
 
 @dataclass(kw_only=True)
@@ -52,8 +53,8 @@ def read_text(text: str | None) -> str:
     return text
 
 
-def load_model(name: str, dtype: str = "float32", device: str = "cpu") -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly."""
+def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "Builder | None" = None) -> "Checkpoint":
+    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; `build` as in `load`."""
     import torch
 
     from gpt2.checkpoint import load
@@ -62,7 +63,7 @@ def load_model(name: str, dtype: str = "float32", device: str = "cpu") -> "Check
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
     if dtype not in dtypes:
         raise UsageError(f"--dtype {dtype} is unknown: choose float32, bfloat16, float16 or float64.")
-    return load(name, dtype=dtypes[dtype], device=find_device(device))
+    return load(name, dtype=dtypes[dtype], device=find_device(device), build=build)
 
 
 def find_device(name: str) -> "torch.device":
@@ -97,7 +98,18 @@ def console() -> "Console":
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, in ASCII where that is all it can write."""
+    """One JSON document on standard output, in ASCII where that is all it can write.
+
+    A number that is not finite becomes null, since JSON has none.
+    """
     unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    json.dump(value, sys.stdout, ensure_ascii=not unicode)
+    json.dump(_finite(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

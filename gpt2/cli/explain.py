@@ -1,10 +1,11 @@
 """`gpt2 explain`: a prediction seen through, or one of the analyses by name.
 
 In: the words typed. Out: the command that they mean, see `parse`. The analyses are in explain_*.py beside this.
-A text is never taken for an analysis: behind `--` every word is text, and a lone word that names an analysis which
-needs a text is refused with both spellings.
+A text is never taken for an analysis, nor an analysis misspelt for a text: behind `--` every word is text, and a lone
+word that names an analysis which needs a text, or nearly one, is refused with both spellings.
 """
 
+import difflib
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -52,7 +53,8 @@ adds to the winner's lead over the runner-up, and the heads that matter.
 options of gpt2 explain TEXT:
   --model MODEL     bundled model, directory or Hugging Face id (storyteller)
   --target TOKEN    the prediction to explain (default: the likeliest)
-  --vs TOKEN        against which foil (default: the runner-up)
+  --vs TOKEN        the foil (default: the runner-up, the likeliest other token;
+                    "mean": the mean logit of all tokens)
   --page            open the live page in a browser
   --port N          of the page (default: a free one)
   --no-browser      with --page: print the address, open nothing
@@ -71,7 +73,7 @@ examples:
 
 
 def parse(argv: list[str]) -> Any:
-    """The command that these words mean. Raises UsageError for a text that reads like an analysis."""
+    """The command that these words mean. Raises UsageError for an analysis misspelt, or a text that reads like one."""
     from gpt2.cli.main import build
 
     first = argv[0] if argv else ""
@@ -88,7 +90,23 @@ def parse(argv: list[str]) -> Any:
             )
         module, name, _ = ANALYSES[first]
         return build(getattr(import_module(module), name), argv[1:], f"gpt2 explain {first}")
+    refuse_misspelt(argv)
     return build(Overview, argv, "gpt2 explain")
+
+
+def refuse_misspelt(argv: list[str]) -> None:
+    """UsageError where the first word is no text but nearly an analysis; more nearly if nothing but options follows."""
+    if not argv or not argv[0].isalpha():
+        return
+    first, *rest = argv
+    followed = bool(rest) and not rest[0].startswith("-")
+    near = difflib.get_close_matches(first.lower(), ANALYSES, n=1, cutoff=0.6 if followed else 0.8)
+    if near:
+        alone = f"To explain the text {first!r} itself: gpt2 explain -- {first}"
+        raise UsageError(
+            f"there is no analysis {first!r}: did you mean 'gpt2 explain {near[0]}'? "
+            + ("A text of several words goes in quotation marks." if followed else alone)
+        )
 
 
 @dataclass
@@ -102,7 +120,7 @@ class Overview(Options):
     target: str | None = None
     """The prediction to explain (default: the likeliest)."""
     vs: str | None = None
-    """Against which foil (default: the runner-up)."""
+    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     page: tyro.conf.FlagCreatePairsOff[bool] = False
     """Open the live page in a browser."""
     port: int = 0

@@ -152,7 +152,9 @@ class Patch(Options):
             print_json({"model": checkpoint.name, **both, "correlation": exact.correlation(estimate)})
             return
         self.show(checkpoint, estimate)
-        print(f"correlation with the exact grid: {exact.correlation(estimate):.3f}")
+        alike = exact.correlation(estimate)
+        none = "none, since one of the two is the same everywhere"
+        print(f"correlation with the exact grid: {none if alike != alike else f'{alike:.3f}'}")
 
 
 @dataclass

@@ -95,7 +95,7 @@ class Attribution(OneText):
     target: str | None = None
     """The token explained (default: the likeliest)."""
     vs: str | None = None
-    """The foil (default: the mean logit of all tokens)."""
+    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     at: int = -1
     """The position, from 0; negative ones count from the end."""
     of: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
@@ -133,7 +133,7 @@ class Effects(OneText):
     target: str | None = None
     """The token whose logit is watched (default: the likeliest)."""
     vs: str | None = None
-    """The foil."""
+    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     zero: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace by zero instead of the mean over the bundled stories."""
     top: int = 12

@@ -1,7 +1,7 @@
 """Logit attribution: what each component adds to the logit of a token. Exact, on the raw weights.
 
-In: a `Run`, a target token and perhaps a foil. Out: an `Attribution`, parts that sum to the logit (target minus foil,
-or the logit minus its mean over the vocabulary), with the error that remains. Finer: the neurons of one MLP, the
+In: a `Run`, a target token and a foil. Out: an `Attribution`, parts that sum to the logit (target minus foil, or the
+logit minus its mean over the vocabulary), with the error that remains. Finer: the neurons of one MLP, the
 source positions of one head. The linear form behind it is readout.py. Read next: effects.py.
 
 A head's write z W_O holds the constant b_V W_O as long as the rows of its pattern sum to 1: it is shown apart, as are
@@ -20,7 +20,7 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.edits import value_bias
-from gpt2.explain.readout import Readout, readout
+from gpt2.explain.readout import NoSum, Readout, readout
 from gpt2.explain.show import Result, number, plain, table
 from gpt2.probe import Address, parse
 
@@ -123,10 +123,11 @@ def attribution(
     of: str | None = None,
     row: int = 0,
 ) -> Attribution:
-    """What adds to the logit of `target` at position `at`, or to its lead over `vs`.
+    """What adds to the lead of `target` over `vs` at position `at`.
 
     target  a word of one token or an id; None: the likeliest token there
-    vs      the foil; None: the mean logit over the vocabulary
+    vs      the foil, likewise; None: the runner-up, which is the likeliest other token; "mean": the mean logit over
+            the vocabulary (the token of that name: its id)
     of      None: all components. "2.mlp": its neurons and its bias. "3.head.7": its source positions, A[i,j] v_j W_O.
             "*.mlp", "3.head.*": the same of several, so that `top` gives the strongest neurons of all
 
@@ -136,10 +137,7 @@ def attribution(
     t = run.position(at)
     if not 0 <= row < run.ids.size(0):
         raise UsageError(f"there is no row {row}: this run has rows 0 to {run.ids.size(0) - 1}.")
-    best = int(run.values.stored(None, "logits")[row, t].argmax()) if target is None else run.token(target)
-    foil = None if vs is None else run.token(vs)
-    if foil == best:
-        raise UsageError(f"target and foil are the same token, {run.label(best)}: choose another foil.")
+    best, foil = compared(run, target, vs, t, row)
     run = run.read(*COMPONENTS)
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)
@@ -158,6 +156,18 @@ def attribution(
         labels=tuple(labels), values=values, whole=float(whole[0]), error=float(whole[0] - values.sum()),
         spread=float(form.spread[0]),
     )  # fmt: skip
+
+
+def compared(run: "Run", target: str | int | None, vs: str | int | None, at: int, row: int) -> tuple[int, int | None]:
+    """The ids of target and foil that a question means, see `attribution`; None for the mean logit."""
+    first, second = run.values.stored(None, "logits")[row, at].topk(2).indices.tolist()
+    best = first if target is None else run.token(target)
+    if vs == "mean":
+        return best, None
+    foil = (second if best == first else first) if vs is None else run.token(vs)
+    if foil == best:
+        raise UsageError(f"target and foil are the same token, {run.label(best)}: choose another foil.")
+    return best, foil
 
 
 def contributions(run: "Run", form: Readout) -> list[Part]:
@@ -180,7 +190,11 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
         if {(l, point), (l, "block" if point == "resid_post" else point)} & edited:
             parts.append(Part(f"{name} (edit)", "edit", form.read(here - sum_)))
         elif (here - sum_).norm() > 1e-3 * here.norm():
-            raise UsageError(f"{name} is not the sum of what was written to the stream before: no attribution here.")
+            raise NoSum(
+                f"exact attribution has no counterpart in this model, since its {name} is not the sum of what was "
+                "written to the stream before (post-norm, or no residuals): use gpt2 explain off, which measures what "
+                "each component is worth."
+            )
         return here
 
     x = reach(None, "embed.out", x)

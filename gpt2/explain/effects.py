@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gpt2.errors import UsageError
 from gpt2.explain import draw
-from gpt2.explain.attribution import COMPONENTS, contributions, head_directions
+from gpt2.explain.attribution import COMPONENTS, compared, contributions, head_directions
 from gpt2.explain.readout import Readout, readout
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.sweep import Base
@@ -128,8 +128,11 @@ def effects(
         if {(a.layer, point) for point in ("attn.pattern", *WRITES)} & run.edited_points():
             raise UsageError(f"this run edits block {a.layer} already: measure effects on a run without edits there.")
     run = run.read(*COMPONENTS)
-    best = int(run.values.stored(None, "logits")[row, t].argmax()) if target is None else run.token(target)
-    foil = None if vs is None else run.token(vs)
+    there = set(run.values.points)  # a variant may lack attention or MLPs
+    places = [a for a in places if (a.layer, a.point) in there]
+    if not places:
+        raise UsageError(f"this model is without {', '.join(texts)}: name other components.")
+    best, foil = compared(run, target, vs, t, row)
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)
     contributions(run, form)  # refuses a model whose stream is no sum of what its components write

@@ -168,6 +168,10 @@ def copying_scores(model: GPT2) -> Tensor:
     W_V diag(gamma_1) E^T U W_O, which is what is computed. Source: Elhage et al. 2021.
     """
     c, tower = model.config, model.transformer
+    if any(not hasattr(norm, "weight") for norm in (tower.ln_f, *(block.ln_1 for block in tower.h))):
+        raise UsageError(
+            "the head report needs the norms that GPT-2 has, and this model lacks one: use gpt2 explain off."
+        )
     product = torch.zeros(c.n_embd, c.n_embd, dtype=torch.float64, device=model.lm_head.weight.device)  # E^T U
     middle_row = model.lm_head.weight.detach().double().mean(0)
     for e, w in zip(tower.wte.weight.detach().split(8192), model.lm_head.weight.detach().split(8192)):

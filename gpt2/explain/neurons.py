@@ -8,7 +8,7 @@ In: a model, `l.mlp.post#n`, documents. Out: a `Neuron`, with a_n = act(x W_in[n
                           a_n, before the final norm's division by sigma
     loss_change           of the documents' mean loss, in nats a token, with a_n held at its mean (positions i >= 1)
 
-The strongest neurons of one prediction: `run.attribution(target, of="*.mlp").top()`. Read next: embeddings.py.
+The strongest neurons of one prediction: `run.attribution(target, vs, of="*.mlp").top()`. Read next: embeddings.py.
 """
 
 from collections.abc import Callable, Sequence

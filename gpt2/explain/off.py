@@ -13,22 +13,25 @@ import torch
 from torch import Tensor
 
 from gpt2 import Sampling, generate
+from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
 from gpt2.explain.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.reference import Reference, reference
-from gpt2.explain.show import Result, plain, table
+from gpt2.explain.show import WIDTH, Result, plain, table
 from gpt2.explain.sweep import Base, Cell
 from gpt2.explain.trace import Run, trace
+from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, opened
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
 from gpt2.onednn import forward_only
-from gpt2.probe import Edit, parse
+from gpt2.probe import Edit, Probe, parse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Group
     from rich.table import Table
 
 Kind = Literal["mean", "zero", "constant", "position mean", "resample", "first"]
@@ -81,14 +84,34 @@ def _edit(kind: Kind, what: str, text: Reference, other: Run | None) -> Edit:
 
 
 def expand(model: GPT2, components: str | Sequence[str]) -> tuple[str, ...]:
-    """One name a component: `*` stands for each layer or head alone; what commas join stays together."""
+    """One name a component: `*` stands for each layer or head alone; what commas join stays together.
+
+    Raises UsageError for nothing to switch off, and for a component that this model, a variant, is without; one that
+    only `*` names is left out there.
+    """
     given = [components] if isinstance(components, str) else list(components)
     sizes = model.config.n_layer, model.config.n_head
     names = [[one] if "," in one else [a.text for a in parse(one, *sizes)] for one in given]
+    there = _there(model, [name for group in names for name in group])
+    for one, group in zip(given, names, strict=True):
+        if "*" not in one and not there.issuperset(group):
+            raise UsageError(f"this model is without {one}: there is nothing to switch off; name another component.")
+    names = [[name for name in group if name in there] for group in names]
     found = tuple(dict.fromkeys(name for group in names for name in group))
     if not found:
         raise UsageError("there is nothing to switch off: give addresses, such as 3.head.7 or *.mlp.")
     return found
+
+
+def _there(model: GPT2, names: Sequence[str]) -> set[str]:
+    """Those of the names whose every point a pass through this model comes by."""
+    sizes = model.config.n_layer, model.config.n_head
+    places = {name: [a for one in name.split(",") for a in parse(one.strip(), *sizes)] for name in names}
+    probe = Probe([a.text.partition("@")[0].partition("#")[0] for found in places.values() for a in found])
+    quiet, ids = twin(model).eval() if model.training else model, torch.zeros_like(model.lm_head.weight[:1, :1]).long()
+    with forward_only(model.lm_head.weight):
+        quiet(ids, probe=probe)
+    return {name for name, found in places.items() if all((a.layer, a.point) in probe.values for a in found)}
 
 
 @dataclass(frozen=True)
@@ -242,7 +265,9 @@ def excerpt(model: Model, text: Reference, documents: int = 16, tokens: int = 12
     """The beginnings of a text's first documents, at most so many of so many tokens."""
     rows = [row[:tokens] for row in text.rows[:documents]]
     cut = reference(opened(model)[0], rows)
-    return replace(cut, name=f"{text.name}, {len(rows)} beginnings of up to {tokens} tokens", begins=text.begins)
+    return replace(
+        cut, name=f"{text.name}, {counted(len(rows), 'beginning')} of up to {tokens} tokens", begins=text.begins
+    )
 
 
 def _another(model: GPT2, names: Sequence[str], means: Reference, row: Sequence[int], number: int) -> Run:
@@ -322,9 +347,20 @@ class BeforeAfter(Result):
         """Side by side."""
         from rich.table import Table
 
-        made = Table("before", "after", title=self.prompt, title_justify="left")
+        made = Table(title=self.prompt, title_justify="left")
+        for name in ("before", "after"):
+            made.add_column(name, max_width=(WIDTH - 7) // 2, overflow="fold")  # 7: the frame
         made.add_row(self.before, self.after)
         return made
+
+    def __rich__(self) -> "Group":
+        """Prompt and texts, none of them wider than a printed table, however wide the console."""
+        from rich.console import Group
+        from rich.constrain import Constrain
+
+        shown = self.table()
+        shown.title = None
+        return Group(Constrain(self.prompt, WIDTH), shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The three texts."""

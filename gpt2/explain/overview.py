@@ -83,15 +83,12 @@ class Overview(Result):
 
 
 def overview(run: "Run", target: str | int | None = None, vs: str | int | None = None) -> Overview:
-    """Explain the last position: `target` (default: the likeliest) against `vs` (default: the likeliest other).
+    """Explain the last position: `target` against `vs`, as in `attribution`.
 
     Raises UsageError as `attribution` does.
     """
     logits = run.values.stored(None, "logits")[0, -1].detach().float()
     probability, best = logits.softmax(-1).topk(min(5, len(logits)))
-    if vs is None:
-        first = run.token(target) if target is not None else int(best[0])
-        vs = next(int(i) for i in best if int(i) != first)
     result = run.attribution(target, vs)
     parts = zip(result.names, result.kinds, result.values.tolist())
     heads = sorted(((name, v) for name, kind, v in parts if kind == "head"), key=lambda one: -abs(one[1]))[:TOP]

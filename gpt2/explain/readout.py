@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gpt2.explain.trace import Run
 
 
+class NoSum(UsageError):
+    """The logit is no sum over components, in this model: a variant."""
+
+
 @dataclass(frozen=True, eq=False)
 class Readout:
     """One row for each prediction; everything in float64."""
@@ -90,5 +94,8 @@ def _final_norm(run: "Run", rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, b
     mean = x.mean(-1, keepdim=True) if centred else 0
     if ((x - mean) / sigma[:, None] * gamma + beta - out).norm() > 1e-3 * out.norm():
         name = type(run.model.transformer.ln_f).__name__
-        raise UsageError(f"the final norm, a {name}, is not linear once its scale is held: no attribution here.")
+        raise NoSum(
+            f"exact attribution has no counterpart in this model, since its final norm, a {name}, is not linear once "
+            "its scale is held: use gpt2 explain off, which measures what each component is worth."
+        )
     return gamma, beta, centred, sigma

@@ -52,10 +52,15 @@ class Reference(Result):
     def mean(self, layer: int | None, point: str) -> Tensor:
         """The mean over documents and positions i >= 1: [C], [H, D], or a single number for a scale.
 
-        Position 0 is left out: it attends to itself alone, and much else about it is unlike the rest.
+        Position 0 is left out: it attends to itself alone, and much else about it is unlike the rest. Raises UsageError
+        for a point that this model, a variant, does not have.
         """
         if (layer, point) not in self._means:
             self._means.update(self._gather([*((l, p) for l in self._layers for p in TOGETHER), *_outside()]))
+        if (layer, point) not in self._means:
+            raise UsageError(
+                f"this model has no {point if layer is None else f'{layer}.{point}'}: name another component."
+            )
         return self._means[layer, point]
 
     def mean_by_position(self, layer: int | None, point: str) -> Tensor:
@@ -89,7 +94,7 @@ class Reference(Result):
         count = 0
         for probe, T in self._passes(keys):
             count += T - 1
-            for key in keys:
+            for key in probe.values:  # a variant may lack some
                 x = probe.values[key][0]
                 axis = 1 if key[1] in PER_HEAD else 0
                 part = x.narrow(axis, 1, T - 1).sum(axis, dtype=torch.float64)

@@ -5,6 +5,7 @@ Read next: any result, lens.py say.
 """
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -53,11 +54,11 @@ class Result:
 
 
 def plain(value: Any) -> Any:
-    """Tensors as nested lists, tuples as lists, nan as None, which JSON has; mappings and the rest as they are."""
+    """Tensors as nested lists, tuples as lists, what is not finite as None, which JSON has; the rest as it is."""
     if isinstance(value, Tensor):
         listed = value.detach().tolist()
-        return plain(listed) if value.is_floating_point() and bool(value.isnan().any()) else listed
-    if isinstance(value, float) and value != value:
+        return plain(listed) if value.is_floating_point() and not bool(value.isfinite().all()) else listed
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}

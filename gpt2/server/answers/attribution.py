@@ -32,10 +32,9 @@ def answer(session: Session, ask: Why, tell: Tell) -> dict[str, Any]:
     ids = session.encode(ask.text)
     run = session.trace(ids, ask.switches, finer(ask.of))
     logits = run.values.stored(None, "logits")[0, run.position(ask.row)]
-    first, second = logits.topk(2).indices.tolist()
-    target = session.token(ask.target) if ask.target else first
-    foil = session.token(ask.foil) if ask.foil else (second if target == first else first)
-    found = attribute(run, target, None if ask.foil == "mean" else foil, ask.row, of=ask.of or None)
+    target = session.token(ask.target) if ask.target else int(logits.argmax())
+    foil = ask.foil if ask.foil == "mean" else session.token(ask.foil) if ask.foil else None
+    found = attribute(run, target, foil, ask.row, of=ask.of or None)
     return {**parts(found, None if not ask.of else SHOWN), "target_id": target}
 
 

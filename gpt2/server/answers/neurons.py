@@ -5,6 +5,7 @@ In: a scene, a block, a row. Out: for each of the strongest neurons its activati
 the tokens that its row of W_out raises and lowers most through the final norm's gain and the head.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from pydantic import Field
 from gpt2.errors import UsageError
 from gpt2.explain.attribution import attribution
 from gpt2.explain.neurons import neuron
+from gpt2.explain.readout import NoSum, affine
 from gpt2.server.answers.attribution import finer
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
@@ -49,7 +51,10 @@ def neurons(session: Session, ask: Neurons, tell: Tell) -> dict[str, Any]:
     promoted = effects(session, rows[best])  # (n, V)
     up, down = promoted.topk(TOKENS).indices.tolist(), (-promoted).topk(TOKENS).indices.tolist()
     whole = f"{ask.block}.mlp" in ask.switches or f"{ask.block}.block" in ask.switches
-    why = None if whole else attribution(run, at=ask.row, of=f"{ask.block}.mlp")
+    why = None
+    if not whole:
+        with suppress(NoSum):
+            why = attribution(run, vs="mean", at=ask.row, of=f"{ask.block}.mlp")
     return {
         "neurons": [
             {
@@ -73,9 +78,9 @@ def mlp_of(session: Session, l: int) -> Any:
 
 def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
     """How much writes [n, C] raise each token's logit above the mean one, but for the norm's divisor: [n, V]."""
-    norm = session.model.transformer.ln_f
-    centred = (writes - writes.mean(dim=-1, keepdim=True)) * norm.weight.float()
-    return centred @ (session.model.lm_head.weight - session.model.lm_head.weight.mean(dim=0)).float().t()
+    gamma, _, centred = affine(session.model)
+    normed = (writes - writes.mean(dim=-1, keepdim=True) if centred else writes) * gamma.float()
+    return normed @ (session.model.lm_head.weight - session.model.lm_head.weight.mean(dim=0)).float().t()
 
 
 def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
