@@ -14,8 +14,10 @@ from torch import Tensor
 
 from gpt2.cache import KVCache
 from gpt2.model import GPT2
-from gpt2.onednn import linear_by_onednn
+from gpt2.onednn import Packed, linear_by_onednn, pack
 from gpt2.probe import At, Edit, Probe
+
+WORTH = 16  # steps that win back the time that packing takes
 
 
 class Decoder:
@@ -30,6 +32,7 @@ class Decoder:
         self.slid = False
         self._prompts: list[int] = []  # which prompt each row continues
         self._in_pass: list[int] = []  # the same for the rows of the current pass
+        self._packed: Packed | None = {}  # weights for single steps, None until they are made
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
         """Compute all prompts, padded on the right, and keep their keys and values: logits [P, V].
@@ -39,6 +42,7 @@ class Decoder:
         lengths = [len(ids) for ids in prompts]
         longest = max(lengths)
         self._prompts = list(range(len(prompts)))
+        self._packed = {} if room < WORTH else None
         with self._inference():
             self.cache = self._new_cache(len(prompts), min(longest + room, self.model.config.n_positions))
             ids = self._tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
@@ -46,6 +50,8 @@ class Decoder:
 
     def step(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Extend each row by the last token of its text: logits [R, V]. A row without room slides first."""
+        if self._packed is None:
+            self._packed = pack(self.model)
         with self._inference():
             full = [r for r, n in enumerate(self.cache.lengths) if n == self.model.config.n_positions]
             if full:
@@ -104,7 +110,7 @@ class Decoder:
             self.model.eval()
         try:
             grad = torch.inference_mode() if self.probe is None else torch.no_grad()
-            with grad, linear_by_onednn(self.model.lm_head.weight):
+            with grad, linear_by_onednn(self.model.lm_head.weight, self._packed):
                 yield
         finally:
             if training:
