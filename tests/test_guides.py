@@ -183,11 +183,11 @@ def test_scales_that_disagree_leave_a_statement_undecided(tmp_path):
 
 
 def test_a_deep_baseline_answers_for_the_deep_contestants_of_a_shallow_study(tmp_path):
-    deep = results(tmp_path, "no-residuals", 2.0, 5, DEEP, at_end={"gradient_norm": [1.0, 2.0]})
+    deep = results(tmp_path, "no-residuals", 2.0, 4, DEEP, at_end={"gradient_norm": [1.0, 2.0]})
     both = Evidence([Findings(STUDY, tmp_path / "none.jsonl"), deep])
     assert [there for f, there in both.of("no-residuals-12") if f is deep] == ["no-residuals"]
     assert [there for f, there in both.of("no-residuals") if f is deep] == []
-    assert "(gpu, 5 seeds)" in both.contrast("no-residuals-12")
+    assert "(gpu, 4 seeds)" in both.contrast("no-residuals-12")
     assert both.deep("no-residuals-12", "at_end", "gradient_norm") == [1.0, 2.0]
     assert [there for f, there in both.of("plain-12") if f is deep] == ["baseline"]
 

@@ -134,14 +134,14 @@ def limits(findings: Findings) -> str:
     exact = (
         "the losses come again bit for bit" if recipe.train.dtype == "float32" else "the losses come again to rounding"
     )
+    compare = ": compare the baseline's own\n  [budgets](#what-more-training-gives)" if study.budgets else ""
     return f"""- **One scale.** Everything here holds for models of about {size} trained on
   {tokens / 1e6:.2g} million tokens of one kind of text. Nothing follows for a model a thousand times as large:
   components that cost nothing here may matter there (a residual scale at initialisation), and the other way round.
 - **One recipe.** One optimiser and one schedule; the learning rate alone is tuned for each contestant, over a coarse
   grid, at
   part of the length. A variant that needs another warm-up, weight decay or depth is shown at its worse.
-- **Training is short.** A difference early in training may shrink or grow later: compare the baseline's own
-  [budgets](#what-more-training-gives).
+- **Training is short.** A difference early in training may shrink or grow later{compare}.
 - **Seeds are not texts.** The intervals are over initial values and data order. The validation text is one sample,
   the same for
   all; another text gives other losses.

@@ -46,7 +46,7 @@ def contrasts(findings: Findings) -> "Figure | None":
     axes.set_ylim(len(made) - 0.4, -0.6)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_xlabel("difference in validation loss, nats a token (linear within ±0.02, logarithmic outside)")
-    draw.title(axes, "◆ primary  ● exploratory   band: as expected   blue: hit, orange: miss, grey: undecided")
+    draw.title(axes, "◆ primary  ● exploratory   band: as expected\nblue: hit, orange: miss, grey: undecided")
     return figure
 
 

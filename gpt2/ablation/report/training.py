@@ -9,7 +9,9 @@ from gpt2.ablation.study import BASELINE
 
 
 def budgets(findings: Findings) -> str:
-    """The baseline trained to completion with parts and multiples of the tokens."""
+    """The baseline trained to completion with parts and multiples of the tokens; "" for a study without."""
+    if not findings.study.budgets:
+        return ""
     full = findings.study.recipe(BASELINE).train
     context = full.context or findings.study.recipe(BASELINE).model.n_positions
     rows = [
