@@ -10,6 +10,7 @@ from gpt2 import __version__
 from gpt2.checkpoint import load_model, load_tokenizer
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
+from gpt2.training.compiler import compiled
 from gpt2.training.device import has_fast_bf16, suit_processor
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import OptimRecipe, TrainRecipe
@@ -50,7 +51,7 @@ class Trainer:
 
     def compile(self) -> None:
         """From now on through torch.compile, as `gpt2 train` does unless told otherwise."""
-        self.forward = torch.compile(self.model)
+        self.forward = compiled(self.model)
 
     def step(self, ids: list[list[int]], targets: list[list[int]]) -> float:
         """As `benchmarks.engines.Trainer`."""

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gpt2.errors import UsageError
 from gpt2.model import GPT2
+from gpt2.training.compiler import compiled
 from gpt2.training.device import pick_device
 from gpt2.weights import NoDraws
 
@@ -95,7 +96,7 @@ def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: boo
           that is no block: split over two groups they would be untied.
     """
     if not dist.is_initialized():
-        return torch.compile(model) if compile else model
+        return compiled(model) if compile else model
     if kind == "fsdp":
         for block in model.transformer.h:
             if compile:
@@ -103,7 +104,7 @@ def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: boo
             fully_shard(block)
         fully_shard(model)
         return model
-    forward = torch.compile(model) if compile else model
+    forward: Any = compiled(model) if compile else model
     device_ids = [world.device] if world.device.type == "cuda" else None
     return DistributedDataParallel(forward, device_ids=device_ids)
 
