@@ -23,7 +23,6 @@ from benchmarks.engines.nano import _import as import_nanogpt
 from gpt2.config import PRESETS
 from gpt2.model import GPT2
 from gpt2.tokenizer import Tokenizer
-from gpt2.training.compiler import compiled
 from gpt2.training.environment import describe
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import mfu, peak_flops
@@ -69,7 +68,7 @@ def nanogpt(path: Path, rows: int, micro: int) -> Callable[[int], float]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     plain = module.GPT(module.GPTConfig(block_size=T, vocab_size=50304, dropout=0.0, bias=True)).cuda()
     optimizer = plain.configure_optimizers(0.1, 6e-4, (0.9, 0.95), "cuda")
-    model: Any = compiled(plain)
+    model: Any = torch.compile(plain)
     batches = RandomRows(rows, 50257)
 
     def step(number: int) -> float:

@@ -46,9 +46,10 @@ def forward_only(weight: Tensor) -> Iterator[None]:
 
 
 def _fits(weight: Tensor) -> bool:
-    known = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if weight.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False  # a PyTorch without oneDNN has none of its operations
     bf16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return known and (bf16 or weight.dtype == torch.float32) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return torch.backends.mkldnn.is_available() and (bf16 or weight.dtype == torch.float32)
 
 
 class _OneDNN(TorchFunctionMode):

@@ -14,7 +14,6 @@ from gpt2.ablation.conduct import conduct, due, expected_work, read_records, tun
 from gpt2.ablation.job import run_job
 from gpt2.ablation.measure import (
     dead_neurons,
-    finite,
     in_context_score,
     induction_score,
     position_losses,
@@ -24,6 +23,7 @@ from gpt2.ablation.study import Job, Study, load_study
 from gpt2.ablation.variants import build
 from gpt2.data.prepare import prepare
 from gpt2.errors import UsageError
+from gpt2.finite import finite
 from gpt2.tokenizer import Tokenizer
 
 STUDY = """

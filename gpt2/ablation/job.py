@@ -17,7 +17,6 @@ from torch import Tensor
 from gpt2.ablation.measure import (
     brief,
     dead_neurons,
-    finite,
     in_context_score,
     induction_score,
     longer_losses,
@@ -29,6 +28,7 @@ from gpt2.ablation.study import Job, Study
 from gpt2.ablation.variants import build
 from gpt2.checkpoint import save
 from gpt2.data.shards import TokenShards
+from gpt2.finite import finite
 from gpt2.model import GPT2
 from gpt2.training.device import pick_device
 from gpt2.training.environment import describe

@@ -3,7 +3,6 @@
 In: a model (a variant too) and rows of token ids. Out: plain numbers for the results file. All in eval mode, in fp32.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -116,15 +115,6 @@ def longer_losses(model: GPT2, tokens: Tensor, context: int, times: int = 4) -> 
     losses = torch.tensor(position_losses(model, rows[:-1].view(-1, T), rows[1:].view(-1, T)))
     model.config = trained
     return losses.view(times, context).mean(dim=1).tolist()
-
-
-def finite(value: Any) -> Any:
-    """The same numbers, lists and tables with None for what is not finite: JSON has no word for it."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def brief(value: Any, listed: bool = False) -> Any:

@@ -59,6 +59,7 @@ class Study:
     tune_share     share of the steps that the search trains for
     budgets        shares of the steps for which the baseline is trained as well
     tune_windows   share of the validation windows that the search uses; the report uses the others
+    note           a sentence for the report, on how the study came about
     """
 
     name: str
@@ -72,6 +73,7 @@ class Study:
     tune_share: float
     budgets: tuple[float, ...]
     tune_windows: float
+    note: str = ""
 
     def recipe(self, contestant: str) -> Recipe:
         """The checked recipe of a contestant, before seed and learning rate are set."""
@@ -116,6 +118,27 @@ class Job:
             "tune_windows": study.tune_windows,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def counterpart(name: str, here: Study, there: Study) -> str | None:
+    """What a contestant of one study is called in another, None where none asks the same.
+
+    A contestant of 12 blocks in a shallow study ends in "-12"; in a study whose baseline is that deep it does not.
+    """
+    found = _nearest(name, here, there)
+    return found if found is not None and _nearest(found, there, here) == name else None
+
+
+def _nearest(name: str, here: Study, there: Study) -> str | None:
+    stem = {BASELINE: "plain"}.get(name, name.removesuffix("-12"))
+    shallow = BASELINE if stem == "plain" else stem
+    known = [n for n in (f"{stem}-12", shallow) if n in there.contestants]
+    alike = [n for n in known if _deep(n, there) == _deep(name, here)]
+    return next(iter(alike or known), None)
+
+
+def _deep(name: str, study: Study) -> bool:
+    return study.recipe(name).model.n_layer >= 12
 
 
 def load_study(path: str | Path) -> Study:

@@ -124,7 +124,7 @@ def commands(study: "Study", results: Path, out: Path, beside: Sequence[str]) ->
 
 def summary(findings: "Findings") -> dict[str, Any]:
     """The contrasts as plain values; an end of an interval that is infinite is null."""
-    from gpt2.ablation.measure import finite
+    from gpt2.finite import finite
 
     return finite({
         "study": findings.study.name,

@@ -1,7 +1,6 @@
 """What the commands share: the text argument, the model and where it computes, plain or rich output."""
 
 import json
-import math
 import re
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.errors import UsageError
+from gpt2.finite import finite
 
 if TYPE_CHECKING:
     import torch
@@ -103,13 +103,5 @@ def print_json(value: Any) -> None:
     A number that is not finite becomes null, since JSON has none.
     """
     unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    json.dump(_finite(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
+    json.dump(finite(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
     sys.stdout.write("\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

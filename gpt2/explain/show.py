@@ -5,10 +5,11 @@ Read next: any result, lens.py say.
 """
 
 import io
-import math
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from gpt2.finite import finite
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -57,14 +58,12 @@ def plain(value: Any) -> Any:
     """Tensors as nested lists, tuples as lists, what is not finite as None, which JSON has; the rest as it is."""
     if isinstance(value, Tensor):
         listed = value.detach().tolist()
-        return plain(listed) if value.is_floating_point() and not bool(value.isfinite().all()) else listed
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return finite(listed) if value.is_floating_point() and not bool(value.isfinite().all()) else listed
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return value
+    return finite(value)
 
 
 def table(*columns: str, title: str | None = None, caption: str | None = None) -> "Table":

@@ -32,7 +32,8 @@ class Decoder:
         self.slid = False
         self._prompts: list[int] = []  # which prompt each row continues
         self._in_pass: list[int] = []  # the same for the rows of the current pass
-        self._packed: Packed | None = {}  # weights for single steps, None until they are made
+        self._packed: Packed = {}  # weights for single steps, made before the first where it pays
+        self._to_pack = False
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
         """Compute all prompts, padded on the right, and keep their keys and values: logits [P, V].
@@ -42,7 +43,7 @@ class Decoder:
         lengths = [len(ids) for ids in prompts]
         longest = max(lengths)
         self._prompts = list(range(len(prompts)))
-        self._packed = {} if room < WORTH else None
+        self._packed, self._to_pack = {}, room >= WORTH
         with self._inference():
             self.cache = self._new_cache(len(prompts), min(longest + room, self.model.config.n_positions))
             ids = self._tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
@@ -50,8 +51,8 @@ class Decoder:
 
     def step(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Extend each row by the last token of its text: logits [R, V]. A row without room slides first."""
-        if self._packed is None:
-            self._packed = pack(self.model)
+        if self._to_pack:
+            self._packed, self._to_pack = pack(self.model), False
         with self._inference():
             full = [r for r, n in enumerate(self.cache.lengths) if n == self.model.config.n_positions]
             if full:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpt2.ablation.conduct import read_records
 from gpt2.ablation.statistics import Difference, paired, verdict
-from gpt2.ablation.study import Job, Study, load_study
+from gpt2.ablation.study import Job, Study, counterpart, load_study
 
 VERDICTS = {"hit": "holds", "miss": "fails", "undecided": "undecided"}
 NOT_RUN = "not run yet"
@@ -121,9 +121,6 @@ class Findings:
         return all(self.contrast(n).complete for n, c in self.study.contestants.items() if c.expect)
 
 
-DEEP = 12  # blocks; contestants of that depth in a shallower study end in "-12"
-
-
 class Evidence:
     """The same contrasts at several scales. The first study is the one that every contestant runs in."""
 
@@ -136,14 +133,8 @@ class Evidence:
         return [(f, there) for f in self.studies if (there := self.name_in(f, name)) is not None]
 
     def name_in(self, f: Findings, name: str) -> str | None:
-        """A contestant's name in a study, None where it has none; "-12" is left out where the baseline is that deep."""
-        if f is self.first:
-            return name
-        if f.study.recipe("baseline").model.n_layer >= DEEP:
-            if f"{name}-{DEEP}" in self.first.study.contestants:
-                return None  # its namesake there is the deep one
-            name = "baseline" if name == f"plain-{DEEP}" else name.removesuffix(f"-{DEEP}")
-        return name if name in f.study.contestants else None
+        """What a contestant of the first study is called in one of them, None where it has no counterpart."""
+        return name if f is self.first else counterpart(name, self.first.study, f.study)
 
     def contrast(self, name: str) -> str:
         """The contrast at each scale that has been run, or that it has not been."""

@@ -73,10 +73,10 @@ twenty is expected to miss the truth, so a single one that leaves out 0 by a lit
 
 
 def nulls(findings: Findings) -> str:
-    """Contrasts that cannot be told from no difference."""
+    """Contrasts whose interval holds 0."""
     made = [c for c in findings.contrasts if c.null and c.difference and c.difference.pairs > 1]
     if not made:
-        return "No interval so far holds 0.\n"
+        return "No interval holds 0.\n"
     lines = [
         f"- **{c.contestant.title}**{'' if c.adjusted is None else ' (primary)'}: {signed(c.difference.mean)}, "
         f"{interval(c.difference)}."
@@ -84,9 +84,8 @@ def nulls(findings: Findings) -> str:
         if c.difference
     ]
     return (
-        "These changes make no difference that this study can see. The interval says how large one could still be:\n\n"
-        + "\n".join(lines)
-        + "\n"
+        "These changes the study cannot tell from no difference: too few seeds for how much they vary, or none to see. "
+        "The interval says how large it could be:\n\n" + "\n".join(lines) + "\n"
     )
 
 

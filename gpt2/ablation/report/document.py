@@ -49,7 +49,7 @@ def document(
         ("Method", method.method(findings, commands.train, home), ""),
         ("Primary contrasts", contrasts.primary(findings, off), shown.get("contrasts", "")),
         ("Exploratory contrasts", contrasts.exploratory(findings, off), ""),
-        ("No difference seen", contrasts.nulls(findings), ""),
+        ("Intervals that hold 0", contrasts.nulls(findings), ""),
         ("Runs that diverged", contrasts.diverged(findings), ""),
         ("Switched off afterwards", structure.afterwards(off, commands.off), ""),
         ("What more training gives", training.budgets(findings), shown.get("budgets", "")),

@@ -183,7 +183,8 @@ class Findings:
         difference = difference_of(runs, against, family)
         judged = None if difference is None else verdict(difference, contestant.expect)
         mean = runs.mean("val_loss")
-        tokens = "" if mean is None or contestant.variant == SEES else self.tokens(mean)
+        comparable = contestant.against == BASELINE and contestant.variant != SEES
+        tokens = self.tokens(mean) if comparable and mean is not None else ""
         both = set(self.study.seeds_of(contestant.name)) & set(self.study.seeds_of(contestant.against))
         return Contrast(runs, against, difference, None, judged, tokens, len(both))
 

@@ -53,10 +53,13 @@ def method(findings: Findings, command: str, home: Path) -> str:
     size = f", {parameters:,.0f} parameters" if parameters else ""
     primary = findings.study.primary
     n_exploratory = len(findings.exploratory)
+    fewer, others = _numbers(study.seeds[: study.exploratory]), ""
+    if n_exploratory:
+        others = f" for primary contestants and whoever they are compared with, {fewer} for the others"
     return f"""- **Question.** A model is trained from its first step without a component, or with another in its
   place. How much worse does it predict text that it has not seen? Expectations stand in
-  [the study file]({link(study.source, home)}), which was committed before its first run: {len(primary)} contrasts
-  were named as primary, {n_exploratory} are exploratory.
+  [the study file]({link(study.source, home)}), where they were committed before its first run: {len(primary)}
+  contrasts were named as primary, {n_exploratory} are exploratory. {study.note}
 - **Baseline.** GPT-2 with {m.n_layer} blocks of {m.n_head} heads, width {m.n_embd}, {context} positions{size}.
 - **Budget.** The same for all: {t.steps:,} steps of {t.batch_size} rows, {tokens:,} tokens. {_optimiser(o.name)} with
   {o.warmup_steps} steps of warm-up and a {o.schedule} schedule that ends at {o.floor:g} of the peak; products in
@@ -64,21 +67,17 @@ def method(findings: Findings, command: str, home: Path) -> str:
 - **Data.** Training: {_sets(recipe.data.train)}; validation: {_sets(recipe.data.val[:1])}. The search for learning
   rates reads
   the first {study.tune_windows:.0%} of the validation windows, the report only the others.
-- **Seeds.** {_numbers(study.seeds)} for primary contestants and whoever they are compared with,
-  {_numbers(study.seeds[: study.exploratory])} for the
-  others. A seed decides initial values, the order of the data, and dropout. Every parameter is drawn from (seed, its
-  name), so
-  a contestant starts from the baseline's values wherever they share a parameter, and sees the same rows in the same
-  order: that is
-  why differences are paired by seed.
+- **Seeds.** {_numbers(study.seeds)}{others}. A seed decides initial values, the order of the data, and dropout. Every
+  parameter is drawn from (seed, its name), so a contestant starts from the baseline's values wherever they share a
+  parameter, and sees the same rows in the same order: that is why differences are paired by seed.
 - **Learning rate.** Searched for each contestant over {listed(f"{r:g}" for r in study.tune_rates)} times its own rate
   at {study.tune_share:g} of
   the steps, on seed {_numbers(study.tune_seeds)}, which the report does not use. Where the best of a grid lies at its
   end, the grid goes on by factors
   of 2. [What was chosen](#learning-rates).
 {_where(findings.used)}
-The code that the tables compare is [shown below](#the-code-of-each-variant). To run the whole again, prepare the data
-and train:
+The code that the tables compare is [shown below](#the-code-of-each-variant). To run the whole again, prepare the data,
+as the head of the study file says, and train:
 
 ```text
 {commands(findings)}

@@ -13,7 +13,7 @@ from gpt2.ablation.report.contrasts import judged
 from gpt2.ablation.report.findings import SEES, Findings, Runs
 from gpt2.ablation.report.markdown import NOTHING, interval, link, number, signed, table
 from gpt2.ablation.statistics import paired
-from gpt2.ablation.study import BASELINE
+from gpt2.ablation.study import BASELINE, counterpart
 from gpt2.ablation.switched_off import SwitchedOff
 from gpt2.model import GPT2
 
@@ -128,11 +128,12 @@ nothing in a trained model that could be switched off: they have no counterpart.
 
 def other_scales(findings: Findings, others: Sequence[Findings], home: Path) -> str:
     """The contrasts that studies share, side by side; each with its own verdict."""
-    theirs = [{c.contestant.name.removesuffix("-12"): c for c in other.contrasts} for other in others]
+    theirs = [{c.contestant.name: c for c in other.contrasts} for other in others]
     rows = []
     for c in findings.primary:
         cells = [c.contestant.title]
-        for one in (c, *(other.get(c.contestant.name.removesuffix("-12")) for other in theirs)):
+        names = [counterpart(c.contestant.name, findings.study, other.study) for other in others]
+        for one in (c, *(of.get(name or "") for of, name in zip(theirs, names, strict=True))):
             shown = (
                 NOTHING if one is None or one.mean is None else f"{signed(one.mean, 3)} ({interval(one.difference, 3)})"
             )

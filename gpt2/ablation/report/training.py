@@ -47,14 +47,20 @@ def dropout(findings: Findings) -> str:
         train, val = runs.mean("train_loss"), runs.mean("val_loss")
         gap = None if train is None or val is None else val - train
         data = "fresh" if recipe.data.train == fresh else "repeated"
-        rows.append([data, f"{recipe.model.dropout:g}", _seeds(runs), number(train), number(val), signed(gap)])
+        search = findings.searches[name]
+        early = None if search.rate is None else search.losses[search.rate]
+        shown = [number(x) for x in (train, val)]
+        rows.append([data, f"{recipe.model.dropout:g}", _seeds(runs), *shown, signed(gap), number(early)])
     small = next((study.recipe(n).data.train for n in reversed(names) if study.recipe(n).data.train != fresh), ())
     names_of_small = ", ".join(f"`{path}`" for path in small)
     note = f"Repeated: as many tokens, all from {names_of_small}, a small set seen many times. " if small else ""
-    return f"""{table(["data", ">dropout", ">seeds", ">training loss", ">validation loss", ">gap"], rows)}
+    columns = ["data", ">dropout", ">seeds", ">training loss", ">validation loss", ">gap", ">after fewer steps"]
+    return f"""{table(columns, rows)}
 {note}Training loss: the mean over the last tenth of the steps, with dropout at work; validation loss: at the end,
 without it. Dropout
-makes training harder, so only the validation column says whether it helped.
+makes training harder, so only the validation column says whether it helped. After fewer steps: the validation loss of
+the search for learning rates, which trains for {study.tune_share:g} of the steps and reads other windows; where it is
+lower than the validation loss, ending early does more against over-fitting than dropout does.
 """
 
 
@@ -98,11 +104,8 @@ def costs(findings: Findings) -> str:
         ">tokens a second", ">memory",
     ]  # fmt: skip
     return f"""{table(columns, rows)}
-Means over finished runs. Speed is that of one run while others may have run beside it
-on the same machine, steps alone;
-memory is the most that the process (on a GPU: its tensors) held during the run. Both say which contestant costs more,
-and are no
-benchmark.
+Means over finished runs. Speed is that of one run, steps alone, while others ran beside it on a machine whose load
+changed: rows compare roughly at best. Memory is the most that the process (on a GPU: its tensors) held during the run.
 """
 
 

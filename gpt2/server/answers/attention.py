@@ -41,7 +41,7 @@ def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:
     pattern, _ = read(session, ids, ask.switches, ask.block, "all")
     H, T, _ = pattern.shape
     n = min(T, THUMB)
-    rows = torch.arange(1, T)
+    rows = torch.arange(1, T, device=pattern.device)
     spread = -(pattern * pattern.clamp(min=1e-30).log()).sum(dim=-1)[:, 1:] / (rows + 1).log()
     return {
         "mean": pattern.mean(dim=0),
