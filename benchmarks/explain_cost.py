@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import machine
 from benchmarks.transformer_lens_parity import converted, hooked_model
 from gpt2.config import PRESETS
 from gpt2.explain import trace
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
+    here = machine.describe()  # before the load is ours
     seconds = measure(options.tokens, options.rounds)
     plain = statistics.median(next(iter(seconds.values())))
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {options.tokens} tokens, fp32, median (best)")
@@ -100,7 +101,7 @@ def main() -> None:
         median = statistics.median(values)
         print(f"{name:55} {median:.3f} s ({min(values):.3f})  {median / plain:.2f} x plain")
     if options.json:
-        record = {"tokens": options.tokens, "threads": torch.get_num_threads(), "cores": os.cpu_count(),
+        record = {"tokens": options.tokens, "threads": torch.get_num_threads(), "machine": here,
                   "torch": torch.__version__, "seconds": seconds}  # fmt: skip
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)
