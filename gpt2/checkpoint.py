@@ -131,7 +131,10 @@ def load_model(
     directory = Path(directory)
     config, variant = read_config(directory)
     if variant is not None and build is None:
-        raise ValueError(f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: pass its builder.")
+        raise ValueError(
+            f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: gpt2 next, generate, eval and "
+            "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.variants."
+        )
     make: Builder = build or GPT2
     with torch.device("meta"), NoDraws():  # names and shapes alone
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)

@@ -11,7 +11,7 @@ from gpt2.checkpoint import load_model, load_tokenizer
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
 from gpt2.training.compiler import compiled
-from gpt2.training.device import has_fast_bf16, suit_processor
+from gpt2.training.device import be_deterministic, has_fast_bf16, suit_processor
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import OptimRecipe, TrainRecipe
 
@@ -41,7 +41,7 @@ class Trainer:
     """The step of `gpt2.training.loop` without data and clipping: fp32 weights, bf16 by autocast."""
 
     def __init__(self, place: Place, precision: str) -> None:
-        torch.use_deterministic_algorithms(TrainRecipe().deterministic)
+        be_deterministic(TrainRecipe().deterministic)
         self.model = load_model(place.checkpoint).train()
         bf16 = has_fast_bf16(torch.device("cpu"))
         self.optimizers = build_optimizers(self.model, OptimRecipe(), bf16)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class ModelOptions:
-    """The options of every command that computes with a model: which, in which numbers, and where."""
+    """The options of every command that reads or explains a model: which, in which numbers, and where."""
 
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""
@@ -30,8 +30,10 @@ class ModelOptions:
     """cpu, cuda (a GPU; cuda:N for one of several), or auto: a GPU where there is one."""
 
     def load(self) -> "Checkpoint":
-        """The model that the options name."""
-        return load_model(self.model, self.dtype, self.device)
+        """The model that the options name; a variant of `gpt2 ablate` is as good."""
+        from gpt2.ablation.variants import build
+
+        return load_model(self.model, self.dtype, self.device, build)
 
 
 def read_text(text: str | None) -> str:
@@ -64,6 +66,12 @@ def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "B
     if dtype not in dtypes:
         raise UsageError(f"--dtype {dtype} is unknown: choose float32, bfloat16, float16 or float64.")
     return load(name, dtype=dtypes[dtype], device=find_device(device), build=build)
+
+
+def variant_of(checkpoint: "Checkpoint") -> str | None:
+    """The name of the variant that this model is, None for a plain GPT-2."""
+    variant: dict[str, Any] | None = getattr(checkpoint.model, "variant", None)
+    return None if variant is None else str(variant.get("name"))
 
 
 def find_device(name: str) -> "torch.device":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gpt2.cli.common import ModelOptions, console, print_json
+from gpt2.cli.common import ModelOptions, console, print_json, variant_of
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ class Command(ModelOptions):
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
         self._text() if self.task == "text" else self._task()
+
+    def load(self) -> "Checkpoint":
+        """The model, unless its scores would say nothing."""
+        checkpoint = super().load()
+        if variant_of(checkpoint) == "no-mask":
+            raise UsageError(
+                "this model is the variant 'no-mask', which sees the very tokens that it is to predict: its scores "
+                "would say nothing, so name another model."
+            )
+        return checkpoint
 
     def _text(self) -> None:
         from gpt2.data.documents import documents

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import ModelOptions, console, load_model, print_json
+from gpt2.cli.common import ModelOptions, console, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ class Options(ModelOptions):
     """Draw the result to this file too."""
 
     def load(self) -> "Checkpoint":
-        """The model, a variant of `gpt2 ablate` too, after what can be wrong with the other options."""
+        """The model, after what can be wrong with the other options."""
         if self.png is not None and not self.png.lower().endswith(".png"):
             raise UsageError(f"--png {self.png}: name a file that ends with .png.")
-        from gpt2.ablation.variants import build
-
-        return load_model(self.model, self.dtype, self.device, build)
+        return super().load()
 
     def show(
         self, checkpoint: "Checkpoint", result: Any, table: Any = None, plot: Callable[[], Any] | None = None

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import ModelOptions, print_json, read_text
+from gpt2.cli.common import ModelOptions, print_json, read_text, variant_of
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from gpt2.tokenizer import Tokenizer
 
 EXAMPLE = "The cat sat on the"
+PLAIN = (None, "unscaled-init")  # only its first weights are others: its steps are those of a plain GPT-2
 
 
 @dataclass
@@ -58,6 +59,11 @@ class Command(ModelOptions):
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)
         checkpoint = self.load()
+        if (variant := variant_of(checkpoint)) not in PLAIN:
+            raise UsageError(
+                f"the walk tells the steps of a plain GPT-2, and this model is the variant {variant!r}: "
+                "use gpt2 explain trace, whose --read gives any value inside it."
+            )
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
 
         from gpt2.explain.walk import walk

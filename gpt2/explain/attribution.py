@@ -20,7 +20,8 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.edits import value_bias
-from gpt2.explain.readout import NoSum, Readout, readout
+from gpt2.explain.lacks import Lacking
+from gpt2.explain.readout import NoSum, Readout, readout, slack
 from gpt2.explain.show import Result, number, plain, table
 from gpt2.probe import Address, parse
 
@@ -177,6 +178,7 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
     is a part of its own, of kind "edit"; where none did, the model is refused (UsageError).
     """
     edited, there = run.edited_points(), set(run.values.points)  # a variant may lack attention or MLPs
+    apart = slack(run.model.lm_head.weight.dtype)
 
     def get(l: int | None, point: str) -> Tensor:
         return form.pick(run.values.stored(l, point).detach())
@@ -189,7 +191,7 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
         here, name = get(l, point), point if l is None else f"{l}.{point}"
         if {(l, point), (l, "block" if point == "resid_post" else point)} & edited:
             parts.append(Part(f"{name} (edit)", "edit", form.read(here - sum_)))
-        elif (here - sum_).norm() > 1e-3 * here.norm():
+        elif (here - sum_).norm() > apart * here.norm():
             raise NoSum(
                 f"exact attribution has no counterpart in this model, since its {name} is not the sum of what was "
                 "written to the stream before (post-norm, or no residuals): use gpt2 explain off, which measures what "
@@ -255,6 +257,8 @@ def finer(run: "Run", form: Readout, of: str) -> tuple[list[Part], Tensor]:
     parts: list[Part] = []
     whole = torch.zeros_like(form.constant)
     for place in parse(of, run.model.config.n_layer, run.model.config.n_head):
+        if (place.layer, place.point) not in run.values.points:
+            raise Lacking(f"this model is without {of}: there is nothing to divide; name another component.")
         more, sum_ = (_neurons if place.head is None else _sources)(run, form, place)
         parts, whole = parts + more, whole + sum_
     return parts, whole

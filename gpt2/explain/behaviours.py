@@ -6,14 +6,15 @@ Read next: pair_effects.py, what each of those three means.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gpt2.explain import draw
+from gpt2.explain.lacks import Lacking
 from gpt2.explain.pair_effects import PairEffects, PairPatch, attribution_over_pairs, off_over_pairs, patch_over_pairs
 from gpt2.explain.pairs import BEHAVIOURS, Accuracy, accuracy, read_pairs
 from gpt2.explain.patching import TooClose
+from gpt2.explain.readout import NoSum
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.show import Result, table
 from gpt2.explain.words import Model
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """One set of pairs. The last three are None for a behaviour that the model lacks: there is nothing to explain."""
+    """One set of pairs. All three explanations are None for a behaviour that the model lacks: nothing is to explain.
+
+    `left_out` says, by name, why one of the three alone is None.
+    """
 
     name: str
     what: str
@@ -33,6 +37,7 @@ class Behaviour:
     adds: PairEffects | None
     off: PairEffects | None
     patch: PairPatch | None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,13 +60,12 @@ class Behaviours(Result):
         for one in self.sets:
             right = one.accuracy.clean
             share = f"{right.value:.2f} ±{(right.high - right.low) / 2:.2f}"
-            if one.adds is None or one.off is None:
+            if one.off is None:
                 made.add_row(one.name, share, "", "not above chance", "so not", "explained")
                 continue
-            moved = ["answers too close"] if one.patch is None else one.patch.top(3)
-            made.add_row(one.name, share, "adds", *one.adds.top(3))
-            made.add_row("", "", "off", *one.off.top(3))
-            made.add_row("", "", "patch", *moved)
+            for by, found in (("adds", one.adds), ("off", one.off), ("patch", one.patch)):
+                first = (one.name, share) if by == "adds" else ("", "")
+                made.add_row(*first, by, *([one.left_out[by]] if found is None else found.top(3)))
         return made
 
     def plot(self) -> "Figure":
@@ -70,7 +74,7 @@ class Behaviours(Result):
         for place, one in zip(axes, self.sets):
             right = f"{one.name}: {one.accuracy.clean.value:.0%} right"
             if one.patch is None:
-                draw.title(place, f"{right}\nnot explained")
+                draw.title(place, f"{right}\n{one.left_out.get('patch', 'not explained')}")
                 place.set_axis_off()
                 continue
             layers, heads = ([str(i) for i in range(n)] for n in one.patch.heads.value.shape)
@@ -80,11 +84,12 @@ class Behaviours(Result):
         return figure
 
     def to_dict(self) -> dict[str, Any]:
-        """Every set with its accuracy and its three explanations, null where there are none."""
+        """Every set with its accuracy and its three explanations; null where there is none, with the reason."""
         return {
             one.name: {
                 "what": one.what, "accuracy": one.accuracy.to_dict(),
                 **{k: v and v.to_dict() for k, v in (("adds", one.adds), ("off", one.off), ("patch", one.patch))},
+                "left_out": one.left_out,
             }
             for one in self.sets
         }  # fmt: skip
@@ -102,7 +107,7 @@ def behaviours(
     means     what components are replaced by when they are off (default: the means over the bundled stories)
     progress  told the set, and how many of its pairs are patched and switched off, of how many
 
-    Raises as `read_pairs`.
+    A variant may have no exact attribution, or no heads to patch: that one is left out. Raises as `read_pairs`.
     """
     means = reference(model) if means is None else means
     return Behaviours(tuple(_behaviour(model, name, means, progress) for name in sets))
@@ -112,10 +117,18 @@ def _behaviour(model: Model, name: str, means: Reference, progress: Callable[[st
     pairs = read_pairs(model, name)
     right = accuracy(model, pairs)
     adds = off = patch = None
+    left_out: dict[str, str] = {}
     if right.present:
         n = len(pairs.pairs)
-        adds = attribution_over_pairs(model, pairs)
+        try:
+            adds = attribution_over_pairs(model, pairs)
+        except NoSum:
+            left_out["adds"] = "no exact attribution"
         off = off_over_pairs(model, pairs, means=means, progress=lambda done, _: progress(name, done, 2 * n))
-        with suppress(TooClose):
+        try:
             patch = patch_over_pairs(model, pairs, progress=lambda done, _: progress(name, n + done, 2 * n))
-    return Behaviour(pairs.name, BEHAVIOURS.get(name, "pairs given"), right, adds, off, patch)
+        except TooClose:
+            left_out["patch"] = "answers too close"
+        except Lacking:
+            left_out["patch"] = "no attention"
+    return Behaviour(pairs.name, BEHAVIOURS.get(name, "pairs given"), right, adds, off, patch, left_out)

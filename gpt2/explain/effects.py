@@ -22,6 +22,7 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.attribution import COMPONENTS, compared, contributions, head_directions
+from gpt2.explain.lacks import Lacking
 from gpt2.explain.readout import Readout, readout
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.sweep import Base
@@ -116,8 +117,9 @@ def effects(
     components   heads (l.head.h), attention (l.attn) and MLPs (l.mlp)
     target, vs   as in `attribution`
 
-    The components of one layer run as one batch from that layer on. Raises UsageError for components of another kind,
-    for components that the run edits already, and as `attribution` and the edit do.
+    The components of one layer run as one batch from that layer on. What this model, a variant, is without is left out
+    where `*` names it. Raises UsageError for components of another kind, for one named without `*` that this model
+    lacks, for components that the run edits already, and as `attribution` and the edit do.
     """
     c, t = run.model.config, run.position(at)
     texts = [components] if isinstance(components, str) else list(components)
@@ -128,10 +130,11 @@ def effects(
         if {(a.layer, point) for point in ("attn.pattern", *WRITES)} & run.edited_points():
             raise UsageError(f"this run edits block {a.layer} already: measure effects on a run without edits there.")
     run = run.read(*COMPONENTS)
-    there = set(run.values.points)  # a variant may lack attention or MLPs
-    places = [a for a in places if (a.layer, a.point) in there]
-    if not places:
-        raise UsageError(f"this model is without {', '.join(texts)}: name other components.")
+    lacking = {a.text for a in places} - {a.text for a in places if (a.layer, a.point) in run.values.points}
+    places = [a for a in places if a.text not in lacking]
+    if lacking.intersection(texts) or not places:
+        missed = [text for text in texts if text in lacking] or texts
+        raise Lacking(f"this model is without {', '.join(missed)}: name other components.")
     best, foil = compared(run, target, vs, t, row)
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gpt2.errors import UsageError
 from gpt2.explain import draw
+from gpt2.explain.lacks import Lacking
 from gpt2.explain.show import Result, plain, table
 from gpt2.explain.words import Model, label, opened, token_id
 
@@ -121,7 +122,7 @@ def position_similarity(model: Model) -> PositionSimilarity:
     gpt, _ = opened(model)
     table_ = getattr(gpt.transformer.wpe, "weight", None)
     if table_ is None:
-        raise UsageError(
+        raise Lacking(
             f"this model has no table of position vectors, its wpe is {type(gpt.transformer.wpe).__name__}."
         )
     vectors = table_.detach()

@@ -18,6 +18,7 @@ from torch import Tensor
 from gpt2.errors import UsageError
 from gpt2.explain.head_report import HeadReport, Scores
 from gpt2.explain.intervals import Estimate, bootstrap
+from gpt2.explain.lacks import Lacking, without
 from gpt2.explain.off import excerpt, off_document, switch
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.words import Model, opened
@@ -45,9 +46,15 @@ def heads(
     causal  switch every head off in turn as well, most of the time that this takes; without it no label is causal
     progress  told how many of the parts are done, of how many
 
-    Raises UsageError for a model too small for a sequence of two tokens twice, or `bos` without such a token.
+    Raises UsageError for a model too small for a sequence of two tokens twice, or `bos` without such a token; for one
+    without attention or the norms that `copying_scores` folds in (a variant), before anything is computed.
     """
     gpt, tokenizer = opened(model)
+    if missing := without(gpt, "ln_1", "attention", "a final norm"):
+        raise Lacking(
+            f"the head report needs attention and norms as in a plain GPT-2, and this model is without {missing}: "
+            "use gpt2 explain off, which measures what each component is worth."
+        )
     if text is None:
         text = excerpt(model, reference(model), documents=16, tokens=256)
     eot = None if tokenizer is None else tokenizer.eot_id
@@ -168,10 +175,6 @@ def copying_scores(model: GPT2) -> Tensor:
     W_V diag(gamma_1) E^T U W_O, which is what is computed. Source: Elhage et al. 2021.
     """
     c, tower = model.config, model.transformer
-    if any(not hasattr(norm, "weight") for norm in (tower.ln_f, *(block.ln_1 for block in tower.h))):
-        raise UsageError(
-            "the head report needs the norms that GPT-2 has, and this model lacks one: use gpt2 explain off."
-        )
     product = torch.zeros(c.n_embd, c.n_embd, dtype=torch.float64, device=model.lm_head.weight.device)  # E^T U
     middle_row = model.lm_head.weight.detach().double().mean(0)
     for e, w in zip(tower.wte.weight.detach().split(8192), model.lm_head.weight.detach().split(8192)):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gpt2.errors import UsageError
 from gpt2.explain.intervals import ONE_DOCUMENT, Estimate, bootstrap
+from gpt2.explain.lacks import Lacking, without
 from gpt2.explain.readout import affine
 from gpt2.explain.reference import STORIES, Reference, reference
 from gpt2.explain.show import Result, number, plain, table
@@ -94,7 +95,7 @@ def neuron(
 
     contexts, tokens  how many of each to keep; progress is told the share that is done
 
-    Raises UsageError for an address that is no neuron, and as `reference`.
+    Raises UsageError for an address that is no neuron, for a model without MLPs, and as `reference`.
     """
     gpt, tokenizer = opened(model)
     places = parse(address, gpt.config.n_layer, gpt.config.n_head)
@@ -103,6 +104,8 @@ def neuron(
         raise UsageError(f"{address!r} is no neuron: write {a.layer or 0}.mlp.post#0, say.")
     if a.unit >= gpt.config.inner_dim:
         raise UsageError(f"{address!r}: there is no #{a.unit}, this point has 0 to {gpt.config.inner_dim - 1}.")
+    if without(gpt, "MLPs"):
+        raise Lacking("this model is without MLPs, so it has no neurons: use gpt2 explain attention, or off.")
     documents = text if isinstance(text, Reference) else reference(model, text)
     n = len(documents.rows)
     quiet = twin(gpt).eval() if gpt.training else gpt

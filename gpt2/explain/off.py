@@ -18,16 +18,16 @@ from gpt2.errors import UsageError
 from gpt2.explain import draw
 from gpt2.explain.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
 from gpt2.explain.intervals import ONE_DOCUMENT, Estimate, bootstrap
+from gpt2.explain.lacks import Lacking, there
 from gpt2.explain.reference import Reference, reference
 from gpt2.explain.show import WIDTH, Result, plain, table
 from gpt2.explain.sweep import Base, Cell
 from gpt2.explain.trace import Run, trace
-from gpt2.explain.walk import twin
 from gpt2.explain.words import Model, opened
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
 from gpt2.onednn import forward_only
-from gpt2.probe import Edit, Probe, parse
+from gpt2.probe import Edit, parse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,32 +86,30 @@ def _edit(kind: Kind, what: str, text: Reference, other: Run | None) -> Edit:
 def expand(model: GPT2, components: str | Sequence[str]) -> tuple[str, ...]:
     """One name a component: `*` stands for each layer or head alone; what commas join stays together.
 
-    Raises UsageError for nothing to switch off, and for a component that this model, a variant, is without; one that
-    only `*` names is left out there.
+    What this model, a variant, is without is left out where `*` names it: of a group that part alone. Raises UsageError
+    for nothing to switch off: no address, one without `*` that this model lacks, or no other; ValueError for an
+    unknown one.
     """
     given = [components] if isinstance(components, str) else list(components)
     sizes = model.config.n_layer, model.config.n_head
-    names = [[one] if "," in one else [a.text for a in parse(one, *sizes)] for one in given]
-    there = _there(model, [name for group in names for name in group])
-    for one, group in zip(given, names, strict=True):
-        if "*" not in one and not there.issuperset(group):
-            raise UsageError(f"this model is without {one}: there is nothing to switch off; name another component.")
-    names = [[name for name in group if name in there] for group in names]
-    found = tuple(dict.fromkeys(name for group in names for name in group))
-    if not found:
+    groups = [{part.strip(): [a.text for a in parse(part.strip(), *sizes)] for part in one.split(",")} for one in given]
+    has = there(model, (name for group in groups for names in group.values() for name in names))
+    found: dict[str, None] = {}  # in order, each once
+    for group in groups:
+        for part, names in group.items():
+            if "*" not in part and not has.issuperset(names):
+                raise Lacking(f"this model is without {part}: there is nothing to switch off; name another component.")
+        if len(group) == 1:
+            found |= dict.fromkeys(name for names in group.values() for name in names if name in has)
+            continue
+        left = {part: [name for name in names if name in has] for part, names in group.items()}
+        together = [part if left[part] == names else ",".join(left[part]) for part, names in group.items()]
+        found |= dict.fromkeys([",".join(filter(None, together))] if any(together) else [])
+    if not given:
         raise UsageError("there is nothing to switch off: give addresses, such as 3.head.7 or *.mlp.")
-    return found
-
-
-def _there(model: GPT2, names: Sequence[str]) -> set[str]:
-    """Those of the names whose every point a pass through this model comes by."""
-    sizes = model.config.n_layer, model.config.n_head
-    places = {name: [a for one in name.split(",") for a in parse(one.strip(), *sizes)] for name in names}
-    probe = Probe([a.text.partition("@")[0].partition("#")[0] for found in places.values() for a in found])
-    quiet, ids = twin(model).eval() if model.training else model, torch.zeros_like(model.lm_head.weight[:1, :1]).long()
-    with forward_only(model.lm_head.weight):
-        quiet(ids, probe=probe)
-    return {name for name, found in places.items() if all((a.layer, a.point) in probe.values for a in found)}
+    if not found:
+        raise Lacking(f"this model is without {', '.join(given)}: name components that it has (gpt2 explain off).")
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from gpt2.counted import counted
 from gpt2.errors import UsageError
 from gpt2.explain import draw
+from gpt2.explain.lacks import Lacking
 from gpt2.explain.show import Result, number, plain, table
 from gpt2.explain.sweep import Base
 from gpt2.explain.words import Model, Text, encode, label, opened, token_id
@@ -118,9 +119,12 @@ class Patching:
         return (self.answer(hidden) - receiver) / self.scale
 
     def columns(self, grid: str) -> int:
-        """How many columns a grid has: positions, or heads."""
+        """How many columns a grid has: positions, or heads. UsageError for one of a component that the model lacks."""
         if grid not in GRIDS:
             raise UsageError(f"there is no grid {grid!r}: choose {', '.join(GRIDS)}.")
+        if not any(point == GRIDS[grid] for _, point in self.source.probe.values):
+            part, others = ("MLPs", "resid, attn or head") if grid == "mlp" else ("attention", "resid or mlp")
+            raise Lacking(f"this model is without {part}, so there is no grid {grid!r}: choose {others}.")
         return self.model.config.n_head if grid == "head" else len(self.clean)
 
     def cells(self, grid: str) -> Iterator[PatchedCell]:

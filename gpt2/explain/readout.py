@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from gpt2.explain.trace import Run
 
 
+def slack(dtype: torch.dtype) -> float:
+    """How far apart, as a share, rounding may leave two ways to one value of this number format."""
+    return max(1e-3, 4 * torch.finfo(dtype).eps)
+
+
 class NoSum(UsageError):
     """The logit is no sum over components, in this model: a variant."""
 
@@ -92,7 +97,7 @@ def _final_norm(run: "Run", rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, b
     scaled = "final.scale" in run.values
     sigma = run.values.stored(None, "final.scale")[rows, at].detach().double() if scaled else torch.ones_like(x[:, 0])
     mean = x.mean(-1, keepdim=True) if centred else 0
-    if ((x - mean) / sigma[:, None] * gamma + beta - out).norm() > 1e-3 * out.norm():
+    if ((x - mean) / sigma[:, None] * gamma + beta - out).norm() > slack(run.model.lm_head.weight.dtype) * out.norm():
         name = type(run.model.transformer.ln_f).__name__
         raise NoSum(
             f"exact attribution has no counterpart in this model, since its final norm, a {name}, is not linear once "

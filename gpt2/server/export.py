@@ -13,12 +13,15 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.disk import whole_file
 from gpt2.errors import UsageError
+from gpt2.explain.lacks import Lacking
+from gpt2.explain.readout import NoSum
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import look
 from gpt2.server.bundle import join
@@ -50,7 +53,8 @@ class Export(Scene):
 def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: str = "", tell: Tell = silent) -> Path:
     """Write the page of one run to `path`; all of it or nothing. `corrupt` adds the patching grids against it.
 
-    Raises UsageError for a text that is empty or too long, and as `gpt2.explain.patching` for unequal prompts.
+    Raises UsageError for a text that is empty or too long, as `gpt2.explain.patching` for unequal prompts, and as
+    `Session` for a variant.
     """
     target = Path(path).expanduser()
     if target.is_dir():
@@ -75,7 +79,8 @@ def page_html(session: Session, ask: Export, tell: Tell, links: Sequence[Link] =
         tell(done / len(asked))
         question = QUESTIONS[name]
         checked = read_parameters(question, json.dumps(parameters))
-        answers[key(name, parameters)] = pack(question.answer(session, checked, tell_only_stop(tell)))
+        with suppress(NoSum, Lacking):  # a variant has no answer to some
+            answers[key(name, parameters)] = pack(question.answer(session, checked, tell_only_stop(tell)))
     return assemble(store(answers, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), links)
 
 

@@ -30,10 +30,10 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
 
     from gpt2.server.app import create_app
 
+    app = create_app(checkpoint)  # first: it may refuse the model
     listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
-    app = create_app(checkpoint)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
     # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpt2.explain import Reference, Run, reference, trace
 from gpt2.explain.attribution import COMPONENTS
+from gpt2.explain.lacks import Lacking, without
 from gpt2.explain.off import excerpt
 from gpt2.explain.values import ALWAYS, size
 from gpt2.explain.words import token_id
@@ -31,9 +32,17 @@ T = TypeVar("T")
 
 
 class Session:
-    """One model under inspection. All methods may be called from several threads."""
+    """One model under inspection. All methods may be called from several threads.
+
+    Raises UsageError for a model, a variant, that lacks a part which the page draws.
+    """
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
+        if missing := without(checkpoint.model):
+            raise Lacking(
+                f"the page needs the parts of a plain GPT-2, and this model is without {missing}: "
+                "use gpt2 explain off, lens or stream in the terminal."
+            )
         self.checkpoint = checkpoint
         self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
         self.config = self.model.config
