@@ -122,9 +122,7 @@ def position_similarity(model: Model) -> PositionSimilarity:
     gpt, _ = opened(model)
     table_ = getattr(gpt.transformer.wpe, "weight", None)
     if table_ is None:
-        raise Lacking(
-            f"this model has no table of position vectors, its wpe is {type(gpt.transformer.wpe).__name__}."
-        )
+        raise Lacking(f"this model has no table of position vectors, its wpe is {type(gpt.transformer.wpe).__name__}.")
     vectors = table_.detach()
     norms = vectors.norm(dim=-1)
     unit = vectors / norms.clamp(min=1e-30)[:, None]

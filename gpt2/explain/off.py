@@ -108,7 +108,7 @@ def expand(model: GPT2, components: str | Sequence[str]) -> tuple[str, ...]:
     if not given:
         raise UsageError("there is nothing to switch off: give addresses, such as 3.head.7 or *.mlp.")
     if not found:
-        raise Lacking(f"this model is without {', '.join(given)}: name components that it has (gpt2 explain off).")
+        raise Lacking(f"this model is without {', '.join(given)}: gpt2 explain off alone takes what it has.")
     return tuple(found)
 
 
@@ -314,14 +314,16 @@ class _Plain:
     """
 
     def __init__(self, base: Base) -> None:
-        self.model, self.hidden = base.model, base.hidden[0]  # (T, C)
-        logits = self.model.head(self.hidden)  # (T, V)
+        self.model, weight = base.model, base.model.lm_head.weight
+        wide = torch.promote_types(weight.dtype, torch.float32)  # small differences are taken: not in half the digits
+        logits = self.model.head(base.hidden[0]).to(wide)  # (T, V)
+        self.hidden = base.hidden[0].to(wide)  # (T, C)
         # the last position has no next token: any token serves for its KL, the likeliest rounds best
         self.targets = torch.cat([base.ids[0, 1:], logits[-1:].argmax(-1)])
         self.loss = token_losses(logits, self.targets)  # (T)
         self.logit = logits.gather(1, self.targets[:, None])[:, 0]
-        self.rows = self.model.lm_head.weight[self.targets]  # (T, C)
-        self.mean = logits.softmax(-1) @ self.model.lm_head.weight  # (T, C)
+        self.rows = weight[self.targets].to(wide)  # (T, C)
+        self.mean = logits.softmax(-1) @ weight.to(wide)  # (T, C)
 
     def compare(self, hidden: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
         """Loss change, logit change and KL, [R, T - first] each, of edited runs [R, T - first, C]."""
