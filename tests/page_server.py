@@ -1,8 +1,11 @@
-"""The page's server on a free port of this machine, in a thread; and a plain HTTP request to it."""
+"""The page's server on a free port of this machine, in a thread; a plain HTTP request; an exported page's data."""
 
+import base64
 import contextlib
+import gzip
 import http.client
 import json
+import re
 import struct
 import threading
 import time
@@ -58,3 +61,13 @@ def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
         (length,) = struct.unpack_from("<I", body)
         frame, body = unpack(body[4 : 4 + length]), body[4 + length :]
     return frame["answer"] if "answer" in frame else frame["error"]  # a refusal may come after news of progress
+
+
+def answers_of(html: str) -> dict[str, Any]:
+    """The answers inside an exported page, by the names that `gpt2.server.export.key` gives."""
+    found = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', html)
+    assert found is not None
+    whole = gzip.decompress(base64.b64decode(found[1]))
+    (n,) = struct.unpack_from("<I", whole)
+    index, tail = json.loads(whole[4 : 4 + n])["index"], whole[4 + n :]
+    return {name: unpack(tail[start : start + length]) for name, (start, length) in index.items()}

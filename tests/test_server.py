@@ -222,7 +222,7 @@ def test_every_module_of_the_page_is_used():
 
 def test_a_model_whose_stream_is_no_sum_gets_one_sentence_in_place_of_attribution(checkpoint):
     small = replace(checkpoint.model.config, n_layer=2, n_embd=16, n_head=2)
-    with serving(checkpoint._replace(model=build(small, {"name": "post-norm"}))) as own:
+    with serving(checkpoint._replace(model=build(small, {"name": "no-residuals"}))) as own:
         sentence = ask(own, "attribution", {**SCENE, "row": 4})
         assert sentence.startswith("exact attribution has no counterpart in this model")
         assert "use gpt2 explain off" in sentence
