@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gpt2 import load
 from gpt2.config import PRESETS
 from gpt2.errors import UsageError
 from gpt2.explain import Run, scale, take, trace, zero
@@ -109,6 +110,17 @@ def test_the_default_keeps_streams_and_logits_and_read_adds_the_rest() -> None:
     assert more.read("1.attn.pattern") is more
     assert "1.head.2.out" in more.values
     assert "0.head.2.out" not in more.values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_reading_more_allows_for_the_formats_rounding(dtype: torch.dtype) -> None:
+    """A pattern that is kept is computed in other steps than fused attention: 3% of the spread in bfloat16."""
+    model = load("storyteller", dtype=dtype)
+    run = trace(model, "Once upon a time there was a little girl named Lily. She")
+    assert run.read("*.attn.pattern")["3.attn.pattern"].shape == (1, HEADS, 13, 13)
+    model.model.transformer.ln_f.weight.data *= 1.2
+    with pytest.raises(ValueError, match="another pass gave other logits"):
+        run.read("*.attn.pattern")
 
 
 def test_a_second_pass_that_gives_other_logits_is_refused() -> None:
