@@ -20,6 +20,7 @@ from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.runner import resume, train
+from tests.page_server import answers_of
 from tests.prepared import prepared
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -55,8 +56,8 @@ def test_storyteller_predicts_and_writes_the_same_on_the_gpu() -> None:
     assert a.ids == b.ids
 
 
-def numbers(value: Any) -> list[float]:
-    """All numbers in what a command printed as JSON, in their order."""
+def numbers(value: Any) -> list[int | float]:
+    """All numbers in what a command printed as JSON, in their order; truth values are among the whole ones."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -89,7 +90,25 @@ def test_a_command_prints_the_processors_numbers(words: list[str], tmp_path: Pat
     for device in ("cpu", "cuda"):
         assert main([*words, "--device", device, "--json"]) == 0, capsys.readouterr().err
         found.append(numbers(json.loads(capsys.readouterr().out)))
-    assert found[1] == pytest.approx(found[0], rel=1e-2, abs=1e-2)
+    for ours, theirs in zip(*found, strict=True):
+        assert type(theirs) is type(ours)
+        assert theirs == (ours if isinstance(ours, int) else pytest.approx(ours, rel=1e-2, abs=1e-3))
+
+
+def test_a_page_as_a_file_holds_the_processors_numbers(tmp_path: Path) -> None:
+    answers = []
+    for device in ("cpu", "cuda"):
+        file = tmp_path / f"{device}.html"
+        assert main(["explain", "The cat sat", "--html", str(file), "--device", device]) == 0
+        answers.append(answers_of(file.read_text("utf-8")))
+    here, there = answers
+    assert here.keys() == there.keys()
+    names = [name for name in here if name.startswith("picture")]
+    assert names
+    for name in names:
+        assert there[name]["top"].tolist() == here[name]["top"].tolist()
+        for field in ("norms", "writes", "losses"):
+            torch.testing.assert_close(there[name][field], here[name][field], rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("vocabulary", [61, 64, 1000])
