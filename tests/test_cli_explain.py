@@ -182,28 +182,41 @@ def test_off_in_a_pipe_is_readable_and_loses_nothing(capsys: pytest.CaptureFixtu
 
 def test_one_document_and_one_pair_have_no_interval(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Tom had a red ball. He was happy.\n")
-    fields = {"clean": "Tom had a ball. Then", "corrupt": "Amy had a ball. Then", "target": " he", "foil": " she"}
+    fields = {"clean": "Tom ran. Then", "corrupt": "Amy ran. Then", "target": " he", "foil": " she"}
     (tmp_path / "p.jsonl").write_text(json.dumps(fields) + "\n")
     text, pairs = ("--text", str(tmp_path / "a.txt")), ("--pairs", str(tmp_path / "p.jsonl"))
+    means = ("--means", str(tmp_path / "a.txt"))  # the bundled stories take most of the time
     document = "one document: no interval; separate documents with a line <|endoftext|>"
-    for words, sentence in (
-        (["off", "3.head.1", *text], document),
-        (["off", "3.head.1", *text], "1 beginning of up to 128 tokens"),
-        (["off", "3.head.1", *pairs], "one pair: no interval"),
-        (["off", "3.head.1", *pairs], "p.jsonl, 1 pair: target"),
-        (["patch", *pairs], "p.jsonl: denoise, 1 pair (0 left out)"),
-        (["attribution", *pairs, "--top", "2"], "one pair: no interval"),
-        (["patch", *pairs], "head 0"),
-        (["behaviours", pairs[1]], "not above chance"),
-        (["neurons", "2.mlp.post#3", *text], document),
+    for words, sentences in (
+        (["off", "3.head.1", *text, *means], (document, "1 beginning of up to 128 tokens")),
+        (["off", "3.head.1", *pairs, *means], ("one pair: no interval", "p.jsonl, 1 pair: target")),
+        (["attribution", *pairs, "--top", "2"], ("one pair: no interval",)),
+        (["patch", *pairs], ("p.jsonl: denoise, 1 pair (0 left out)", "head 0")),
+        (["behaviours", pairs[1]], ("not above chance",)),
+        (["neurons", "2.mlp.post#3", *text], (document,)),
     ):
         code, out, err = run(capsys, *words)
         assert code == 0, err
-        assert sentence in out
+        assert all(sentence in out for sentence in sentences)
         assert "nan" not in out
         code, out, err = run(capsys, *words, "--json")
         assert '"low": null' in out or '"low": [' in out
         json.loads(out, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_explained_too(dtype: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It took its rounding for other weights or for a variant; `off` ended in a RuntimeError."""
+    (tmp_path / "a.txt").write_text("Tom had a red ball.\n")
+    text = ("--text", str(tmp_path / "a.txt"), "--means", str(tmp_path / "a.txt"))
+    for words in ([TEXT], ["attention", TEXT], ["attribution", TEXT, "--of", "*.mlp"], ["off", "3.head.1", *text]):
+        code, out, err = run(capsys, *words, "--dtype", dtype)
+        assert code == 0, err
+        assert "nan" not in out
+    half, whole = (answer(capsys, "off", "4.mlp", "3.head.1", *text, "--dtype", name) for name in (dtype, "float32"))
+    for ours, theirs in zip(half["components"], whole["components"], strict=True):
+        for name in ("loss_change", "kl", "logit_change"):
+            assert ours[name]["value"] == pytest.approx(theirs[name]["value"], abs=0.05)
 
 
 def test_patch_gives_a_grid_and_its_estimate(capsys: pytest.CaptureFixture[str]) -> None:
