@@ -1,10 +1,6 @@
 """An exported page's numbers, against `transformers` in float64 with hooks of its own."""
 
-import base64
-import gzip
-import json
 import re
-import struct
 
 import pytest
 import torch
@@ -15,8 +11,8 @@ from gpt2.errors import UsageError
 from gpt2.explain import reference
 from gpt2.server import export
 from gpt2.server.session import Session
-from gpt2.server.wire import unpack
 from tests.explained import BLOCKS, HEADS, WIDTH
+from tests.page_server import answers_of
 
 TEXT = "The cat sat on the"
 D = WIDTH // HEADS
@@ -33,16 +29,12 @@ def page(checkpoint):
     session = Session(checkpoint)
     session.__dict__["means"] = reference(checkpoint, DOCUMENTS)
     html = export.page_html(session, export.Export(text=TEXT, corrupt="The dog ran to the"), lambda *a: None)
-    packed = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', html)[1]
-    whole = gzip.decompress(base64.b64decode(packed))
-    (n,) = struct.unpack_from("<I", whole)
-    index, tail = json.loads(whole[4 : 4 + n])["index"], whole[4 + n :]
+    data = answers_of(html)
 
     def answer(name, **parameters):
-        start, length = index[export.key(name, parameters)]
-        return unpack(tail[start : start + length])
+        return data[export.key(name, parameters)]
 
-    answer.index = index
+    answer.index = data
     return answer
 
 
