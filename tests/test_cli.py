@@ -227,3 +227,8 @@ def test_what_the_output_cannot_encode_is_escaped():
 def test_module_and_command_are_the_same():
     process = python("-m", "gpt2", "--version")
     assert (process.returncode, process.stdout) == (0, f"gpt2 {__version__}\n")
+
+
+def test_closed_standard_output_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["next", "Once upon"]) == 0

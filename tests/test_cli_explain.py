@@ -310,3 +310,20 @@ def test_mistakes_get_one_sentence(words: list[str], code: int, says: str, capsy
     assert says in err
     assert err.count("\n") == 1
     assert not Path("a.png").exists()
+
+
+def test_an_exported_page_keeps_the_other_outputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt2.server.export.export_html", lambda checkpoint, text, path: path)
+    page, picture = str(tmp_path / "a.html"), tmp_path / "new" / "a.png"
+    code, out, err = run(capsys, TEXT, "--html", page, "--json", "--png", str(picture))
+    assert (code, err) == (0, f"written: {page}\n")
+    assert json.loads(out)["model"] == "storyteller"
+    assert picture.read_bytes()[1:4] == b"PNG"
+    assert run(capsys, TEXT, "--html", page) == (0, f"written: {page}\n", "")
+
+
+@pytest.mark.parametrize("analysis", ["attribution", "effects"])
+def test_a_list_of_less_than_one_part_is_refused(analysis: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, analysis, TEXT, "--top", "-1") == (2, "", "gpt2: --top is -1: it must be at least 1.\n")

@@ -134,8 +134,14 @@ class Overview(Options):
         """Print the overview, or open or write the page."""
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()
-        if self.page or self.html:
-            self._page(checkpoint, text)
+        if self.html:
+            self._write(checkpoint, text, self.html)
+        if self.page:
+            from gpt2.server.run import open_page
+
+            open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
+            return
+        if self.html and not (self.png or self.json):
             return
         from gpt2.explain import trace
         from gpt2.explain.overview import overview
@@ -145,20 +151,17 @@ class Overview(Options):
             save_png(result.plot(), self.png)
         if self.json:
             print_json({"model": checkpoint.name, **result.to_dict()})
-        else:
+        elif not self.html:
             show_table(result)
 
-    def _page(self, checkpoint: Any, text: str) -> None:
-        if self.html:
-            from pathlib import Path
+    def _write(self, checkpoint: Any, text: str, html: str) -> None:
+        import sys
+        from pathlib import Path
 
-            from gpt2.server.export import export_html
+        from gpt2.server.export import export_html
 
-            print(f"written: {export_html(checkpoint, text, Path(self.html))}")
-        if self.page:
-            from gpt2.server.run import open_page
-
-            open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
+        file = sys.stderr if self.json else sys.stdout
+        print(f"written: {export_html(checkpoint, text, Path(html))}", file=file)
 
 
 Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis

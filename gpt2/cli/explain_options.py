@@ -33,6 +33,8 @@ class Options(ModelOptions):
         """The model, after what can be wrong with the other options."""
         if self.png is not None and not self.png.lower().endswith(".png"):
             raise UsageError(f"--png {self.png}: name a file that ends with .png.")
+        if (top := getattr(self, "top", None)) is not None and top < 1:
+            raise UsageError(f"--top is {top}: it must be at least 1.")
         return super().load()
 
     def show(
@@ -89,6 +91,7 @@ def save_png(figure: Any, path: str) -> None:
 
     from gpt2.disk import whole_file
 
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(Path(path)) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
 
     A mistake or a failure becomes one sentence on stderr; GPT2_TRACEBACK=1 shows where it arose instead.
     """
+    if sys.stdout is None:  # closed, as a service may have it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")

@@ -120,7 +120,10 @@ class Command:
         if not 257 <= self.vocab_size <= MAX_VOCABULARY:
             raise UsageError(f"--vocab-size {self.vocab_size} is out of range: give 257 to {MAX_VOCABULARY:,}.")
         with _bar("learning", _size(texts)) as progress:
-            return train_tokenizer(self.files, self.vocab_size, self.field, progress)
+            tokenizer = train_tokenizer(self.files, self.vocab_size, self.field, progress)
+        if tokenizer.vocab_size < self.vocab_size:
+            print(f"gpt2: the text has no more to merge: a vocabulary of {tokenizer.vocab_size:,}", file=sys.stderr)
+        return tokenizer
 
     def _verify(self) -> None:
         """Report every file that differs; ValueError when one does."""
