@@ -123,8 +123,8 @@ def attributed(run: Run, row: int) -> dict[str, float]:
     from gpt2.explain.readout import readout
 
     c, parts = run.model.config, run.attribution(TARGET, vs=FOIL, row=row)
-    one = lambda i: torch.tensor([i])  # noqa: E731
-    form = readout(run.read(*COMPONENTS), one(TARGET), one(FOIL), one(row), one(LENGTH - 1))
+    target, foil, rows, at = (torch.tensor([i]) for i in (TARGET, FOIL, row, LENGTH - 1))
+    form = readout(run.read(*COMPONENTS), target, foil, rows, at)
     found = {"embed": parts["embed.tok"], "pos_embed": parts["embed.pos"]}
     for l in range(c.n_layer):
         toward, constant = head_directions(run, form, l)[0], value_bias(run.model, l)

@@ -38,6 +38,10 @@ class Runs:
         """A number of every finished run that has it, by seed."""
         return [r[field] for r in self.finished.values() if r.get(field) is not None]
 
+    def lists(self, field: str) -> list[list[float]]:
+        """A list of numbers of every finished run that has it, by seed."""
+        return [r[field] for r in self.finished.values() if r.get(field)]
+
     def mean(self, field: str) -> float | None:
         """The mean of a number over the finished runs; None where none has it."""
         values = self.values(field)

@@ -22,10 +22,10 @@ POSITIONS = ("no-positions", "sinusoidal-positions")
 
 def longer(findings: Findings) -> str:
     """Loss past the trained length, for those that have a vector for it."""
-    able = [r for r in findings.runs.values() if r.values("longer_losses") and r.contestant.variant in POSITIONS]
+    able = [r for r in findings.runs.values() if r.lists("longer_losses") and r.contestant.variant in POSITIONS]
     if not able:
         return "No run of a contestant that can read further is done yet.\n"
-    times = len(able[0].values("longer_losses")[0])  # type: ignore[arg-type]
+    times = len(able[0].lists("longer_losses")[0])
     rows = []
     for runs in able:
         means = _columns(runs)
@@ -161,8 +161,7 @@ def size(findings: Findings) -> str:
 
 
 def _columns(runs: Runs) -> list[float]:
-    lists: list[list[float]] = runs.values("longer_losses")  # type: ignore[assignment]
-    return [sum(column) / len(column) for column in zip(*lists, strict=True)]
+    return [sum(column) / len(column) for column in zip(*runs.lists("longer_losses"), strict=True)]
 
 
 def _ends(runs: Runs, when: str, what: str) -> list[float]:
