@@ -6,6 +6,7 @@ their number. Read next: loop.py.
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gpt2.errors import UsageError
 from gpt2.model import GPT2
-from gpt2.training.compiler import compiled
+from gpt2.training.compiler import OPTIONS, compiled
 from gpt2.training.device import pick_device
 from gpt2.weights import NoDraws
 
@@ -82,9 +83,15 @@ def join_world() -> World:
 
 
 def leave_world() -> None:
-    """Take leave of the other processes, where there are any."""
+    """Take leave of the other processes, where there are any.
+
+    gloo's threads let go of their last tensors a moment after the work is reported done, and need the interpreter
+    for it; what FSDP remembers keeps these threads alive. An interpreter that ends in that moment is aborted
+    (https://github.com/pytorch/pytorch/issues/190489), so they are given time.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(0.5)
 
 
 def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: bool) -> Callable[..., Tensor]:
@@ -100,7 +107,7 @@ def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: boo
     if kind == "fsdp":
         for block in model.transformer.h:
             if compile:
-                block.compile()
+                block.compile(options=OPTIONS)
             fully_shard(block)
         fully_shard(model)
         return model
