@@ -75,9 +75,8 @@ def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
     point = match["point"] or ("head.out" if match["out"] else "attn.z")
     point = SHORT.get(point, point) if layer else point
     if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] == "head.out":
-        names = [
-            f"{layer or 0}.{p.replace('head.out', 'head.0.out')}" for p in ("head.0", *LAYER_POINTS)
-        ] + MODEL_POINTS
+        head = head or ["0", *re.findall(r"\d+", match["point"] or "")][-1]
+        names = [f"{layer or 0}.{p.replace('head', f'head.{head}')}" for p in ("head", *LAYER_POINTS)] + MODEL_POINTS
         near = difflib.get_close_matches(re.split("[@#]", text)[0], names, n=3, cutoff=0.3)
         raise ValueError(f"there is no point {text!r}: the nearest are {', '.join(near or names)}.")
     if unit and point.endswith(".scale"):

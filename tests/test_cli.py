@@ -133,6 +133,14 @@ def test_the_description_of_a_command_is_filled(command, capsys):
     assert lines[6].startswith("usage: gpt2 probe ")
 
 
+def test_help_of_a_command_by_the_word_help(command, capsys):
+    command(lambda self: None)
+    assert cli.main(["probe", "--help"]) == 0
+    by_option = capsys.readouterr().out
+    assert cli.main(["help", "probe"]) == 0
+    assert capsys.readouterr().out == by_option
+
+
 def test_unknown_command_names_the_nearest(capsys):
     assert cli.main(["genrate", "x"]) == 2
     shown = capsys.readouterr()

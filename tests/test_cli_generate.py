@@ -239,11 +239,13 @@ def test_the_defaults_are_those_of_the_library():
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("generate", "a", "--top-p", 0), "top_p is 0.0: it must be above 0"),
-        (("generate", "a", "--temperature", -1), "temperature is -1.0: it must be 0 (greedy) or more"),
-        (("generate", "a", "--top-k", 0), "top_k is 0: it must be a whole number of at least 1"),
-        (("generate", "a", "--max-tokens", 0), "max_tokens is 0"),
-        (("generate", "a", "--n", 0), "n is 0"),
+        (("generate", "a", "--top-p", 0), "--top-p is 0.0: it must be above 0"),
+        (("generate", "a", "--temperature", -1), "--temperature is -1.0: it must be 0 (greedy) or more"),
+        (("generate", "a", "--top-k", 0), "--top-k is 0: it must be a whole number of at least 1"),
+        (("generate", "a", "--max-tokens", 0), "--max-tokens is 0"),
+        (("generate", "a", "--n", 0), "--n is 0"),
+        (("generate", "a", "--top-k", 2.5), "--top-k is '2.5': it must be a whole number."),
+        (("generate", "a", "--temperature", "hot"), "--temperature is 'hot': it must be a number."),
         (("generate", "a", "--stop", ""), "--stop takes at least one character."),
         (("generate", ""), "the text is empty"),
         (("generate", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),

@@ -79,6 +79,12 @@ def test_an_unknown_address_names_the_nearest(model: GPT2, ids: Tensor, address:
         model(ids, probe=Probe(read=address))
 
 
+def test_a_head_misspelt_is_offered_by_its_number() -> None:
+    for text in ("6.hed.6", "6.6"):
+        with pytest.raises(ValueError, match=r"the nearest are 6\.head\.6, "):
+            parse(text, 8, 11)
+
+
 def test_stars_expand() -> None:
     assert [a.text for a in parse("*.head.*@2", 2, 2)] == ["0.head.0@2", "0.head.1@2", "1.head.0@2", "1.head.1@2"]
 

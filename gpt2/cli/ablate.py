@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import console, print_json
+from gpt2.cli.common import Count, File, StudyFile, console, print_json
 from gpt2.counted import counted
 from gpt2.errors import UsageError
 
@@ -19,7 +19,7 @@ OTHERS = {"report": "Report", "off": "Off"}
 
 def parse(argv: list[str]) -> Any:
     """The command that these words mean: `report`, `off`, or without either of them the study itself."""
-    from gpt2.cli.main import describe
+    from gpt2.cli.main import build
 
     command: type = Command
     prog = "gpt2 ablate"
@@ -30,9 +30,7 @@ def parse(argv: list[str]) -> Any:
         argv = argv[1:]
     elif len(argv) > 1 and not argv[0].startswith("-") and argv[1].endswith(".toml"):
         raise UsageError(f"there is no 'gpt2 ablate {argv[0]}': choose report or off, or name the study alone.")
-    if "--help" in argv or "-h" in argv:
-        print(describe(command), end="\n\n")  # tyro would not break its lines
-    return tyro.cli(command, args=argv, prog=prog, description="")
+    return build(command, argv, prog)
 
 
 @dataclass
@@ -53,18 +51,20 @@ class Command:
       gpt2 ablate report recipes/ablation/minute.toml
     """
 
-    study: tyro.conf.Positional[str]
+    study: StudyFile
     """The study, a TOML file."""
-    results: str | None = None
+    results: File = None
     """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
     jobs: int = 1
     """Runs at once."""
-    threads: int | None = None
+    threads: Count = None
     """Threads a run (default: the cores, shared out). The last bits of a loss depend on it."""
-    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES")] = field(default_factory=tuple)
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES", help_behavior_hint="")] = field(
+        default_factory=tuple
+    )
     """Contestants to run (default: all)."""
-    keep: str | None = None
-    """Directory for the trained weights of the baseline."""
+    keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Directory for the trained weights of the baseline (default: they are not kept)."""
     plan: bool = False
     """Say what is due, and run nothing."""
     json: bool = False

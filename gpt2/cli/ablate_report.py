@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import print_json
+from gpt2.cli.common import File, StudyFile, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class Report:
       gpt2 ablate report my-study.toml --out my-study.md
     """
 
-    study: tyro.conf.Positional[str]
+    study: StudyFile
     """The study, a TOML file."""
-    results: str | None = None
+    results: File = None
     """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
-    out: str = "docs/ablation_study.md"
+    out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "docs/ablation_study.md"
     """The document; its plots go to images/ablation/STUDY beside it."""
-    off: str | None = None
+    off: File = None
     """What `gpt2 ablate off` wrote (default: RESULTS-off.json, where it is)."""
-    beside: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY [STUDY ...]")] = ()
+    beside: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY [STUDY ...]", help_behavior_hint="")] = ()
     """Studies at other scales, whose results lie in the same folder, to compare with."""
     json: bool = False
     """Print the contrasts as JSON, and write nothing."""
@@ -76,13 +76,13 @@ class Off:
       gpt2 ablate off recipes/ablation/minute.toml --kept runs/ablation/minute
     """
 
-    study: tyro.conf.Positional[str]
+    study: StudyFile
     """The study, a TOML file."""
-    kept: str | None = None
+    kept: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Where --keep put the weights (default: runs/ablation/STUDY)."""
-    results: str | None = None
+    results: File = None
     """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
-    out: str | None = None
+    out: File = None
     """What is written (default: RESULTS-off.json)."""
 
     def run(self) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from gpt2.checkpoint import Builder, Checkpoint
 
+File = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+"""An option that may name a file; its help says what holds without one."""
+Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
+"""An option that may be a whole number; its help says what holds without one."""
+StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
+
 
 @dataclass(kw_only=True)
 class ModelOptions:

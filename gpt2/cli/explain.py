@@ -9,12 +9,12 @@ import difflib
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
-from gpt2.cli.common import print_json, read_text
-from gpt2.cli.explain_options import Options, Text, save_png, show_table
+from gpt2.cli.common import File, print_json, read_text
+from gpt2.cli.explain_options import Options, Text, Token, save_png, show_table
 from gpt2.errors import UsageError
 
 ANALYSES = {
@@ -117,9 +117,9 @@ class Overview(Options):
     """The text, in quotes; `-` or none: standard input."""
     text_is: str | None = None
     """The text, where it reads like an option or an analysis."""
-    target: str | None = None
+    target: Token = None
     """The prediction to explain (default: the likeliest)."""
-    vs: str | None = None
+    vs: Token = None
     """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     page: tyro.conf.FlagCreatePairsOff[bool] = False
     """Open the live page in a browser."""
@@ -127,7 +127,7 @@ class Overview(Options):
     """Of the page (default: a free one)."""
     no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
     """With --page: print the address, open nothing."""
-    html: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    html: File = None
     """Write the page of this run as one file that needs no server."""
 
     def run(self) -> None:

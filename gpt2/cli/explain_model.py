@@ -4,11 +4,10 @@ Read next: explain.py, which finds them by name.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import tyro
 
-from gpt2.cli.common import print_json
+from gpt2.cli.common import File, print_json
 from gpt2.cli.explain_options import Options, Text, progress, reference_text, show_table
 from gpt2.errors import UsageError
 
@@ -21,7 +20,7 @@ class Heads(Options):
     causal only where switching the head off costs loss on the repeats.
     """
 
-    text: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    text: File = None
     """Natural text (default: the bundled stories)."""
     bos: tyro.conf.FlagCreatePairsOff[bool] = False
     """Put <|endoftext|> before the random tokens: for models that saw it there."""
@@ -50,7 +49,7 @@ class Neurons(Options):
 
     address: Text = None
     """The neuron, such as 2.mlp.post#123."""
-    text: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    text: File = None
     """Where to look for contexts (default: the bundled stories)."""
     contexts: int = 8
     """How many contexts to show."""

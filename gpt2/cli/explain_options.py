@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import ModelOptions, console, print_json
+from gpt2.cli.common import File, ModelOptions, console, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from gpt2.checkpoint import Checkpoint
     from gpt2.explain.reference import Reference
 
+Token = Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")]
 Text = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")]
 
 
@@ -26,7 +27,7 @@ class Options(ModelOptions):
 
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of a table."""
-    png: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    png: File = None
     """Draw the result to this file too."""
 
     def load(self) -> "Checkpoint":

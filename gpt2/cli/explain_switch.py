@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gpt2.cli.common import print_json, read_text
-from gpt2.cli.explain_options import Options, Text, progress, reference_text, save_png, show_table
+from gpt2.cli.common import Count, File, print_json, read_text
+from gpt2.cli.explain_options import Options, Text, Token, progress, reference_text, save_png, show_table
 from gpt2.errors import UsageError
 
 Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
@@ -34,17 +34,17 @@ class Off(Options):
     """Such as 3.head.1, 4.mlp, 2.block, embed.pos (default: every head, attention and MLP)."""
     kind: Kind = "mean"
     """What stands in its place."""
-    text: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    text: File = None
     """Documents to read (default: 16 beginnings of the bundled stories)."""
-    means: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    means: File = None
     """Documents that the means are taken over (default: the bundled stories)."""
-    pairs: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    pairs: File = None
     """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
-    prompt: str = "Once upon a time"
+    prompt: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "Once upon a time"
     """What the generation before and after continues."""
     seed: int = 0
     """Of that generation."""
-    top: int | None = None
+    top: Count = None
     """Components to show (default: all)."""
 
     def run(self) -> None:
@@ -105,9 +105,9 @@ class Patch(Options):
     """The prompt with the right answer."""
     corrupt: Text = None
     """The prompt that differs."""
-    target: str | None = None
+    target: Token = None
     """The answer after the clean prompt (default: what the model says)."""
-    foil: str | None = None
+    foil: Token = None
     """The answer after the corrupt one (default: what the model says)."""
     direction: Literal["denoise", "noise"] = "denoise"
     """denoise: clean values into the corrupt run; noise: the reverse."""
@@ -115,7 +115,7 @@ class Patch(Options):
     """What is patched: layer x position for the first three, layer x head."""
     gradient: tyro.conf.FlagCreatePairsOff[bool] = False
     """Estimate the grid by gradients (attribution patching), and correlate it with the exact one."""
-    pairs: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    pairs: File = None
     """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
 
     def run(self) -> None:

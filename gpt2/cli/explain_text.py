@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from gpt2.cli.common import print_json, read_text
-from gpt2.cli.explain_options import Options, Text, widest
+from gpt2.cli.common import File, print_json, read_text
+from gpt2.cli.explain_options import Options, Text, Token, widest
 from gpt2.errors import UsageError
 
 
@@ -92,9 +92,9 @@ class Attribution(OneText):
       gpt2 explain attribution --pairs pairs.jsonl
     """
 
-    target: str | None = None
+    target: Token = None
     """The token explained (default: the likeliest)."""
-    vs: str | None = None
+    vs: Token = None
     """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     at: int = -1
     """The position, from 0; negative ones count from the end."""
@@ -102,7 +102,7 @@ class Attribution(OneText):
     """Finer: a head's source positions (3.head.1), an MLP's neurons (4.mlp), or of several (*.mlp)."""
     top: int = 12
     """Parts to show."""
-    pairs: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    pairs: File = None
     """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
 
     def run(self) -> None:
@@ -130,9 +130,9 @@ class Effects(OneText):
     change of scale. The three sum to the total.
     """
 
-    target: str | None = None
+    target: Token = None
     """The token whose logit is watched (default: the likeliest)."""
-    vs: str | None = None
+    vs: Token = None
     """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     zero: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace by zero instead of the mean over the bundled stories."""

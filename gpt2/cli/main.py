@@ -5,10 +5,12 @@ A sub-command is a dataclass `Command` in the module that stands beside its name
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
 
+import contextlib
 import difflib
 import inspect
 import io
 import os
+import re
 import sys
 import textwrap
 from importlib import import_module
@@ -65,17 +67,33 @@ def parse_and_run(name: str, argv: list[str]) -> None:
 
 def build(command: type[Any], argv: list[str], prog: str) -> Any:
     """A command from its options. UsageError for a text without quotation marks; tyro says what else is wrong."""
-    import tyro
-
     if "--help" in argv or "-h" in argv:
         print(describe(command), end="\n\n")  # tyro would not break its lines
     elif argv and _takes_text(command):
-        made, unknown = tyro.cli(command, args=argv, prog=prog, description="", return_unknown_args=True)
+        made, unknown = parsed(command, argv, prog, description="", return_unknown_args=True)
         if not unknown:
             return made
         if not any(word.startswith("-") for word in unknown):
             raise UsageError(f"unrecognised: {' '.join(unknown)}; put the text in quotation marks.")
-    return tyro.cli(command, args=argv, prog=prog, description="")
+    return parsed(command, argv, prog, description="")
+
+
+def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
+    """What tyro makes of the words. UsageError, one sentence, for a number that is none."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(command, args=argv, prog=prog, **more)
+    except SystemExit:
+        words = " ".join(re.sub("[│╭╮╰╯─]", " ", said.getvalue()).split())
+        wrong = re.search(r"Error parsing (\S+): .*(int\(\) with base 10|string to float): '(.*?)'", words)
+        if wrong:
+            meant = "a whole number" if wrong[2].startswith("int") else "a number"
+            raise UsageError(f"{wrong[1]} is {wrong[3]!r}: it must be {meant}.") from None
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
 
 
 def _takes_text(command: type[Any]) -> bool:
@@ -118,6 +136,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     """Answer --help and --version, or run the command that the first word names."""
+    if argv[:1] == ["help"] and len(argv) > 1:  # gpt2 help next
+        argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage(), end="")
         return 0

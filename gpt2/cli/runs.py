@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gpt2.cli.common import console, print_json
+from gpt2.cli.common import File, console, print_json
 from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ class Command:
     A directory of runs stands for all of them; a metrics.jsonl stands for a run whose directory is gone.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="DIR ...")]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="DIR ...", help_behavior_hint="")]
     """Directories that gpt2 train wrote."""
-    png: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    png: File = None
     """Draw training and validation loss over tokens to this file."""
     join: bool = False
     """Take the runs as parts of one, each of which went on from the weights of the one before."""

@@ -45,10 +45,12 @@ def parse(argv: list[str]) -> "Command":
             raise UsageError("name the recipe first, gpt2 train RECIPE.toml [options], or a run with --resume RUN.")
         print(USAGE, end="")
         raise SystemExit(0 if argv else 2)
+    from gpt2.cli.main import parsed
+
     recipe = load_recipe(argv[0]) if named else resumed_recipe(Path(str(run)))
     out = run or str(Path("runs") / Path(argv[0]).stem)
     prog = f"gpt2 train {argv[0]}" if named else "gpt2 train"
-    return tyro.cli(Command, args=argv[1:] if named else argv, default=Command(recipe=recipe, out=out), prog=prog)
+    return parsed(Command, argv[1:] if named else argv, prog, default=Command(recipe=recipe, out=out))
 
 
 @dataclass
