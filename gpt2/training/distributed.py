@@ -86,12 +86,12 @@ def leave_world() -> None:
     """Take leave of the other processes, where there are any.
 
     gloo's threads let go of their last tensors a moment after the work is reported done, and need the interpreter
-    for it; what FSDP remembers keeps these threads alive. An interpreter that ends in that moment is aborted
-    (https://github.com/pytorch/pytorch/issues/190489), so they are given time.
+    for it. One that ends in that moment is aborted (https://github.com/pytorch/pytorch/issues/190489), one that drops
+    DDP's model in it waits for ever; so they are given time.
     """
     if dist.is_initialized():
-        dist.destroy_process_group()
         time.sleep(0.5)
+        dist.destroy_process_group()
 
 
 def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: bool) -> Callable[..., Tensor]:
