@@ -13,6 +13,7 @@ import torch
 from gpt2.cli.main import main
 from gpt2.training import runner
 from gpt2.training.guards import FEWEST, LOST, Diverged, Guard
+from gpt2.training.history import read_history
 from gpt2.training.loop import TrainingRun
 from gpt2.training.metrics import MetricsLog, read_metrics
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
@@ -143,6 +144,11 @@ def test_weights_that_are_not_finite_do_not_become_a_checkpoint(recipe: Recipe, 
     with pytest.raises(Diverged, match=r"step 3: the loss is nan.* The last good checkpoint is that of step 3"):
         train(run, tmp_path)
     assert [*checkpoints(tmp_path)] == [3]
+    assert read_history(tmp_path).state == "diverged"
+    run = TrainingRun(replace(recipe, train=replace(recipe.train, save_every=3)))
+    resume(run, tmp_path)
+    train(run, tmp_path, stop=lambda: run.steps_done == 4)
+    assert read_history(tmp_path).state == "stopped"  # it went on from before: what went wrong is no more
 
 
 def test_of_a_lost_run_the_checkpoint_before_is_named(recipe: Recipe, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gpt2.training.metrics import METRICS, Event, read_metrics
 from gpt2.training.run_directory import checkpoints, is_running
 
 RECIPE = "recipe.json"
-State = Literal["finished", "stopped", "running"]
+State = Literal["finished", "stopped", "diverged", "running"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read_history(path: Path) -> History:
         validation=_validation(events),
         tokens_per_s=statistics.median(speeds) if speeds else None,
         seconds=next((event["elapsed_s"] for event in reversed(events) if "elapsed_s" in event), None),
-        state=None if run is None else _state(run, done, of_steps),
+        state=None if run is None else _state(run, events, done, of_steps),
     )
 
 
@@ -179,9 +179,11 @@ def _parameters(run: Path) -> int | None:
     return None
 
 
-def _state(run: Path, done: int, of_steps: int | None) -> State | None:
+def _state(run: Path, events: list[Event], done: int, of_steps: int | None) -> State | None:
     if is_running(run):
         return "running"
+    if "diverged" in events[-1]:
+        return "diverged"
     if of_steps is None:
         return None
     return "finished" if done >= of_steps else "stopped"

@@ -85,6 +85,8 @@ def train(
             with explain_out_of_memory(run.memory_savers):
                 return session.go(stop, max_seconds)
         except Diverged as error:
+            if session.log is not None:
+                session.log.write({"step": run.steps_done, "diverged": str(error)})
             raise Diverged(f"{error} {_last_good(run, out)}") from None
         except OSError as error:
             if error.errno == errno.ENOSPC:
