@@ -27,8 +27,8 @@ from torch import Tensor
 from benchmarks import machine
 from gpt2.config import GPT2Config
 from gpt2.explain import reference
-from gpt2.explain.off import off
-from gpt2.explain.patching import Patching, TooClose
+from gpt2.explain.change.off import off
+from gpt2.explain.change.patching import Patching, TooClose
 from gpt2.model import GPT2
 
 SIZES = GPT2Config(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)

@@ -22,11 +22,11 @@ from benchmarks.engines import Place
 from benchmarks.engines.nano import _import as import_nanogpt
 from gpt2.config import PRESETS
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer
-from gpt2.training.environment import describe
+from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.loop import TrainingRun
-from gpt2.training.metrics import mfu, peak_flops
 from gpt2.training.recipe import DataRecipe, OptimRecipe, Recipe, TrainRecipe
+from gpt2.training.run.environment import describe
+from gpt2.training.run.metrics import mfu, peak_flops
 from gpt2.training.task import Task
 
 T = 1024

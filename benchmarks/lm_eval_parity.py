@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gpt2.checkpoint import load
+from gpt2.checkpoint.files import load
 from gpt2.evaluation import hellaswag, lambada
 from gpt2.evaluation.items import records
 

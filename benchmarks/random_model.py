@@ -8,10 +8,10 @@ import tempfile
 from itertools import islice, product
 from pathlib import Path
 
-from gpt2.checkpoint import save
+from gpt2.checkpoint.files import save
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
-from gpt2.tokenizer import EOT, Tokenizer, byte_alphabet
+from gpt2.text.tokenizer import EOT, Tokenizer, byte_alphabet
 
 
 def make_tokenizer(vocab_size: int) -> Tokenizer:

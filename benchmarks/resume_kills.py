@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gpt2.data.prepare import prepare
-from gpt2.tokenizer import Tokenizer
-from gpt2.training.metrics import METRICS, Event, read_metrics
-from gpt2.training.run_directory import CHECKPOINTS, checkpoints
+from gpt2.text.tokenizer import Tokenizer
+from gpt2.training.run.directory import CHECKPOINTS, checkpoints
+from gpt2.training.run.metrics import METRICS, Event, read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPARED = ("step", "tokens", "loss", "grad_norm", "lr", "val")

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 # Where GPT-2's split pattern decides: contractions, digits, every kind of white space, scripts, joiners.
 WORDS = """

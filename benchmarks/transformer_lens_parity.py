@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gpt2.config import GPT2Config
 from gpt2.explain import Run, trace
-from gpt2.explain.edits import value_bias
+from gpt2.explain.run.edits import value_bias
 from gpt2.model import GPT2
 
 CONFIG = GPT2Config(vocab_size=61, n_positions=24, n_embd=16, n_layer=3, n_head=2)
@@ -119,8 +119,8 @@ def ours(names: list[str]) -> dict[str, Tensor]:
 
 def attributed(run: Run, row: int) -> dict[str, float]:
     """Our attribution in TransformerLens' terms: its heads keep b_V, its attention and MLP layers their biases."""
-    from gpt2.explain.attribution import COMPONENTS, head_directions
-    from gpt2.explain.readout import readout
+    from gpt2.explain.see.attribution import COMPONENTS, head_directions
+    from gpt2.explain.see.readout import readout
 
     c, parts = run.model.config, run.attribution(TARGET, vs=FOIL, row=row)
     target, foil, rows, at = (torch.tensor([i]) for i in (TARGET, FOIL, row, LENGTH - 1))

@@ -3,32 +3,46 @@
 Nothing heavy is imported here: `from gpt2 import GPT2` loads torch at that moment and not before.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+from gpt2.base.lazy import lazily
+
+if TYPE_CHECKING:
+    from gpt2.cache import KVCache
+    from gpt2.checkpoint.files import load, save
+    from gpt2.config import PRESETS, GPT2Config
+    from gpt2.inference.generate import generate
+    from gpt2.inference.sampling import Sampling
+    from gpt2.model import GPT2
+    from gpt2.probe import Probe
+    from gpt2.text.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "GPT2": "gpt2.model",
-    "GPT2Config": "gpt2.config",
-    "KVCache": "gpt2.cache",
-    "PRESETS": "gpt2.config",
-    "Probe": "gpt2.probe",
-    "Tokenizer": "gpt2.tokenizer",
-    "Sampling": "gpt2.inference.sampling",
-    "generate": "gpt2.inference.generate",
-    "load": "gpt2.checkpoint",
-    "save": "gpt2.checkpoint",
-}
+__all__ = [
+    "GPT2",
+    "PRESETS",
+    "GPT2Config",
+    "KVCache",
+    "Probe",
+    "Sampling",
+    "Tokenizer",
+    "__version__",
+    "generate",
+    "load",
+    "save",
+]  # fmt: skip
 
-__all__ = ["__version__", *_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'gpt2' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "gpt2.cache": "KVCache",
+        "gpt2.checkpoint.files": "load save",
+        "gpt2.config": "PRESETS GPT2Config",
+        "gpt2.inference.generate": "generate",
+        "gpt2.inference.sampling": "Sampling",
+        "gpt2.model": "GPT2",
+        "gpt2.probe": "Probe",
+        "gpt2.text.tokenizer": "Tokenizer",
+    },
+)

@@ -2,7 +2,7 @@
 
 In: README.md and docs/*.md, or the files named. Out: the same files, where an output had changed; one that `agrees`
 stays as it stands. A ```console block holds commands behind `$ ` with what they print, a ```python block is followed
-by what it prints in a ```text block. tests/test_readme.py and tests/test_docs.py run the same examples and compare.
+by what it prints in a ```text block. tests/docs/ (test_readme.py, test_docs.py) runs the same examples and compares.
 """
 
 import os

@@ -14,7 +14,7 @@ TEXT = "The cat sat on the"
 @cache
 def front_page(links: tuple[tuple[str, str], ...]) -> str:
     """The exported page of TEXT with these (title, address) above it."""
-    from gpt2.checkpoint import load
+    from gpt2.checkpoint.files import load
     from gpt2.server.export import Export, page_html
     from gpt2.server.jobs import silent
     from gpt2.server.session import Session

@@ -56,5 +56,5 @@ def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _float32_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training in "auto" means float32 here, on processors with bf16 products too: tests compare to many digits."""
-    for module in ("device", "loop"):
+    for module in ("machine.device", "loop"):
         monkeypatch.setattr(f"gpt2.training.{module}.has_fast_bf16", lambda device: False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 import gpt2
-from gpt2.checkpoint import Checkpoint
+from gpt2.checkpoint.files import Checkpoint
 from gpt2.model import GPT2
 from tests.numpy_gpt2 import NumpyGPT2
 from tests.twins import SMALL, twins

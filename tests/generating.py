@@ -10,7 +10,7 @@ from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling, choose
 from gpt2.model import GPT2
 from gpt2.probe import Probe
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.bytes()
 EOT = TOKENIZER.eot_id

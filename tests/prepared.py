@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gpt2.data.prepare import prepare
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 
 def prepared(folder: Path, text: str) -> str:

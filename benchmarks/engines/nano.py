@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.engines import NotRun, Place, package_versions
-from gpt2.checkpoint import load_model
+from gpt2.checkpoint.files import load_model
 
 
 def versions() -> dict[str, str]:

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.engines import Place, package_versions
 from gpt2 import __version__
-from gpt2.checkpoint import load_model, load_tokenizer
+from gpt2.checkpoint.files import load_model, load_tokenizer
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
-from gpt2.training.compiler import compiled
-from gpt2.training.device import be_deterministic, has_fast_bf16, suit_processor
+from gpt2.training.machine.compiler import compiled
+from gpt2.training.machine.device import be_deterministic, has_fast_bf16, suit_processor
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import OptimRecipe, TrainRecipe
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.ablation.study import BASELINE, Job, Study
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 
 EXTENSIONS = 4  # how often the search goes on past an end of its grid, by a factor of 2 each time
 Records = dict[str, dict[str, Any]]  # by key

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 
 Verdict = Literal["hit", "miss", "undecided"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.ablation.statistics import region
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 

@@ -17,7 +17,7 @@ from gpt2.ablation.conduct import Records
 from gpt2.ablation.measure import position_losses
 from gpt2.ablation.statistics import Difference, paired
 from gpt2.ablation.study import BASELINE, Contestant, Job, Study
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 
 TOLERANCE = 1e-3  # nats, between the loss of kept weights and the loss on record: another processor rounds differently
 
@@ -83,10 +83,10 @@ def switch_off(
     have the loss that is on record for their seed.
     """
     from gpt2.ablation.job import validation
-    from gpt2.checkpoint import load
+    from gpt2.checkpoint.files import load
     from gpt2.explain import reference, switch
-    from gpt2.training.device import pick_device
-    from gpt2.training.environment import describe
+    from gpt2.training.machine.device import pick_device
+    from gpt2.training.run.environment import describe
     from gpt2.training.task import pretraining
 
     seeds = [seed for seed in study.seeds_of(BASELINE) if (kept / f"{BASELINE}-{seed}").is_dir()]

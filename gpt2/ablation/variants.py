@@ -28,8 +28,8 @@ from gpt2.ablation.parts import (
     UnscaledQueries,
     UntiedGPT2,
 )
+from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
-from gpt2.errors import UsageError
 from gpt2.model import GPT2
 
 Change = Callable[[GPT2], object]
@@ -147,7 +147,7 @@ VARIANTS = BEFORE_INIT | AFTER_INIT
 def build(config: GPT2Config, variant: dict[str, Any] | None = None, seed: int = 0) -> GPT2:
     """The plain model, or the one that `variant` {"name", "arguments"} names (no variant takes arguments yet).
 
-    The builder that `gpt2.checkpoint.load` takes. Raises UsageError for an unknown name, the nearest one given.
+    The builder that `gpt2.checkpoint.files.load` takes. Raises UsageError for an unknown name, the nearest one given.
     """
     model = GPT2(config, seed)
     if variant is None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gpt2.errors import UsageError
-from gpt2.finite import finite
+from gpt2.base.errors import UsageError
+from gpt2.base.finite import finite
 
 if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-    from gpt2.checkpoint import Builder, Checkpoint
+    from gpt2.checkpoint.files import Builder, Checkpoint
 
 File = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
 """An option that may name a file; its help says what holds without one."""
@@ -65,7 +65,7 @@ def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "B
     """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; `build` as in `load`."""
     import torch
 
-    from gpt2.checkpoint import load
+    from gpt2.checkpoint.files import load
 
     dtypes = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
@@ -84,7 +84,7 @@ def find_device(name: str) -> "torch.device":
     """What `--device name` means on this machine. Raises UsageError for a device that is unknown or not there."""
     import torch
 
-    from gpt2.training.device import pick_device
+    from gpt2.training.machine.device import pick_device
 
     if name == "auto":
         return pick_device()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import ModelOptions, console, print_json, variant_of
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
     from gpt2.evaluation.measures import Figure, TaskResult
 
 Progress = Callable[[int, int], None]

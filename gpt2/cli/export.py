@@ -9,9 +9,9 @@ from typing import Annotated
 
 import tyro
 
+from gpt2.base.counted import counted
 from gpt2.cli.common import console, load_model, print_json
 from gpt2.cli.info import size, stored
-from gpt2.counted import counted
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Command:
 
     def run(self) -> None:
         """Load, save, and say what was written."""
-        from gpt2.checkpoint import check_target, save
-        from gpt2.hub import model_directory
+        from gpt2.checkpoint.files import check_target, save
+        from gpt2.checkpoint.hub import model_directory
 
         check_target(self.directory, self.overwrite)
         dtype = self.dtype

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
+from gpt2.base.counted import counted
 from gpt2.cli.common import console, print_json
 from gpt2.cli.info import size
-from gpt2.counted import counted
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Command:
         """Download, and say where it is."""
         from rich.text import Text
 
-        from gpt2.hub import fetch
+        from gpt2.checkpoint.hub import fetch
 
         directory = fetch(self.model, progress=not self.json)
         files = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}

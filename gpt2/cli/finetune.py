@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import console, print_json
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
-    from gpt2.training.finetune import FineTune, Result
+    from gpt2.training.finetune.finetune import FineTune, Result
 
 CHOSEN = "(default: by the data)"
 # How the training loop names a setting in its sentences -> the option here.
@@ -101,9 +101,9 @@ class Command:
         out = self._out()
         if self.lora == 0:
             raise UsageError("--lora 0 is no rank: choose 1 or more, such as 16; without --lora all weights train.")
-        from gpt2.checkpoint import check_target, load, save
-        from gpt2.training.finetune import FineTune, Settings, read_settings
-        from gpt2.training.interrupts import StopSignals
+        from gpt2.checkpoint.files import check_target, load, save
+        from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
+        from gpt2.training.run.interrupts import StopSignals
 
         for name in ("model", "merged"):
             check_target(out / name, overwrite=self.overwrite or self.resume is not None)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gpt2.base.counted import counted
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import ModelOptions, console, print_json, read_text
-from gpt2.counted import counted
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
     from gpt2.inference.generate import Completion
     from gpt2.inference.sampling import Sampling
-    from gpt2.tokenizer import Tokenizer
+    from gpt2.text.tokenizer import Tokenizer
 
 OFF = "(default: off)"
 CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -172,7 +172,7 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gpt2.tokenizer import visible
+    from gpt2.text.tokenizer import visible
 
     def name(token: int) -> str:
         return visible(tokenizer.token_bytes(token))

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import console, print_json
 from gpt2.config import PRESETS, GPT2Config
-from gpt2.errors import UsageError
 
 BYTES = {"float32": 4, "bfloat16": 2}
 NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -43,8 +43,8 @@ class Command:
 
 def gather(name: str, context: int | None = None) -> dict[str, Any]:
     """All that is shown, as JSON has it; sizes in bytes. ValueError for a model that is not on this machine."""
-    from gpt2.hf_config import read_config
-    from gpt2.hub import HUB_IDS, model_directory
+    from gpt2.checkpoint.hf_config import read_config
+    from gpt2.checkpoint.hub import HUB_IDS, model_directory
 
     preset = next((short for short, hub_id in HUB_IDS.items() if name in (short, hub_id)), None)
     directory: Path | None = None
@@ -84,8 +84,8 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
 
 def stored(directory: Path) -> dict[str, Any]:
     """The weight files of a directory: names, bytes, and types where the format tells them."""
-    from gpt2.hf_config import stored_dtypes
-    from gpt2.hub import weight_files
+    from gpt2.checkpoint.hf_config import stored_dtypes
+    from gpt2.checkpoint.hub import weight_files
 
     files = weight_files(directory)
     missing = [file.name for file in files if not file.is_file()]
@@ -101,8 +101,8 @@ def stored(directory: Path) -> dict[str, Any]:
 
 def tokenizer(directory: Path) -> dict[str, Any] | None:
     """Size and identity of a directory's tokenizer; None where it has none."""
-    from gpt2.tokenizer import Tokenizer, visible
-    from gpt2.tokenizer_files import has_tokenizer
+    from gpt2.text.tokenizer import Tokenizer, visible
+    from gpt2.text.tokenizer_files import has_tokenizer
 
     if not has_tokenizer(directory):
         return None

@@ -16,12 +16,12 @@ import textwrap
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
     "generate": ("gpt2.cli.generate", "continue a text"),
-    "walk": ("gpt2.cli.walk", "every step from text to prediction, with the real numbers"),
+    "walk": ("gpt2.cli.walk.command", "every step from text to prediction, with the real numbers"),
     "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
     "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),
     "export": ("gpt2.cli.export", "write a model in Hugging Face's format"),
@@ -30,8 +30,8 @@ COMMANDS = {
     "train": ("gpt2.cli.train", "train a model from a recipe"),
     "finetune": ("gpt2.cli.finetune", "go on training a model on a text of yours"),
     "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
-    "explain": ("gpt2.cli.explain", "see, measure and switch off what makes a prediction"),
-    "ablate": ("gpt2.cli.ablate", "train without one component after another"),
+    "explain": ("gpt2.cli.explain.command", "see, measure and switch off what makes a prediction"),
+    "ablate": ("gpt2.cli.ablate.command", "train without one component after another"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
 }
 

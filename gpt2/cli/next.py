@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import ModelOptions, console, print_json, read_text
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
-    from gpt2.tokenizer import Tokenizer
+    from gpt2.text.tokenizer import Tokenizer
 
 BAR = 24  # width of the bar of probability 1, in characters
 
@@ -70,7 +70,7 @@ class Command(ModelOptions):
 
 def readable(tokenizer: "Tokenizer", token: int) -> str:
     """The token's text; where it is not whole UTF-8, the \\xNN form."""
-    from gpt2.tokenizer import visible
+    from gpt2.text.tokenizer import visible
 
     data = tokenizer.token_bytes(token)
     try:
@@ -84,7 +84,7 @@ def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gpt2.tokenizer import visible
+    from gpt2.text.tokenizer import visible
 
     out = console()
     bars = out.is_terminal

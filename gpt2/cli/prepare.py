@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gpt2.base.counted import counted
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import print_json
-from gpt2.counted import counted
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from gpt2.data.files import Source
-    from gpt2.tokenizer import Tokenizer
+    from gpt2.text.tokenizer import Tokenizer
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Command:
         from gpt2.cli.tokenize import load_tokenizer
         from gpt2.data.prepare import check_tokenizer, train_tokenizer
         from gpt2.data.shards import MAX_VOCABULARY
-        from gpt2.tokenizer import Tokenizer
+        from gpt2.text.tokenizer import Tokenizer
 
         if self.vocab_size is None:
             name = self.tokenizer or "storyteller"

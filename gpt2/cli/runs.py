@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, console, print_json
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gpt2.training.history import History
+    from gpt2.training.run.history import History
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Command:
             raise UsageError("name at least one run: gpt2 runs DIR, such as gpt2 runs runs.")
         if self.png is not None and not Path(self.png).suffix:
             raise UsageError(f"--png {self.png} names no kind of picture: end it with .png, .svg or .pdf.")
-        from gpt2.training.history import find_runs, join, read_histories
+        from gpt2.training.run.history import find_runs, join, read_histories
 
         histories = read_histories(find_runs(list(self.runs)))
         if self.join:
@@ -47,7 +47,7 @@ class Command:
         else:
             show(histories)
         if self.png is not None:
-            from gpt2.training.curves import draw
+            from gpt2.training.run.curves import draw
 
             draw(histories, Path(self.png))
             if not self.json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from gpt2.tokenizer import Tokenizer
+    from gpt2.text.tokenizer import Tokenizer
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Command:
 
     def run(self) -> None:
         """Print the tokens; torch is not needed and not imported."""
+        from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.next import readable
-        from gpt2.counted import counted
-        from gpt2.tokenizer import visible
+        from gpt2.text.tokenizer import visible
 
         text = read_text(self.text)
         tokenizer = load_tokenizer(self.model)
@@ -65,9 +65,9 @@ class Command:
 
 def load_tokenizer(name: str) -> "Tokenizer":
     """The tokenizer of a model by name, or of a directory that holds one and perhaps no model."""
-    from gpt2.hub import model_directory
-    from gpt2.tokenizer import Tokenizer
-    from gpt2.tokenizer_files import has_tokenizer
+    from gpt2.checkpoint.hub import model_directory
+    from gpt2.text.tokenizer import Tokenizer
+    from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
     return Tokenizer.load(directory if has_tokenizer(directory) else model_directory(name, weights=False))

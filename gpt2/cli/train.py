@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gpt2.base.counted import counted
+from gpt2.base.errors import UsageError
 from gpt2.cli.common import print_json
-from gpt2.counted import counted
-from gpt2.errors import UsageError
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe, resumed_recipe
 
 if TYPE_CHECKING:
     from gpt2.training.loop import TrainingRun
-    from gpt2.training.runner import Outcome
+    from gpt2.training.run.runner import Outcome
 
 USAGE = """usage: gpt2 train RECIPE.toml [--out RUN] [options] [--SECTION.SETTING VALUE]
        gpt2 train --resume RUN [options]
@@ -86,8 +86,8 @@ class Command:
             raise UsageError(
                 f"{out} already holds a run: go on with it (--resume {out}), choose another --out, or add --overwrite."
             )
-        from gpt2.checkpoint import check_target
-        from gpt2.training.distributed import join_world, leave_world
+        from gpt2.checkpoint.files import check_target
+        from gpt2.training.machine.distributed import join_world, leave_world
 
         check_target(out / "model", overwrite=self.resume is not None or self.overwrite)
         world = join_world()
@@ -97,9 +97,9 @@ class Command:
             leave_world()
 
     def _train(self, recipe: Recipe, out: Path, seconds: float | None, world: Any) -> None:
-        from gpt2.training.interrupts import StopSignals
         from gpt2.training.loop import TrainingRun
-        from gpt2.training.runner import resume, train
+        from gpt2.training.run.interrupts import StopSignals
+        from gpt2.training.run.runner import resume, train
 
         training = TrainingRun(recipe, world=world)
         notes = resume(training, out, self.override) if self.resume is not None else []

@@ -15,7 +15,7 @@ import numpy as np
 from gpt2.data.examples import Example
 from gpt2.data.files import opened
 from gpt2.data.json_lines import json_lines
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 KEYS = ("prompt", "completion")
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from gpt2.data.files import check, needs_extra, opened
 from gpt2.data.json_lines import json_lines
-from gpt2.tokenizer import EOT
+from gpt2.text.tokenizer import EOT
 
 PIECE_BYTES = 1 << 20
 """A longer document comes in pieces of about this size."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from gpt2.data.documents import Piece, pieces
 from gpt2.data.files import Source
-from gpt2.tokenizer import Tokenizer, well_formed
+from gpt2.text.tokenizer import Tokenizer, well_formed
 
 BATCH_CHARACTERS = 1 << 20
 PIECE_OVERHEAD = 64

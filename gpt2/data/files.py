@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gpt2.base.errors import UsageError
 from gpt2.data.shards import MANIFEST
-from gpt2.errors import UsageError
 
 PACKED = (".gz", ".zst")
 SUFFIXES = (*(kind + packed for kind in (".txt", ".jsonl") for packed in ("", *PACKED)), ".parquet")

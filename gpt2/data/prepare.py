@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from gpt2 import __version__
+from gpt2.base.disk import sync
+from gpt2.base.errors import UsageError
 from gpt2.data import encode
 from gpt2.data.files import Source, sources
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
 from gpt2.data.unfinished import LOCK, STATE, State, Workplace, kept, workplace
-from gpt2.disk import sync
-from gpt2.errors import UsageError
-from gpt2.tokenizer import EOT, Tokenizer
+from gpt2.text.tokenizer import EOT, Tokenizer
 
 SHARD_TOKENS = 100_000_000
 STARTS = "doc_starts.u64"

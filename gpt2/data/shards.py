@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"

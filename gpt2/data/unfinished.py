@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.disk import sync
+from gpt2.base.errors import UsageError
 from gpt2.data.encode import Place
 from gpt2.data.shards import TOKENIZER
-from gpt2.disk import sync
-from gpt2.errors import UsageError
 
 if TYPE_CHECKING:
     from filelock import FileLock

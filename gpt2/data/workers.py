@@ -18,7 +18,7 @@ from typing import Any
 
 import gpt2
 from gpt2.data.encode import Batch, Encoded, encode
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 
 class Workers:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
+from gpt2.base.onednn import linear_by_onednn
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.onednn import linear_by_onednn
-from gpt2.tokenizer import Tokenizer, well_formed
+from gpt2.text.tokenizer import Tokenizer, well_formed
 
 Progress = Callable[[int, int], None]
 """Is told the tokens computed so far and all that there are to compute, context included."""

@@ -12,13 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.evaluation.items import records, text_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy
 from gpt2.evaluation.published import published
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer, well_formed
+from gpt2.text.tokenizer import Tokenizer, well_formed
 
 STYLES = ("completion", "harness")
 

@@ -9,13 +9,13 @@ Harness, lambada_openai). A word of one token counts alike in both; a longer one
 import os
 from collections.abc import Sequence
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.evaluation.items import records, text_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy, perplexity
 from gpt2.evaluation.published import published
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer, well_formed
+from gpt2.text.tokenizer import Tokenizer, well_formed
 
 
 def read(path: str | os.PathLike[str]) -> list[str]:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpt2.base.onednn import linear_by_onednn
 from gpt2.cache import KVCache
 from gpt2.loss import SLICE_ELEMENTS
 from gpt2.model import GPT2
-from gpt2.onednn import linear_by_onednn
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]
 """Is told the tokens computed so far and all that there are to compute."""

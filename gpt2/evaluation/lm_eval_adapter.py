@@ -15,7 +15,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from gpt2.checkpoint import load
+from gpt2.checkpoint.files import load
 from gpt2.evaluation.likelihood import Question, answer, split
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling

@@ -1,29 +1,43 @@
-"""What a component does: traced, attributed, switched off.
+"""What a component does: traced, seen, switched off.
 
-    from gpt2.explain import heads, off, trace    # what is meant for use, everything in __all__
-    from gpt2.explain.off import Off, expand      # the rest, out of its own file
+    from gpt2.explain import heads, off, trace             # what is meant for use: everything in __all__
+    from gpt2.explain.change.off import Off, expand        # the rest comes from its own file
 
-Several functions have the name of the file that they stand in (`off`, `lens`, `heads`, `trace`, ...): in this package
-that name is the function. So `import gpt2.explain.off as x` gives the function too; what else a file holds comes by
-`from gpt2.explain.off import ...`.
+A name here is loaded when it is asked for. The folders: run/ (one pass, kept and edited), see/ (what can be seen in
+it), change/ (what happens without a component), walk/ (every number in order), show/ (tables and plots).
 """
 
-from gpt2.explain.attribution import Attribution, attribution
-from gpt2.explain.behaviours import behaviours
-from gpt2.explain.edits import freeze, keep_constant, mean, mean_by_position, resample, scale, take, to_first, zero
-from gpt2.explain.effects import Effects, effects
-from gpt2.explain.embeddings import neighbours, position_similarity
-from gpt2.explain.gradient_patching import gradient_grids
-from gpt2.explain.heads import heads
-from gpt2.explain.lens import Lens, lens
-from gpt2.explain.neurons import neuron
-from gpt2.explain.off import before_after, excerpt, off, switch
-from gpt2.explain.pair_effects import attribution_over_pairs, off_over_pairs, patch_over_pairs
-from gpt2.explain.pairs import accuracy, read_pairs
-from gpt2.explain.patching import Patching
-from gpt2.explain.reference import Reference, reference
-from gpt2.explain.stream import gradient_norms, stream
-from gpt2.explain.trace import Run, trace
+from typing import TYPE_CHECKING
+
+from gpt2.base.lazy import lazily
+
+if TYPE_CHECKING:
+    from gpt2.explain.change.behaviours import behaviours
+    from gpt2.explain.change.effects import Effects, effects
+    from gpt2.explain.change.gradient_patching import gradient_grids
+    from gpt2.explain.change.heads import heads
+    from gpt2.explain.change.neurons import neuron
+    from gpt2.explain.change.off import before_after, excerpt, off, switch
+    from gpt2.explain.change.pair_effects import attribution_over_pairs, off_over_pairs, patch_over_pairs
+    from gpt2.explain.change.pairs import accuracy, read_pairs
+    from gpt2.explain.change.patching import Patching
+    from gpt2.explain.run.edits import (
+        freeze,
+        keep_constant,
+        mean,
+        mean_by_position,
+        resample,
+        scale,
+        take,
+        to_first,
+        zero,
+    )
+    from gpt2.explain.run.reference import Reference, reference
+    from gpt2.explain.run.trace import Run, trace
+    from gpt2.explain.see.attribution import Attribution, attribution
+    from gpt2.explain.see.embeddings import neighbours, position_similarity
+    from gpt2.explain.see.lens import Lens, lens
+    from gpt2.explain.see.stream import gradient_norms, stream
 
 __all__ = [
     "Attribution", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
@@ -32,3 +46,25 @@ __all__ = [
     "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference", "resample", "scale",
     "stream", "switch", "take", "to_first", "trace", "zero",
 ]  # fmt: skip
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "gpt2.explain.change.behaviours": "behaviours",
+        "gpt2.explain.change.effects": "Effects effects",
+        "gpt2.explain.change.gradient_patching": "gradient_grids",
+        "gpt2.explain.change.heads": "heads",
+        "gpt2.explain.change.neurons": "neuron",
+        "gpt2.explain.change.off": "before_after excerpt off switch",
+        "gpt2.explain.change.pair_effects": "attribution_over_pairs off_over_pairs patch_over_pairs",
+        "gpt2.explain.change.pairs": "accuracy read_pairs",
+        "gpt2.explain.change.patching": "Patching",
+        "gpt2.explain.run.edits": "freeze keep_constant mean mean_by_position resample scale take to_first zero",
+        "gpt2.explain.run.reference": "Reference reference",
+        "gpt2.explain.run.trace": "Run trace",
+        "gpt2.explain.see.attribution": "Attribution attribution",
+        "gpt2.explain.see.embeddings": "neighbours position_similarity",
+        "gpt2.explain.see.lens": "Lens lens",
+        "gpt2.explain.see.stream": "gradient_norms stream",
+    },
+)

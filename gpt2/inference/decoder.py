@@ -12,9 +12,9 @@ from functools import WRAPPER_ASSIGNMENTS, wraps
 import torch
 from torch import Tensor
 
+from gpt2.base.onednn import Packed, linear_by_onednn, pack
 from gpt2.cache import KVCache
 from gpt2.model import GPT2
-from gpt2.onednn import Packed, linear_by_onednn, pack
 from gpt2.probe import At, Edit, Probe
 
 WORTH = 16  # steps that win back the time that packing takes

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
 from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 DEFAULT = Sampling()
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.inference.noise import gumbel, row_keys
 
 

@@ -23,7 +23,7 @@ from gpt2.server.session import Session
 from gpt2.server.static import files
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
 
 WORKERS = 3  # a long sweep must not keep a switch waiting
 

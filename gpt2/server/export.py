@@ -18,10 +18,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.disk import whole_file
-from gpt2.errors import UsageError
-from gpt2.explain.lacks import Lacking
-from gpt2.explain.readout import NoSum
+from gpt2.base.disk import whole_file
+from gpt2.base.errors import UsageError
+from gpt2.explain.run.lacks import Lacking
+from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import look
 from gpt2.server.bundle import join
@@ -33,7 +33,7 @@ from gpt2.server.switches import components, states
 from gpt2.server.wire import pack
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
 
 LENS_ROWS = 16  # as in web/run.js
 ROWS = 24  # rows, from the end, for which attribution and neurons are included
@@ -53,8 +53,8 @@ class Export(Scene):
 def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: str = "", tell: Tell = silent) -> Path:
     """Write the page of one run to `path`; all of it or nothing. `corrupt` adds the patching grids against it.
 
-    Raises UsageError for a text that is empty or too long, as `gpt2.explain.patching` for unequal prompts, and as
-    `Session` for a variant.
+    Raises UsageError for a text that is empty or too long, as `Patching` for unequal prompts, and as `Session`
+    for a variant.
     """
     target = Path(path).expanduser()
     if target.is_dir():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.server.answers import attention, attribution, draw, lens, model, neurons, off, patch, picture, positions
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session

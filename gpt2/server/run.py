@@ -11,10 +11,10 @@ import webbrowser
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
 
 HOST = "127.0.0.1"
 PORT = 8271

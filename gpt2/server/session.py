@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from gpt2.explain import Reference, Run, reference, trace
-from gpt2.explain.attribution import COMPONENTS
-from gpt2.explain.lacks import Lacking, without
-from gpt2.explain.off import excerpt
-from gpt2.explain.values import ALWAYS, size
-from gpt2.explain.words import token_id
+from gpt2.explain.change.off import excerpt
+from gpt2.explain.run.lacks import Lacking, without
+from gpt2.explain.run.values import ALWAYS, size
+from gpt2.explain.see.attribution import COMPONENTS
 from gpt2.inference.generate import encode_prompts
 from gpt2.probe import Edit, Probe
 from gpt2.server.switches import edits
-from gpt2.tokenizer import visible
+from gpt2.text.tokenizer import visible
+from gpt2.text.words import token_id
 
 if TYPE_CHECKING:
-    from gpt2.checkpoint import Checkpoint
+    from gpt2.checkpoint.files import Checkpoint
 
 KEPT = 256 * 2**20  # bytes of runs and answers that are kept, the latest first
 Switches = Mapping[str, str]

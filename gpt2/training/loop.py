@@ -18,14 +18,14 @@ from torch.utils.checkpoint import checkpoint
 from gpt2.cache import KVCache
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.training.compiler import can_compile, is_compilers, mend_cache, reason
-from gpt2.training.device import be_deterministic, has_fast_bf16, pick_dtype, suit_processor
-from gpt2.training.distributed import World, spread, whole, without_sync
-from gpt2.training.documents import DocumentMask
+from gpt2.training.document_mask import DocumentMask
 from gpt2.training.guards import TRY, Diverged, Guard
-from gpt2.training.interrupts import savers
+from gpt2.training.machine.compiler import can_compile, is_compilers, mend_cache, reason
+from gpt2.training.machine.device import be_deterministic, has_fast_bf16, pick_dtype, suit_processor
+from gpt2.training.machine.distributed import World, spread, whole, without_sync
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
+from gpt2.training.run.interrupts import savers
 from gpt2.training.schedule import factor
 from gpt2.training.task import Task, pretraining
 

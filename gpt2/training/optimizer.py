@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpt2.training.distributed import share_of, whole
+from gpt2.training.machine.distributed import share_of, whole
 from gpt2.training.recipe import OptimRecipe
 
 

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
-from gpt2.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.training.recipe import Recipe
-from gpt2.training.resume import FACTS, read_facts
-from gpt2.training.run_directory import FINETUNE, latest
+from gpt2.training.run.directory import FINETUNE, latest
+from gpt2.training.run.resume import FACTS, read_facts
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -18,7 +18,7 @@ from gpt2.data.batches import Mix, TokenSet
 from gpt2.data.shards import TokenShards
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.recipe import Recipe
 
 

@@ -4,5 +4,5 @@
     python -m scripts.guides --text     render alone, from what was measured before
 
 measure.py takes the numbers (docs/guide/measured.json), study.py reads the ablation studies, figures.py draws,
-ledger.py judges the statements of docs/claims.toml, render.py writes. tests/test_guides.py holds it all equal.
+ledger.py judges the statements of docs/claims.toml, render.py writes. tests/docs/test_guides.py holds it all equal.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpt2.explain import draw
+from gpt2.explain.show import draw
 from scripts.guides.study import Evidence
 
 if TYPE_CHECKING:

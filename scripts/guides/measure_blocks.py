@@ -14,7 +14,7 @@ from gpt2.ablation.measure import stream_scales
 from gpt2.ablation.variants import VARIANTS
 from gpt2.config import GPT2Config
 from gpt2.explain import accuracy, excerpt, heads, read_pairs, trace
-from gpt2.explain.attention import attention
+from gpt2.explain.see.attention import attention
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 from scripts.guides.subject import LENGTH, Subject

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from gpt2.explain import excerpt, off, switch
-from gpt2.explain.words import label
 from gpt2.model import GPT2
 from gpt2.probe import Probe
+from gpt2.text.words import label
 from scripts.guides.subject import LENGTH, Subject
 
 WORDS = ("mat", "rug", "floor", "table", "bed", "tree", "sky", "quickly")

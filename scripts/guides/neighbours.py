@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.explain.words import label
+from gpt2.text.words import label
 from scripts.guides.subject import ROOT, Subject, rounded
 
 WORDS = ("cat", "mother", "red", "said", "three")

@@ -14,9 +14,9 @@ from torch import Tensor
 
 import gpt2
 from gpt2.explain import reference
-from gpt2.explain.reference import Reference
+from gpt2.explain.run.reference import Reference
 from gpt2.model import GPT2
-from gpt2.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = "The cat sat on the"

@@ -14,7 +14,7 @@ from gpt2.ablation.report.findings import Findings, Runs
 from gpt2.ablation.report.structure import compared_by_depth
 from gpt2.ablation.statistics import region
 from gpt2.ablation.study import BASELINE
-from gpt2.explain import draw
+from gpt2.explain.show import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from gpt2.errors import UsageError
-from gpt2.explain.heads import heads
+from gpt2.base.errors import UsageError
+from gpt2.explain.change.heads import heads
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session, Switches

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from gpt2.explain.attribution import Attribution
-from gpt2.explain.attribution import attribution as attribute
+from gpt2.explain.see.attribution import Attribution
+from gpt2.explain.see.attribution import attribution as attribute
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.inference.sampling import Sampling, choose, keep_top_k, keep_top_p
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import likely, look

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gpt2.errors import UsageError
+from gpt2.base.errors import UsageError
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.answers.picture import Seen, look, points
 from gpt2.server.jobs import Tell

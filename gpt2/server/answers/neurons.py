@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from gpt2.errors import UsageError
-from gpt2.explain.attribution import attribution
-from gpt2.explain.neurons import neuron
-from gpt2.explain.readout import NoSum, affine
+from gpt2.base.errors import UsageError
+from gpt2.explain.change.neurons import neuron
+from gpt2.explain.see.attribution import attribution
+from gpt2.explain.see.readout import NoSum, affine
 from gpt2.server.answers.attribution import finer
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
@@ -85,7 +85,7 @@ def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
 
 def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:
     """Where in the reference text the neuron is most active, the share of positions at which it is above 0, and the
-    change of the loss when it is held at its mean, with its interval (gpt2.explain.neurons)."""
+    change of the loss when it is held at its mean, with its interval (gpt2.explain.change.neurons)."""
     address = f"{ask.block}.mlp.post#{ask.neuron}"
     if ask.neuron >= mlp_of(session, ask.block).c_proj.in_features:  # before the means are waited for
         raise UsageError(f"there is no neuron {address}: this block has 0 to {session.config.inner_dim - 1}.")

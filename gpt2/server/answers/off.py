@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gpt2.explain.off import off
+from gpt2.explain.change.off import off
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
 from gpt2.server.answers.parameters import Parameters, Scene

@@ -1,4 +1,4 @@
-"""Patching: which place carries the difference between two prompts (gpt2.explain.patching).
+"""Patching: which place carries the difference between two prompts (gpt2.explain.change.patching).
 
 In: a clean and a corrupt prompt of equal token length, target and foil, a grid, a direction. Out: scores [L, K], told
 cell by cell while they come.
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from gpt2.explain.patching import Patching
+from gpt2.explain.change.patching import Patching
 from gpt2.server.answers.parameters import Parameters
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from gpt2.explain.embeddings import neighbours, position_similarity
+from gpt2.explain.see.embeddings import neighbours, position_similarity
 from gpt2.server.answers.parameters import Parameters
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session

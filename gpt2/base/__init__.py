@@ -1,0 +1,1 @@
+"""What the whole package uses and nobody reads first: errors, whole files, plain numbers, oneDNN."""

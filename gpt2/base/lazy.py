@@ -1,0 +1,24 @@
+"""Public names that load when they are asked for.
+
+In: a table of names and the modules that hold them. Out: a package's `__getattr__` and `__dir__` (PEP 562), so that
+importing the package imports nothing. Read next: gpt2/__init__.py.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package: `homes` gives, for each module, the public names that it holds."""
+    home_of = {name: module for module, names in homes.items() for name in names.split()}
+
+    def load(name: str) -> Any:
+        if name in home_of:
+            return getattr(import_module(home_of[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def names() -> list[str]:
+        return sorted(home_of)
+
+    return load, names

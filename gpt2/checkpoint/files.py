@@ -1,0 +1,254 @@
+"""A checkpoint is a directory in Hugging Face's format: load any GPT-2 from one, save ours as one.
+
+In: a name (bundled model, directory, hub id, LoRA adapter). Out: the model in eval mode with its tokenizer; or, when
+saving, config.json, generation_config.json, model.safetensors and the tokenizer's files, which `transformers`
+and vLLM load. Read are: names with or without `transformer.`, safetensors or .bin, whole or in shards.
+torch is imported when weights are, not before. Read next: inference/ or training/.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpt2.base.disk import sync
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
+from gpt2.checkpoint.hub import (
+    ADAPTER_CONFIG,
+    BUNDLED,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    adapter_base,
+    model_directory,
+    weight_files,
+)
+from gpt2.config import GPT2Config
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from gpt2.model import GPT2
+    from gpt2.text.tokenizer import Tokenizer
+
+__all__ = ["Checkpoint", "check_target", "load", "load_model", "load_tokenizer", "model_directory", "save"]
+
+# build(config) makes a plain GPT-2, build(config, variant={"name", "arguments"}) what config.json names.
+Builder = Callable[..., "GPT2"]
+
+
+class Checkpoint(NamedTuple):
+    """A loaded model: in eval mode, with its tokenizer, the name it was asked for by and where it lies."""
+
+    model: "GPT2"
+    tokenizer: "Tokenizer"
+    name: str
+    directory: Path
+
+
+def load(
+    name: str,
+    dtype: "torch.dtype | None" = None,
+    device: "torch.device | str" = "cpu",
+    build: Builder | None = None,
+) -> Checkpoint:
+    """Load a model and its tokenizer.
+
+    name    "storyteller", a directory, a preset or a hub id: see `gpt2.checkpoint.hub.model_directory`
+    dtype   of the weights in memory, whatever the file holds (None: float32)
+    build   what makes the empty model, for variants (None: GPT2, and variants are refused)
+
+    Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
+    """
+    if adapter_base(Path(name).expanduser()) is not None and name != BUNDLED:
+        return _load_adapted(str(name), dtype, device)
+    directory = model_directory(str(name))
+    config, _ = read_config(directory)
+    tokenizer = load_tokenizer(directory, config)  # first: it is quick, and fails before weights are read
+    model = load_model(directory, dtype, device, build)
+    return Checkpoint(_without_padding(model, tokenizer.vocab_size), tokenizer, str(name), directory)
+
+
+def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device | str") -> Checkpoint:
+    """A LoRA adapter's base with the adapter merged into it, in float32 first, so that no small change is lost."""
+    from gpt2.checkpoint.adapter import merge, read_adapter
+
+    directory = Path(name).expanduser()
+    adapter = read_adapter(directory)
+    base = load(adapter.base)
+    return Checkpoint(merge(base.model, adapter).to(device, dtype), base.tokenizer, name, directory)
+
+
+def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
+    """Cut off rows that stand for no token: a training run may have padded the vocabulary for speed.
+
+    Such a row must never win or enter the softmax (a row of zeros would win: GPT-2's logits lie far below 0).
+    """
+    import torch
+
+    if vocab_size < model.config.vocab_size:
+        tied = _tied(model)
+        model.config = replace(model.config, vocab_size=vocab_size)
+        for table in (model.transformer.wte, model.lm_head):
+            table.weight = torch.nn.Parameter(table.weight.detach()[:vocab_size].clone())
+        model.transformer.wte.num_embeddings = model.lm_head.out_features = vocab_size
+        if tied:
+            model.tie_weights()
+    return model
+
+
+def load_tokenizer(directory: Path, config: GPT2Config) -> "Tokenizer":
+    """The tokenizer of a checkpoint. ValueError when it is missing or has more entries than the model."""
+    from gpt2.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(directory)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size "
+            f"{config.vocab_size:,} in {CONFIG_FILE}: put the one there that the model was trained with."
+        )
+    return tokenizer
+
+
+def load_model(
+    directory: Path | str,
+    dtype: "torch.dtype | None" = None,
+    device: "torch.device | str" = "cpu",
+    build: Builder | None = None,
+) -> "GPT2":
+    """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
+    import torch
+
+    from gpt2.checkpoint.weights import NoDraws, assemble, read_tensors
+    from gpt2.model import GPT2
+
+    directory = Path(directory)
+    config, variant = read_config(directory)
+    if variant is not None and build is None:
+        raise ValueError(
+            f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: gpt2 next, generate, eval and "
+            "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.variants."
+        )
+    make: Builder = build or GPT2
+    with torch.device("meta"), NoDraws():  # names and shapes alone
+        model: GPT2 = make(config) if variant is None else make(config, variant=variant)
+    stored = read_tensors(weight_files(directory))
+    state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    return model.eval()
+
+
+def _tied(model: "GPT2") -> bool:
+    return model.lm_head.weight is model.transformer.wte.weight
+
+
+def save(
+    model: "nn.Module",
+    tokenizer: "Tokenizer | None",
+    directory: Path | str,
+    dtype: "torch.dtype | None" = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a checkpoint directory in Hugging Face's format; all of it or nothing.
+
+    model      a GPT2, also inside torch.compile or DistributedDataParallel; one with an attribute `variant`
+               ({"name", "arguments"}) is marked so that plain transformers refuses it
+    tokenizer  written beside the weights (None: weights alone)
+    dtype      of the stored weights (None: as they are in memory)
+    overwrite  replace a checkpoint that stands there
+
+    Returns the directory. Raises UsageError when it holds something and `overwrite` does not allow it,
+    ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
+    """
+    from gpt2.checkpoint.weights import to_stored, unwrapped, write_tensors
+
+    target = check_target(directory, overwrite)
+    inner: Any = unwrapped(model)
+    config: GPT2Config = inner.config
+    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}.")
+    tied = _tied(inner)
+    stored = to_stored(inner.state_dict(), tied, dtype)
+    dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
+    ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
+    fields = config_fields(config, ends, dtype_name, getattr(inner, "variant", None), tied)
+
+    with whole_directory(target) as temporary:
+        _write_json(fields, temporary / CONFIG_FILE)
+        _write_json(generation_fields(ends), temporary / "generation_config.json")
+        weights = temporary / WEIGHT_FILES[0]
+        write_tensors(stored, weights)
+        weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
+        if tokenizer is not None:
+            tokenizer.save(temporary)
+    return target
+
+
+@contextmanager
+def whole_directory(target: Path) -> Iterator[Path]:
+    """A directory to fill, which takes the name `target` when the block ends well: all of it is there, or nothing."""
+    made = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
+    try:
+        yield temporary
+        for path in (*temporary.iterdir(), temporary):
+            sync(path)
+        _replace(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # one that somebody else has filled stays
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def check_target(directory: Path | str, overwrite: bool = False) -> Path:
+    """The absolute path of a directory that `save` may write: to be asked before hours of work, not after.
+
+    Raises UsageError for a file, for a directory that is not empty (unless `overwrite`), and in any case for
+    one that holds more than a checkpoint: what is no part of one is never deleted.
+    """
+    target = Path(directory).expanduser().resolve()
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: choose a directory.")
+    if not target.is_dir() or not any(target.iterdir()):
+        return target
+    if not overwrite:
+        raise UsageError(f"{target} is not empty: choose another directory, or replace it with --overwrite.")
+    known = {CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
+    for path in sorted(target.iterdir()):
+        known_one = path.name in known or path.suffix in (".safetensors", ".bin")
+        if path.is_dir() or not known_one:
+            raise UsageError(f"{target} holds {path.name}, no part of a checkpoint: choose another one.")
+    return target
+
+
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Give `temporary` the name `target`; what stood there is deleted only when that has worked."""
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    old = temporary.with_suffix(".old")
+    os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,22 @@
+"""What may be given as a model: the bare `GPT2`, or a checkpoint, which has a tokenizer with it.
+
+In: one of them. Out: the model and the tokenizer. Read next: explain/run/trace.py.
+"""
+
+from typing import TypeAlias
+
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.files import Checkpoint
+from gpt2.model import GPT2
+from gpt2.text.tokenizer import Tokenizer
+
+Model: TypeAlias = GPT2 | Checkpoint
+
+
+def opened(model: Model) -> tuple[GPT2, Tokenizer | None]:
+    """The model itself and, of a checkpoint, its tokenizer."""
+    if isinstance(model, Checkpoint):
+        return model.model, model.tokenizer
+    if isinstance(model, GPT2):
+        return model, None
+    raise UsageError(f"a {type(model).__name__} is no model: give a GPT2, or what gpt2.load(name) returns.")

@@ -1,0 +1,1 @@
+"""gpt2 ablate: studies and their reports."""

@@ -1,0 +1,144 @@
+"""`gpt2 ablate`: run a study, or say what of it is due; `report` and `off` are in report.py beside this."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from gpt2.base.counted import counted
+from gpt2.base.errors import UsageError
+from gpt2.cli.common import Count, File, StudyFile, console, print_json
+
+if TYPE_CHECKING:
+    from gpt2.ablation.study import Study
+
+
+OTHERS = {"report": "Report", "off": "Off"}
+
+
+def parse(argv: list[str]) -> Any:
+    """The command that these words mean: `report`, `off`, or without either of them the study itself."""
+    from gpt2.cli.main import build
+
+    command: type = Command
+    prog = "gpt2 ablate"
+    if argv and argv[0] in OTHERS:
+        from gpt2.cli.ablate import report as ablate_report
+
+        command, prog = getattr(ablate_report, OTHERS[argv[0]]), f"gpt2 ablate {argv[0]}"
+        argv = argv[1:]
+    elif len(argv) > 1 and not argv[0].startswith("-") and argv[1].endswith(".toml"):
+        raise UsageError(f"there is no 'gpt2 ablate {argv[0]}': choose report or off, or name the study alone.")
+    return build(command, argv, prog)
+
+
+@dataclass
+class Command:
+    """Train GPT-2 without one component after another, and say what each was for.
+
+    Every run is written down when it ends: stop at any time, and the same command goes on.
+
+      gpt2 ablate STUDY.toml          run what is due
+      gpt2 ablate off STUDY.toml      switch components off in the trained baseline
+      gpt2 ablate report STUDY.toml   write what has been found, with plots
+
+    A study is a TOML file, yours or one from recipes/ablation/ in the repository.
+
+    examples, in a clone of the repository:
+      gpt2 ablate recipes/ablation/minute.toml --jobs 2
+      gpt2 ablate recipes/ablation/minute.toml --plan
+      gpt2 ablate report recipes/ablation/minute.toml
+    """
+
+    study: StudyFile
+    """The study, a TOML file."""
+    results: File = None
+    """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
+    jobs: int = 1
+    """Runs at once."""
+    threads: Count = None
+    """Threads a run (default: the cores, shared out). The last bits of a loss depend on it."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES", help_behavior_hint="")] = field(
+        default_factory=tuple
+    )
+    """Contestants to run (default: all)."""
+    keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Directory for the trained weights of the baseline (default: they are not kept)."""
+    plan: bool = False
+    """Say what is due, and run nothing."""
+    json: bool = False
+    """Print each record as a line of JSON."""
+
+    def run(self) -> None:
+        """Load the study, then plan or run."""
+        from gpt2.ablation.conduct import conduct
+        from gpt2.ablation.study import load_study
+
+        study = load_study(self.study)
+        results = Path(self.results or f"runs/ablation/{study.name}.jsonl")
+        if self.jobs < 1 or (self.threads is not None and self.threads < 1):
+            raise UsageError("--jobs and --threads must be at least 1.")
+        for name in self.only:
+            if name not in study.contestants:
+                raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
+        if self.plan:
+            self._plan(study, results)
+        else:
+            import os
+
+            threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+            keep = Path(self.keep) if self.keep else None
+            with Progress(self.json) as progress:
+                conduct(study, results, self.jobs, threads, self.only, keep, progress)
+
+    def _plan(self, study: "Study", results: Path) -> None:
+        from rich.table import Table
+
+        from gpt2.ablation.conduct import due, expected_work, read_records, tuning
+
+        records = read_records(results)
+        jobs = due(study, records, self.only)
+        if self.json:
+            print_json({"study": study.name, "done": len(records), "due": [vars(job) for job in jobs]})
+            return
+        table = Table("contestant", "kind", "expected", "learning rate", "runs due", title=f"study {study.name}")
+        for name in self.only or study.contestants:
+            search = tuning(study, name, records)
+            rate = "searching" if search.rate is None else f"{search.rate:g} x"
+            c = study.contestants[name]
+            table.add_row(name, c.kind, c.expect, rate, str(sum(job.contestant == name for job in jobs)))
+        console().print(table)
+        left = f"{expected_work(study, records, self.only):.1f} runs of full length"
+        print(f"{counted(len(records), 'run')} done; left: {left}")
+
+
+class Progress:
+    """A line a run, with the time left by what the runs of this sitting took."""
+
+    def __init__(self, as_json: bool) -> None:
+        import time
+
+        self.as_json, self.clock = as_json, time.monotonic
+        self.started, self.work = self.clock(), 0.0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def __call__(self, record: dict[str, Any], left: float) -> None:
+        """Report one finished run; `left` counts runs of full length."""
+        import datetime
+        import sys
+
+        if self.as_json:
+            print_json(record)
+            return
+        self.work += record["share"]
+        remaining = datetime.timedelta(seconds=round((self.clock() - self.started) / self.work * left))
+        what = f"{record['contestant']} ({record['purpose']}, seed {record['seed']}, rate {record['rate']:g} x)"
+        loss = f"diverged at step {record['diverged_at']}" if record["diverged_at"] is not None else ""
+        print(f"{what:<58}{loss or format(record['val_loss'], '.4f'):<14}about {remaining} left")
+        sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""gpt2 explain: one file for each group of analyses."""

@@ -1,0 +1,167 @@
+"""`gpt2 explain`: a prediction seen through, or one of the analyses by name.
+
+In: the words typed. Out: the command that they mean, see `parse`. The analyses are in explain_*.py beside this.
+A text is never taken for an analysis, nor an analysis misspelt for a text: behind `--` every word is text, and a lone
+word that names an analysis which needs a text, or nearly one, is refused with both spellings.
+"""
+
+import difflib
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import tyro
+
+from gpt2.base.errors import UsageError
+from gpt2.cli.common import File, print_json, read_text
+from gpt2.cli.explain.options import Options, Text, Token, save_png, show_table
+
+ANALYSES = {
+    "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
+    "lens": ("gpt2.cli.explain.text", "Lens", "what would be predicted after each block"),
+    "attribution": ("gpt2.cli.explain.text", "Attribution", "what each component adds to a prediction"),
+    "effects": ("gpt2.cli.explain.text", "Effects", "direct, indirect and total effect of each component"),
+    "attention": ("gpt2.cli.explain.text", "Attention", "where the heads look"),
+    "stream": ("gpt2.cli.explain.text", "Stream", "norms of the residual stream, and of its gradients"),
+    "off": ("gpt2.cli.explain.switch", "Off", "switch components off: loss on a text, generation"),
+    "patch": ("gpt2.cli.explain.switch", "Patch", "put values of one prompt into another"),
+    "behaviours": ("gpt2.cli.explain.switch", "Behaviours", "accuracy on sets of pairs, and what carries it"),
+    "heads": ("gpt2.cli.explain.model", "Heads", "what each head does: scores, baselines, labels"),
+    "neurons": ("gpt2.cli.explain.model", "Neurons", "what excites a neuron, and what it promotes"),
+    "neighbours": ("gpt2.cli.explain.model", "Neighbours", "tokens with similar vectors"),
+    "positions": ("gpt2.cli.explain.model", "Positions", "how alike the position vectors are"),
+    "points": ("gpt2.cli.explain.model", "Points", "every address, with its shape"),
+}
+NEED_NO_TEXT = ("off", "behaviours", "heads", "positions", "points")
+
+
+def usage() -> str:
+    """The text of `gpt2 explain --help`."""
+    rows = "\n".join(f"  {name:<13}{summary}" for name, (_, _, summary) in ANALYSES.items())
+    return f"""usage: gpt2 explain TEXT [options]
+       gpt2 explain ANALYSIS [TEXT] [options]
+
+See through a prediction: its tokens, what each block would predict (lens), what
+adds to the winner's lead over the runner-up, and the heads that matter.
+
+{rows}
+
+  gpt2 explain ANALYSIS --help   the options of an analysis
+  gpt2 explain -- TEXT           whatever the text is, also "lens" or "heads"
+
+options of gpt2 explain TEXT:
+  --model MODEL     bundled model, directory or Hugging Face id (storyteller)
+  --target TOKEN    the prediction to explain (default: the likeliest)
+  --vs TOKEN        the foil (default: the runner-up, the likeliest other token;
+                    "mean": the mean logit of all tokens)
+  --page            open the live page in a browser
+  --port N          of the page (default: a free one)
+  --no-browser      with --page: print the address, open nothing
+  --html FILE       write the page of this run as one file that needs no server
+  --png FILE        the lens and the attributions as a picture
+  --dtype TYPE      float32 (default), bfloat16, float16 or float64
+  --device WHERE    cpu (default), cuda, cuda:N, or auto: a GPU if there is one
+  --json            for machines
+
+examples:
+  gpt2 explain "The cat sat on the"
+  gpt2 explain "The cat sat on the" --page
+  gpt2 explain attribution "The cat sat on the" --target " mat" --vs " floor"
+  gpt2 explain off "3.head.1,4.mlp"
+"""
+
+
+def parse(argv: list[str]) -> Any:
+    """The command that these words mean. Raises UsageError for an analysis misspelt, or a text that reads like one."""
+    from gpt2.cli.main import build
+
+    first = argv[0] if argv else ""
+    if first in ("-h", "--help"):
+        print(usage(), end="")
+        raise SystemExit(0)
+    if first == "--":
+        return build(Overview, ["--text-is", *argv[1:2], *argv[2:]], "gpt2 explain")
+    if first in ANALYSES:
+        if len(argv) == 1 and first not in NEED_NO_TEXT and sys.stdin.isatty():
+            raise UsageError(
+                f'{first!r} is an analysis and needs a text: gpt2 explain {first} "Once upon a time". '
+                f"To explain the text {first!r} itself: gpt2 explain -- {first}"
+            )
+        module, name, _ = ANALYSES[first]
+        return build(getattr(import_module(module), name), argv[1:], f"gpt2 explain {first}")
+    refuse_misspelt(argv)
+    return build(Overview, argv, "gpt2 explain")
+
+
+def refuse_misspelt(argv: list[str]) -> None:
+    """UsageError where the first word is no text but nearly an analysis; more nearly if nothing but options follows."""
+    if not argv or not argv[0].isalpha():
+        return
+    first, *rest = argv
+    followed = bool(rest) and not rest[0].startswith("-")
+    near = difflib.get_close_matches(first.lower(), ANALYSES, n=1, cutoff=0.6 if followed else 0.8)
+    if near:
+        alone = f"To explain the text {first!r} itself: gpt2 explain -- {first}"
+        raise UsageError(
+            f"there is no analysis {first!r}: did you mean 'gpt2 explain {near[0]}'? "
+            + ("A text of several words goes in quotation marks." if followed else alone)
+        )
+
+
+@dataclass
+class Overview(Options):
+    """See through a prediction: tokens, lens, attributions, heads that matter."""
+
+    text: Text = None
+    """The text, in quotes; `-` or none: standard input."""
+    text_is: str | None = None
+    """The text, where it reads like an option or an analysis."""
+    target: Token = None
+    """The prediction to explain (default: the likeliest)."""
+    vs: Token = None
+    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
+    page: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Open the live page in a browser."""
+    port: int = 0
+    """Of the page (default: a free one)."""
+    no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
+    """With --page: print the address, open nothing."""
+    html: File = None
+    """Write the page of this run as one file that needs no server."""
+
+    def run(self) -> None:
+        """Print the overview, or open or write the page."""
+        text = self.text_is if self.text_is is not None else read_text(self.text)
+        checkpoint = self.load()
+        if self.html:
+            self._write(checkpoint, text, self.html)
+        if self.page:
+            from gpt2.server.run import open_page
+
+            open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
+            return
+        if self.html and not (self.png or self.json):
+            return
+        from gpt2.explain import trace
+        from gpt2.explain.see.overview import overview
+
+        result = overview(trace(checkpoint, text), self.target, self.vs)
+        if self.png:
+            save_png(result.plot(), self.png)
+        if self.json:
+            print_json({"model": checkpoint.name, **result.to_dict()})
+        elif not self.html:
+            show_table(result)
+
+    def _write(self, checkpoint: Any, text: str, html: str) -> None:
+        import sys
+        from pathlib import Path
+
+        from gpt2.server.export import export_html
+
+        file = sys.stderr if self.json else sys.stdout
+        print(f"written: {export_html(checkpoint, text, Path(html))}", file=file)
+
+
+Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis

@@ -1,0 +1,123 @@
+"""What the analyses of `gpt2 explain` share: options, and how a result is shown, drawn and written.
+
+In: a result of gpt2/explain. Out: a table for eyes, JSON for machines, a PNG.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from gpt2.base.errors import UsageError
+from gpt2.cli.common import File, ModelOptions, console, print_json
+
+if TYPE_CHECKING:
+    from gpt2.checkpoint.files import Checkpoint
+    from gpt2.explain.run.reference import Reference
+
+Token = Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")]
+Text = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")]
+
+
+@dataclass
+class Options(ModelOptions):
+    """The options of every analysis."""
+
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of a table."""
+    png: File = None
+    """Draw the result to this file too."""
+
+    def load(self) -> "Checkpoint":
+        """The model, after what can be wrong with the other options."""
+        if self.png is not None and not self.png.lower().endswith(".png"):
+            raise UsageError(f"--png {self.png}: name a file that ends with .png.")
+        if (top := getattr(self, "top", None)) is not None and top < 1:
+            raise UsageError(f"--top is {top}: it must be at least 1.")
+        return super().load()
+
+    def show(
+        self, checkpoint: "Checkpoint", result: Any, table: Any = None, plot: Callable[[], Any] | None = None
+    ) -> None:
+        """Print a result (or this `table` of it), or its JSON; draw it where --png asks for it."""
+        if self.png is not None:
+            draw = plot or getattr(result, "plot", None)
+            if draw is None:
+                raise UsageError("--png: this analysis is a table alone; leave the option out.")
+            save_png(draw(), self.png)
+        if self.json:
+            print_json({"model": checkpoint.name, **result.to_dict()})
+        else:
+            show_table(result if table is None else table)
+
+
+def show_table(table: Any) -> None:
+    """A rich table with title and caption unbroken; in a pipe nothing is clipped."""
+    from rich.table import Table
+
+    out = wide_console()
+    if isinstance(table, Table):
+        title, caption, table.title, table.caption = table.title, table.caption, None, None
+        parts = [part for part in (title, table, caption) if part]
+    else:
+        parts = [table]
+    for part in parts:
+        out.print(part, markup=False)
+
+
+def wide_console() -> Any:
+    """A console as wide as the terminal; in a pipe wide enough for any table."""
+    from rich.console import Console
+
+    out = console()
+    return out if out.is_terminal else Console(highlight=False, width=10_000)
+
+
+def widest(make: Callable[[int], Any], most: int) -> Any:
+    """The table `make(n)` of the largest n up to `most` that fits the console."""
+    from rich.measure import Measurement
+
+    out = wide_console()
+    for n in range(most, 1, -1):
+        if Measurement.get(out, out.options.update(max_width=10_000), made := make(n)).maximum <= out.width:
+            return made
+    return make(1)
+
+
+def save_png(figure: Any, path: str) -> None:
+    """Write a figure, whole or not at all."""
+    from pathlib import Path
+
+    from gpt2.base.disk import whole_file
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(Path(path)) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | None":
+    """The documents of `--text FILE`; None for the bundled stories."""
+    from pathlib import Path
+
+    from gpt2.explain import reference
+
+    if text is None:
+        return None
+    if not Path(text).is_file():
+        raise UsageError(f"--text {text}: there is no such file; name a .txt, .txt.gz or .jsonl file.")
+    return reference(checkpoint, Path(text))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left, on standard error, while a terminal is there to see it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(what), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn()
+    out = Console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda done, total: bar.update(task, completed=done / max(1, total))

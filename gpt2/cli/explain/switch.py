@@ -1,0 +1,183 @@
+"""The analyses that change something and look what follows: off, patch, behaviours.
+
+Read next: explain.py, which finds them by name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gpt2.base.errors import UsageError
+from gpt2.cli.common import Count, File, print_json, read_text
+from gpt2.cli.explain.options import Options, Text, Token, progress, reference_text, save_png, show_table
+
+Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
+
+
+@dataclass
+class Off(Options):
+    """Switch components off: the loss on a text without each, with its interval over documents.
+
+    Named components that are few also get a generation before and after, with the same noise. Components joined by a
+    comma go off together.
+
+    examples:
+      gpt2 explain off
+      gpt2 explain off "3.head.1,4.mlp" --text stories.txt
+      gpt2 explain off "2.head.*" --kind zero
+      gpt2 explain off --pairs pronoun
+    """
+
+    components: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[ADDRESSES]")] = ()
+    """Such as 3.head.1, 4.mlp, 2.block, embed.pos (default: every head, attention and MLP)."""
+    kind: Kind = "mean"
+    """What stands in its place."""
+    text: File = None
+    """Documents to read (default: 16 beginnings of the bundled stories)."""
+    means: File = None
+    """Documents that the means are taken over (default: the bundled stories)."""
+    pairs: File = None
+    """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
+    prompt: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "Once upon a time"
+    """What the generation before and after continues."""
+    seed: int = 0
+    """Of that generation."""
+    top: Count = None
+    """Components to show (default: all)."""
+
+    def run(self) -> None:
+        """Print the table, and the two texts."""
+        from gpt2 import Sampling
+        from gpt2.explain import reference
+        from gpt2.explain.change.off import before_after, excerpt, expand, off, switch
+
+        if self.pairs is not None and self.text is not None:
+            raise UsageError("give --text or --pairs, not both.")
+        checkpoint = self.load()
+        chosen = self.components or ("*.head.*", "*.attn", "*.mlp")
+        kind = "position mean" if self.kind == "position-mean" else self.kind
+        names = expand(checkpoint.model, chosen)  # refuses unknown addresses before anything is computed
+        means = reference_text(checkpoint, self.means)
+        if self.pairs is not None:
+            from gpt2.explain.change.pair_effects import off_over_pairs
+            from gpt2.explain.change.pairs import read_pairs
+
+            with progress("switching off") as tell:
+                over = off_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs), chosen, kind, means, tell)
+            self.show(checkpoint, over, over.table(self.top))
+            return
+        text = reference_text(checkpoint, self.text)
+        text = excerpt(checkpoint, text) if text is not None else None
+        with progress("switching off") as tell:
+            result = off(checkpoint, chosen, kind, text, means, tell)
+        written = None
+        if self.components and len(names) <= 4 and kind != "resample":
+            over_text = means or reference(checkpoint)
+            edits = {a: f for name in names for a, f in switch(checkpoint.model, name, kind, over_text).items()}
+            written = before_after(checkpoint, self.prompt, edits, Sampling(max_tokens=60, seed=self.seed))
+        if self.png:
+            save_png(result.plot(), self.png)
+        if self.json:
+            generation = written.to_dict() if written else None
+            print_json({"model": checkpoint.name, **result.to_dict(), "generation": generation})
+            return
+        show_table(result.table(self.top))
+        if written is not None:
+            print()
+            show_table(written)
+
+
+@dataclass
+class Patch(Options):
+    """Put what one prompt computes into the other, place by place, and see how much of the answer moves.
+
+    m = logit(target) - logit(foil). 0: nothing moved, 1: all of it. The prompts must have equally many tokens.
+
+    examples:
+      gpt2 explain patch "Tom was sad. He" "Amy was sad. He" --target " cried" --foil " smiled"
+      gpt2 explain patch CLEAN CORRUPT --grid head --png heads.png
+      gpt2 explain patch --pairs name
+    """
+
+    clean: Text = None
+    """The prompt with the right answer."""
+    corrupt: Text = None
+    """The prompt that differs."""
+    target: Token = None
+    """The answer after the clean prompt (default: what the model says)."""
+    foil: Token = None
+    """The answer after the corrupt one (default: what the model says)."""
+    direction: Literal["denoise", "noise"] = "denoise"
+    """denoise: clean values into the corrupt run; noise: the reverse."""
+    grid: Literal["resid", "attn", "mlp", "head"] = "resid"
+    """What is patched: layer x position for the first three, layer x head."""
+    gradient: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Estimate the grid by gradients (attribution patching), and correlate it with the exact one."""
+    pairs: File = None
+    """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
+
+    def run(self) -> None:
+        """Print the grid."""
+        if self.pairs is not None:
+            from gpt2.explain.change.pair_effects import patch_over_pairs
+            from gpt2.explain.change.pairs import read_pairs
+
+            if self.clean is not None:
+                raise UsageError("give two prompts or --pairs, not both.")
+            checkpoint = self.load()
+            with progress("patching") as tell:
+                over = patch_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs), self.direction, tell)
+            self.show(checkpoint, over)
+            return
+        if self.clean is None or self.corrupt is None:
+            raise UsageError('patching takes two prompts: gpt2 explain patch "Tom was sad. He" "Amy was sad. He".')
+        from gpt2.explain.change.patching import Patching
+
+        checkpoint = self.load()
+        patching = Patching(
+            checkpoint, read_text(self.clean), read_text(self.corrupt), self.target, self.foil, self.direction
+        )
+        with progress("patching") as tell:
+            exact = patching.grid(self.grid, tell)
+        if not self.gradient:
+            self.show(checkpoint, exact)
+            return
+        from gpt2.explain.change.gradient_patching import gradient_grids
+
+        estimate = gradient_grids(patching, (self.grid,))[self.grid]
+        if self.json:
+            both = {"exact": exact.to_dict(), "estimate": estimate.to_dict()}
+            print_json({"model": checkpoint.name, **both, "correlation": exact.correlation(estimate)})
+            return
+        self.show(checkpoint, estimate)
+        alike = exact.correlation(estimate)
+        none = "none, since one of the two is the same everywhere"
+        print(f"correlation with the exact grid: {none if alike != alike else f'{alike:.3f}'}")
+
+
+@dataclass
+class Behaviours(Options):
+    """How often the model is right on sets of 100 pairs of prompts, and which components carry it.
+
+    A behaviour that the model does not have is not explained.
+    """
+
+    sets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SETS]")] = ()
+    """pronoun, name, verb, quote, or .jsonl files (default: these four)."""
+
+    def run(self) -> None:
+        """Print accuracies and components."""
+        from gpt2.explain.change.behaviours import behaviours
+        from gpt2.explain.change.pairs import BEHAVIOURS
+
+        checkpoint = self.load()
+        for name in self.sets:
+            if name not in BEHAVIOURS and not Path(name).is_file():
+                raise UsageError(f"there is no set {name!r}: choose {', '.join(BEHAVIOURS)}, or a .jsonl file.")
+        with progress("behaviours") as tell:
+            result = behaviours(
+                checkpoint, self.sets or tuple(BEHAVIOURS), progress=lambda name, done, total: tell(done, total)
+            )
+        self.show(checkpoint, result)

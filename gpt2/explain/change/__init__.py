@@ -1,0 +1,1 @@
+"""What happens without a component: switched off, patched, over pairs of prompts."""

@@ -1,0 +1,1 @@
+"""One pass of a model, kept, edited, and repeated many times at once."""

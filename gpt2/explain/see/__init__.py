@@ -1,0 +1,1 @@
+"""What can be seen in one pass: lens, attribution, attention, stream, embeddings."""

@@ -1,0 +1,1 @@
+"""How results show themselves: tables, plots, plain values."""

@@ -1,0 +1,83 @@
+"""How every result shows itself: as text, in a notebook, as JSON.
+
+In: a result's own `table()` and `to_dict()`. Out: `print(result)`, a notebook's HTML, plain lists and numbers.
+Read next: any result, lens.py say.
+"""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from gpt2.base.finite import finite
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+WIDTH = 100  # columns of a printed table
+
+
+class Result:
+    """A base for frozen dataclasses that hold tensors: two methods to write, the rest follows from them."""
+
+    def table(self) -> "Table":
+        """The result as a rich Table."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready lists, numbers and texts."""
+        raise NotImplementedError
+
+    def __rich__(self) -> "Group":
+        """Title, table, caption below one another: rich itself would fold a title to the width of its table."""
+        from rich.console import Group
+
+        shown = self.table()
+        title, caption, shown.title, shown.caption = shown.title, shown.caption, None, None
+        return Group(*([title] if title else []), shown, *([caption] if caption else []))
+
+    def _printed(self) -> "Console":
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False, highlight=False)
+        console.print(self, markup=False)
+        return console
+
+    def __str__(self) -> str:
+        lines = self._printed().export_text().splitlines()
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self._printed().export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
+
+
+def plain(value: Any) -> Any:
+    """Tensors as nested lists, tuples as lists, what is not finite as None, which JSON has; the rest as it is."""
+    if isinstance(value, Tensor):
+        listed = value.detach().tolist()
+        return finite(listed) if value.is_floating_point() and not bool(value.isfinite().all()) else listed
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return finite(value)
+
+
+def table(*columns: str, title: str | None = None, caption: str | None = None) -> "Table":
+    """An empty table in the house style; a column whose name begins with `>` is right-aligned."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title=title, caption=caption)
+    made.title_justify = made.caption_justify = "left"
+    for column in columns:
+        right = column.startswith(">")
+        made.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
+    return made
+
+
+def number(x: float) -> str:
+    """Three significant digits, with sign where it is negative."""
+    return f"{x:.3g}" if abs(x) < 1000 else f"{x:.0f}"

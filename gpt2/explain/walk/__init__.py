@@ -1,0 +1,1 @@
+"""One position's way through the model, every number in order."""

@@ -1,0 +1,71 @@
+"""LoRA: the base model's weights stay as they are, and a small trainable product runs beside each projection.
+
+In: a GPT2. Out: the same model, in place, in which the four projections of every block are `LoRALinear`; what was
+learned is an `Adapter` (gpt2/checkpoint/adapter.py). Read next: finetune.py.
+
+An own wrapper, not `peft`'s: it is the formula and nothing else, works on this model's nn.Linear, compiles, and needs
+no transformers at run time. The files are `peft`'s, so that adapters go both ways.
+"""
+
+import hashlib
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.adapter import TARGETS, Adapter, fingerprint
+from gpt2.model import GPT2
+
+
+class LoRALinear(nn.Linear):
+    """W x + b + (alpha / rank) B A x, of which only A and B are trained (Hu et al. 2021, "LoRA", section 4.1).
+
+    `weight` and `bias` are the base's own parameters, under their own names. A starts as a linear layer's weight, B at
+    zero: at the start this is the base, bit for bit.
+    """
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float, generator: torch.Generator) -> None:
+        super().__init__(base.in_features, base.out_features, device="meta")
+        self.weight, self.bias = base.weight, base.bias
+        self.scale = alpha / rank
+        self.dropout = nn.Dropout(dropout)
+        limit = 1 / math.sqrt(base.in_features)
+        a = torch.rand(rank, base.in_features, generator=generator) * 2 * limit - limit
+        self.lora_a = nn.Parameter(a.to(base.weight))  # (r, in)
+        self.lora_b = nn.Parameter(base.weight.new_zeros(base.out_features, rank))  # (out, r)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., in] -> [..., out]."""
+        low = F.linear(self.dropout(x), self.lora_a)  # (..., r)
+        return F.linear(x, self.weight, self.bias) + self.scale * F.linear(low, self.lora_b)
+
+
+def add_lora(model: GPT2, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0) -> GPT2:
+    """Freeze the model and wrap the projections of its blocks, in place; returns the model.
+
+    A's first values are a function of (seed, the projection's name). Raises UsageError for a rank, alpha or dropout
+    that makes no sense for this model.
+    """
+    if not 1 <= rank <= model.config.n_embd:
+        raise UsageError(f"--lora {rank} is no rank for this model: choose 1 to {model.config.n_embd}, such as 16.")
+    if not 0 < alpha < math.inf:
+        raise UsageError(f"--lora-alpha is {alpha:g}: it must be above 0, such as twice the rank.")
+    if not 0 <= dropout < 1:
+        raise UsageError(f"--lora-dropout is {dropout:g}: a rate lies in [0, 1).")
+    model.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        path, _, last = name.rpartition(".")
+        if last in TARGETS and isinstance(module, nn.Linear):
+            digest = hashlib.sha256(f"{seed}:lora:{name}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            setattr(model.get_submodule(path), last, LoRALinear(module, rank, alpha, dropout, generator))
+    return model
+
+
+def adapter_of(model: GPT2, base: str, rank: int, alpha: float) -> Adapter:
+    """What `add_lora(model, rank, alpha)` and training made, as matrices of their own to write to a file."""
+    wrapped = {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
+    pairs = {name: (m.lora_a.detach().float(), m.lora_b.detach().float()) for name, m in wrapped.items()}
+    return Adapter(base, rank, alpha, pairs, fingerprint(model))

@@ -1,0 +1,1 @@
+"""A training run as a directory: what is written, kept, resumed and drawn."""

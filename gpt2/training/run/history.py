@@ -1,0 +1,189 @@
+"""What became of a run: its size, its losses, its speed, and whether it is over; for comparing runs.
+
+In: run directories, or metrics.jsonl files alone. Out: a `History` each. Read next: curves.py, cli/runs.py.
+Nothing here imports torch.
+"""
+
+import json
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.hf_config import read_config
+from gpt2.training.run.directory import checkpoints, is_running
+from gpt2.training.run.metrics import METRICS, Event, read_metrics
+
+RECIPE = "recipe.json"
+State = Literal["finished", "stopped", "diverged", "running"]
+
+
+@dataclass(frozen=True)
+class History:
+    """A run as its files tell it; None for what they do not tell.
+
+    name          of its directory
+    path          as it was asked for
+    parameters    of the model
+    steps         optimiser steps done
+    of_steps      optimiser steps of the recipe
+    training      (tokens so far, loss) of every step
+    validation    set: (steps done, tokens so far, loss) of every evaluation
+    tokens_per_s  the median over all steps
+    seconds       spent so far, over all sessions of the run
+    """
+
+    name: str
+    path: Path
+    parameters: int | None
+    steps: int
+    of_steps: int | None
+    training: list[tuple[int, float]]
+    validation: dict[str, list[tuple[int, int, float]]]
+    tokens_per_s: float | None
+    seconds: float | None
+    state: State | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on."""
+        return self.training[-1][0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures without the curves, for JSON."""
+        sets = {}
+        for name, points in self.validation.items():
+            lowest = min(points, key=lambda point: point[2])
+            sets[name] = {"final": points[-1][2], "best": lowest[2], "best_step": lowest[0]}
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "of_steps": self.of_steps,
+            "tokens": self.tokens,
+            "loss": self.training[-1][1],
+            "validation": sets,
+            "tokens_per_s": self.tokens_per_s,
+            "seconds": self.seconds,
+            "state": self.state,
+        }
+
+
+def find_runs(paths: list[str]) -> list[Path]:
+    """The runs that these paths mean: a run, a metrics.jsonl, or a directory of runs, which stands for all of them.
+
+    Raises UsageError for a path that holds no run.
+    """
+    runs = []
+    for path in map(Path, paths):
+        inside = sorted(p.parent for p in path.glob(f"*/{METRICS}")) if path.is_dir() else []
+        if path.is_file() or (path / METRICS).is_file():
+            runs.append(path)
+        elif inside:
+            runs += inside
+        elif path.is_dir():
+            raise UsageError(f"{path} holds no run, there is no {METRICS} in it: name a directory of gpt2 train.")
+        else:
+            raise UsageError(f"there is no {path}: name a directory of gpt2 train, such as runs.")
+    return runs
+
+
+def read_histories(paths: list[Path]) -> list[History]:
+    """The history of each run, under its path where two have one name. Raises as `read_history` does."""
+    histories = [read_history(path) for path in paths]
+    names = [history.name for history in histories]
+    return [replace(h, name=str(h.path)) if names.count(h.name) > 1 else h for h in histories]
+
+
+def read_history(path: Path) -> History:
+    """The history of a run directory or of a metrics.jsonl. ValueError when not one step is logged in it."""
+    run = None if path.is_file() else path
+    log = path if run is None else path / METRICS
+    events = read_metrics(log)
+    steps = [event for event in events if "loss" in event]
+    if not steps:
+        raise ValueError(f"{log} has no step yet: wait for the first one.")
+    of_steps = None if run is None else _steps_of_recipe(run)
+    done = steps[-1]["step"] + 1
+    speeds = [event["tokens_per_s"] for event in steps if event.get("tokens_per_s")]
+    return History(
+        name=path.resolve().name if run is not None else path.stem,
+        path=path,
+        parameters=None if run is None else _parameters(run),
+        steps=done,
+        of_steps=of_steps,
+        training=[(event["tokens"], event["loss"]) for event in steps],
+        validation=_validation(events),
+        tokens_per_s=statistics.median(speeds) if speeds else None,
+        seconds=next((event["elapsed_s"] for event in reversed(events) if "elapsed_s" in event), None),
+        state=None if run is None else _state(run, events, done, of_steps),
+    )
+
+
+def join(parts: list[History]) -> History:
+    """Runs that went on from one another's weights, as one: the tokens and steps of later ones are added on."""
+    first, last = parts[0], parts[-1]
+    training: list[tuple[int, float]] = []
+    validation: dict[str, list[tuple[int, int, float]]] = {}
+    steps = tokens = 0
+    for part in parts:
+        training += [(tokens + t, loss) for t, loss in part.training]
+        for name, points in part.validation.items():
+            validation.setdefault(name, []).extend((steps + s, tokens + t, loss) for s, t, loss in points)
+        steps, tokens = steps + part.steps, tokens + part.tokens
+    wholes = [part.of_steps for part in parts]
+    seconds = [part.seconds for part in parts]
+    return History(
+        name=" + ".join(part.name for part in parts),
+        path=first.path,
+        parameters=last.parameters,
+        steps=steps,
+        of_steps=None if None in wholes else sum(n for n in wholes if n is not None),
+        training=training,
+        validation=validation,
+        tokens_per_s=last.tokens_per_s,
+        seconds=None if None in seconds else sum(s for s in seconds if s is not None),
+        state=last.state,
+    )
+
+
+def _validation(events: list[Event]) -> dict[str, list[tuple[int, int, float]]]:
+    """Curves by the last part of a set's path, or by all of it where two sets share that."""
+    paths = {path for event in events for path in event.get("val", {})}
+    short = [Path(path).name for path in paths]
+    curves: dict[str, list[tuple[int, int, float]]] = {}
+    for event in events:
+        for path, loss in event.get("val", {}).items():
+            name = Path(path).name if short.count(Path(path).name) == 1 else path
+            curves.setdefault(name, []).append((event["step"] + 1, event["tokens"], loss))
+    return curves
+
+
+def _steps_of_recipe(run: Path) -> int | None:
+    try:
+        steps = json.loads((run / RECIPE).read_text(encoding="utf-8"))["train"]["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return steps if isinstance(steps, int) else None
+
+
+def _parameters(run: Path) -> int | None:
+    """From the config.json of any model of the run."""
+    for directory in (*(path / "model" for path in reversed(checkpoints(run).values())), run / "model"):
+        try:
+            return read_config(directory)[0].n_params
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _state(run: Path, events: list[Event], done: int, of_steps: int | None) -> State | None:
+    if is_running(run):
+        return "running"
+    if "diverged" in events[-1]:
+        return "diverged"
+    if of_steps is None:
+        return None
+    return "finished" if done >= of_steps else "stopped"

@@ -1,0 +1,173 @@
+"""What a run measures: metrics.jsonl, how it is cut on resuming, TensorBoard, memory, and the share of peak speed.
+
+In: events, dictionaries of numbers. Out: RUN/metrics.jsonl. Read next: loop.py, which makes the events, and
+curves.py, which draws them. A line is one of
+
+    {"step": 7, "tokens": 65536, "loss": 5.1, "grad_norm": 0.9, "lr": 3e-4, "tokens_per_s": 1400.0, "mfu": null, ...}
+    {"step": 7, "tokens": 65536, "val": {"data/books-val": 5.2}}
+    {"step": 8, "diverged": "step 8: the loss is nan ..."}
+
+where step counts from 0 and `val` was measured after that step. A line is complete or it does not count: the last one
+may be torn when the process was killed.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2.base.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from gpt2.config import GPT2Config
+
+METRICS = "metrics.jsonl"
+Event = dict[str, Any]
+
+# Dense bf16 products in FLOP/s, as NVIDIA's data sheets print them (without sparsity), under the names that
+# torch.cuda.get_device_name gives. https://www.nvidia.com/en-us/data-center/{a100,h100,h200,l4,l40s}, tables
+# "Specifications"; GeForce: the Ada and Ampere GA102 white papers, appendix A (products with fp32 accumulation).
+PEAKS = {
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA H100 80GB HBM3": 989.4e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H200": 989.4e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA GeForce RTX 4090": 165.2e12,
+    "NVIDIA GeForce RTX 3090": 71e12,
+}
+
+
+class MetricsLog:
+    """Writes RUN/metrics.jsonl, each step once; a resumed run goes on after `start` steps.
+
+    Attributes:
+        validated: after how many steps the file has a validation loss. A run that was killed between saving and
+            evaluating resumes at a step that is not among them, and evaluates first.
+    """
+
+    def __init__(self, run: Path, start: int = 0, tensorboard: bool = False) -> None:
+        """Cut the lines of steps that are to be done again, and open the file at its end.
+
+        Raises UsageError when TensorBoard is asked for and not installed.
+        """
+        path = run / METRICS
+        self._board = _board(run, start) if tensorboard else None
+        self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
+        end, kept = 0, []
+        for event, after in _lines(self._file.read()):
+            if event["step"] >= start:
+                break
+            end = after
+            kept.append(event)
+        self._file.truncate(end)
+        self._file.seek(end)
+        self.validated = {event["step"] + 1 for event in kept if "val" in event}
+
+    def write(self, event: Event) -> None:
+        """Append one line, for readers to see at once."""
+        self._file.write(json.dumps(event).encode() + b"\n")
+        self._file.flush()
+        if "val" in event:
+            self.validated.add(event["step"] + 1)
+        if self._board is not None:
+            for name, value in _scalars(event):
+                self._board.add_scalar(name, value, event["step"])
+
+    def sync(self) -> None:
+        """Have the disk hold every line: to be called before a checkpoint is saved, which then needs none of them."""
+        os.fsync(self._file.fileno())
+        if self._board is not None:
+            self._board.flush()
+
+    def close(self) -> None:
+        """Close the file and TensorBoard's."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def read_metrics(path: Path) -> list[Event]:
+    """The events of a metrics.jsonl, also while it is being written. ValueError when it is none."""
+    content = path.read_bytes()
+    events = [event for event, _ in _lines(content)]
+    if not events and content.count(b"\n") > 0:
+        raise ValueError(f"{path} is no log of gpt2 train: its first line is not an event with a step.")
+    return events
+
+
+def _lines(content: bytes) -> Iterator[tuple[Event, int]]:
+    """Each complete event and the offset of its end, up to the first line that is none."""
+    end = 0
+    for line in content.split(b"\n")[:-1]:
+        end += len(line) + 1
+        try:
+            event = json.loads(line)
+            event["step"] = int(event["step"])
+        except (ValueError, TypeError, KeyError):
+            return
+        yield event, end
+
+
+def mean_validation(events: list[Event]) -> dict[int, float]:
+    """The mean of the validation losses over the sets, by the number of steps that were done before it."""
+    return {e["step"] + 1: sum(e["val"].values()) / len(e["val"]) for e in events if e.get("val")}
+
+
+def _scalars(event: Event) -> Iterator[tuple[str, float]]:
+    for name, value in event.items():
+        if name == "val":
+            yield from ((f"val/{Path(set_name).name}", loss) for set_name, loss in value.items())
+        elif name != "step" and "val" not in event and isinstance(value, int | float):
+            yield f"train/{name}", value
+
+
+def _board(run: Path, start: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError('TensorBoard is not installed: pip install "glassbox-gpt2[tensorboard]".') from None
+    return SummaryWriter(str(run / "tensorboard"), purge_step=start)
+
+
+def peak_flops(device: "torch.device") -> float | None:
+    """The device's published dense bf16 FLOP/s; None where it is not known (every CPU, and GPUs not in the table)."""
+    import torch
+
+    return PEAKS.get(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+
+
+def mfu(tokens_per_s: float, config: "GPT2Config", context: int, peak: float | None, devices: int = 1) -> float | None:
+    """Model FLOPs utilisation: the share of peak speed that the model's own arithmetic takes; None: unknown.
+
+    6 FLOPs a weight and token and 12 L C T for attention, whatever is recomputed (Chowdhery et al. 2022, "PaLM",
+    appendix B, which like nanoGPT and llm.c does not halve attention for the causal mask).
+    """
+    return None if peak is None else 3 * config.flops_per_token(context) * tokens_per_s / (peak * devices)
+
+
+def peak_memory(device: "torch.device") -> int | None:
+    """Bytes at most in use so far: of the GPU's memory, or resident in this process; None where nobody counts."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,146 @@
+"""What a resumed run must share with the one that stopped: the recipe, the data, the tokenizer.
+
+In: the `Facts` of a checkpoint, and those of the run that is to go on. Out: sentences for the user, or a refusal.
+Nothing here imports torch: a refusal comes before anything is loaded. Read next: state.py.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpt2.base.errors import UsageError
+from gpt2.training.recipe import Recipe
+
+FACTS = "training.json"
+
+# what changing a setting in the middle of a run does, beyond what its name says
+CONSEQUENCES = {
+    "train.steps": "the schedule is that of the new length from here on",
+    "train.batch_size": "the windows from here on are others, and some come again or never",
+    "train.context": "the windows from here on are others, and some come again or never",
+    "train.seed": "the order of the data from here on is another",
+    "data.train": "the order of the data from here on is another",
+    "data.repeat": "the order of the data from here on is another",
+    "optim.name": "what the old optimiser knew of a parameter is lost where the new one differs",
+    "train.init": "it has no effect, the weights come from the checkpoint",
+}
+SIZES = ("model.n_layer", "model.n_head", "model.n_embd", "model.n_positions")
+LAST_BITS = ("torch", "processor", "gpu", "threads")  # of the environment: they decide in which order sums are added
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a checkpoint says about its run, beside tensors.
+
+    step          optimiser steps done: the number of the next batch, and with it the position in data and schedule
+    recipe        `dataclasses.asdict` of the recipe
+    data          what each set holds, by its name: `fingerprint` of a manifest
+    tokenizer     the tokenizer's hash
+    world_size    processes
+    environment   `gpt2.training.run.environment.describe`
+    carried       plain numbers that the loop goes on with, such as seconds spent
+    """
+
+    step: int
+    recipe: dict[str, Any]
+    data: dict[str, str]
+    tokenizer: str
+    world_size: int
+    environment: dict[str, Any]
+    carried: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of training.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def read_facts(checkpoint: Path) -> Facts:
+    """The facts of a checkpoint directory. ValueError when they are missing or damaged."""
+    path = checkpoint / FACTS
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts)})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is missing or damaged: resume from an earlier checkpoint of the run.") from None
+
+
+def fingerprint(manifest: dict[str, Any]) -> str:
+    """A hash of a prepared set's tokens and tokenizer, whatever its place and its sources' names."""
+    shards = [[shard["tokens"], shard["sha256"]] for shard in manifest["shards"]]
+    return hashlib.sha256(json.dumps([manifest["tokenizer_hash"], shards]).encode()).hexdigest()
+
+
+def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
+    """A sentence for each setting in which two recipes (`dataclasses.asdict`) differ, by its name such as optim.lr.
+
+    A setting that a recipe does not have, written by another version, counts as its default.
+    """
+    default = _flat(dataclasses.asdict(Recipe()))
+    before, now = default | _flat(old), default | _flat(new)
+    changes = {}
+    for name in {**default, **before, **now}:
+        a, b = before.get(name), now.get(name)
+        if a != b:
+            why = f"; {CONSEQUENCES[name]}" if name in CONSEQUENCES else ""
+            changes[name] = f"{name} was {_shown(a)} and is now {_shown(b)}{why}"
+    return changes
+
+
+def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
+    """What the user should know of the differences, a sentence each; empty when the run simply goes on.
+
+    Raises UsageError for a changed recipe without `override` and for changed sizes of the model, ValueError for a set
+    whose content or tokenizer is not the one that the run began with.
+    """
+    if before.tokenizer != now.tokenizer:
+        raise ValueError(
+            "the data has another tokenizer than this run began with: prepare it with the tokenizer in the "
+            "checkpoint's model directory, or start a new run."
+        )
+    for path, mark in now.data.items():
+        if before.data.get(path, mark) != mark:
+            raise ValueError(
+                f"{path} is not the set that this run began with, its tokens differ: prepare it again from the same "
+                f"files, or start a new run."
+            )
+    changes = changed_fields(before.recipe, now.recipe)
+    sizes = [changes[name] for name in SIZES if name in changes]
+    if sizes:
+        raise UsageError(f"{sizes[0]}: a resumed run keeps its sizes, so start a new one without --resume.")
+    if changes and not override:
+        raise UsageError(
+            f"the recipe was changed: {'. '.join(changes.values())}. Leave that out, or add --override to keep it."
+        )
+    notes = [f"{sentence}." for sentence in changes.values()]
+    if before.world_size != now.world_size:
+        processes = f"{now.world_size} process{'es' * (now.world_size > 1)} instead of {before.world_size}"
+        notes.append(
+            f"{processes}: the batches stay the same, but sums are added in another order and dropout draws other "
+            f"numbers, so losses differ a little from here on."
+        )
+    others = [
+        f"{name} was {_shown(before.environment.get(name))} and is now {_shown(now.environment.get(name))}"
+        for name in LAST_BITS
+        if before.environment.get(name) != now.environment.get(name)
+    ]
+    if others:
+        notes.append(f"{', '.join(others)}: losses may differ in their last digits.")
+    return notes
+
+
+def _flat(table: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted names; lists as tuples, since JSON knows no tuples."""
+    return {
+        f"{section}.{name}": tuple(value) if isinstance(value, list) else value
+        for section, settings in table.items()
+        for name, value in settings.items()
+    }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return "not set" if value is None else str(value)

@@ -1,0 +1,242 @@
+"""Around the steps: what is logged, saved, evaluated, sampled, and how a run ends.
+
+In: a `TrainingRun`. Out: its run directory (directory.py), and an `Outcome`. A step's order: train, log, save, then
+evaluate, so that nothing that evaluation does can cost what was learned. Read next: state.py, metrics.py.
+"""
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2 import Sampling, generate
+from gpt2.training.guards import Diverged
+from gpt2.training.loop import TrainingRun
+from gpt2.training.machine.distributed import whole_model
+from gpt2.training.run.directory import best, checkpoint_path, checkpoints, forget, hold, latest
+from gpt2.training.run.environment import describe, write_environment
+from gpt2.training.run.interrupts import explain_out_of_memory
+from gpt2.training.run.metrics import MetricsLog, mfu, peak_flops, peak_memory
+from gpt2.training.run.resume import Facts, check_resume, read_facts
+from gpt2.training.run.state import restore, save_checkpoint
+
+Report = Callable[[dict[str, Any]], None]
+SAMPLED_TOKENS = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    steps   steps done
+    done    whether these are all of them
+    model   the weights as they are now, for --model
+    best    the checkpoint with the lowest validation loss, where it is not the last
+    """
+
+    steps: int
+    done: bool
+    model: Path
+    best: Path | None
+
+
+def resume(run: TrainingRun, out: Path, override: bool = False) -> list[str]:
+    """Put the run where the last checkpoint in `out` stands; returns what the user should know of the differences.
+
+    Raises UsageError when there is none or the recipe was changed without `override`, ValueError for other data.
+    """
+    path = latest(out)
+    before = read_facts(path)
+    notes = check_resume(before, _facts(run, before.step), override)
+    restore(path, run.model, run.optimizers)
+    run.load_carried(before.carried)
+    run.steps_done = before.step
+    return notes
+
+
+def train(
+    run: TrainingRun,
+    out: Path,
+    report: Report = lambda event: None,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    max_seconds: float | None = None,
+) -> Outcome:
+    """Train from where the run stands to the end of its recipe.
+
+    out          the run directory; what another run left there is replaced, unless `resume` continued it
+    report       is given each event that is logged (metrics.py), on the main process
+    stop         asked after each step: whether to save and end here
+    max_seconds  save and end after the step in which so much time has passed
+
+    Raises Diverged, naming the last good checkpoint; OSError when the disk is full, naming it too.
+    """
+    with hold(out) if run.world.is_main else nullcontext():
+        if run.world.is_main:
+            _describe(run, out)
+        run.world.barrier()
+        session = _Session(run, out, report)
+        try:
+            with explain_out_of_memory(run.memory_savers):
+                return session.go(stop, max_seconds)
+        except Diverged as error:
+            if session.log is not None:
+                session.log.write({"step": run.steps_done, "diverged": str(error)})
+            raise Diverged(f"{error} {_last_good(run, out)}") from None
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise OSError(f"the disk is full at step {run.steps_done}. {_last_good(run, out)}") from None
+            raise
+        finally:
+            session.close()
+
+
+class _Session:
+    """The run while it goes."""
+
+    def __init__(self, run: TrainingRun, out: Path, report: Report) -> None:
+        self.run, self.out, self.report = run, out, report
+        self.train, self.main = run.recipe.train, run.world.is_main
+        self.tokens_a_step = self.train.batch_size * run.context
+        self.peak = peak_flops(run.device)
+        self.log = MetricsLog(out, run.steps_done, self.train.tensorboard) if self.main else None
+        self.saved = run.steps_done if run.steps_done else -1
+
+    def go(self, stop: Callable[[], bool], max_seconds: float | None) -> Outcome:
+        run, train = self.run, self.train
+        if run.steps_done == 0:
+            self.snapshot()
+        elif self.is_due(train.eval_every) and self.agreed(
+            self.log is not None and run.steps_done not in self.log.validated
+        ):
+            self.evaluate()  # killed between saving and evaluating
+        started = time.monotonic()
+        stopped = False
+        while run.steps_done < train.steps and not stopped:
+            self.step()
+            stopped = self.agreed(stop() or time.monotonic() - started > (max_seconds or float("inf")))
+            if stopped or self.is_due(train.save_every or train.eval_every) or self.is_due(train.eval_every):
+                self.save()
+            if self.is_due(train.eval_every) and not stopped:
+                self.evaluate()
+            if train.sample_every and self.is_due(train.sample_every) and not stopped:
+                self.sample()
+            self.snapshot()
+        self.write(self.out / "model")
+        top = best(self.out)
+        is_last = top == checkpoint_path(self.out, run.steps_done)
+        return Outcome(run.steps_done, run.steps_done >= train.steps, self.out / "model", None if is_last else top)
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()
+
+    def agreed(self, yes: bool) -> bool:
+        """Whether any process says yes: all of them must go the same way."""
+        return self.run.world.sum(float(yes))[0] > 0
+
+    def is_due(self, every: int) -> bool:
+        return self.run.steps_done % every == 0 or self.run.steps_done == self.train.steps
+
+    def tell(self, event: dict[str, Any]) -> None:
+        number = self.run.steps_done - 1
+        event = {"step": number, "tokens": self.run.steps_done * self.tokens_a_step, **event}
+        if self.log is not None:
+            self.log.write(event)
+            self.report(event)
+
+    def step(self) -> None:
+        run = self.run
+        began, mode = time.monotonic(), run.mode
+        event: dict[str, Any] = run.step(run.steps_done)
+        seconds = time.monotonic() - began
+        run.steps_done += 1
+        run.seconds += seconds
+        speed = self.tokens_a_step / seconds
+        event["tokens_per_s"] = speed
+        event["mfu"] = mfu(speed, run.model.config, run.context, self.peak, run.world.size)
+        event["memory"] = peak_memory(run.device)
+        event["elapsed_s"] = run.seconds
+        self.tell(event)
+        if run.mode != mode:
+            self.tell({"note": run.mode})
+
+    def save(self) -> None:
+        run = self.run
+        if self.saved == run.steps_done:
+            return
+        run.check_weights()
+        if self.log is not None:
+            self.log.sync()
+        facts = _facts(run, run.steps_done)
+        save_checkpoint(self.out, facts, run.model, run.optimizers, run.task.write, run.world, self.train.keep_last)
+        self.saved = run.steps_done
+
+    def evaluate(self) -> None:
+        began = time.monotonic()
+        losses = self.run.evaluate()
+        self.run.seconds += time.monotonic() - began
+        if losses:
+            self.tell({"val": losses, "elapsed_s": self.run.seconds})
+
+    def sample(self) -> None:
+        model, tokenizer = whole_model(self.run.model), self.run.task.tokenizer
+        if self.main:
+            prompt = tokenizer.encode(self.train.sample_prompt) or [tokenizer.eot_id]
+            ids = prompt[-model.config.n_positions :]
+            sampling = Sampling(max_tokens=SAMPLED_TOKENS, seed=self.train.seed)
+            [[completion]] = generate(model.eval(), tokenizer, [ids], sampling, on_slide=lambda: None)
+            self.tell({"sample": self.train.sample_prompt + completion.text})
+
+    def snapshot(self) -> None:
+        """The weights before the first step, after 1, 2, 4, 8 ... steps and after the last."""
+        n = self.run.steps_done
+        if self.train.snapshots and (n & (n - 1) == 0 or n == self.train.steps):
+            self.write(self.out / "snapshots" / f"step-{n:06d}")
+
+    def write(self, directory: Path) -> None:
+        model = whole_model(self.run.model)
+        if self.main:
+            self.run.task.write(model, directory)
+        self.run.world.barrier()
+
+
+def _facts(run: TrainingRun, step: int) -> Facts:
+    return Facts(
+        step=step,
+        recipe=asdict(run.recipe),
+        data=dict(run.task.facts),
+        tokenizer=run.task.tokenizer.hash,
+        world_size=run.world.size,
+        environment=describe(run.device),
+        carried=run.carried(),
+    )
+
+
+def _describe(run: TrainingRun, out: Path) -> None:
+    """Write what the run is; a fresh one forgets what lay there."""
+    if run.steps_done == 0:
+        forget(out)
+    temporary = out / ".recipe.json"
+    temporary.write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, out / "recipe.json")
+    write_environment(out, describe(run.device))
+
+
+def _last_good(run: TrainingRun, out: Path) -> str:
+    """Where to go on, said to the user: never from a checkpoint of a run that was lost by then, though finite."""
+    found = checkpoints(out)
+    good = [step for step in found if step <= run.steps_done - run.guard.lost]
+    if not good:
+        return "There is no checkpoint from before it went wrong: start again."
+    later = " ".join(str(path) for step, path in found.items() if step > good[-1])
+    again = f"gpt2 train --resume {out} --override --optim.lr {run.recipe.optim.lr / 3:.2g}"
+    return (
+        f"The last good checkpoint is that of step {good[-1]}, {found[good[-1]]}: "
+        f"{f'delete {later}, then ' if later else ''}{again}"
+    )

@@ -1,0 +1,248 @@
+"""Files of text and their documents: exact splitting, every kind of file, directories, bad input."""
+
+import gzip
+import json
+import random
+import re
+
+import pytest
+
+from gpt2.base.errors import UsageError
+from gpt2.cli.main import main
+from gpt2.data import documents as documents_module
+from gpt2.data.documents import documents, pieces
+from gpt2.data.files import sources, zstd
+from gpt2.text.tokenizer import EOT, Tokenizer
+
+SEP = f"\n{EOT}\n"
+TEXTS = ["One fox.\n\nTwo crows.\n", "  naïve 🙂 text ", "\n", "a <|endoftext|> inside a line", "last\r\n"]
+
+
+@pytest.fixture
+def stories(tmp_path):
+    """A .txt.gz file with every document followed by the separator."""
+    path = tmp_path / "stories.txt.gz"
+    path.write_bytes(gzip.compress("".join(text + SEP for text in TEXTS).encode()))
+    return path
+
+
+def split(tmp_path, text, name="file.txt"):
+    path = tmp_path / name
+    data = text if isinstance(text, bytes) else text.encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return list(documents(path))
+
+
+def test_documents_are_unchanged(stories):
+    assert list(documents(stories)) == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one document\n", ["one document\n"]),
+        (f"a{SEP}b", ["a", "b"]),
+        (f"a{SEP}b\n", ["a", "b\n"]),
+        (f"a\n{EOT}", ["a"]),
+        (f"{EOT}\na{SEP}{EOT}\n{SEP}b{SEP}", ["a", "b"]),
+        (f"a{SEP}\n{EOT}\n", ["a"]),
+        (f"a\n {EOT}\nb", [f"a\n {EOT}\nb"]),
+        (f"a\r\n{EOT}\r\nb\r\n", ["a", "b\r\n"]),
+        (f"a\r\n{EOT}\nb", ["a\r", "b"]),
+        ("\ufeffa", ["a"]),
+        (f"a\u2028{EOT}\u2028b", [f"a\u2028{EOT}\u2028b"]),
+    ],
+)
+def test_separators(tmp_path, text, expected):
+    assert split(tmp_path, text) == expected
+    assert split(tmp_path, text, "file.txt.gz") == expected
+
+
+@pytest.mark.parametrize("size", [20, 21, 33, 64])
+def test_pieces_change_nothing(tmp_path, monkeypatch, size):
+    # Separators and words stand on every side of a piece's border.
+    monkeypatch.setattr(documents_module, "PIECE_BYTES", size)
+    rng = random.Random(size)
+    words = ["a", "bb", "🙂", " ", "  ", "\n", "\u3000", "\u00a0", EOT, SEP, "long" * 9, "\r\n", "'s", "12"]
+    tokenizer = Tokenizer.train(["a bb 's  12 long long bb bb a 12\n\n a a\n\n  \n"] * 3, 280)
+    cuts = 0
+    for _ in range(200):
+        text = "".join(rng.choice(words) for _ in range(rng.randint(1, 60)))
+        path = tmp_path / "file.txt"
+        path.write_bytes(text.encode())
+        parts = re.split(rf"(?:\A|(?<=\n)){re.escape(EOT)}(\r\n|\n|\Z)", text)  # text, line end, text, ...
+        whole = [parts[-1]]
+        for body, end in zip(parts[-3::-2], parts[-2::-2], strict=True):
+            whole.insert(0, body.removesuffix("\r\n" if end == "\r\n" and body.endswith("\r\n") else "\n"))
+        found = list(pieces(path))
+        joined, ids = [""], [[]]
+        for piece, ends in found:
+            joined[-1] += piece
+            ids[-1] += tokenizer.encode(piece)
+            if ends:
+                joined.append("")
+                ids.append([])
+        assert joined.pop() == ""
+        assert joined == [document for document in whole if document]
+        assert ids[:-1] == [tokenizer.encode(document) for document in joined]
+        cuts += len(found) - len(joined)
+    assert cuts > 100
+
+
+def test_a_piece_that_ends_where_the_document_does(tmp_path, monkeypatch):
+    # The document's text is all handed out when its separator comes: its end must still be told.
+    monkeypatch.setattr(documents_module, "PIECE_BYTES", 20)
+    assert split(tmp_path, f"{'w' * 25}{SEP}b") == ["w" * 25, "b"]
+
+
+def test_json_lines(tmp_path):
+    path = tmp_path / "file.jsonl"
+    rows = [{"text": "one\n"}, {"text": f"a{SEP}b", "title": "t"}, {"text": ""}]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    assert list(documents(path)) == ["one\n", f"a{SEP}b"]
+    with pytest.raises(ValueError, match=r"file.jsonl, line 1, has no text in a field 'title' \(it has text\)"):
+        list(documents(path, field="title"))
+    path.write_text('{"text": "a"}\n{"text": 3}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2, has no text in a field 'text'"):
+        list(documents(path))
+    for wrong in (b"{\n", b"[1]\n", b'"text"\n', b'{"text": "\xff"}\n'):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"file\.jsonl, line 1, "):
+            list(documents(path))
+
+
+@pytest.mark.parametrize("before", ["ä" * 10, f"ä\n{EOT}\n" * 2, f"ä{SEP}" + "word " * 300_000])
+def test_not_utf8_names_file_and_byte(tmp_path, before):
+    with pytest.raises(ValueError, match=rf"file.txt is not UTF-8 \(byte {len(before.encode()) + 1} of its text\)"):
+        split(tmp_path, before.encode() + b"x\xffy\n")
+    with pytest.raises(ValueError, match=rf"\(byte {len(before.encode())} of"):
+        split(tmp_path, before.encode() + "🙂".encode()[:3])
+
+
+def test_files_that_are_refused(tmp_path, stories):
+    for name, pattern in {"none.txt": "does not exist", "": "is a directory", "a.pdf": "unknown kind"}.items():
+        (tmp_path / "a.pdf").touch()
+        with pytest.raises(ValueError, match=pattern):
+            list(documents(tmp_path / name))
+    for empty in ("", SEP, f"{EOT}\n{EOT}"):
+        with pytest.raises(ValueError, match="holds no document"):
+            split(tmp_path, empty)
+    data = stories.read_bytes()
+    for broken in (data[:-10], b"no gzip", data[:20] + b"\x00\x00\x00" + data[23:]):
+        stories.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"stories.txt.gz is a damaged .gz file"):
+            list(documents(stories))
+
+
+def packed(data: bytes, name: str) -> bytes:
+    return {"gz": gzip.compress, "zst": zstd().compress}.get(name.rpartition(".")[2], bytes)(data)
+
+
+@pytest.mark.parametrize("kind", ["txt", "txt.gz", "txt.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+def test_every_kind_of_file_gives_the_same_documents(tmp_path, kind):
+    path = tmp_path / f"file.{kind}"
+    if kind == "parquet":
+        write_parquet(path, text=TEXTS)
+    elif kind.startswith("txt"):
+        path.write_bytes(packed("".join(text + SEP for text in TEXTS).encode(), kind))
+    else:
+        path.write_bytes(packed("".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode(), kind))
+    told = []
+    assert [text for text, _ in pieces(path, progress=told.append)] == TEXTS
+    assert list(documents(path)) == TEXTS
+    assert told[-1] == path.stat().st_size
+
+
+def write_parquet(path, row_group_size=2, **columns):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table(columns), path, row_group_size=row_group_size)
+
+
+def test_several_frames_are_one_text(tmp_path):
+    # `cat a.zst b.zst` and parallel compressors make them; a reader that stops at the first would lose text.
+    for kind in ("gz", "zst"):
+        path = tmp_path / f"file.txt.{kind}"
+        path.write_bytes(b"".join(packed(part, kind) for part in (b"one ", b"two", f"{SEP}three".encode())))
+        assert list(documents(path)) == ["one two", "three"]
+
+
+def test_a_damaged_zst_file_is_named(tmp_path):
+    path = tmp_path / "file.txt.zst"
+    data = packed(b"some text that is long enough to be cut" * 20, "zst")
+    for broken in (data[:-3], b"no zstandard", data + b"junk"):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"file.txt.zst is a damaged .zst file .*: fetch it again"):
+            list(documents(path))
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    for name, data in {
+        "a.txt": b"text",
+        "a.txt.gz": b"text",
+        "a.jsonl": b'{"text": "text"}\n{"text": "\xef\xbb\xbfb"}',
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(packed(mark + data, name))
+        assert next(documents(path)) == "text"
+    assert list(documents(tmp_path / "a.jsonl"))[1] == "\ufeffb"  # inside a document it is text
+    (tmp_path / "a.txt").write_bytes(mark + b"abc\xff")
+    with pytest.raises(ValueError, match="byte 6 of its text"):
+        list(documents(tmp_path / "a.txt"))
+
+
+def test_nothing_in_a_field_is_no_document(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": ""}\n{"text": "one"}\n')
+    assert list(documents(tmp_path / "a.jsonl")) == ["one"]
+    write_parquet(tmp_path / "a.parquet", text=[None, "", "one"])
+    assert list(documents(tmp_path / "a.parquet")) == ["one"]
+
+
+def test_parquet_columns(tmp_path):
+    import pyarrow
+
+    path = tmp_path / "a.parquet"
+    words = pyarrow.array(["x", "y", "x"])
+    write_parquet(path, body=words.cast(pyarrow.large_string()), kind=words.dictionary_encode(), score=[1, 2, 3])
+    assert list(documents(path, "body")) == list(documents(path, "kind")) == ["x", "y", "x"]
+    for field, pattern in {
+        "text": r"has no column 'text' \(it has body, kind, score\): see --field",
+        "score": "holds int64 in column 'score', no text",
+    }.items():
+        with pytest.raises(ValueError, match=pattern):
+            list(documents(path, field))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"a.parquet is a damaged .parquet file"):
+        list(documents(path))
+
+
+@pytest.mark.parametrize("name", ["a.txt.zst", "a.parquet"])
+def test_a_missing_library_is_named(tmp_path, monkeypatch, name):
+    import sys
+
+    for module in ("compression", "compression.zstd", "backports", "backports.zstd", "pyarrow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / name).write_bytes(b"...")
+    with pytest.raises(UsageError, match=r"needs one more library: pip install 'glassbox-gpt2\[data\]'"):
+        list(documents(tmp_path / name))
+
+
+def test_a_directory_stands_for_the_texts_in_it(tmp_path):
+    for name in ("b.txt", "a/z.jsonl", "a/b/c.txt.gz", "a.txt", "notes.md", ".hidden/d.txt", "a/.e.txt", "set/f.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "set" / "manifest.json").touch()  # a prepared data set: its merges.txt is no text
+    found, left_out = sources([tmp_path / "b.txt", tmp_path])
+    assert [source.name for source in found] == ["b.txt", "a.txt", "a/b/c.txt.gz", "a/z.jsonl", "b.txt"]
+    assert all(source.path.is_file() for source in found)
+    assert left_out == [tmp_path / "notes.md"]
+    with pytest.raises(ValueError, match=r"set holds no file of text: known are \.txt, "):
+        sources([tmp_path / "set"])
+
+
+def test_eval_reads_the_same_files(tmp_path, capsys):
+    (tmp_path / "a.txt.zst").write_bytes(packed(b"Once upon a time.", "zst"))
+    assert main(["eval", str(tmp_path / "a.txt.zst"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == 17

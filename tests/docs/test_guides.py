@@ -1,0 +1,247 @@
+"""The rendered guides are current: texts, figures and verdicts are what the repository gives now.
+
+`python -m scripts.guides` renders them anew, `--text` from what was measured before: for a change of prose, code,
+ledger or study results. What was measured is held by test_guides_numbers.py.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gpt2.ablation.study import Job, load_study
+from gpt2.config import PRESETS
+from scripts.guides import figures, render, sizes
+from scripts.guides.ledger import Ledger, LedgerError, judged
+from scripts.guides.render import DOCUMENTS, GUIDE, MEASURED, Renderer
+from scripts.guides.study import Evidence, Findings
+from tests.docs.test_readme import ROOT
+
+STUDY = ROOT / "recipes" / "ablation" / "minute.toml"
+LARGER = ROOT / "recipes" / "ablation" / "gpu-small.toml"
+DEEP = ROOT / "recipes" / "ablation" / "gpu.toml"
+KEPT = json.loads(MEASURED.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]))
+    return renderer, {name: renderer.document(name) for name in DOCUMENTS}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_guide_is_what_renders_now(rendered, name):
+    want, got = (ROOT / "docs" / name).read_text("utf-8").splitlines(), rendered[1][name].splitlines()
+    different = [(a, b) for a, b in zip(want, got) if a != b]
+    assert not different, f"docs/{name} is stale (python -m scripts.guides --text): {different[0]}"
+    assert len(want) == len(got)
+
+
+def test_every_recorded_output_is_shown(rendered):
+    assert set(rendered[0].used) == set(KEPT["outputs"])
+
+
+def test_the_figures_are_drawn_from_these_numbers_by_this_code(rendered):
+    drawn = rendered[0].drawn
+    stamps = {name: figures.read_stamp(GUIDE / f"{name}.png") for name in drawn}
+    assert stamps == {name: figures.stamp(name, data) for name, data in drawn.items()}
+
+
+def test_a_figure_carries_the_stamp_of_its_numbers(tmp_path):
+    data = {"x": [1.0, -1.0], "first": [0.0, -1.1], "second": [1.1, 0.0], "mean": [1.0, -1.0], "draws": 9}
+    figures.write("dropout", data, tmp_path)
+    assert figures.read_stamp(tmp_path / "dropout.png") == figures.stamp("dropout", data)
+    assert figures.stamp("dropout", data) != figures.stamp("dropout", data | {"draws": 8})
+
+
+def test_every_figure_is_shown(rendered):
+    shown = {name for text in rendered[1].values() for name in re.findall(r"\]\(guide/(\w+)\.png\)", text)}
+    assert shown == set(rendered[0].drawn) == {path.stem for path in GUIDE.glob("*.png")}
+
+
+# The ledger
+
+
+def test_every_claim_is_cited(rendered):
+    assert set(rendered[0].book.claims) - rendered[0].book.cited == set()
+
+
+def test_a_claim_that_does_not_exist_cannot_be_cited(rendered):
+    with pytest.raises(LedgerError, match="no claim 'T99'"):
+        rendered[0].fill('{{ claim("T99") }}')
+
+
+def test_citing_counts_what_is_cited():
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]))
+    assert re.fullmatch(r"\(T7, (holds|fails)\)", renderer.fill('{{ claim("T7") }}'))
+    assert renderer.book.cited == {"T7"}
+
+
+def test_every_id_in_prose_is_in_the_ledger(rendered):
+    named = {i for text in rendered[1].values() for i in re.findall(r"\(([A-Z]\d+)[,)]", text)}
+    assert named
+    assert named <= set(rendered[0].book.claims)
+
+
+def book(tmp_path: Path, entry: str) -> Ledger:
+    path = tmp_path / "claims.toml"
+    path.write_text(f'[sections]\nT = "Tokens"\n[[claim]]\n{entry}\n')
+    return Ledger(path)
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ('id = "T1"\nsays = "s"\nmeasure = "m"', "T1 needs a verdict"),
+        ('id = "T1"\nsays = "s"\nmeasure = "m"\nverdict = "holds"\ntest = "true"', "T1 needs a verdict"),
+        ('id = "T1"\nsays = "s"\ncontestant = "relu"', "T1 needs a verdict"),
+        ('id = "T1"\nsays = "s"\nmeasure = "m"\nverdict = "true"', "'true' is none of holds, fails"),
+        ('id = "T1"\nsays = "s"\nverdict = "holds"', "what was measured"),
+        ('id = "T1"\nsays = "s"\nmeasure = "m"\nverdit = "holds"', "T1: .*verdit"),
+        ('id = "X1"\nsays = "s"\nmeasure = "m"\nverdict = "holds"', "no section 'X'"),
+        ('id = "first"\nsays = "s"\nmeasure = "m"\nverdict = "holds"', "no id"),
+        ('id = "T1"\nsays = "s"\nmeasure = "m"\nverdict = "holds"\n[[claim]]\nid = "T1"\nsays = "s"\nmeasure = "m"'
+         '\nverdict = "holds"', "stands twice"),
+    ],
+)  # fmt: skip
+def test_a_wrong_ledger_is_refused(tmp_path, entry, message):
+    with pytest.raises(LedgerError, match=message):
+        book(tmp_path, entry)
+
+
+@pytest.mark.parametrize("value, verdict", [(True, "holds"), (False, "fails"), (None, "undecided")])
+def test_a_test_gives_the_verdict(tmp_path, value, verdict):
+    claim = book(tmp_path, 'id = "T1"\nsays = "s"\nmeasure = "m"\ntest = "x"').claims["T1"]
+    assert judged(claim, lambda expression: value, Evidence([Findings(STUDY, tmp_path / "none.jsonl")])) == verdict
+
+
+# The study
+
+
+def results(tmp_path: Path, contestant: str, change: float, seeds: int, file=STUDY, **fields: object) -> Findings:
+    """A results file in which `contestant` differs from the baseline by about `change` in every seed."""
+    study = load_study(file)
+    lines = []
+    for seed in range(seeds):
+        for name, loss in (("baseline", 3.0 + seed / 10), (contestant, 3.0 + seed / 10 + change + seed / 1e5)):
+            job = Job(name, "report", seed, 1.0)
+            own = fields if name == contestant else {}
+            record = {"key": job.key(study), "contestant": name, "purpose": "report", "seed": seed, "rate": 1.0,
+                      "val_loss": loss, "diverged_at": None, **own}  # fmt: skip
+            lines.append(json.dumps(record))
+    path = tmp_path / f"{study.name}.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return Findings(file, path)
+
+
+def test_what_was_not_run_says_so(tmp_path):
+    findings = Findings(STUDY, tmp_path / "none.jsonl")
+    assert str(findings.contrast("no-mlp")) == "not run yet"
+    assert findings.verdict("no-mlp", ">= 0.05") == "undecided"
+    assert findings.mean("baseline", "val_loss") is None
+    assert not findings.complete
+    with pytest.raises(KeyError):
+        findings.contrast("no-such")
+
+
+def test_a_complete_contrast_gives_a_verdict(tmp_path):
+    findings = results(tmp_path, "no-mlp", 0.2, 10)
+    assert findings.verdict("no-mlp", ">= 0.05") == "holds"
+    assert findings.verdict("no-mlp", ">= 0.5") == "fails"
+    assert findings.verdict("no-mlp", ">= 0.20005") == "undecided"
+    assert str(findings.contrast("no-mlp")).startswith("+0.200 [+0.200, +0.200] (minute, 10 seeds)")
+
+
+def test_a_partial_contrast_is_shown_and_undecided(tmp_path):
+    findings = results(tmp_path, "no-mlp", 0.2, 4)
+    assert "4 of 10 seeds so far" in str(findings.contrast("no-mlp"))
+    assert findings.verdict("no-mlp", ">= 0.05") == "undecided"
+
+
+def test_diverged_runs_are_counted_and_not_averaged(tmp_path):
+    findings = results(tmp_path, "no-norm", 0.2, 10, diverged_at=7, val_loss=None)
+    assert str(findings.contrast("no-norm")) == "10 of 10 runs diverged"
+
+
+def test_results_of_another_study_file_do_not_count(tmp_path):
+    findings = results(tmp_path, "no-mlp", 0.2, 10, key="0123456789abcdef")
+    assert str(findings.contrast("no-mlp")) == "not run yet"
+
+
+def test_a_figure_that_nothing_draws_is_refused(rendered):
+    with pytest.raises(ValueError, match="no figure 'none'"):
+        rendered[0].figure("none", "")
+
+
+def test_scales_that_disagree_leave_a_statement_undecided(tmp_path):
+    small, nothing = results(tmp_path, "no-mlp", 0.2, 10), Findings(LARGER, tmp_path / "none.jsonl")
+    assert Evidence([small, nothing]).verdict("no-mlp", ">= 0.05") == "holds"
+    both = Evidence([small, results(tmp_path, "no-mlp", -0.2, 3, LARGER)])
+    assert both.verdict("no-mlp", ">= 0.05") == "undecided"
+    assert both.by_scale("no-mlp", ">= 0.05") == "holds at minute, fails at gpu-small"
+
+
+def test_a_deep_baseline_answers_for_the_deep_contestants_of_a_shallow_study(tmp_path):
+    deep = results(tmp_path, "no-residuals", 2.0, 4, DEEP, at_end={"gradient_norm": [1.0, 2.0]})
+    both = Evidence([Findings(STUDY, tmp_path / "none.jsonl"), deep])
+    assert [there for f, there in both.of("no-residuals-12") if f is deep] == ["no-residuals"]
+    assert [there for f, there in both.of("no-residuals") if f is deep] == []
+    assert "(gpu, 4 seeds)" in both.contrast("no-residuals-12")
+    assert both.deep("no-residuals-12", "at_end", "gradient_norm") == [1.0, 2.0]
+    assert [there for f, there in both.of("plain-12") if f is deep] == ["baseline"]
+
+
+def test_the_guides_render_while_the_study_runs(tmp_path):
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]), results=tmp_path)
+    text = " ".join(renderer.document("component_functions.md").split())
+    assert "The study is not complete" in text
+    assert "not run yet" in text
+
+
+def test_the_guides_render_when_the_study_is_complete(tmp_path):
+    for file in (STUDY, LARGER, DEEP):
+        study = load_study(file)
+        lines = []
+        for k, name in enumerate(study.contestants):
+            scales = {"activation_rms": [0.1, 1.0], "gradient_norm": [0.2, 0.1]}
+            for seed in study.seeds_of(name):
+                job = Job(name, "report", seed, 1.0)
+                record = {"key": job.key(study), "contestant": name, "purpose": "report", "seed": seed, "rate": 1.0,
+                          "diverged_at": None, "val_loss": 3 + k / 9 + seed / 99, "train_loss": 2.0, "at_end": scales,
+                          "val_loss_with_mask": 9.0, "longer_losses": [3.0, 3.1, 3.2, 3.3]}  # fmt: skip
+                lines.append(json.dumps(record))
+        (tmp_path / f"{study.name}.jsonl").write_text("\n".join(lines) + "\n")
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]), results=tmp_path)
+    for name in DOCUMENTS:
+        text = " ".join(renderer.document(name).split())
+        assert "not run yet" not in text.replace("“not run yet”", "")
+        assert "is not complete:" not in text
+    assert renderer.judge(renderer.book.claims["A16"]) == "holds"
+    assert renderer.judge(renderer.book.claims["P11"]) == "fails"
+
+
+# The pieces
+
+
+def test_a_part_of_an_output_is_cut_and_marked():
+    lines = ["a", "b start", "c", "", "d end", "e"]
+    assert render.cut(lines, "start", "end") == ["...", "b start", "c", "..."]
+    assert render.cut(lines, "", "end") == ["a", "b start", "c", "..."]
+    with pytest.raises(ValueError, match="'nowhere'"):
+        render.cut(lines, "nowhere", "")
+
+
+def test_code_is_the_source():
+    text = render.code("gpt2.block.MLP.forward")
+    assert "[gpt2/block.py](../gpt2/block.py), `MLP.forward`" in text
+    assert "F.gelu(pre, approximate" in text
+    with pytest.raises(ValueError, match=r"no gpt2\.block\.NLP"):
+        render.code("gpt2.block.NLP")
+
+
+def test_sizes_are_the_published_ones():
+    totals = [int(row.split("|")[-2].replace(",", "")) for row in sizes.parameters().splitlines()[2:]]
+    assert totals[:4] == [124_439_808, 354_823_168, 774_030_080, 1_557_611_200]
+    assert "38,597,376" in sizes.weights(PRESETS["gpt2"])
+    assert sizes.cache_bytes(PRESETS["gpt2"]) == 12 * 2 * 768 * 2

@@ -1,0 +1,128 @@
+"""The site of the documents: no warning, nothing loaded from elsewhere, every link leads somewhere, search finds."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from playwright.sync_api import Browser, expect
+
+from gpt2 import GPT2, GPT2Config, Tokenizer
+from gpt2.checkpoint.files import Checkpoint
+from gpt2.explain import reference
+from tests.docs.test_readme import ROOT
+
+LOADING = {"script": "src", "img": "src", "source": "src", "iframe": "src", "link": "href"}
+
+
+class Parsed(HTMLParser):
+    """What a page loads, what it links to, and the names inside it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.names: set[str] = set()
+        self.text = path.read_text("utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.names |= {given[name] for name in ("id", "name") if name in given}
+        if LOADING.get(tag) in given:
+            self.loads.append(given[LOADING[tag]])
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as scripts/site builds it: a warning ends it. The front page is a tiny model's, to be quick."""
+    folder = tmp_path_factory.mktemp("site")
+    tokenizer = Tokenizer.bytes()
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=64, n_embd=8, n_layer=1, n_head=2)
+    tiny = Checkpoint(GPT2(config).eval(), tokenizer, "tiny", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpt2.checkpoint.files.load", lambda name: tiny)
+        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, ["a red ball"]))
+        patch.setenv("NO_MKDOCS_2_WARNING", "1")
+        config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
+        build(config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Parsed]:
+    return {path: Parsed(path) for path in site.rglob("*.html") if path.name != "404.html"}
+
+
+def test_every_document_has_a_page(site: Path) -> None:
+    documents = [path.stem for path in (ROOT / "docs").glob("*.md")]
+    notebooks = [f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    assert len(documents) > 5
+    assert len(notebooks) == 2
+    for name in ("start", "changelog", "contributing", *documents, *notebooks):
+        assert (site / f"{name}.html").is_file(), name
+
+
+def test_the_front_page_is_a_run_with_links_to_the_documents(pages: dict[Path, Parsed], site: Path) -> None:
+    front = pages[site / "index.html"]
+    assert 'id="data"' in front.text
+    assert {"start.html", "explain.html", "notebooks/explain.html"} <= set(front.links)
+    for path, page in pages.items():  # and the way back
+        assert any((path.parent / link).resolve() == site / "index.html" for link in page.links if link) or (
+            path == site / "index.html"
+        )
+
+
+def test_nothing_is_loaded_from_elsewhere(pages: dict[Path, Parsed], site: Path) -> None:
+    for path, page in pages.items():
+        for address in page.loads:
+            parts = urlsplit(address)
+            assert parts.scheme in ("", "data"), f"{path.name}: {address}"
+            assert not parts.netloc, f"{path.name}: {address}"
+            assert parts.scheme or (path.parent / unquote(parts.path)).exists(), f"{path.name}: {address}"
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text("utf-8")), style.name
+
+
+def test_every_link_inside_the_site_leads_somewhere(pages: dict[Path, Parsed]) -> None:
+    seen = 0
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.is_file(), f"{path.name}: {link}"
+            if parts.fragment and target in pages and not parts.fragment.startswith("__"):
+                assert unquote(parts.fragment) in pages[target].names, f"{path.name}: {link}"
+            seen += 1
+    assert seen > 300
+
+
+def test_a_reader_with_the_files_alone_sees_every_page_and_can_search(browser: Browser, site: Path) -> None:
+    """From disk, without a network: no request, no error; the front page runs, the search box finds."""
+    context = browser.new_context(offline=True)
+    page, asked, problems = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    for path in [*sorted(site.glob("*.html")), *sorted(site.glob("notebooks/*.html"))]:
+        if path.name != "404.html":  # for web servers: its addresses begin at their root
+            page.goto(path.as_uri())
+            expect(page.locator("#site a, .md-nav a").first).to_be_attached()
+    page.goto((site / "index.html").as_uri())
+    expect(page.locator("#next tbody tr")).to_have_count(10)
+    page.locator("#site").get_by_text("Start").click()
+    search = page.locator("input.md-search__input")
+    search.focus()  # a page from disk loads the index when the search is first looked at
+    expect(page.locator(".md-search-result__meta")).to_have_text("Type to start searching", timeout=30_000)
+    search.press_sequentially("attribution")  # it listens to keys: fill() presses none
+    expect(page.locator(".md-search-result__link").first).to_be_visible(timeout=30_000)
+    assert problems == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    context.close()

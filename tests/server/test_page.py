@@ -1,0 +1,313 @@
+"""The page in a browser: typing, switching, patching, exporting; its numbers are those that Python gives.
+
+The browser is conftest.py's.
+"""
+
+import pytest
+import torch
+from page_server import serving
+from playwright.sync_api import expect
+
+from gpt2.checkpoint.files import load
+from gpt2.explain import reference, trace, zero
+from gpt2.explain.change.patching import Patching
+from tests.explained import BLOCKS
+
+TEXT = "The cat sat on the"
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load("storyteller")
+
+
+@pytest.fixture(scope="module")
+def port(checkpoint):
+    """Means are taken over two short documents, so that the export is quick."""
+    documents = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
+    with pytest.MonkeyPatch.context() as patch, serving(checkpoint) as port:
+        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, documents))
+        yield port
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, accept_downloads=True, reduced_motion="reduce"
+    )
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, port):
+    """A page whose errors and requests are noted; the tour has been seen."""
+    page = watched(context)
+    page.add_init_script("localStorage.setItem('glassbox-tour', '1')")
+    yield page
+    assert page.problems == []
+    assert {url.split("/")[2] for url in page.asked if url.startswith("http")} <= {f"127.0.0.1:{port}"}
+
+
+def watched(context):
+    page = context.new_page()
+    page.problems, page.asked = [], []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.asked.append(request.url))
+    return page
+
+
+def open_(page, port, fragment=""):
+    page.goto(f"http://127.0.0.1:{port}/#text={TEXT}{fragment}")
+    expect(page.locator("#next tbody tr")).to_have_count(10)
+
+
+def shown(page):
+    """The probability of each token in the list on the right, as the page writes it."""
+    rows = page.locator("#next tbody tr").all()
+    return {int(row.get_attribute("data-token")): number(row.locator("td.p").inner_text()) for row in rows}
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def probabilities(checkpoint, text, edit=None):
+    return trace(checkpoint, text, edit=edit or {}).logits[0, -1].softmax(-1)
+
+
+def agree(page, wanted):
+    found = shown(page)
+    assert len(found) == 10
+    for token, p in found.items():
+        assert p == pytest.approx(float(wanted[token]), rel=6e-3)  # three digits
+
+
+def test_it_loads_takes_a_prompt_and_switches_a_head_off(page, port, checkpoint):
+    open_(page, port)
+    agree(page, probabilities(checkpoint, TEXT))
+    expect(page.locator("#rows .river")).to_have_count(5)
+    assert page.locator("#rows .arc").count() > 20
+
+    text = "Once upon a time there was a little"
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+    expect(page.locator("#rows .river")).to_have_count(8)
+    agree(page, probabilities(checkpoint, text))
+
+    page.click("[data-key='2.attn']")  # a click selects and shows the heads, a second one switches
+    page.click("#panel .thumb[data-key='2.head.1']")
+    page.get_by_role("group", name="switch head 2.1").get_by_text("off").click()
+    expect(page.locator("#sentence")).to_contain_text("Without head 2.1")
+    edited, plain = probabilities(checkpoint, text, {"2.head.1": zero}), probabilities(checkpoint, text)
+    assert (edited - plain).abs().max() > 1e-3
+    agree(page, edited)
+    for row in page.locator("#next tbody tr").all():
+        token, change = (
+            int(row.get_attribute("data-token")),
+            number(row.locator("td.change").inner_text().replace("+", "")),
+        )
+        assert change == pytest.approx(float(edited[token] - plain[token]), rel=1e-2, abs=2e-7)
+    assert "off=2.head.1" in page.url
+    assert page.locator("#stations [data-key='2.attn'] svg").get_attribute("data-state") == "part"
+
+    page.reload()  # the address holds the state
+    expect(page.locator("#sentence")).to_contain_text("Without head 2.1")
+    agree(page, edited)
+    page.get_by_role("button", name="all on").first.click()
+    expect(page.locator("#sentence")).not_to_contain_text("Without")
+    agree(page, plain)
+
+
+def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpoint):
+    open_(page, port, "&view=patch&tables=1")
+    page.get_by_label("second prompt").fill("The dog ran to the")
+    page.get_by_role("button", name="sweep").click()
+    expect(page.locator("#panel table.plain tbody tr")).to_have_count(BLOCKS)
+    expect(page.locator("#panel h3").nth(1)).to_contain_text("lead")
+    grid = Patching(checkpoint, TEXT, "The dog ran to the").grid("resid").scores
+    for l in range(BLOCKS):
+        cells = page.locator("#panel table.plain tbody tr").nth(BLOCKS - 1 - l).locator("td").all_inner_texts()
+        assert [number(cell) for cell in cells] == pytest.approx(grid[l].tolist(), rel=1e-2, abs=1e-4)
+    page.get_by_label("second prompt").fill("The dog")
+    page.get_by_role("button", name="sweep").click()
+    expect(page.locator("#panel")).to_contain_text("patching needs equal lengths")
+    page.problems.clear()  # the browser notes that the server refused
+
+
+def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, checkpoint, context, tmp_path):
+    text = "The cat sat"
+    page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
+    expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
+    with page.expect_download(timeout=120_000) as waiting:
+        page.click("#export")
+    path = tmp_path / "run.html"
+    waiting.value.save_as(path)
+
+    context.set_offline(True)
+    alone = watched(context)
+    alone.goto(path.as_uri())
+    expect(alone.locator("#sentence")).to_contain_text("Without MLP 3")  # as it was saved
+    agree(alone, probabilities(checkpoint, text, {"3.mlp": zero}))
+    expect(alone.locator("#panel table.grid tr")).to_have_count(2 * BLOCKS + 2)
+    alone.get_by_role("button", name="all on").first.click()
+    agree(alone, probabilities(checkpoint, text))
+    for view in ("attention", "attribution", "neurons", "positions"):
+        alone.click(f"#tab-{view}")
+        expect(alone.locator("#panel .barlist, #panel canvas, #panel table").first).to_be_visible()
+        expect(alone.locator("#panel .refusal")).to_have_count(0)
+    alone.click("[data-key='1.attn']")
+    alone.click("[data-key='1.attn']")
+    expect(alone.locator("#sentence")).to_contain_text("Without attention 1")
+    agree(alone, probabilities(checkpoint, text, {"1.attn": zero}))
+    assert alone.locator("#export").is_disabled()
+    assert [url for url in alone.asked if not url.startswith(("file:", "data:"))] == []
+    assert alone.problems == []
+
+
+def test_the_keyboard_reaches_everything(page, port, checkpoint):
+    open_(page, port)
+    page.locator("#rows").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#next h2")).to_contain_text("row 3")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")  # from attention 0 to the second norm, which has no off
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#chosen")).to_contain_text("MLP of block 0")
+    page.keyboard.press("x")
+    expect(page.locator("#sentence")).to_contain_text("Without MLP 0")
+    agree(page, probabilities(checkpoint, TEXT, {"0.mlp": zero}))
+    page.keyboard.press("x")
+    page.keyboard.press("l")
+    expect(page.locator("#chosen")).to_contain_text("head 0.0")
+    page.keyboard.press("t")
+    expect(page.locator("#rows table tbody tr")).to_have_count(5)
+    expect(page.locator("#panel table.plain tbody tr")).to_have_count(5)
+    page.keyboard.press("?")
+    expect(page.locator("dialog")).to_contain_text("switch what is selected")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    style = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(style) == "solid"
+
+
+def test_every_control_has_a_name_and_words_can_be_read(page, port):
+    """Names for a screen reader; contrast of text against its background of at least 4.5 to 1, light and dark."""
+    open_(page, port, "&off=2.head.1")
+    for view in ("attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
+        page.click(f"#tab-{view}")
+        page.wait_for_load_state("networkidle")
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('button, input, select, canvas')].filter(e => e.offsetParent && "
+            "!(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title)).map(e => e.outerHTML)"
+        )
+        assert unnamed == []
+        for _ in range(2):
+            assert page.evaluate(CONTRAST) == []
+            page.click("#theme")
+
+
+CONTRAST = """() => {
+  const numbers = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = (c) => {
+    const [r, g, b] = numbers(c).map((x) => (x /= 255, x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if ((numbers(c)[3] ?? 1) > 0.5) return c;
+    }
+    return getComputedStyle(document.body).backgroundColor;
+  };
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.offsetParent || e.disabled) continue;
+    const style = getComputedStyle(e);
+    if (!style.color.startsWith("rgb")) continue;
+    const [a, b] = [light(style.color), light(behind(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 20)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+def test_the_tour_opens_once_and_each_of_its_steps_can_be_tried(context, port):
+    page = watched(context)
+    open_(page, port)
+    tour = page.locator("#tour")
+    expect(tour).to_contain_text("1 of 10")
+    for step in range(1, 11):
+        expect(tour).to_contain_text(f"{step} of 10")
+        tour.locator("button.main").click()
+        expect(tour.locator(".answer")).not_to_be_empty()
+        page.wait_for_load_state("networkidle")
+        tour.locator(".copies button").nth(1).click()
+    expect(tour).to_be_hidden()
+    page.reload()
+    expect(page.locator("#next tbody tr")).to_have_count(10)
+    expect(tour).to_be_hidden()
+    assert page.problems == []
+
+
+def test_a_small_change_keeps_the_sign_of_its_exponent(page, port):
+    open_(page, port)
+    signed = page.evaluate("async () => (await import('./format.js')).signed(-4.91e-4)")
+    assert signed == "−4.91e−4"  # it once lost both signs but one
+
+
+def test_a_step_writes_the_token_that_generate_writes(page, port, checkpoint):
+    from gpt2 import Sampling, generate
+
+    open_(page, port, "&temperature=1.2&seed=3")
+    ((one,),) = generate(checkpoint.model, checkpoint.tokenizer, TEXT, Sampling(max_tokens=2, temperature=1.2, seed=3))
+    for n in (1, 2):
+        page.get_by_role("button", name="step").click()
+        wanted = TEXT + checkpoint.tokenizer.decode(one.ids[:n])
+        expect(page.locator("#text")).to_have_value(wanted)
+
+
+def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
+    open_(page, port)
+    page.fill("#text", "")
+    page.press("#text", "Enter")
+    expect(page.locator("#sentence")).to_contain_text("the prompt is empty")
+    page.goto("about:blank")
+    page.goto(f"http://127.0.0.1:{port}/#text={TEXT}&off={BLOCKS}.head.1")
+    wanted = f"there is no layer {BLOCKS}, this model has 0 to {BLOCKS - 1}"
+    expect(page.locator("#sentence")).to_contain_text(wanted)
+    page.problems.clear()  # the browser notes that the server refused
+
+
+def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
+    """Twelve blocks are squeezed and open under the pointer; of many rows only those in view are drawn."""
+    from gpt2.checkpoint.files import Checkpoint
+    from gpt2.config import GPT2Config
+    from gpt2.model import GPT2
+    from gpt2.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.bytes()
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=256, n_embd=16, n_layer=12, n_head=2)
+    with torch.no_grad(), serving(Checkpoint(GPT2(config).eval(), tokenizer, "tiny", tmp_path)) as port:
+        page = watched(context)
+        page.add_init_script("localStorage.setItem('glassbox-tour', '1')")
+        page.goto(f"http://127.0.0.1:{port}/#text={'ab ' * 66}")
+        expect(page.locator("#stations .block")).to_have_count(12)
+        assert 10 <= page.locator("#rows .river").count() <= 20
+
+        def width(l):
+            return page.evaluate(f"document.querySelector('[data-key=\"{l}.block\"]').getBoundingClientRect().width")
+
+        assert width(0) > 1.5 * width(7)
+        page.hover("#stations [data-key='7.mlp']")
+        expect(page.locator("#stations [data-key='7.block']")).to_have_text("block 7")
+        assert width(7) > 1.5 * width(0)
+        page.locator("#rows").focus()
+        for _ in range(30):
+            page.keyboard.press("ArrowUp")
+        expect(page.locator("#next h2")).to_contain_text("row 166")
+        expect(page.locator("#rows .river[data-row='166']")).to_have_count(1)
+        assert page.problems == []

@@ -1,0 +1,78 @@
+"""Signals, and memory that runs out."""
+
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+from gpt2.training.recipe import TrainRecipe
+from gpt2.training.run.interrupts import STOPPING, StopSignals, explain_out_of_memory, savers
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_one_stops(number: int) -> None:
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    said: list[str] = []
+    with StopSignals(said.append) as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), number)
+        assert stop.requested
+        assert said == [STOPPING]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_elsewhere_than_in_the_main_thread_nothing_is_caught() -> None:
+    entered = []
+
+    def enter() -> None:
+        with StopSignals() as stop:
+            entered.append(stop.requested)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [False]
+
+
+@pytest.mark.parametrize("train, rows, context, options, said", [
+    (TrainRecipe(), 8, 64, {},
+     "lower train.micro_batch_size, now 8, to 4 (the batch stays the same), or set train.activation_checkpointing to "
+     "true, or lower train.context, now 64, to 32"),
+    (TrainRecipe(), 1, 64, {}, "set train.activation_checkpointing to true, or lower train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True), 1, 64, {}, "lower train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True), 2, 64, {"bf16": True},
+     "lower train.micro_batch_size, now 2, to 1 (the batch stays the same), or set train.dtype to bfloat16, or lower "
+     "train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True), 1, 64, {"processes": 2},
+     "set train.parallel to fsdp, or lower train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True, parallel="fsdp"), 1, 64, {"processes": 2},
+     "lower train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True, dtype="float16"), 1, 64, {"processes": 2},
+     "lower train.context, now 64, to 32"),
+    (TrainRecipe(activation_checkpointing=True), 1, 1, {}, "choose a smaller model"),
+])  # fmt: skip
+def test_what_still_saves_memory(
+    train: TrainRecipe, rows: int, context: int, options: dict[str, Any], said: str
+) -> None:
+    """Nothing that is on already: the sentence once asked for activation checkpointing of a run that had it."""
+    assert savers(train, rows, context, **options) == said
+
+
+def test_out_of_memory_names_the_options() -> None:
+    """A CPU that is asked for 2^60 bytes, as PyTorch reports it; and a GPU."""
+    with pytest.raises(ValueError, match=r"^memory ran out: lower this, or that\.$"):
+        with explain_out_of_memory("lower this, or that"):
+            torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"^memory ran out: lower this\.$"):
+        with explain_out_of_memory("lower this"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), explain_out_of_memory("lower this"):
+        torch.ones(2, 3) @ torch.ones(2, 3)

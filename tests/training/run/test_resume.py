@@ -1,0 +1,204 @@
+"""Resuming: a run that was killed goes on as if it had not been, and what must not change is refused."""
+
+import multiprocessing
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.resume_kills import compared, run_through, run_with_kills, write_recipe
+from gpt2.base.errors import UsageError
+from gpt2.cli.main import main
+from gpt2.data.prepare import prepare
+from gpt2.text.tokenizer import Tokenizer
+from gpt2.training.loop import TrainingRun
+from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
+from gpt2.training.run.directory import checkpoints
+from gpt2.training.run.metrics import read_metrics
+from gpt2.training.run.resume import Facts, changed_fields, check_resume, fingerprint
+from gpt2.training.run.runner import resume, train
+
+# killed for good
+
+FORKS = multiprocessing.get_context("forkserver")  # processes that start with torch already imported
+
+
+def quietly(words: list[str]) -> None:
+    sys.stdout = sys.stderr = open("/dev/null", "w")  # noqa: SIM115
+    sys.exit(main(words))
+
+
+class Fork:
+    """`gpt2 WORDS`, as benchmarks.resume_kills wants to start it."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._process = FORKS.Process(target=quietly, args=(words,))
+        self._process.start()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        self._process.join()
+        code = self._process.exitcode
+        assert code is not None
+        return code
+
+    def is_over(self) -> bool:
+        return not self._process.is_alive()
+
+
+def test_runs_that_are_killed_lose_and_change_nothing(tmp_path: Path) -> None:
+    """kill -9 at random moments, one of them while a checkpoint is written; dropout on, two micro-batches a step.
+
+    python -m benchmarks.resume_kills does it thirty times, compiled too.
+    """
+    FORKS.set_forkserver_preload(["gpt2.cli.train", "gpt2.training.run.runner", "torch._inductor"])
+    recipe = write_recipe(tmp_path, compile=False, steps=24, eval_every=6, save_every=3)
+    expected = run_through(Fork, recipe, tmp_path / "whole")
+    assert [event["step"] for event in expected if "loss" in event] == list(range(24))
+    kills = run_with_kills(Fork, recipe, tmp_path / "killed", ["step", "save"], seed=1)
+    assert [kill.resumed_from for kill in kills] == sorted(kill.resumed_from for kill in kills)
+    assert all(kill.resumed_from <= kill.steps_logged for kill in kills)
+    assert compared(tmp_path / "killed") == expected
+    left = [path.name for path in (tmp_path / "killed" / "checkpoints").iterdir()]
+    assert [name for name in left if name.startswith(".")] == []
+    for name in ("model.safetensors", "config.json"):
+        ours, theirs = ((tmp_path / run / "model" / name).read_bytes() for run in ("killed", "whole"))
+        assert ours == theirs
+
+
+# the same, step by step
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    (tmp_path / "text.txt").write_text("The cat sat on the mat. The dog sat on the log. " * 40)
+    prepare([tmp_path / "text.txt"], tmp_path / "set", Tokenizer.bytes())
+    return Recipe(
+        model=ModelRecipe(n_layer=1, n_head=2, n_embd=16, n_positions=16, dropout=0.1),
+        data=DataRecipe(train=(str(tmp_path / "set"),), val=(str(tmp_path / "set"),)),
+        optim=OptimRecipe(lr=1e-2, warmup_steps=3),
+        train=TrainRecipe(steps=6, batch_size=4, compile=False, eval_every=3, eval_tokens=64),
+    )
+
+
+def test_a_run_that_died_between_saving_and_evaluating_evaluates_first(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TrainingRun(recipe)
+    train(whole, tmp_path / "whole")
+    dies = TrainingRun(recipe)
+    monkeypatch.setattr(dies, "evaluate", lambda: sys.exit(1))
+    with pytest.raises(SystemExit):
+        train(dies, tmp_path / "run")
+    again = TrainingRun(recipe)
+    assert resume(again, tmp_path / "run") == []
+    train(again, tmp_path / "run")
+    assert compared(tmp_path / "run") == compared(tmp_path / "whole")
+    assert [event["step"] for event in compared(tmp_path / "run") if "val" in event] == [2, 5]
+
+
+def test_a_run_that_is_over_stays_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    train(TrainingRun(recipe), tmp_path)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    again = TrainingRun(recipe)
+    resume(again, tmp_path)
+    outcome = train(again, tmp_path)
+    assert outcome.done
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_stopped_run_goes_on_and_its_time_adds_up(recipe: Recipe, tmp_path: Path) -> None:
+    whole = TrainingRun(recipe)
+    train(whole, tmp_path / "whole")
+    first = TrainingRun(recipe)
+    outcome = train(first, tmp_path / "run", stop=lambda: first.steps_done == 4)
+    assert (outcome.steps, outcome.done) == (4, False)
+    assert max(checkpoints(tmp_path / "run")) == 4
+    second = TrainingRun(recipe)
+    resume(second, tmp_path / "run")
+    train(second, tmp_path / "run")
+    assert compared(tmp_path / "run") == compared(tmp_path / "whole")
+    times = [event["elapsed_s"] for event in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert times == sorted(times)
+
+
+def test_with_override_the_new_rate_counts(recipe: Recipe, tmp_path: Path) -> None:
+    train(TrainingRun(recipe), tmp_path, stop=lambda: True)
+    changed = replace(recipe, optim=replace(recipe.optim, lr=5e-3))
+    with pytest.raises(UsageError, match=r"optim\.lr was 0\.01 and is now 0\.005\. .*--override"):
+        resume(TrainingRun(changed), tmp_path)
+    run = TrainingRun(changed)
+    assert resume(run, tmp_path, override=True) == ["optim.lr was 0.01 and is now 0.005."]
+    assert run.step(1)["lr"] == pytest.approx(5e-3 * 2 / 3)
+
+
+# what must be the same
+
+
+@pytest.fixture
+def facts() -> Facts:
+    """As read from a file: lists where the recipe has tuples."""
+    recipe = asdict(Recipe(data=DataRecipe(train=("data/a",))))
+    recipe["data"]["train"] = ["data/a"]
+    return Facts(10, recipe, {"data/a": "1"}, "hash", 2, {"torch": "2.13.0", "threads": 2})
+
+
+def changed(facts: Facts, section: str, **values: object) -> Facts:
+    return replace(facts, recipe=facts.recipe | {section: facts.recipe[section] | values})
+
+
+def test_nothing_changed_is_nothing_said(facts: Facts) -> None:
+    now = replace(facts, recipe=asdict(Recipe(data=DataRecipe(train=("data/a",)))))
+    assert check_resume(facts, now, override=False) == []
+
+
+def test_a_changed_recipe_is_refused_field_by_field(facts: Facts) -> None:
+    now = changed(changed(facts, "optim", lr=1.0), "train", steps=5, micro_batch_size=4)
+    with pytest.raises(UsageError) as error:
+        check_resume(facts, now, override=False)
+    assert str(error.value) == (
+        "the recipe was changed: optim.lr was 0.0006 and is now 1.0. train.steps was 1000 and is now 5; the schedule "
+        "is that of the new length from here on. train.micro_batch_size was not set and is now 4. Leave that out, or "
+        "add --override to keep it."
+    )
+    assert len(check_resume(facts, now, override=True)) == 3
+
+
+def test_another_size_is_another_model(facts: Facts) -> None:
+    with pytest.raises(UsageError, match=r"model\.n_embd was 768 and is now 64: a resumed run keeps its sizes"):
+        check_resume(facts, changed(facts, "model", n_embd=64), override=True)
+    assert check_resume(facts, changed(facts, "model", dropout=0.1), override=True)
+
+
+def test_other_data_is_refused_whatever_is_overridden(facts: Facts) -> None:
+    with pytest.raises(ValueError, match="data/a is not the set that this run began with"):
+        check_resume(facts, replace(facts, data={"data/a": "2"}), override=True)
+    with pytest.raises(ValueError, match="another tokenizer than this run began with"):
+        check_resume(facts, replace(facts, tokenizer="other"), override=True)
+    now = replace(changed(facts, "data", train=["data/b"]), data={"data/b": "2"})
+    [note] = check_resume(facts, now, override=True)
+    assert note == "data.train was [data/a] and is now [data/b]; the order of the data from here on is another."
+
+
+def test_another_machine_is_allowed_and_said(facts: Facts) -> None:
+    now = replace(facts, world_size=1, environment={"torch": "2.14.0", "threads": 2})
+    few, other = check_resume(facts, now, override=False)
+    assert few.startswith("1 process instead of 2: the batches stay the same")
+    assert other == "torch was 2.13.0 and is now 2.14.0: losses may differ in their last digits."
+
+
+def test_a_recipe_of_another_version(facts: Facts) -> None:
+    old = {**facts.recipe, "optim": {k: v for k, v in facts.recipe["optim"].items() if k != "clip"}}
+    assert changed_fields(old, facts.recipe) == {}
+    old["optim"]["gone"] = 1
+    assert changed_fields(old, facts.recipe) == {"optim.gone": "optim.gone was 1 and is now not set"}
+
+
+def test_a_fingerprint_is_that_of_the_tokens() -> None:
+    manifest = {"tokenizer_hash": "t", "shards": [{"file": "a", "tokens": 3, "sha256": "x"}], "sources": ["a"]}
+    assert fingerprint(manifest) == fingerprint(manifest | {"sources": ["b"]})
+    assert fingerprint(manifest) != fingerprint(manifest | {"tokenizer_hash": "u"})
+    assert fingerprint(manifest) != fingerprint(manifest | {"shards": [{"file": "a", "tokens": 3, "sha256": "y"}]})
