@@ -8,6 +8,7 @@ import tempfile
 from itertools import islice, product
 from pathlib import Path
 
+from gpt2.base.costs import n_params
 from gpt2.checkpoint.files import save
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
@@ -34,4 +35,4 @@ def make_checkpoint(directory: Path, sizes: dict[str, int], seed: int) -> int:
     """Write the model, without dropout, in fp32; returns its number of parameters."""
     config = GPT2Config(**sizes, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)  # type: ignore[arg-type]
     save(GPT2(config, seed=seed), make_tokenizer(config.vocab_size), directory)
-    return config.n_params
+    return n_params(config)

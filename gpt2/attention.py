@@ -5,13 +5,11 @@ In: the normed residual stream [B, T, C]. Out: what attention writes into the st
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt2.cache import KVCache, Mask
 from gpt2.config import GPT2Config
-from gpt2.probe import NO_PROBE, AnyProbe
+from gpt2.forward_pass import Pass
 
 
 class CausalSelfAttention(nn.Module):
@@ -20,46 +18,37 @@ class CausalSelfAttention(nn.Module):
     Source: Vaswani et al. 2017, section 3.2; Radford et al. 2019, section 2.3.
     """
 
-    def __init__(self, config: GPT2Config, layer: int) -> None:
+    def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.layer, self.n_head, self.head_dim = layer, config.n_head, config.head_dim
+        self.n_head, self.head_dim = config.n_head, config.head_dim
+        self.divisor = math.sqrt(config.head_dim)
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
+        self.attn_pdrop = config.attn_pdrop
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
-        self.attn_pdrop, self.written_out = config.attn_pdrop, False  # training/device.py may have it written out
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
-        """x [B, T, C] -> [B, T, C]; with a cache, its keys and values come first."""
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
         B, T, C = x.shape
-        q, k, v = self.c_attn(x).split(C, dim=2)
-        q = probe.tap(self.layer, "attn.q", q.view(B, T, self.n_head, -1).transpose(1, 2))  # (B, H, T, D)
-        k = probe.tap(self.layer, "attn.k", k.view(B, T, self.n_head, -1).transpose(1, 2))
-        v = probe.tap(self.layer, "attn.v", v.view(B, T, self.n_head, -1).transpose(1, 2))
-        if cache is not None:
-            k, v = cache.update(self.layer, k, v)  # (B, H, T_key, D)
-        dropout = self.attn_pdrop if self.training else 0.0
-        if self.written_out or probe.wants(self.layer, "attn.scores", "attn.pattern"):
-            z = self._written_out(q, k, v, mask, dropout, probe)
-        else:
-            z = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None and T > 1)
-        z = probe.tap(self.layer, "attn.z", z)  # (B, H, T, D)
-        out = self.c_proj(z.transpose(1, 2).reshape(B, T, C))
-        if probe.wants(self.layer, "head.out"):
-            heads = probe.tap(self.layer, "head.out", self.head_writes(z))
-            if probe.steers(self.layer, "head.out"):
-                out = heads.sum(dim=1) + self.c_proj.bias
-        return probe.tap(self.layer, "attn.out", self.resid_dropout(out))
+        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in self.c_attn(x).split(C, dim=2))
+        q, k, v = here.qkv(q, k, v)  # (B, H, T, D), k and v (B, H, T_key, D): earlier positions first
+        z = here.tap("attn.z", self.mix(q, k, v, here))  # (B, H, T, D)
+        out = here.heads(self, z, self.c_proj(z.transpose(1, 2).reshape(B, T, C)))
+        return here.tap("attn.out", self.resid_dropout(out))
 
-    def _written_out(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: float, probe: AnyProbe) -> Tensor:
-        """The same attention in separate steps, so that scores and pattern can be read and edited."""
-        T, T_key = q.size(2), k.size(2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)  # (B, H, T, T_key)
-        scores = probe.tap(self.layer, "attn.scores", scores)
-        if mask is None:
-            mask = torch.ones(T, T_key, dtype=torch.bool, device=q.device).tril(T_key - T)
-        pattern = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
-        pattern = probe.tap(self.layer, "attn.pattern", F.dropout(pattern, dropout))
-        return pattern @ v  # (B, H, T, D)
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, here: Pass) -> Tensor:
+        """Each position's weighted sum of values, [B, H, T, D]: by the fused kernel, or in steps that can be read."""
+        dropout = self.attn_pdrop if self.training else 0.0
+        if here.in_steps or here.wants("attn.scores", "attn.pattern"):
+            return self.mix_in_steps(q, k, v, dropout, here)
+        causal, scale = here.mask is None and q.size(2) > 1, 1 / self.divisor
+        return F.scaled_dot_product_attention(q, k, v, here.mask, dropout, is_causal=causal, scale=scale)
+
+    def mix_in_steps(self, q: Tensor, k: Tensor, v: Tensor, dropout: float, here: Pass) -> Tensor:
+        """The same in separate steps, so that scores and pattern can be read and edited."""
+        scores = here.tap("attn.scores", q @ k.transpose(-2, -1) / self.divisor)  # (B, H, T, T_key)
+        pattern = scores.masked_fill(here.unseen(scores), -math.inf).softmax(dim=-1)
+        return here.tap("attn.pattern", F.dropout(pattern, dropout)) @ v
 
     def head_writes(self, z: Tensor) -> Tensor:
         """What each head adds to the stream, z_h W_O: [B, H, T, D] -> [B, H, T, C]; with the bias they sum to out."""

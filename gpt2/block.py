@@ -3,31 +3,31 @@
 In: the residual stream [B, T, C]. Out: the stream after two additions to it. Read next: model.py.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt2.attention import CausalSelfAttention
-from gpt2.cache import KVCache, Mask
 from gpt2.config import GPT2Config
-from gpt2.probe import NO_PROBE, AnyProbe
+from gpt2.forward_pass import Pass
 
 
 class LayerNorm(nn.LayerNorm):
     """(x - mean) / sigma * weight + bias, with sigma = sqrt(variance + eps) (Ba et al. 2016, section 3)."""
 
-    def __init__(self, config: GPT2Config, layer: int | None, name: str) -> None:
+    def __init__(self, config: GPT2Config, name: str) -> None:
         super().__init__(config.n_embd, eps=config.layer_norm_epsilon)
-        self.layer, self.name = layer, name
+        self.name = name
 
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
-        """x [B, T, C] -> [B, T, C]; sigma [B, T] is the point `NAME.scale`."""
-        out = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-        if probe.wants(self.layer, f"{self.name}.scale"):
-            sigma = (x.var(dim=-1, unbiased=False) + self.eps).sqrt()
-            sigma = probe.tap(self.layer, f"{self.name}.scale", sigma)
-            if probe.steers(self.layer, f"{self.name}.scale"):
-                out = (x - x.mean(dim=-1, keepdim=True)) / sigma.unsqueeze(-1) * self.weight + self.bias
-        return probe.tap(self.layer, f"{self.name}.out", out)
+    def sigma(self, x: Tensor) -> Tensor:
+        """What the norm divides by: x [B, T, C] -> [B, T]."""
+        return (x.var(dim=-1, unbiased=False) + self.eps).sqrt()
+
+    def divided(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The norm of x [B, T, C] with a given divisor [B, T]."""
+        return (x - x.mean(dim=-1, keepdim=True)) / sigma.unsqueeze(-1) * self.weight + self.bias
 
 
 class MLP(nn.Module):
@@ -37,18 +37,18 @@ class MLP(nn.Module):
     The erf form gives other logits.
     """
 
-    def __init__(self, config: GPT2Config, layer: int) -> None:
+    def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.layer = layer
         self.c_fc = nn.Linear(config.n_embd, config.inner_dim)
+        self.activation: Callable[[Tensor], Tensor] = partial(F.gelu, approximate="tanh")
         self.c_proj = nn.Linear(config.inner_dim, config.n_embd)
         self.dropout = nn.Dropout(config.resid_pdrop)
 
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        pre = probe.tap(self.layer, "mlp.pre", self.c_fc(x))  # (B, T, 4C)
-        post = probe.tap(self.layer, "mlp.post", F.gelu(pre, approximate="tanh"))
-        return probe.tap(self.layer, "mlp.out", self.dropout(self.c_proj(post)))  # (B, T, C)
+        pre = here.tap("mlp.pre", self.c_fc(x))  # (B, T, 4C)
+        post = here.tap("mlp.post", self.activation(pre))
+        return here.tap("mlp.out", self.dropout(self.c_proj(post)))  # (B, T, C)
 
 
 class Block(nn.Module):
@@ -57,22 +57,14 @@ class Block(nn.Module):
     Source: Radford et al. 2019, section 2.3.
     """
 
-    def __init__(self, config: GPT2Config, layer: int) -> None:
+    def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.layer = layer
-        self.ln_1 = LayerNorm(config, layer, "ln_1")
-        self.attn = CausalSelfAttention(config, layer)
-        self.ln_2 = LayerNorm(config, layer, "ln_2")
-        self.mlp = MLP(config, layer)
+        self.ln_1 = LayerNorm(config, "ln_1")
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = LayerNorm(config, "ln_2")
+        self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        resid_pre = probe.tap(self.layer, "resid_pre", x)
-        resid_mid = resid_pre + self.attn(self.ln_1(resid_pre, probe), cache, mask, probe)
-        resid_mid = probe.tap(self.layer, "resid_mid", resid_mid)
-        resid_post = resid_mid + self.mlp(self.ln_2(resid_mid, probe), probe)
-        if probe.wants(self.layer, "block"):
-            write = probe.tap(self.layer, "block", resid_post - resid_pre)
-            if probe.steers(self.layer, "block"):
-                resid_post = resid_pre + write
-        return probe.tap(self.layer, "resid_post", resid_post)
+        x = here.tap("resid_mid", x + self.attn(here.norm(self.ln_1, x), here))
+        return x + self.mlp(here.norm(self.ln_2, x), here)

@@ -1,4 +1,4 @@
-"""The sizes of a GPT-2, validated; the published presets; what they cost in parameters and FLOPs.
+"""The sizes of a GPT-2, validated, and the published presets. What they cost is in base/costs.py.
 
 In: the numbers of a `config.json`. Out: a frozen `GPT2Config`. Read next: attention.py, block.py, model.py.
 """
@@ -54,33 +54,6 @@ class GPT2Config:
     def inner_dim(self) -> int:
         """Width of the MLP's hidden layer, 4C unless `n_inner` says otherwise."""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
-
-    def parameter_counts(self) -> dict[str, int]:
-        """Parameters by component; their sum is the model's size, with the tied head counted once."""
-        C, F, L = self.n_embd, self.inner_dim, self.n_layer
-        return {
-            "token embedding (and head)": self.vocab_size * C,
-            "position embedding": self.n_positions * C,
-            "attention": L * (C * 3 * C + 3 * C + C * C + C),
-            "mlp": L * (C * F + F + F * C + C),
-            "layer norms": L * 4 * C + 2 * C,
-        }
-
-    @property
-    def n_params(self) -> int:
-        """All parameters, the tied head counted once."""
-        return sum(self.parameter_counts().values())
-
-    def flops_per_token(self, context: int) -> int:
-        """Floating point operations of one token's forward pass that attends to `context` keys.
-
-        Two for each weight of each matrix product (the head's included) and 4C a layer and key for attention; the rest
-        is small. Training costs three times as much (Kaplan et al. 2020, section 2.1). Averaged over a causal window
-        of T tokens, `context` is (T + 1) / 2.
-        """
-        C, F = self.n_embd, self.inner_dim
-        weights = self.n_layer * (4 * C * C + 2 * C * F) + self.vocab_size * C
-        return 2 * weights + 4 * self.n_layer * C * context
 
 
 PRESETS = {

@@ -6,17 +6,17 @@ In: token ids [B, T]. Out: logits [B, T, V], the score of every possible next to
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from gpt2.block import Block, LayerNorm
-from gpt2.cache import KVCache
 from gpt2.config import GPT2Config
+from gpt2.forward_pass import Pass
 from gpt2.loss import linear_cross_entropy, token_losses
-from gpt2.probe import NO_PROBE, AnyProbe, Probe
 
+PLAIN = Pass()  # no companions
 WPE_STD = 0.01  # OpenAI's code; Hugging Face's and most reproductions use 0.02
 
 
@@ -28,9 +28,9 @@ class Transformer(nn.Module):
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
-        blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.h = cast(Sequence[Block], blocks)
-        self.ln_f = LayerNorm(config, None, "final")
+        self.ln_f = LayerNorm(config, "final")
 
 
 class GPT2(nn.Module):
@@ -69,82 +69,58 @@ class GPT2(nn.Module):
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     def forward(
-        self,
-        ids: Tensor | None = None,
-        targets: Tensor | None = None,
-        *,
-        reduction: str = "mean",
-        residual: Tensor | None = None,
-        start: int = 0,
-        cache: KVCache | None = None,
-        lengths: Sequence[int] | None = None,
-        probe: Probe | None = None,
+        self, ids: Tensor, targets: Tensor | None = None, *, reduction: str = "mean", **companions: Any
     ) -> Tensor:
-        """Logits [B, T, V]; with `targets` [B, T] the cross-entropy in fp32 instead.
+        """Logits [B, T, V] of ids [B, T]; with `targets` [B, T] the cross-entropy in fp32 instead.
 
-        targets    the token that should follow each position; -100 counts for nothing
-        reduction  "mean" over counted targets, "sum", or "none" [B, T]
-
-        The other arguments are those of `hidden`.
-        """
-        x = self.hidden(ids, residual=residual, start=start, cache=cache, lengths=lengths, probe=probe)
-        if targets is not None and reduction != "none" and (probe is None or not probe.wants(None, "logits")):
-            total = linear_cross_entropy(x.flatten(0, 1), self.lm_head.weight, targets.flatten())
-        else:
-            logits = self.head(x, probe)
-            if targets is None:
-                return logits
-            losses = token_losses(logits.flatten(0, 1), targets.flatten())
-            if reduction == "none":
-                return losses.view(targets.shape)
-            total = losses.sum()
-        return total if reduction == "sum" else total / (targets >= 0).sum().clamp(min=1)
-
-    def hidden(
-        self,
-        ids: Tensor | None = None,
-        *,
-        residual: Tensor | None = None,
-        start: int = 0,
-        cache: KVCache | None = None,
-        lengths: Sequence[int] | None = None,
-        probe: Probe | None = None,
-    ) -> Tensor:
-        """The final normed hidden states [B, T, C].
-
-        ids       [B, T]; or `residual` [B, T, C], the stream that enters block `start`, and the pass begins there
-        cache     keys and values of the earlier positions of each row: only the new ones are computed, and kept
-        lengths   real tokens of each row of `ids`, where rows are padded on the right (default: all)
-        probe     reads and edits, see `gpt2.probe`
+        targets     the token that should follow each position; -100 counts for nothing
+        reduction   "mean" over counted targets, "sum", or "none" [B, T]
+        companions  what the pass takes with it, such as `cache` and `probe`: see `gpt2.forward_pass.Pass`
 
         Raises ValueError past the context: position vectors end there.
         """
-        tap = NO_PROBE if probe is None else probe
-        given = ids if residual is None else residual
-        last = 0 if residual is None else self.config.n_layer
-        if given is None or (ids is not None and residual is not None) or not 0 <= start <= last:
-            raise ValueError(f"give ids, or a residual and the block to start at, 0 to {self.config.n_layer}.")
-        B, T = given.shape[:2]
-        done = max(cache.lengths) if cache is not None else 0
-        if T == 0 or done + T > self.config.n_positions:
-            raise ValueError(f"{done + T} positions: this model takes 1 to {self.config.n_positions}.")
-        positions = torch.arange(T, device=given.device) if cache is None else cache.positions(T, given.device)
-        mask = None if cache is None else cache.mask(T, given.device)
-        if probe is not None:
-            probe.begin(self, positions.expand(B, T), lengths, done + T)
-        x = self.embed(ids, positions, tap) if ids is not None else residual
-        for block in self.transformer.h[start:]:
-            x = block(x, cache, mask, tap)
-        if cache is not None:
-            cache.advance([T] * B if lengths is None else lengths)
-        return self.transformer.ln_f(x, tap)
+        here = Pass(**companions).begin(self, ids)
+        x = self.embed(ids, here)
+        x = self.blocks(x, here)
+        x = self.norm(x, here)
+        return self.head(x, here) if targets is None else self.loss(x, targets, reduction, here)
 
-    def embed(self, ids: Tensor, positions: Tensor, tap: AnyProbe = NO_PROBE) -> Tensor:
-        """Token vector plus position vector, then dropout: ids [B, T], positions [T] or [B, T] -> [B, T, C]."""
-        tok = tap.tap(None, "embed.tok", self.transformer.wte(ids))
-        pos = tap.tap(None, "embed.pos", self.transformer.wpe(positions).expand(tok.shape))
-        return tap.tap(None, "embed.out", self.transformer.drop(tok + pos))
+    def hidden(self, ids: Tensor, **companions: Any) -> Tensor:
+        """The final normed hidden states [B, T, C]: `forward` without the head."""
+        here = Pass(**companions).begin(self, ids)
+        return self.norm(self.blocks(self.embed(ids, here), here), here)
 
-    def head(self, hidden: Tensor, probe: Probe | None = None) -> Tensor:
+    def embed(self, ids: Tensor, here: Pass) -> Tensor:
+        """Token vector plus position vector, then dropout: ids [B, T] -> [B, T, C]."""
+        tok = here.tap("embed.tok", self.transformer.wte(ids))
+        pos = here.tap("embed.pos", self.transformer.wpe(here.positions).expand(tok.shape))
+        return here.tap("embed.out", self.transformer.drop(tok + pos))
+
+    def blocks(self, x: Tensor, here: Pass, start: int = 0, stop: int | None = None) -> Tensor:
+        """The stream [B, T, C] through the blocks from `start` up to, not including, `stop` (default: all)."""
+        stop = self.config.n_layer if stop is None else stop
+        if not 0 <= start <= stop <= self.config.n_layer:
+            raise ValueError(f"blocks {start} to {stop}: this model has blocks 0 to {self.config.n_layer}.")
+        for layer in range(start, stop):
+            x = here.at(layer).through(self.transformer.h[layer], x)
+        return x
+
+    def norm(self, x: Tensor, here: Pass) -> Tensor:
+        """The stream that leaves the last block through the final norm; here the pass ends."""
+        here.end()
+        return here.norm(self.transformer.ln_f, x)
+
+    def head(self, hidden: Tensor, here: Pass = PLAIN) -> Tensor:
         """Logits of final hidden states: [..., C] -> [..., V]."""
-        return (NO_PROBE if probe is None else probe).tap(None, "logits", self.lm_head(hidden))
+        return here.tap("logits", self.lm_head(hidden))
+
+    def loss(self, hidden: Tensor, targets: Tensor, reduction: str, here: Pass) -> Tensor:
+        """The cross-entropy of hidden states [B, T, C]; where nobody asks for logits, they never exist all at once."""
+        if reduction == "none" or here.wants("logits"):
+            losses = token_losses(self.head(hidden, here).flatten(0, 1), targets.flatten())
+            if reduction == "none":
+                return losses.view(targets.shape)
+            total = losses.sum()
+        else:
+            total = linear_cross_entropy(hidden.flatten(0, 1), self.lm_head.weight, targets.flatten())
+        return total if reduction == "sum" else total / (targets >= 0).sum().clamp(min=1)

@@ -1,52 +1,21 @@
-"""Names for every intermediate tensor of a forward pass, and how to read or edit one.
+"""Reading and editing values of a forward pass at their addresses.
 
-In: addresses such as `3.attn.pattern`, `5.resid_pre@3`, `2.mlp.post#1234`, `*.head.7`. Out: a `Probe` that
-`GPT2.forward` consults at each of its taps. Without one the model uses `NO_PROBE`, whose tap is the identity.
-
-    address   [layer | *] . point [@ position | @ first:stop] [# unit]
-    heads     l.head.h is one head's z [B, T, D]; l.head.h.out its write z W_O [B, T, C]
-    writes    l.attn and l.mlp are short for l.attn.out and l.mlp.out; l.block is resid_post - resid_pre
-
-Shapes have a leading batch axis; `@3` keeps a time axis of one row; a head or a `#unit` drops its own axis.
+In: addresses to read, edits by address. Out: a `Probe`, which every tap of a pass consults; its values afterwards.
+Read next: forward_pass.py, which holds the taps.
 """
 
-import difflib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from gpt2.addresses import PER_HEAD, Address, Key, parse
+
 if TYPE_CHECKING:
     from gpt2.model import GPT2
-
-LAYER_POINTS = (
-    "resid_pre ln_1.scale ln_1.out attn.q attn.k attn.v attn.scores attn.pattern attn.z head.out attn.out resid_mid "
-    "ln_2.scale ln_2.out mlp.pre mlp.post mlp.out block resid_post"
-).split()
-MODEL_POINTS = ["embed.tok", "embed.pos", "embed.out", "final.scale", "final.out", "logits"]
-PER_HEAD = ("attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern", "attn.z", "head.out")  # [B, H, T, ...]
-SHORT = {"mlp": "mlp.out", "attn": "attn.out"}
-ADDRESS = re.compile(
-    r"((?P<layer>\d+|\*)\.)?(head\.(?P<head>\d+|\*)(?P<out>\.out)?|(?P<point>[a-z_0-9]+(\.[a-z_0-9]+)?))"
-    r"(@(?P<first>\d+)(:(?P<stop>\d+))?)?(#(?P<unit>\d+))?"
-)
-
-
-@dataclass(frozen=True)
-class Address:
-    """One point, and the part of its tensor that is meant; `layer` is None for points outside the blocks."""
-
-    text: str
-    layer: int | None
-    point: str
-    head: int | None
-    span: tuple[int, int] | None  # positions [first, stop)
-    unit: int | None
 
 
 @dataclass(frozen=True)
@@ -63,55 +32,6 @@ class At(Address):
 Edit = Callable[..., Tensor]  # f(x, at) -> x, or f(x) -> x
 
 
-def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
-    """Every concrete address that `text` names (several where it holds a `*`).
-
-    Raises ValueError with the nearest valid names when it names none.
-    """
-    match = ADDRESS.fullmatch(text)
-    if not match:
-        raise ValueError(f"{text!r} is no address: write layer.point, such as 0.attn.pattern or 5.resid_pre@3.")
-    layer, head, unit = match["layer"], match["head"], match["unit"]
-    point = match["point"] or ("head.out" if match["out"] else "attn.z")
-    point = SHORT.get(point, point) if layer else point
-    if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] == "head.out":
-        head = head or ["0", *re.findall(r"\d+", match["point"] or "")][-1]
-        names = [f"{layer or 0}.{p.replace('head', f'head.{head}')}" for p in ("head", *LAYER_POINTS)] + MODEL_POINTS
-        near = difflib.get_close_matches(re.split("[@#]", text)[0], names, n=3, cutoff=0.3)
-        raise ValueError(f"there is no point {text!r}: the nearest are {', '.join(near or names)}.")
-    if unit and point.endswith(".scale"):
-        raise ValueError(f"{text!r}: {point} has one number a position, so no #unit.")
-    span = (int(match["first"]), int(match["stop"] or int(match["first"]) + 1)) if match["first"] else None
-    found = []
-    for l, h in product(_numbers(layer, n_layer, "layer", text), _numbers(head, n_head, "head", text)):
-        name = re.sub(r"^\*", str(l), text).replace("head.*", f"head.{h}")
-        found.append(Address(name, l, point, h, span, int(unit) if unit else None))
-    return found
-
-
-def _numbers(word: str | None, n: int, what: str, text: str) -> list[Any]:
-    if word is None:
-        return [None]
-    if word != "*" and int(word) >= n:
-        raise ValueError(f"{text!r}: there is no {what} {word}, this model has 0 to {n - 1}.")
-    return list(range(n)) if word == "*" else [int(word)]
-
-
-class NoProbe:
-    """The probe that is there when there is none: a tap returns its input, nobody wants anything."""
-
-    def tap(self, layer: int | None, point: str, x: Tensor) -> Tensor:
-        return x
-
-    def wants(self, layer: int | None, *points: str) -> bool:
-        return False
-
-    steers = wants
-
-
-NO_PROBE = NoProbe()
-
-
 class Probe:
     """Reads addresses and applies edits during one forward pass after another; values are those of the latest.
 
@@ -126,24 +46,25 @@ class Probe:
     def __init__(self, read: str | Iterable[str] = (), edit: Mapping[str, Edit] | None = None, grad: bool = False):
         self._read = [read] if isinstance(read, str) else list(read)
         self._edit, self._grad = dict(edit or {}), grad
-        self.values: dict[tuple[int | None, str], Tensor] = {}
+        self.values: dict[Key, Tensor] = {}
         self._model: GPT2 | None = None
 
-    def begin(self, model: "GPT2", positions: Tensor, lengths: Sequence[int] | None, n_keys: int) -> None:
-        """The model calls this at the start of a pass: positions [B, T], real tokens a row, number of keys."""
+    def begin(self, model: "GPT2", positions: Tensor, lengths: Sequence[int], n_keys: int) -> None:
+        """A pass calls this at its start: positions [T] or [B, T], real tokens per row, number of keys."""
         if model is not self._model:
             sizes = model.config.n_layer, model.config.n_head
             self._reads = {(a.layer, a.point) for text in self._read for a in parse(text, *sizes)}
-            self._edits: dict[tuple[int | None, str], list[tuple[Address, Edit]]] = {}
+            self._edits: dict[Key, list[tuple[Address, Edit]]] = {}
             for text, function in self._edit.items():
                 for a in parse(text, *sizes):
                     point = getattr(function, "point", a.point)
                     self._edits.setdefault((a.layer, point), []).append((a, _with_at(function)))
-        self._model, self.values, self._positions = model, {}, positions
+        self._model, self.values = model, {}
+        self._positions = positions.expand(len(lengths), -1)  # (B, T)
         self._keys = torch.arange(n_keys, device=positions.device)
-        counts = torch.tensor(lengths or [n_keys] * len(positions), device=positions.device)
-        self._real = torch.arange(positions.size(1), device=positions.device) < counts[:, None]  # (B, T)
-        self._even = bool((positions == positions[:1]).all())
+        real = torch.tensor(lengths, device=positions.device)
+        self._real = torch.arange(positions.size(-1), device=positions.device) < real[:, None]  # (B, T)
+        self._even = bool((self._positions == self._positions[:1]).all())
 
     def wants(self, layer: int | None, *points: str) -> bool:
         """Whether any of these points is read or edited."""
@@ -215,9 +136,6 @@ class Probe:
         if not self._grad or value.grad is None:
             raise ValueError(f"{address!r} has no gradient: give Probe grad=True, and call backward() after the pass.")
         return value.grad[index]
-
-
-AnyProbe = NoProbe | Probe
 
 
 def _with_at(function: Edit) -> Edit:

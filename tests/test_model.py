@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gpt2.base.costs import flops_per_token, n_params
 from gpt2.config import PRESETS, GPT2Config
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 
 CONFIG = GPT2Config(vocab_size=61, n_positions=24, n_embd=32, n_layer=3, n_head=4)
@@ -26,7 +28,7 @@ PUBLISHED = {
 def test_parameter_counts(name: str) -> None:
     with torch.device("meta"):
         model = GPT2(PRESETS[name])
-    assert sum(p.numel() for p in model.parameters()) == PRESETS[name].n_params == PUBLISHED[name]
+    assert sum(p.numel() for p in model.parameters()) == n_params(PRESETS[name]) == PUBLISHED[name]
 
 
 def test_flops_are_those_of_the_matrix_products() -> None:
@@ -35,7 +37,7 @@ def test_flops_are_those_of_the_matrix_products() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         model(torch.zeros(1, T, dtype=torch.long))
     # PyTorch's counter takes attention as if nothing were masked (and knows the written-out kernel only).
-    assert counter.get_total_flops() == T * CONFIG.flops_per_token(T)
+    assert counter.get_total_flops() == T * flops_per_token(CONFIG, T)
 
 
 @pytest.mark.parametrize(
@@ -150,10 +152,7 @@ def test_past_the_context_is_refused() -> None:
     model = GPT2(CONFIG)
     with pytest.raises(ValueError, match="25 positions: this model takes 1 to 24"):
         model(torch.zeros(1, 25, dtype=torch.long))
-    for start, given in (
-        (0, {}),
-        (1, {"ids": torch.zeros(1, 4, dtype=torch.long)}),
-        (-1, {"residual": torch.zeros(1, 4, 32)}),
-    ):
-        with pytest.raises(ValueError, match="give ids, or a residual"):
-            model(start=start, **given)
+    with pytest.raises(ValueError, match="25 positions: this model takes 1 to 24"):
+        Pass().begin(model, torch.zeros(1, 25, 32))
+    with pytest.raises(ValueError, match="0 positions"):
+        model(torch.zeros(1, 0, dtype=torch.long))

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from gpt2.addresses import LAYER_POINTS, MODEL_POINTS, parse
 from gpt2.cache import KVCache
 from gpt2.config import GPT2Config
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
-from gpt2.probe import LAYER_POINTS, MODEL_POINTS, At, Probe, parse
+from gpt2.probe import At, Probe
 
 CONFIG = GPT2Config(vocab_size=53, n_positions=24, n_embd=24, n_layer=3, n_head=3)
 T, H, D, C, L = 11, 3, 8, 24, 3
@@ -75,7 +77,7 @@ def test_shapes_and_identities(model: GPT2, ids: Tensor) -> None:
     "address", ["12.mlp", "1.resid_prf", "1.head.3", "head.1", "1.ln_1.scale#2", "1 2", "1.head.out"]
 )
 def test_an_unknown_address_names_the_nearest(model: GPT2, ids: Tensor, address: str) -> None:
-    with pytest.raises(ValueError, match=r"nearest|this model has|one number a position|no address"):
+    with pytest.raises(ValueError, match=r"nearest|this model has|one number per position|no address"):
         model(ids, probe=Probe(read=address))
 
 
@@ -92,11 +94,28 @@ def test_stars_expand() -> None:
 # 1: a pass may start at a block, and may compute only the positions from p on
 
 
+def from_block(model: GPT2, x: Tensor, start: int, cache: KVCache | None = None) -> Tensor:
+    """Logits of a pass that starts at a block."""
+    here = Pass(cache=cache).begin(model, x)
+    return model.head(model.norm(model.blocks(x, here, start), here), here)
+
+
 @pytest.mark.parametrize("start", [0, 1, 2])
 def test_starting_at_a_block(model: GPT2, ids: Tensor, start: int) -> None:
     probe = Probe(read=f"{start}.resid_pre")
     logits = model(ids, probe=probe)
-    assert torch.equal(model(residual=probe[f"{start}.resid_pre"], start=start), logits)
+    assert torch.equal(from_block(model, probe[f"{start}.resid_pre"], start), logits)
+
+
+def test_a_range_of_blocks(model: GPT2, ids: Tensor) -> None:
+    """The stream through blocks 1 and 2 alone; a range that is not there is refused."""
+    probe = Probe(read=["1.resid_pre", "2.resid_pre"])
+    model(ids, probe=probe)
+    here = Pass().begin(model, ids)
+    assert torch.equal(model.blocks(probe["1.resid_pre"], here, 1, 2), probe["2.resid_pre"])
+    for start, stop in ((-1, 2), (2, 1), (0, 4)):
+        with pytest.raises(ValueError, match="this model has blocks 0 to 3"):
+            model.blocks(probe["1.resid_pre"], here, start, stop)
 
 
 @pytest.mark.parametrize("p", [1, 5, 10])
@@ -107,7 +126,7 @@ def test_only_positions_from_p_on(model: GPT2, ids: Tensor, p: int) -> None:
     with torch.no_grad():
         logits = model(ids, cache=cache, probe=probe)
         rows = [0, 1, 1, 0, 1]
-        part = model(residual=probe["1.resid_pre"][rows, p:], start=1, cache=cache.truncate(p).select(rows))
+        part = from_block(model, probe["1.resid_pre"][rows, p:], 1, cache.truncate(p).select(rows))
     torch.testing.assert_close(part, logits[rows, p:], rtol=1e-10, atol=1e-10)
 
 
@@ -320,14 +339,23 @@ def test_attention_in_steps_is_fused_attention(model: GPT2, ids: Tensor) -> None
 
 
 class _NoTaps(ast.NodeTransformer):
-    """`probe.tap(layer, name, x)` becomes `x`; `probe.wants(...)` and `probe.steers(...)` become False."""
+    """What a component asks of its pass becomes what it is without a probe: `here.tap(name, x)` becomes `x`."""
 
     def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "tap":
-            return node.args[2]
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("wants", "steers"):
-            return ast.Constant(False)
+        if not isinstance(node.func, ast.Attribute) or ast.unparse(node.func.value) not in ("here", "here.at(layer)"):
+            return node
+        match node.func.attr:
+            case "tap" | "heads":
+                return node.args[-1]  # the value itself
+            case "qkv":
+                return ast.Tuple(node.args, ast.Load())
+            case "norm":
+                return ast.Call(node.args[0], node.args[1:], [])  # norm(x)
+            case "through":
+                return ast.Call(node.args[0], [node.args[1], ast.Name("here", ast.Load())], [])  # block(x, here)
+            case "wants":
+                return ast.Constant(False)
         return node
 
 
@@ -335,6 +363,7 @@ def without_taps(monkeypatch: pytest.MonkeyPatch) -> type[GPT2]:
     """The class GPT2 from the same source files, every tap cut out."""
     for name in ("gpt2.attention", "gpt2.block", "gpt2.model"):
         tree = ast.fix_missing_locations(_NoTaps().visit(ast.parse(inspect.getsource(sys.modules[name]))))
+        assert "here.tap" not in ast.unparse(tree)
         module = types.ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
         exec(compile(tree, name, "exec"), module.__dict__)

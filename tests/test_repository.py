@@ -19,7 +19,8 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-CORE = {f"gpt2.{name}" for name in ("config", "attention", "block", "model", "probe", "cache", "loss")}
+CORE_FILES = "config attention block model forward_pass probe addresses cache loss"
+CORE = {f"gpt2.{name}" for name in CORE_FILES.split()}
 PARTS = ("explain", "training", "inference")
 
 
@@ -84,9 +85,9 @@ def test_the_core_imports_nothing_else_of_the_package(name):
 
 
 def test_the_core_is_read_in_one_sitting():
-    """GPT-2 whole, docstrings included (without the loss, which only training needs)."""
-    lines = {name: len(MODULES[name].read_text("utf-8").splitlines()) for name in CORE - {"gpt2.loss"}}
-    assert sum(lines.values()) < 700, lines
+    """GPT-2 whole, docstrings included: every file that the core imports is counted."""
+    lines = {name: len(MODULES[name].read_text("utf-8").splitlines()) for name in CORE}
+    assert sum(lines.values()) < 930, lines
 
 
 @pytest.mark.parametrize("name", sorted(CORE))

@@ -5,17 +5,17 @@ variants.py, which puts them in.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt2.attention import CausalSelfAttention
-from gpt2.block import MLP, Block
-from gpt2.cache import KVCache, Mask
+from gpt2.block import Block
 from gpt2.config import GPT2Config
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
-from gpt2.probe import NO_PROBE, AnyProbe
 
 
 class SinusoidalPositions(nn.Module):
@@ -51,61 +51,61 @@ class NoPositions(nn.Module):
 class NoNorm(nn.Module):
     """The identity where a norm stood; `NAME.out` is still the point behind it."""
 
-    def __init__(self, layer: int | None, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.layer, self.name = layer, name
+        self.name = name
 
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def sigma(self, x: Tensor) -> None:
+        """There is nothing to divide by."""
+
+    def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> the same."""
-        return probe.tap(self.layer, f"{self.name}.out", x)
+        return x
 
 
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight: no centring, no bias (Zhang and Sennrich 2019, section 3)."""
 
-    def __init__(self, config: GPT2Config, layer: int | None, name: str) -> None:
+    def __init__(self, config: GPT2Config, name: str) -> None:
         super().__init__()
-        self.layer, self.name, self.eps = layer, name, config.layer_norm_epsilon
+        self.name, self.eps = name, config.layer_norm_epsilon
         self.weight = nn.Parameter(torch.ones(config.n_embd))
 
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
-        """x [B, T, C] -> [B, T, C]; the divisor [B, T] is the point `NAME.scale`."""
-        sigma = probe.tap(self.layer, f"{self.name}.scale", (x.square().mean(dim=-1) + self.eps).sqrt())
-        return probe.tap(self.layer, f"{self.name}.out", x / sigma.unsqueeze(-1) * self.weight)
+    def sigma(self, x: Tensor) -> Tensor:
+        """What the norm divides by: x [B, T, C] -> [B, T]."""
+        return (x.square().mean(dim=-1) + self.eps).sqrt()
+
+    def divided(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The norm of x [B, T, C] with a given divisor [B, T]."""
+        return x / sigma.unsqueeze(-1) * self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
+        return self.divided(x, self.sigma(x))
 
 
 class PostNormBlock(Block):
     """ln_1(x + attn(x)), then ln_2(x + mlp(x)): the stream itself is normed, as in Vaswani et al. 2017, section 3.1."""
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        x = probe.tap(self.layer, "resid_pre", x)
-        x = probe.tap(self.layer, "resid_mid", self.ln_1(x + self.attn(x, cache, mask, probe), probe))
-        return probe.tap(self.layer, "resid_post", self.ln_2(x + self.mlp(x, probe), probe))
+        x = here.tap("resid_mid", here.norm(self.ln_1, x + self.attn(x, here)))
+        return here.norm(self.ln_2, x + self.mlp(x, here))
 
 
 class NoResidualBlock(Block):
     """mlp(ln_2(attn(ln_1(x)))): each step replaces the stream in place of adding to it."""
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        x = probe.tap(self.layer, "resid_pre", x)
-        x = probe.tap(self.layer, "resid_mid", self.attn(self.ln_1(x, probe), cache, mask, probe))
-        return probe.tap(self.layer, "resid_post", self.mlp(self.ln_2(x, probe), probe))
+        x = here.tap("resid_mid", self.attn(here.norm(self.ln_1, x), here))
+        return self.mlp(here.norm(self.ln_2, x), here)
 
 
-class NoAttention(nn.Module):
-    """Writes 0: no position learns anything of another."""
+class Nothing(nn.Module):
+    """Writes 0 where attention or an MLP stood."""
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
-        """x [B, T, C] -> zeros."""
-        return torch.zeros_like(x)
-
-
-class NoMLP(nn.Module):
-    """Writes 0: a position only gathers from others, and never works on what it gathered."""
-
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> zeros."""
         return torch.zeros_like(x)
 
@@ -113,41 +113,17 @@ class NoMLP(nn.Module):
 class SeeingAttention(CausalSelfAttention):
     """Attention without the causal mask: a position sees the very token that it is to predict."""
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, mask: Mask = None, probe: AnyProbe = NO_PROBE) -> Tensor:
+    def forward(self, x: Tensor, here: Pass) -> Tensor:
         """x [B, T, C] -> [B, T, C]; with a cache (generation), what has been cached is all that there is to see."""
-        if cache is None and mask is None:
+        if here.cache is None and here.mask is None:
             T = x.size(1)
-            mask = torch.ones(T, T, dtype=torch.bool, device=x.device)
-        return super().forward(x, cache, mask, probe)
+            here = replace(here, mask=torch.ones(T, T, dtype=torch.bool, device=x.device))
+        return super().forward(x, here)
 
 
-class UnscaledQueries(nn.Linear):
-    """c_attn whose queries come out sqrt(D) times larger: dividing scores by sqrt(D) then changes nothing."""
-
-    head_dim: int
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, C] -> [B, T, 3C]."""
-        q, k, v = super().forward(x).chunk(3, dim=-1)
-        return torch.cat((q * math.sqrt(self.head_dim), k, v), dim=-1)
-
-
-class ReluMLP(MLP):
-    """ReLU, or its square (So et al. 2021, section 4), where GELU stood."""
-
-    power = 1
-
-    def forward(self, x: Tensor, probe: AnyProbe = NO_PROBE) -> Tensor:
-        """x [B, T, C] -> [B, T, C]."""
-        pre = probe.tap(self.layer, "mlp.pre", self.c_fc(x))
-        post = probe.tap(self.layer, "mlp.post", F.relu(pre) ** self.power)
-        return probe.tap(self.layer, "mlp.out", self.dropout(self.c_proj(post)))
-
-
-class SquaredReluMLP(ReluMLP):
-    """max(0, x)^2."""
-
-    power = 2
+def squared_relu(x: Tensor) -> Tensor:
+    """max(0, x)^2 (So et al. 2021, section 4)."""
+    return F.relu(x).square()
 
 
 class UntiedGPT2(GPT2):

@@ -14,20 +14,17 @@ from typing import Any, cast
 import torch
 
 from gpt2.ablation.parts import (
-    NoAttention,
-    NoMLP,
     NoNorm,
     NoPositions,
     NoResidualBlock,
+    Nothing,
     PostNormBlock,
-    ReluMLP,
     RMSNorm,
     SeeingAttention,
     SinusoidalPositions,
-    SquaredReluMLP,
-    UnscaledQueries,
     UntiedGPT2,
 )
+from gpt2.ablation.parts import squared_relu as relu_squared
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
@@ -49,22 +46,22 @@ def post_norm(model: GPT2) -> None:
     """LayerNorm after each addition, on the stream itself; none at the end, where the last block's stands."""
     for block in model.transformer.h:
         _turned_into(PostNormBlock, block)
-    model.transformer.ln_f = cast(Any, NoNorm(None, "final"))
+    model.transformer.ln_f = cast(Any, NoNorm("final"))
 
 
 def no_norm(model: GPT2) -> None:
     """No LayerNorm anywhere."""
-    for layer, block in enumerate(model.transformer.h):
-        block.ln_1, block.ln_2 = cast(Any, NoNorm(layer, "ln_1")), cast(Any, NoNorm(layer, "ln_2"))
-    model.transformer.ln_f = cast(Any, NoNorm(None, "final"))
+    for block in model.transformer.h:
+        block.ln_1, block.ln_2 = cast(Any, NoNorm("ln_1")), cast(Any, NoNorm("ln_2"))
+    model.transformer.ln_f = cast(Any, NoNorm("final"))
 
 
 def rms_norm(model: GPT2) -> None:
     """RMSNorm in place of every LayerNorm."""
-    for layer, block in enumerate(model.transformer.h):
-        block.ln_1 = cast(Any, RMSNorm(model.config, layer, "ln_1"))
-        block.ln_2 = cast(Any, RMSNorm(model.config, layer, "ln_2"))
-    model.transformer.ln_f = cast(Any, RMSNorm(model.config, None, "final"))
+    for block in model.transformer.h:
+        block.ln_1 = cast(Any, RMSNorm(model.config, "ln_1"))
+        block.ln_2 = cast(Any, RMSNorm(model.config, "ln_2"))
+    model.transformer.ln_f = cast(Any, RMSNorm(model.config, "final"))
 
 
 def no_residuals(model: GPT2) -> None:
@@ -75,16 +72,16 @@ def no_residuals(model: GPT2) -> None:
 
 def no_attention(model: GPT2) -> None:
     """Blocks of an MLP alone, without the norm that stood before attention."""
-    for layer, block in enumerate(model.transformer.h):
-        block.ln_1 = cast(Any, NoNorm(layer, "ln_1"))
-        block.attn = cast(Any, NoAttention())
+    for block in model.transformer.h:
+        block.ln_1 = cast(Any, NoNorm("ln_1"))
+        block.attn = cast(Any, Nothing())
 
 
 def no_mlp(model: GPT2) -> None:
     """Blocks of attention alone, without the norm that stood before the MLP."""
-    for layer, block in enumerate(model.transformer.h):
-        block.ln_2 = cast(Any, NoNorm(layer, "ln_2"))
-        block.mlp = cast(Any, NoMLP())
+    for block in model.transformer.h:
+        block.ln_2 = cast(Any, NoNorm("ln_2"))
+        block.mlp = cast(Any, Nothing())
 
 
 def no_mask(model: GPT2) -> None:
@@ -96,19 +93,19 @@ def no_mask(model: GPT2) -> None:
 def unscaled_attention(model: GPT2) -> None:
     """Scores that are not divided by sqrt(D)."""
     for block in model.transformer.h:
-        _turned_into(UnscaledQueries, block.attn.c_attn).head_dim = model.config.head_dim
+        block.attn.divisor = 1.0
 
 
 def relu(model: GPT2) -> None:
     """ReLU in place of GELU."""
     for block in model.transformer.h:
-        _turned_into(ReluMLP, block.mlp)
+        block.mlp.activation = torch.nn.functional.relu
 
 
 def squared_relu(model: GPT2) -> None:
     """The square of ReLU in place of GELU."""
     for block in model.transformer.h:
-        _turned_into(SquaredReluMLP, block.mlp)
+        block.mlp.activation = relu_squared
 
 
 def untied_head(model: GPT2) -> None:

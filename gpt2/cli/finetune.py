@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import console, print_json
 
@@ -185,7 +186,7 @@ class Report:
         self._begin(tuning)
 
     def _begin(self, tuning: "FineTune") -> None:
-        settings, train, total = tuning.settings, tuning.train, tuning.model.config.n_params
+        settings, train, total = tuning.settings, tuning.train, n_params(tuning.model.config)
         how = f"adapter of rank {settings.lora}, {tuning.trainable:,} parameters" if settings.lora else "all weights"
         what = (
             f"{len(train):,} completions, {train.tokens:,} tokens"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import console, print_json
 from gpt2.config import PRESETS, GPT2Config
@@ -59,17 +60,17 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     if not 1 <= length <= config.n_positions:
         raise UsageError(f"--context is {length}: this model takes 1 to {config.n_positions}.")
     cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value a layer
-    last, first = config.flops_per_token(length), config.flops_per_token(1)
+    last, first = flops_per_token(config, length), flops_per_token(config, 1)
     return {
         "model": name,
         "directory": None if directory is None else str(directory),
         "variant": variant,
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
-        "parameters": {"total": config.n_params, "components": config.parameter_counts()},
+        "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
         "tokenizer": None if directory is None else tokenizer(directory),
         "memory": {
-            "weights": {dtype: config.n_params * size for dtype, size in BYTES.items()},
+            "weights": {dtype: n_params(config) * size for dtype, size in BYTES.items()},
             "cache_per_token": {dtype: cache * size for dtype, size in BYTES.items()},
             "cache": {dtype: cache * size * length for dtype, size in BYTES.items()},
         },

@@ -8,6 +8,7 @@ In: a model's sizes, a task, a style and a measure. Out: the number, or None. So
     hellaswag, harness     the Language Model Evaluation Harness, task hellaswag, normalised accuracy
 """
 
+from gpt2.base.costs import parameter_counts
 from gpt2.config import PRESETS, GPT2Config
 
 SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -24,7 +25,7 @@ FIGURES: dict[tuple[str, str, str], tuple[float | None, float | None, float | No
 
 def size_of(config: GPT2Config) -> str | None:
     """Which of OpenAI's four models has these sizes; None where none has."""
-    return next((size for size in SIZES if PRESETS[size].parameter_counts() == config.parameter_counts()), None)
+    return next((size for size in SIZES if parameter_counts(PRESETS[size]) == parameter_counts(config)), None)
 
 
 def published(config: GPT2Config, task: str, style: str, measure: str) -> float | None:

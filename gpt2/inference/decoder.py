@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpt2.base.onednn import Packed, linear_by_onednn, pack
 from gpt2.cache import KVCache
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import At, Edit, Probe
 
@@ -28,7 +29,8 @@ class Decoder:
 
     def __init__(self, model: GPT2, edit: Mapping[str, Edit] | None = None, probe: Probe | None = None) -> None:
         self.model = model
-        self.probe = Probe(edit={a: self._by_prompt(f) for a, f in edit.items()}) if edit else probe
+        edited = {a: self._by_prompt(f) for a, f in (edit or {}).items()}
+        self.probe = Probe(edit=edited) if edit else probe
         self.slid = False
         self._prompts: list[int] = []  # which prompt each row continues
         self._in_pass: list[int] = []  # the same for the rows of the current pass
@@ -91,7 +93,7 @@ class Decoder:
         """Logits of each row's last real position: hidden [R, T, C] -> [R, V]."""
         rows, last = range(len(lengths)), [n - 1 for n in lengths]
         if self.probe is not None and self.probe.wants(None, "logits"):  # it has a say at every position
-            logits = self.model.head(hidden, self.probe)[rows, last]
+            logits = self.model.head(hidden, Pass(probe=self.probe))[rows, last]
         else:
             logits = self.model.head(hidden[rows, last])
         return logits.to(torch.promote_types(logits.dtype, torch.float32))

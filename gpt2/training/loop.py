@@ -9,16 +9,15 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from gpt2.cache import KVCache
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
-from gpt2.training.document_mask import DocumentMask
+from gpt2.training.document_mask import document_positions
 from gpt2.training.guards import TRY, Diverged, Guard
 from gpt2.training.machine.compiler import can_compile, is_compilers, mend_cache, reason
 from gpt2.training.machine.device import be_deterministic, has_fast_bf16, pick_dtype, suit_processor
@@ -50,7 +49,7 @@ class TrainingRun:
         be_deterministic(train.deterministic)
         self.task = task or pretraining(recipe)
         self.model = self.task.model.to(self.device)
-        suit_processor(self.model, self.dtype, self.context)
+        self.in_steps = suit_processor(self.device, self.dtype, self.context)
         if train.activation_checkpointing:
             recompute_blocks(self.model)
         self.mode = "compiled" if train.compile else "eager"
@@ -89,11 +88,11 @@ class TrainingRun:
     def loss(self, forward: Callable[..., Tensor], ids: Tensor, targets: Tensor) -> Tensor:
         """The summed loss of these rows, [rows, T] each."""
         ids, targets = ids.to(self.device), targets.to(self.device)
-        cache = None
+        documents = {}
         if self.recipe.data.document_mask:
-            cache = cast(KVCache, DocumentMask(ids, self.task.tokenizer.eot_id))
+            documents = document_positions(ids, self.task.tokenizer.eot_id)
         with self.autocast():
-            return forward(ids, targets, reduction="sum", cache=cache)
+            return forward(ids, targets, reduction="sum", in_steps=self.in_steps, **documents)
 
     def step(self, number: int) -> dict[str, float]:
         """One optimiser step on batch `number` (from 0): the mean loss over its tokens, all micro-batches and

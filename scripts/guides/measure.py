@@ -9,6 +9,7 @@ import os
 import shlex
 from typing import Any
 
+from gpt2.base.costs import n_params
 from gpt2.cli.main import main
 from scripts.guides import measure_blocks, measure_embeddings, measure_head
 from scripts.guides.subject import Subject, rounded
@@ -22,7 +23,7 @@ def numbers() -> dict[str, Any]:
     found = {
         "config": {
             "layers": c.n_layer, "heads": c.n_head, "width": c.n_embd, "head_dim": c.head_dim, "inner": c.inner_dim,
-            "context": c.n_positions, "vocabulary": c.vocab_size, "parameters": c.n_params, "seed": s.seed,
+            "context": c.n_positions, "vocabulary": c.vocab_size, "parameters": n_params(c), "seed": s.seed,
         },
         "tokens": measure_embeddings.measure_tokens(s),
         "positions": measure_embeddings.measure_positions(s),

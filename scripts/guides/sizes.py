@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.config import PRESETS, GPT2Config
 
 ADAM_BYTES = 16  # a parameter in training: fp32 weight, gradient, and AdamW's two running means
@@ -30,11 +31,13 @@ def shapes() -> str:
 
 def parameters() -> str:
     """Parameters by component of every preset."""
-    parts = list(next(iter(PRESETS.values())).parameter_counts())
+    parts = list(parameter_counts(next(iter(PRESETS.values()))))
     rows = []
     for name, c in PRESETS.items():
-        counts = c.parameter_counts()
-        rows.append([f"`{name}`", *(f"{counts[p]:,} ({counts[p] / c.n_params:.1%})" for p in parts), f"{c.n_params:,}"])
+        counts = parameter_counts(c)
+        rows.append(
+            [f"`{name}`", *(f"{counts[p]:,} ({counts[p] / n_params(c):.1%})" for p in parts), f"{n_params(c):,}"]
+        )
     return table(["size", *(f">{p}" for p in parts), ">all"], rows)
 
 
@@ -43,10 +46,10 @@ def flops() -> str:
     rows = []
     for name, c in PRESETS.items():
         T = c.n_positions
-        short, full, mean = c.flops_per_token(1), c.flops_per_token(T), c.flops_per_token((T + 1) // 2)
+        short, full, mean = flops_per_token(c, 1), flops_per_token(c, T), flops_per_token(c, (T + 1) // 2)
         attention = 4 * c.n_layer * c.n_embd * T / full
         rows.append([f"`{name}`", f"{short / 1e9:.3f}", f"{full / 1e9:.3f}", f"{attention:.0%}",
-                     f"{3 * mean / 1e9:.3f}", f"{3 * mean / (6 * c.n_params):.2f}"])  # fmt: skip
+                     f"{3 * mean / 1e9:.3f}", f"{3 * mean / (6 * n_params(c)):.2f}"])  # fmt: skip
     return table(["size", ">forward, first token", ">forward, token 1024", ">of it attention's scores and sums",
                   ">training, mean", ">training / 6N"], rows)  # fmt: skip
 
@@ -55,8 +58,8 @@ def memory() -> str:
     """Bytes of weights, of a cache, of training, for every preset."""
     rows = []
     for name, c in PRESETS.items():
-        rows.append([f"`{name}`", mib(4 * c.n_params), mib(2 * c.n_params), f"{cache_bytes(c):,}",
-                     mib(cache_bytes(c) * c.n_positions), mib(ADAM_BYTES * c.n_params)])  # fmt: skip
+        rows.append([f"`{name}`", mib(4 * n_params(c)), mib(2 * n_params(c)), f"{cache_bytes(c):,}",
+                     mib(cache_bytes(c) * c.n_positions), mib(ADAM_BYTES * n_params(c))])  # fmt: skip
     return table(["size", ">weights, fp32", ">weights, bf16", ">cache a token, bf16 (bytes)", ">cache of 1,024 tokens",
                   ">training, before activations"], rows)  # fmt: skip
 
@@ -120,8 +123,8 @@ def weights(c: GPT2Config) -> str:
         ("lm_head.weight", "[V, C]", "is wte.weight", 0),
     ]
     total = sum(row[-1] for row in rows)
-    if total != c.n_params:
-        raise ValueError(f"the table of weights counts {total}, the configuration {c.n_params}.")
+    if total != n_params(c):
+        raise ValueError(f"the table of weights counts {total}, the configuration {n_params(c)}.")
     return table(("parameter", "shape", "at the start", ">count in GPT-2 small"),
                  ((f"`{a}`", b, d, f"{n:,}" if n else "0 (shared)") for a, b, d, n in rows))  # fmt: skip
 

@@ -24,6 +24,7 @@ from gpt2.ablation.variants import build
 from gpt2.base.errors import UsageError
 from gpt2.base.finite import finite
 from gpt2.data.prepare import prepare
+from gpt2.forward_pass import Pass
 from gpt2.text.tokenizer import Tokenizer
 
 STUDY = """
@@ -172,8 +173,9 @@ def test_position_losses_are_the_mean_over_rows() -> None:
 def test_stream_scales_against_autograd_on_a_residual() -> None:
     ids, targets = ROWS[:8, :-1], ROWS[:8, 1:]
     scales = stream_scales(MODEL, ids, targets)
-    stream = MODEL.embed(ids, torch.arange(20)).detach().requires_grad_()
-    MODEL(residual=stream, start=0, targets=targets).backward()
+    here = Pass().begin(MODEL, ids)
+    stream = MODEL.embed(ids, here).detach().requires_grad_()
+    MODEL.loss(MODEL.norm(MODEL.blocks(stream, here), here), targets, "mean", here).backward()
     assert scales["gradient_norm"][0] == pytest.approx(stream.grad.norm(dim=-1).mean().item(), rel=1e-4)
     assert scales["activation_rms"][0] == pytest.approx(stream.detach().square().mean().sqrt().item(), rel=1e-5)
     assert len(scales["activation_rms"]) == 3

@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
+from gpt2.addresses import parse
 from gpt2.checkpoint.files import save
 from gpt2.cli.main import main
 from gpt2.cli.walk.page import num
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
-from gpt2.probe import parse
 from gpt2.text.tokenizer import Tokenizer
 
 

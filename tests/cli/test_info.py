@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from gpt2.base.costs import flops_per_token, n_params
 from gpt2.checkpoint.files import save
 from gpt2.checkpoint.hf_config import stored_dtypes
 from gpt2.cli import info
@@ -40,8 +41,8 @@ def facts(capsys, *words):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_need_no_weights(name, capsys):
     found = facts(capsys, name)
-    assert found["parameters"]["total"] == PRESETS[name].n_params
-    assert sum(found["parameters"]["components"].values()) == PRESETS[name].n_params
+    assert found["parameters"]["total"] == n_params(PRESETS[name])
+    assert sum(found["parameters"]["components"].values()) == n_params(PRESETS[name])
     assert found["directory"] is found["stored"] is found["tokenizer"] is None
 
 
@@ -56,11 +57,11 @@ def test_the_counts_are_those_of_the_model(tiny, capsys):
 
 def test_memory_and_flops(tiny, capsys):
     found = facts(capsys, str(tiny), "--context", "10")
-    assert found["memory"]["weights"] == {"float32": 4 * CONFIG.n_params, "bfloat16": 2 * CONFIG.n_params}
+    assert found["memory"]["weights"] == {"float32": 4 * n_params(CONFIG), "bfloat16": 2 * n_params(CONFIG)}
     # A key and a value of 32 numbers in each of 2 layers.
     assert found["memory"]["cache_per_token"] == {"float32": 512, "bfloat16": 256}
     assert found["memory"]["cache"] == {"float32": 5120, "bfloat16": 2560}
-    each = [CONFIG.flops_per_token(keys) for keys in range(1, 11)]
+    each = [flops_per_token(CONFIG, keys) for keys in range(1, 11)]
     assert found["flops_per_token"]["forward_last"] == each[-1]
     assert found["flops_per_token"]["forward_mean"] == sum(each) / 10
     assert found["flops_per_token"]["training_mean"] == 3 * sum(each) / 10
@@ -73,7 +74,7 @@ def test_what_lies_in_the_directory(tiny, capsys):
         "files": ["model.safetensors"], "bytes": weights.stat().st_size, "dtypes": ["float16"],
     }  # fmt: skip
     assert found["tokenizer"] == {"entries": 257, "eot": "<|endoftext|>", "eot_id": 256, "hash": Tokenizer.bytes().hash}
-    assert stored_dtypes(weights) == {"F16": CONFIG.n_params}
+    assert stored_dtypes(weights) == {"F16": n_params(CONFIG)}
     assert main(["info", str(tiny)]) == 0
     page = capsys.readouterr().out
     for part in ("35,840 parameters", "model.safetensors, float16", "257 entries", "n_embd", "46.6%"):

@@ -19,9 +19,9 @@ import pytest
 import gpt2
 import gpt2.checkpoint
 import gpt2.explain
+from gpt2.addresses import parse
 from gpt2.cli.explain import command as explain
 from gpt2.cli.main import main
-from gpt2.probe import parse
 from scripts.examples import PYTHON, ROOT, SLOW, agrees, blocks, examples
 
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))

@@ -5,7 +5,7 @@ import torch
 
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
-from gpt2.training.document_mask import DocumentMask
+from gpt2.training.document_mask import document_positions
 
 EOT = 19
 ROWS = torch.tensor(
@@ -22,9 +22,9 @@ def model() -> GPT2:
 
 
 def test_positions_and_mask_by_hand() -> None:
-    packed = DocumentMask(ROWS[:1, 2:8], EOT)  # 5 | EOT 6 7 | EOT | EOT
-    assert packed.positions(6).tolist() == [[0, 0, 1, 2, 0, 0]]
-    assert packed.mask(6)[0, 0].int().tolist() == [
+    packed = document_positions(ROWS[:1, 2:8], EOT)  # 5 | EOT 6 7 | EOT | EOT
+    assert packed["positions"].tolist() == [[0, 0, 1, 2, 0, 0]]
+    assert packed["mask"][0, 0].int().tolist() == [
         [1, 0, 0, 0, 0, 0],
         [0, 1, 0, 0, 0, 0],
         [0, 1, 1, 0, 0, 0],
@@ -35,7 +35,7 @@ def test_positions_and_mask_by_hand() -> None:
 
 
 def test_packed_documents_have_the_logits_of_each_alone(model: GPT2) -> None:
-    packed = model(ROWS, cache=DocumentMask(ROWS, EOT))
+    packed = model(ROWS, **document_positions(ROWS, EOT))
     documents = [(0, 0, 3), (0, 3, 6), (0, 6, 7), (0, 7, 10), (1, 0, 10)]
     for row, first, last in documents:
         alone = model(ROWS[row : row + 1, first:last])[0]
@@ -46,12 +46,12 @@ def test_packed_documents_have_the_logits_of_each_alone(model: GPT2) -> None:
 
 
 def test_nothing_is_kept_between_passes(model: GPT2) -> None:
-    cache = DocumentMask(ROWS, EOT)
-    assert torch.equal(model(ROWS, cache=cache), model(ROWS, cache=cache))
+    packed = document_positions(ROWS, EOT)
+    assert torch.equal(model(ROWS, **packed), model(ROWS, **packed))
 
 
 def test_the_compiler_takes_it_in_one_piece(model: GPT2) -> None:
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     for rows in (ROWS, ROWS.flip(1)):
-        expected = model(rows, rows, reduction="none", cache=DocumentMask(rows, EOT))
-        assert torch.equal(compiled(rows, rows, reduction="none", cache=DocumentMask(rows, EOT)), expected)
+        expected = model(rows, rows, reduction="none", **document_positions(rows, EOT))
+        assert torch.equal(compiled(rows, rows, reduction="none", **document_positions(rows, EOT)), expected)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.addresses import Address, parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.explain.run.lacks import Lacking
@@ -27,7 +28,7 @@ from gpt2.explain.see.attribution import COMPONENTS, compared, contributions, he
 from gpt2.explain.see.readout import Readout, readout
 from gpt2.explain.show import draw
 from gpt2.explain.show.result import Result, plain, table
-from gpt2.probe import Address, At, Edit, parse
+from gpt2.probe import At, Edit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

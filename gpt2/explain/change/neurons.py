@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
@@ -29,7 +30,8 @@ from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.reference import STORIES, Reference, reference
 from gpt2.explain.see.readout import affine
 from gpt2.explain.show.result import Result, number, plain, table
-from gpt2.probe import Probe, parse
+from gpt2.forward_pass import Pass
+from gpt2.probe import Probe
 from gpt2.text.words import label
 
 if TYPE_CHECKING:
@@ -127,7 +129,9 @@ def neuron(
     for i, row in enumerate(documents.rows):  # again from the neuron's block on
         ids = torch.tensor([row], device=gpt.lm_head.weight.device)
         with forward_only(gpt.lm_head.weight):
-            changes.append(_loss(quiet(residual=entering[i], start=layer, probe=off), ids) - losses[i])
+            here = Pass(probe=off).begin(quiet, entering[i])
+            hidden = quiet.norm(quiet.blocks(entering[i], here, layer), here)
+            changes.append(_loss(quiet.head(hidden, here), ids) - losses[i])
         progress((n + i + 1) / (2 * n))
     counts = torch.tensor([len(row) - 1 for row in documents.rows])
 

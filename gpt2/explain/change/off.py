@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gpt2 import Sampling, generate
+from gpt2.addresses import parse
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
@@ -27,7 +28,7 @@ from gpt2.explain.show import draw
 from gpt2.explain.show.result import WIDTH, Result, plain, table
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
-from gpt2.probe import Edit, parse
+from gpt2.probe import Edit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2.addresses import PER_HEAD
 from gpt2.base.errors import UsageError
 from gpt2.explain.run.reference import PATTERNS, Reference
 from gpt2.explain.run.trace import Run
-from gpt2.probe import PER_HEAD, At, Edit
+from gpt2.probe import At, Edit
 
 
 def zero(x: Tensor, at: At) -> Tensor:

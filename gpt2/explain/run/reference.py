@@ -13,24 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2.addresses import LAYER_POINTS, MODEL_POINTS, PER_HEAD, Key
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.data.documents import documents
-from gpt2.explain.run.values import Key
 from gpt2.explain.show.result import Result, plain, table
 from gpt2.model import GPT2
-from gpt2.probe import PER_HEAD, Probe
+from gpt2.probe import Probe
 
 STORIES = Path(__file__).parents[2] / "assets" / "stories.txt"
 PATTERNS = ("attn.scores", "attn.pattern")
 # What one pass over the text gathers at once: everything with one row a position that is not as wide as the vocabulary.
-TOGETHER = (
-    "attn.q attn.k attn.v attn.z attn.out mlp.pre mlp.post mlp.out block ln_1.scale ln_2.scale "
-    "resid_pre resid_mid resid_post ln_1.out ln_2.out"
-).split()
-OUTSIDE = ("embed.tok", "embed.pos", "embed.out", "final.scale", "final.out")
+TOGETHER = [name for name in LAYER_POINTS if name not in (*PATTERNS, "head.out")]
+OUTSIDE = [name for name in MODEL_POINTS if name != "logits"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,15 +7,19 @@ later blocks join the batch when it arrives there. Read next: off.py and patchin
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from gpt2.addresses import parse
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
 from gpt2.cache import KVCache
+from gpt2.explain.run.given_keys import GivenKeys
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
-from gpt2.probe import Edit, Probe, parse
+from gpt2.probe import Edit, Probe
 
 Cell = Mapping[str, Edit]  # the edits of one pass, by address, as `trace` takes them
 BATCH_TOKENS = 2048  # positions computed at once, over all rows: enough for the products to run at full speed
@@ -60,23 +64,20 @@ class Base:
 
     def _pass(self, cells: Sequence[Cell], starts: list[int], first: int) -> Tensor:
         """The cells' final hidden states from position `first` on; `starts` ascend."""
-        model, T = self.model, self.ids.size(1)
-        probe = Rows(cells)
-        positions = torch.arange(first, T, device=self.ids.device)
-        mask = (positions[:, None] >= torch.arange(T, device=self.ids.device))[None, None] if first else None
-        cache = _Prefix(self.cache, first) if first else None
+        model, last = self.model, self.model.config.n_layer
+        prefix = [[x[:, :, :first] for x in side] for side in (self.cache.keys, self.cache.values)]
+        plain = Pass(cache=GivenKeys(*prefix) if first else None, probe=Rows(cells))
         x = self.stream[0][:0, first:]  # (0, T - first, C): no rows yet
-        for l in range(starts[0], model.config.n_layer + 1):
-            if joining := starts.count(l):
-                rows = len(x) + joining
-                probe.begin(model, positions.expand(rows, -1), None, T)
-                if l == 0:
-                    x = model.embed(self.ids[:, first:].expand(rows, -1), positions, probe)
-                else:
-                    x = torch.cat([x, self.stream[l][:, first:].expand(joining, -1, -1)])
-            if l < model.config.n_layer:
-                x = model.transformer.h[l](x, cache, mask, probe)
-        return model.transformer.ln_f(x, probe)  # (R, T - first, C)
+        for start, stop in pairwise([*sorted(set(starts)), last]):
+            joining = starts.count(start)
+            ids = self.ids[:, first:].expand(len(x) + joining, -1)
+            here = plain.begin(model, ids)
+            if start == 0:
+                x = model.embed(ids, here)
+            else:
+                x = torch.cat([x, self.stream[start][:, first:].expand(joining, -1, -1)])
+            x = model.blocks(x, here, start, stop)
+        return model.norm(x, here)  # (R, T - first, C)
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ class Rows(Probe):
         super().__init__()
         self._probes = [Probe(edit=cell) for cell in cells]
 
-    def begin(self, model: GPT2, positions: Tensor, lengths: Sequence[int] | None, n_keys: int) -> None:
+    def begin(self, model: GPT2, positions: Tensor, lengths: Sequence[int], n_keys: int) -> None:
         """As in Probe; a pass may have fewer rows than there are cells: the later ones have yet to join."""
-        for r in range(len(positions)):
-            self._probes[r].begin(model, positions[r : r + 1], lengths and lengths[r : r + 1], n_keys)
-        self._rows = len(positions)
+        for r, length in enumerate(lengths):
+            self._probes[r].begin(model, positions, [length], n_keys)
+        self._rows = len(lengths)
 
     def _concerned(self, layer: int | None, *points: str) -> list[int]:
         return [r for r in range(self._rows) if self._probes[r].wants(layer, *points)]
@@ -146,19 +147,3 @@ class Rows(Probe):
             for r in rows:
                 x[r : r + 1] = self._probes[r].tap(layer, point, x[r : r + 1])
         return x
-
-
-class _Prefix(KVCache):
-    """Keys and values of the positions before `first`, the same for every row of a batch; nothing is kept of it."""
-
-    def __init__(self, cache: KVCache, first: int) -> None:
-        self.keys = [k[:, :, :first] for k in cache.keys]
-        self.values = [v[:, :, :first] for v in cache.values]
-
-    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The earlier keys and values, then these: [R, H, T, D] each."""
-        rows = (len(k), -1, -1, -1)
-        return (
-            torch.cat([self.keys[layer].expand(rows), k], dim=2),
-            torch.cat([self.values[layer].expand(rows), v], dim=2),
-        )

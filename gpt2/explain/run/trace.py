@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.addresses import DERIVED, Key, parse
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
-from gpt2.explain.run.values import ALL, ALWAYS, DERIVED, Key, Values, size
+from gpt2.explain.run.values import ALL, ALWAYS, Values, size
 from gpt2.explain.show.result import Result, number, plain, table
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
-from gpt2.probe import Edit, Probe, parse
+from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.text.words import Text, encode, label, token_id
 
@@ -237,7 +239,9 @@ def _run(
             base, start = None, 0
             quiet(ids, probe=probe)
         else:
-            quiet(residual=base.stored(start - 1, "resid_post"), start=start, probe=probe)
+            x = base.stored(start - 1, "resid_post")
+            here = Pass(probe=probe).begin(quiet, x)
+            quiet.head(quiet.norm(quiet.blocks(x, here, start), here), here)
     tensors = {key: value for key, value in probe.values.items() if key in wanted}
     if base is not None:
         early = {key for key in base.points if (key[1].startswith("embed") if key[0] is None else key[0] < start)}

@@ -3,17 +3,16 @@
 In: tensors by (layer, point). Out: the part that an address names, as a copy. Read next: trace.py.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
+from gpt2.addresses import DERIVED, LAYER_POINTS, MODEL_POINTS, PER_HEAD, POINTS, Address, Key, parse
 from gpt2.base.errors import UsageError
 from gpt2.model import GPT2
-from gpt2.probe import LAYER_POINTS, MODEL_POINTS, PER_HEAD, Address, parse
 
-Key = tuple[int | None, str]  # layer, point
-DERIVED = ("head.out", "block")  # computed when read, from what is kept
 ALWAYS = ("embed.out", "*.resid_pre", "*.resid_mid", "*.resid_post", "logits")
 ALL = (*MODEL_POINTS, *(f"*.{p}" for p in LAYER_POINTS if p not in DERIVED))
 
@@ -99,15 +98,9 @@ def select(x: Tensor, a: Address) -> Tensor:
 def size(model: GPT2, read: Iterable[str], T: int, B: int = 1) -> int:
     """Bytes that the values at these addresses take, for B texts of T tokens; what two names share counts once."""
     c = model.config
-    stream = T * c.n_embd
-    shapes = dict.fromkeys(LAYER_POINTS + MODEL_POINTS, stream) | {
-        "attn.scores": c.n_head * T * T, "attn.pattern": c.n_head * T * T, "head.out": c.n_head * stream,
-        "mlp.pre": T * c.inner_dim, "mlp.post": T * c.inner_dim, "logits": T * c.vocab_size,
-        "ln_1.scale": T, "ln_2.scale": T, "final.scale": T,
-    }  # fmt: skip
     points = {(a.layer, a.point) for text in read for a in parse(text, c.n_layer, c.n_head)}
     same: dict[Key, Key] = {(l, "resid_pre"): (l - 1, "resid_post") for l in range(1, c.n_layer)}
     same[0, "resid_pre"] = (None, "embed.out")
     distinct = {same.get(key, key) for key in points}
-    numbers = sum(shapes[point] for _, point in distinct)
+    numbers = sum(math.prod(POINTS[point].shape(c, T)) for _, point in distinct)
     return B * numbers * torch.finfo(model.lm_head.weight.dtype).bits // 8

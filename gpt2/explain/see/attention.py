@@ -86,7 +86,7 @@ def attention(run: "Run", head: str = "*.head.*", *, row: int = 0) -> Attention:
 
     Raises ValueError for an unknown address, UsageError for one that is no head.
     """
-    from gpt2.probe import parse
+    from gpt2.addresses import parse
 
     config = run.model.config
     places = parse(head, config.n_layer, config.n_head)

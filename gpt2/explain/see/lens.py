@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.explain.show import draw
 from gpt2.explain.show.result import Result, plain, table
-from gpt2.probe import parse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -94,8 +94,8 @@ def walk_dropout(
         steps = _steps(model, probe, block, head, position, configured, rates)
         second = _pass(model, tokens, position, "training", seed + 1, Probe(read=read))  # the same path of attention
         calm = (
-            _pass(model, tokens, position, "evaluation", seed, None),
-            _pass(model, tokens, position, "evaluation", seed + 1, None),
+            _pass(model, tokens, position, "evaluation", seed),
+            _pass(model, tokens, position, "evaluation", seed + 1),
         )
     difference = [float(abs(x.logits - y.logits).max()) for x, y in ((first, second), calm)]
     return DropoutWalk(block, seed, steps, (first, second), difference[0], calm, difference[1])
@@ -110,7 +110,7 @@ def _use_rates(model: GPT2) -> None:
         block.attn.attn_pdrop = block.attn.attn_pdrop or DEMONSTRATION_RATE
 
 
-def _pass(model: GPT2, tokens: Tensor, position: int, mode: str, seed: int, probe: Probe | None) -> Pass:
+def _pass(model: GPT2, tokens: Tensor, position: int, mode: str, seed: int, probe: Probe | None = None) -> Pass:
     model.train(mode == "training")
     with torch.random.fork_rng(devices=[tokens.device] if tokens.is_cuda else []):
         torch.manual_seed(seed)

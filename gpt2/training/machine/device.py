@@ -6,8 +6,6 @@ from typing import Literal
 
 import torch
 
-from gpt2.model import GPT2
-
 
 def pick_device(local_rank: int = 0) -> torch.device:
     """The GPU with this process's number where there is one, else the CPU."""
@@ -32,17 +30,16 @@ def pick_dtype(
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
 
 
-def suit_processor(model: GPT2, dtype: torch.dtype, context: int) -> None:
-    """What makes training faster on a CPU; a model elsewhere stays as it is.
+def suit_processor(device: torch.device, dtype: torch.dtype, context: int) -> bool:
+    """Make training faster on a CPU: freed memory is kept. Returns whether attention should be computed in steps.
 
-    Freed memory is kept. In half precision attention is computed in separate steps for short rows: the fused kernel's
-    backward takes 1.5 times as long at 256 and 512 positions, 4 times at 64; further on scores take too much memory.
+    In half precision it should for short rows: the fused kernel's backward takes 1.5 times as long at 256 and 512
+    positions, 4 times at 64; further on the scores take too much memory.
     """
-    if model.lm_head.weight.device.type != "cpu":
-        return
+    if device.type != "cpu":
+        return False
     keep_freed_memory()
-    for block in model.transformer.h:
-        block.attn.written_out = dtype != torch.float32 and context <= 512
+    return dtype != torch.float32 and context <= 512
 
 
 def be_deterministic(wanted: bool) -> None:

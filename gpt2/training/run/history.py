@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.training.run.directory import checkpoints, is_running
@@ -173,7 +174,7 @@ def _parameters(run: Path) -> int | None:
     """From the config.json of any model of the run."""
     for directory in (*(path / "model" for path in reversed(checkpoints(run).values())), run / "model"):
         try:
-            return read_config(directory)[0].n_params
+            return n_params(read_config(directory)[0])
         except (OSError, ValueError):
             continue
     return None

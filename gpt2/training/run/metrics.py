@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.costs import flops_per_token
 from gpt2.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def mfu(tokens_per_s: float, config: "GPT2Config", context: int, peak: float | N
     6 FLOPs a weight and token and 12 L C T for attention, whatever is recomputed (Chowdhery et al. 2022, "PaLM",
     appendix B, which like nanoGPT and llm.c does not halve attention for the causal mask).
     """
-    return None if peak is None else 3 * config.flops_per_token(context) * tokens_per_s / (peak * devices)
+    return None if peak is None else 3 * flops_per_token(config, context) * tokens_per_s / (peak * devices)
 
 
 def peak_memory(device: "torch.device") -> int | None:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from gpt2 import load
+from gpt2.addresses import LAYER_POINTS, MODEL_POINTS
 from gpt2.base.errors import UsageError
 from gpt2.config import PRESETS
 from gpt2.explain import Run, scale, take, trace, zero
 from gpt2.explain.run.values import ALL, size
 from gpt2.model import GPT2
-from gpt2.probe import LAYER_POINTS, MODEL_POINTS, Probe
+from gpt2.probe import Probe
 from tests.explained import HEADS, TEXT, WIDTH, small, storyteller
 from tests.twins import SMALL
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 from twins import SMALL, twins
 
+from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.adapter import Adapter, merge, read_adapter, write_adapter
 from gpt2.checkpoint.files import load, save
@@ -160,7 +161,7 @@ def test_an_adapter_directory_is_a_model(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["tokenize", "abc", "--model", name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ids"] == tokenizer.encode("abc")
     assert main(["info", name, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["parameters"]["total"] == loaded.model.config.n_params
+    assert json.loads(capsys.readouterr().out)["parameters"]["total"] == n_params(loaded.model.config)
     assert main(["export", name, str(tmp_path / "merged")]) == 0
     torch.testing.assert_close(logits(load(str(tmp_path / "merged")).model), logits(model))
 

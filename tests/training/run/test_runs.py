@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from matplotlib.image import imread
 
+from gpt2.base.costs import n_params
 from gpt2.checkpoint.files import save
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
@@ -48,7 +49,7 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", str(runs / "wide"), str(runs / "deep")]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line]
     assert rows[0] == ["run", "parameters", "steps", "tokens", "loss", "tokens/s", "time", "state"]
-    size = f"{CONFIG.n_params / 1e3:.2f}k"
+    size = f"{n_params(CONFIG) / 1e3:.2f}k"
     assert rows[1] == ["wide", size, "12", "768", "3.9000", "1.00k", "6", "min", "finished"]
     assert rows[2] == ["deep", size, "10/12", "640", "4.3500", "1.00k", "5", "min", "stopped"]
     assert rows[3] == ["validation", "loss", "books-val", "tales-val"]
@@ -61,7 +62,7 @@ def test_a_directory_of_runs_stands_for_all_of_them(runs: Path, capsys: pytest.C
     found = json.loads(capsys.readouterr().out)["runs"]
     assert [run["name"] for run in found] == ["deep", "wide"]
     assert found[1]["validation"]["books-val"] == {"final": 3.5, "best": 3.0, "best_step": 8}
-    assert found[1]["parameters"] == CONFIG.n_params
+    assert found[1]["parameters"] == n_params(CONFIG)
     assert (found[0]["steps"], found[0]["of_steps"], found[0]["state"]) == (10, 12, "stopped")
     assert (found[0]["seconds"], found[0]["tokens_per_s"]) == (300.0, 1000.0)
 
