@@ -47,11 +47,11 @@ class Pass:
         done = max(self.cache.lengths) if self.cache is not None else 0
         if T == 0 or done + T > model.config.n_positions:
             raise ValueError(f"{done + T} positions: this model takes 1 to {model.config.n_positions}.")
-        positions, mask = self.positions, self.mask
-        if self.cache is not None:
-            positions, mask = self.cache.positions(T, given.device), self.cache.mask(T, given.device)
-        elif positions is None:
-            positions = torch.arange(T, device=given.device)
+        positions, mask, device = self.positions, self.mask, given.device
+        if positions is None:
+            positions = torch.arange(T, device=device) if self.cache is None else self.cache.positions(T, device)
+        if mask is None and self.cache is not None:
+            mask = self.cache.mask(T, device)
         lengths = [T] * B if self.lengths is None else self.lengths
         if self.probe is not None:
             self.probe.begin(model, positions, lengths, done + T)
