@@ -27,7 +27,7 @@ from torch import Tensor
 from benchmarks import machine
 from benchmarks.transformer_lens_parity import converted, hooked_model
 from gpt2.base.onednn import forward_only
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from gpt2.explain import trace
 from gpt2.model import GPT2
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.engines import Place
 from benchmarks.engines.nano import _import as import_nanogpt
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.loop import TrainingRun

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from gpt2.base.lazy import lazily
 
 if TYPE_CHECKING:
+    from gpt2.base.presets import PRESETS
     from gpt2.cache import KVCache
     from gpt2.checkpoint.files import load, save
-    from gpt2.config import PRESETS, GPT2Config
+    from gpt2.config import GPT2Config
     from gpt2.inference.generate import generate
     from gpt2.inference.sampling import Sampling
     from gpt2.model import GPT2
@@ -38,7 +39,8 @@ __getattr__, __dir__ = lazily(
     {
         "gpt2.cache": "KVCache",
         "gpt2.checkpoint.files": "load save",
-        "gpt2.config": "PRESETS GPT2Config",
+        "gpt2.base.presets": "PRESETS",
+        "gpt2.config": "GPT2Config",
         "gpt2.inference.generate": "generate",
         "gpt2.inference.sampling": "Sampling",
         "gpt2.model": "GPT2",

@@ -5,6 +5,8 @@ In: text such as `3.attn.pattern`, `5.resid_pre@3`, `2.mlp.post#1234`, `*.head.7
     address   [layer | *] . point [@ position | @ first:stop] [# unit]
     heads     l.head.h is one head's z [B, T, D]; l.head.h.out is its write z W_O [B, T, C]
     writes    l.attn and l.mlp are short for l.attn.out and l.mlp.out; l.block is resid_post - resid_pre
+    readers   l.head.h.q.in (k.in, v.in), l.mlp.in and final.in are the stream that each of them reads
+    edges     writer>reader, such as 0.head.1>2.mlp.in: named here, not yet read or edited
 
 Shapes have a leading batch axis; `@3` keeps a time axis of one row; a head or a `#unit` drops its own axis.
 """
@@ -25,7 +27,6 @@ class Point(NamedTuple):
     name: str
     axes: str
     meaning: str
-    derived: bool = False  # computed from other points where it is read
 
     def shape(self, config: GPT2Config, T: int) -> tuple[int, ...]:
         """The sizes of the axes for one text of T tokens."""
@@ -33,11 +34,6 @@ class Point(NamedTuple):
         return tuple((sizes | {"V": config.vocab_size})[axis] for axis in self.axes.split())
 
 
-EMBEDDING = (
-    Point("embed.tok", "T C", "the token vectors"),
-    Point("embed.pos", "T C", "the position vectors"),
-    Point("embed.out", "T C", "the sum of both: what enters block 0"),
-)
 LAYER = (
     Point("resid_pre", "T C", "the residual stream that enters block l"),
     Point("ln_1.scale", "T", "sigma: the norm before attention divides by it"),
@@ -48,7 +44,7 @@ LAYER = (
     Point("attn.scores", "H T T", "q k / sqrt(D), before mask and softmax"),
     Point("attn.pattern", "H T T", "the attention weights: row i sums to 1 over the positions 0 to i"),
     Point("attn.z", "H T D", "the weighted sums of the values, before the output projection"),
-    Point("head.out", "H T C", "each head's write z W_O, without the bias", derived=True),
+    Point("head.out", "H T C", "each head's write z W_O, without the bias"),
     Point("attn.out", "T C", "the whole write of attention (l.attn for short)"),
     Point("resid_mid", "T C", "the stream after attention"),
     Point("ln_2.scale", "T", "sigma: the norm before the MLP divides by it"),
@@ -56,25 +52,26 @@ LAYER = (
     Point("mlp.pre", "T F", "the neurons before the activation function"),
     Point("mlp.post", "T F", "the neurons after the activation function; l.mlp.post#n is one of them"),
     Point("mlp.out", "T C", "the whole write of the MLP (l.mlp for short)"),
-    Point("block", "T C", "what the block adds: resid_post - resid_pre", derived=True),
+    Point("block", "T C", "what the block adds: resid_post - resid_pre"),
     Point("resid_post", "T C", "the stream that leaves block l"),
 )
-END = (
+MODEL = (
+    Point("embed.tok", "T C", "the token vectors"),
+    Point("embed.pos", "T C", "the position vectors"),
+    Point("embed.out", "T C", "the sum of both: what enters block 0"),
     Point("final.scale", "T", "sigma of the final norm"),
     Point("final.out", "T C", "the normed stream that the head reads"),
     Point("logits", "T V", "the score of every possible next token"),
 )
-POINTS = {point.name: point for point in (*EMBEDDING, *LAYER, *END)}
-LAYER_POINTS = [point.name for point in LAYER]
-MODEL_POINTS = [point.name for point in (*EMBEDDING, *END)]
+POINTS = {point.name: point for point in (*MODEL[:3], *LAYER, *MODEL[3:])}  # in the order of the model
+LAYER_POINTS, MODEL_POINTS = [point.name for point in LAYER], [point.name for point in MODEL]
 PER_HEAD = [name for name, point in POINTS.items() if point.axes.startswith("H")]  # [B, H, T, ...]
-DERIVED = [name for name, point in POINTS.items() if point.derived]
+DERIVED = ("head.out", "block")  # computed from other points where they are read
 SHORT = {"mlp": "mlp.out", "attn": "attn.out"}
-
+READERS = {"q.in": "resid_pre", "k.in": "resid_pre", "v.in": "resid_pre", "mlp.in": "resid_mid"}
 Key = tuple[int | None, str]  # layer, point
-
 ADDRESS = re.compile(
-    r"((?P<layer>\d+|\*)\.)?(head\.(?P<head>\d+|\*)(?P<out>\.out)?|(?P<point>[a-z_0-9]+(\.[a-z_0-9]+)?))"
+    r"((?P<layer>\d+|\*)\.)?(head\.(?P<head>\d+|\*)(\.(?P<part>out|[qkv]\.in))?|(?P<point>[a-z_0-9]+(\.[a-z_0-9]+)?))"
     r"(@(?P<first>\d+)(:(?P<stop>\d+))?)?(#(?P<unit>\d+))?"
 )
 
@@ -89,32 +86,38 @@ class Address:
     head: int | None
     span: tuple[int, int] | None  # positions [first, stop)
     unit: int | None
+    reader: str | None  # whose input this is; an edit of it alone is not built yet
 
 
 def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
     """Every concrete address that `text` names (several where it holds a `*`).
 
-    Raises ValueError with the nearest valid names when it names none.
+    Raises ValueError with the nearest valid names when it names none, and for an edge.
     """
+    if ">" in text:
+        ends = [parse(end, n_layer, n_head)[0].text for end in text.split(">")]
+        raise ValueError(f"{text!r} is an edge, which cannot be read or edited yet: name one of {', '.join(ends)}.")
     match = ADDRESS.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is no address: write layer.point, such as 0.attn.pattern or 5.resid_pre@3.")
-    layer, head, unit = match["layer"], match["head"], match["unit"]
-    point = match["point"] or ("head.out" if match["out"] else "attn.z")
-    point = SHORT.get(point, point) if layer else point
-    if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] == "head.out":
+    layer, head, unit, point = match["layer"], match["head"], match["unit"], match["point"]
+    if point is None:
+        point = {None: "attn.z", "out": "head.out"}.get(match["part"], match["part"])
+    reader = point if point in (READERS if layer else ("final.in",)) else None
+    if reader == "final.in":
+        layer, point = str(n_layer - 1), "resid_post"
+    point = SHORT.get(point, READERS.get(point, point)) if layer else point
+    if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] in ("head.out", "q.in", "k.in", "v.in"):
         near = ", ".join(_nearest(text, layer or "0", head, match["point"] or ""))
         raise ValueError(f"there is no point {text!r}: the nearest are {near}.")
     if unit and POINTS[point].axes == "T":
         raise ValueError(f"{text!r}: {point} has one number per position, so it has no #unit.")
-    span = None
-    if match["first"]:
-        first = int(match["first"])
-        span = first, int(match["stop"] or first + 1)
+    first = match["first"]
+    span = (int(first), int(match["stop"] or int(first) + 1)) if first else None
     found = []
     for l, h in product(_numbers(layer, n_layer, "layer", text), _numbers(head, n_head, "head", text)):
         name = re.sub(r"^\*", str(l), text).replace("head.*", f"head.{h}")
-        found.append(Address(name, l, point, h, span, int(unit) if unit else None))
+        found.append(Address(name, l, point, None if reader else h, span, int(unit) if unit else None, reader))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The sizes of a GPT-2, validated, and the published presets. What they cost is in base/costs.py.
+"""The sizes of a GPT-2, validated.
 
 In: the numbers of a `config.json`. Out: a frozen `GPT2Config`. Read next: attention.py, block.py, model.py.
 """
@@ -54,12 +54,3 @@ class GPT2Config:
     def inner_dim(self) -> int:
         """Width of the MLP's hidden layer, 4C unless `n_inner` says otherwise."""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
-
-
-PRESETS = {
-    "gpt2": GPT2Config(),
-    "gpt2-medium": GPT2Config(n_layer=24, n_head=16, n_embd=1024),
-    "gpt2-large": GPT2Config(n_layer=36, n_head=20, n_embd=1280),
-    "gpt2-xl": GPT2Config(n_layer=48, n_head=25, n_embd=1600),
-    "distilgpt2": GPT2Config(n_layer=6),
-}

@@ -92,8 +92,6 @@ class Pass:
         T, T_key = scores.shape[2:]
         return ~torch.ones(T, T_key, dtype=torch.bool, device=scores.device).tril(T_key - T)
 
-    # Points that are computed from others: where one of them steers the pass, the value that it follows from gives way.
-
     def norm(self, norm: Any, x: Tensor) -> Tensor:
         """x through a norm; the points are its divisor `NAME.scale` [B, T] and its result `NAME.out`."""
         scale = f"{norm.name}.scale"
@@ -105,11 +103,10 @@ class Pass:
 
     def heads(self, attention: Any, z: Tensor, out: Tensor) -> Tensor:
         """`out` = c_proj of all heads [B, T, C]; the point is each head's own write `head.out` [B, H, T, C]."""
-        if self.wants("head.out"):
-            writes = self.tap("head.out", attention.head_writes(z))
-            if self.steers("head.out"):
-                out = writes.sum(dim=1) + attention.c_proj.bias
-        return out
+        if not self.wants("head.out"):
+            return out
+        writes = self.tap("head.out", attention.head_writes(z))
+        return writes.sum(dim=1) + attention.c_proj.bias if self.steers("head.out") else out
 
     def through(self, block: nn.Module, x: Tensor) -> Tensor:
         """The stream through one block; the points are what enters, what the block adds, and what leaves."""
@@ -117,6 +114,5 @@ class Pass:
         left: Tensor = block(entered, self)
         if self.wants("block"):
             write = self.tap("block", left - entered)
-            if self.steers("block"):
-                left = entered + write
+            left = entered + write if self.steers("block") else left
         return self.tap("resid_post", left)

@@ -39,9 +39,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, grad: bool) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
-        need_hidden, need_weight = (
-            grad and need for need in ctx.needs_input_grad[:2]
-        )  # a frozen head needs no d_weight
+        need_hidden, need_weight = (grad and need for need in ctx.needs_input_grad[:2])  # not that of a frozen head
         V, N = weight.size(0), hidden.size(0)
         padding = -V % COLUMNS if hidden.dtype != wide else 0
         if padding:

@@ -28,8 +28,7 @@ class Transformer(nn.Module):
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
-        blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.h = cast(Sequence[Block], blocks)
+        self.h = cast(Sequence[Block], nn.ModuleList(Block(config) for _ in range(config.n_layer)))
         self.ln_f = LayerNorm(config, "final")
 
 

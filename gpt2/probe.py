@@ -57,6 +57,8 @@ class Probe:
             self._edits: dict[Key, list[tuple[Address, Edit]]] = {}
             for text, function in self._edit.items():
                 for a in parse(text, *sizes):
+                    if a.reader:
+                        raise ValueError(f"{a.text!r} can only be read: other readers share {a.layer}.{a.point}.")
                     point = getattr(function, "point", a.point)
                     self._edits.setdefault((a.layer, point), []).append((a, _with_at(function)))
         self._model, self.values = model, {}

@@ -10,7 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gpt2.base.costs import flops_per_token, n_params
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.base.presets import PRESETS
+from gpt2.config import GPT2Config
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.base.presets import PRESETS
+from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from tests.twins import SMALL, hf_name_to_ours, twins
 

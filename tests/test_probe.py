@@ -91,6 +91,25 @@ def test_stars_expand() -> None:
     assert [a.text for a in parse("*.head.*@2", 2, 2)] == ["0.head.0@2", "0.head.1@2", "1.head.0@2", "1.head.1@2"]
 
 
+def test_what_a_reader_reads_can_be_named(model: GPT2, ids: Tensor) -> None:
+    """Today that is the model's own stream, whoever reads it."""
+    streams = {"1.head.2.q.in": "1.resid_pre", "1.head.0.v.in@3": "1.resid_pre@3", "2.mlp.in": "2.resid_mid"}
+    streams["final.in#5"] = "2.resid_post#5"
+    probe = Probe(read=[*streams, *streams.values()])
+    model(ids, probe=probe)
+    for reader, stream in streams.items():
+        assert torch.equal(probe[reader], probe[stream])
+    with pytest.raises(ValueError, match=r"'2\.mlp\.in' can only be read: other readers share 2\.resid_mid"):
+        model(ids, probe=Probe(edit={"2.mlp.in": torch.zeros_like}))
+
+
+def test_an_edge_is_named_and_not_yet_read() -> None:
+    with pytest.raises(ValueError, match=r"is an edge, which cannot be read or edited yet: name one of 0\.head\.1, 2"):
+        parse("0.head.1>2.mlp.in", 3, 3)
+    with pytest.raises(ValueError, match="there is no layer 9"):
+        parse("0.head.1>9.mlp.in", 3, 3)
+
+
 # 1: a pass may start at a block, and may compute only the positions from p on
 
 

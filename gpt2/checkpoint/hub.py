@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import UsageError
+from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.hf_config import CONFIG_FILE, read_config, read_json
-from gpt2.config import PRESETS
 from gpt2.text.tokenizer_files import has_tokenizer
 
 BUNDLED = "storyteller"

@@ -12,8 +12,9 @@ import tyro
 
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
+from gpt2.base.presets import PRESETS
 from gpt2.cli.common import console, print_json
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
 NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

@@ -9,7 +9,8 @@ In: a model's sizes, a task, a style and a measure. Out: the number, or None. So
 """
 
 from gpt2.base.costs import parameter_counts
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.base.presets import PRESETS
+from gpt2.config import GPT2Config
 
 SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 

@@ -8,7 +8,7 @@ Out: the text of docs/NAME.md. In a template:
     {{ run('gpt2 next "The cat"') }}         a command and what it prints (lines `first` to `last`, if given)
     {{ figure("mlp", "what it shows") }}     a figure
     {{ claim("T3") }} {{ ledger("T") }}      a verdict; all statements of a section
-    study, sizes, presets                    study.Evidence, sizes.py, gpt2.config.PRESETS
+    study, sizes, presets                    study.Evidence, sizes.py, gpt2.PRESETS
 """
 
 import importlib
@@ -24,7 +24,7 @@ from typing import Any
 
 import jinja2
 
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from scripts.guides import sizes
 from scripts.guides.figures import study_scales
 from scripts.guides.ledger import VERDICTS, Claim, Ledger, judged, measured

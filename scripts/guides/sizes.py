@@ -1,6 +1,6 @@
 """What the five published sizes cost, computed from their configurations; and what was measured of their speed.
 
-In: gpt2.config.PRESETS, benchmarks/results. Out: tables in Markdown for docs/gpt2_architecture_guide.md.
+In: gpt2.PRESETS, benchmarks/results. Out: tables in Markdown for docs/gpt2_architecture_guide.md.
 """
 
 import json
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.base.presets import PRESETS
+from gpt2.config import GPT2Config
 
 ADAM_BYTES = 16  # a parameter in training: fp32 weight, gradient, and AdamW's two running means
 

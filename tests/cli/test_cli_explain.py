@@ -256,9 +256,11 @@ def test_a_model_whose_stream_is_no_sum(capsys: pytest.CaptureFixture[str], tmp_
     code, out, err = run(capsys, "off", "1.mlp", *model, *text)
     assert code == 0, err
     assert "1.mlp" in out
-    code, out, err = run(capsys, "off", "1.block", *model, *text)  # a change of 0 would be no measurement
+    (block,) = answer(capsys, "off", "1.block", *model, *text)["components"]  # the loop over blocks switches it
+    assert block["loss_change"]["value"] != 0
+    code, out, err = run(capsys, "off", "final.scale", *model, *text)  # a change of 0 would be no measurement
     assert (code, out) == (2, "")
-    assert "this model is without 1.block" in err
+    assert "this model is without final.scale" in err
 
 
 def test_a_component_that_a_variant_lacks_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from gpt2.base.costs import flops_per_token, n_params
+from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.files import save
 from gpt2.checkpoint.hf_config import stored_dtypes
 from gpt2.cli import info
 from gpt2.cli.main import main
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 

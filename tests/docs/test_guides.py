@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpt2.ablation.study import Job, load_study
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from scripts.guides import figures, render, sizes
 from scripts.guides.ledger import Ledger, LedgerError, judged
 from scripts.guides.render import DOCUMENTS, GUIDE, MEASURED, Renderer

@@ -16,8 +16,9 @@ import pytest
 import torch
 import transformers
 
+from gpt2.base.presets import PRESETS
 from gpt2.checkpoint import Checkpoint, load
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.config import GPT2Config
 from gpt2.evaluation import hellaswag, lambada
 from gpt2.evaluation.bits_per_byte import score
 from gpt2.evaluation.items import spread

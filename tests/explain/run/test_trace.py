@@ -12,7 +12,7 @@ from torch import Tensor
 from gpt2 import load
 from gpt2.addresses import LAYER_POINTS, MODEL_POINTS
 from gpt2.base.errors import UsageError
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from gpt2.explain import Run, scale, take, trace, zero
 from gpt2.explain.run.values import ALL, size
 from gpt2.model import GPT2

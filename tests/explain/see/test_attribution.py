@@ -11,7 +11,7 @@ import torch
 from gpt2 import load
 from gpt2.ablation.variants import VARIANTS, build
 from gpt2.base.errors import UsageError
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from gpt2.explain import Run, effects, keep_constant, scale, take, to_first, trace, zero
 from gpt2.explain.see.attribution import Attribution
 from gpt2.model import GPT2

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gpt2.base.errors import UsageError
-from gpt2.config import PRESETS
+from gpt2.base.presets import PRESETS
 from gpt2.training.run.metrics import PEAKS, MetricsLog, mean_validation, mfu, peak_flops, peak_memory, read_metrics
 
 
