@@ -16,11 +16,13 @@ export function arcs(geometry, rows, selected, sources, y, states) {
       for (const [j, weight] of sources(Number(found[1]), i)) {
         if (weight < LEAST || j > i) continue;
         const to = i === selected ? loud : quiet;
-        to.push(s(i === selected ? "path.arc.loud" : "path.arc", {
-          d: curve(station.from, y(j), station.x, y(i)),
-          "stroke-width": (0.4 + 6 * weight).toFixed(2),
-          "stroke-opacity": (i === selected ? 0.35 + 0.65 * weight : 0.06 + 0.3 * weight).toFixed(2),
-        }));
+        to.push(
+          s(i === selected ? "path.arc.loud" : "path.arc", {
+            d: curve(station.from, y(j), station.x, y(i)),
+            "stroke-width": (0.4 + 6 * weight).toFixed(2),
+            "stroke-opacity": (i === selected ? 0.35 + 0.65 * weight : 0.06 + 0.3 * weight).toFixed(2),
+          }),
+        );
       }
     }
   }

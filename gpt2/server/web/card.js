@@ -36,15 +36,24 @@ function open(place, event) {
   const address = place.dataset.card;
   const row = rowAt(place, event);
   const card = find("card");
-  fill(card,
-    h("strong", {}, plainName(address)), h("p", {}, sentence(address)),
+  fill(
+    card,
+    h("strong", {}, plainName(address)),
+    h("p", {}, sentence(address)),
     h("dl", {}, ...facts(address, row).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    h("div.copies", {},
+    h(
+      "div.copies",
+      {},
       h("button", { type: "button", onclick: () => copy(pythonOf(address, row), "Python") }, "copy as Python"),
-      h("button", { type: "button", onclick: () => copy(commandOf(address, row), "command") }, "copy as command")));
+      h("button", { type: "button", onclick: () => copy(commandOf(address, row), "command") }, "copy as command"),
+    ),
+  );
   card.hidden = false;
   const box = place.getBoundingClientRect();
-  const left = Math.min(Math.max(8, box.left + box.width / 2 - card.offsetWidth / 2), innerWidth - card.offsetWidth - 8);
+  const left = Math.min(
+    Math.max(8, box.left + box.width / 2 - card.offsetWidth / 2),
+    innerWidth - card.offsetWidth - 8,
+  );
   const below = box.bottom + 8 + card.offsetHeight < innerHeight;
   card.style.left = `${left}px`;
   card.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - card.offsetHeight - 8)}px`;
@@ -59,11 +68,17 @@ function rowAt(place, event) {
 function facts(address, row) {
   const { picture, model } = run;
   const T = picture.tokens.length;
-  const found = [["address", h("code", {}, readable(address))], ["shape", `${shape(address, model, T)} for ${T} tokens`]];
+  const found = [
+    ["address", h("code", {}, readable(address))],
+    ["shape", `${shape(address, model, T)} for ${T} tokens`],
+  ];
   const { block, kind } = parts(address);
   const here = `at row ${row}, ${picture.tokens[row]}`;
   if (kind === "attn" || kind === "mlp")
-    found.push([`adds ${here}`, `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`]);
+    found.push([
+      `adds ${here}`,
+      `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,
+    ]);
   if (kind.endsWith(".scale")) {
     const index = block === null ? 2 * model.n_layer : 2 * block + (kind === "ln_2.scale" ? 1 : 0);
     found.push([`sigma ${here}`, number(at(picture.scales, index, row))]);
@@ -72,7 +87,11 @@ function facts(address, row) {
   if (point >= 0) {
     found.push([`length ${here}`, number(at(picture.norms, point, row))]);
     const lens = lensOf(row);
-    if (lens) found.push(["would predict", `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`]);
+    if (lens)
+      found.push([
+        "would predict",
+        `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`,
+      ]);
     if (picture.moved) found.push(["moved by", `${number(100 * at(picture.moved, point, row))} % of its length`]);
   }
   if (statesOf(address).length > 1) found.push(["switch", `${switchOf(address)} (x off, m mean)`]);

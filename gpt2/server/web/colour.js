@@ -2,10 +2,20 @@
 // sequence(t), t from 0 to 1: amounts. diverge(t), from -1 to 1: differences. agree/differ(t): the lens's two tints.
 
 const ENDS = {
-  light: { paper: [0.985, 0, 0.004], blue: [0.45, -0.04, -0.14], orange: [0.58, 0.1, 0.13], sand: [0.68, 0.02, 0.12],
-           rest: [0.9, -0.002, -0.006] },
-  dark: { paper: [0.24, -0.002, -0.012], blue: [0.78, -0.06, -0.11], orange: [0.76, 0.08, 0.13], sand: [0.8, 0.01, 0.12],
-          rest: [0.37, -0.003, -0.012] },
+  light: {
+    paper: [0.985, 0, 0.004],
+    blue: [0.45, -0.04, -0.14],
+    orange: [0.58, 0.1, 0.13],
+    sand: [0.68, 0.02, 0.12],
+    rest: [0.9, -0.002, -0.006],
+  },
+  dark: {
+    paper: [0.24, -0.002, -0.012],
+    blue: [0.78, -0.06, -0.11],
+    orange: [0.76, 0.08, 0.13],
+    sand: [0.8, 0.01, 0.12],
+    rest: [0.37, -0.003, -0.012],
+  },
 };
 
 export function theme() {

@@ -11,7 +11,9 @@ const model = () => (run.model.name === "storyteller" ? "" : ` --model ${shell(r
 
 // The edits of the switches, as a dictionary of gpt2.explain.
 export function editsOf(switches) {
-  const made = Object.entries(switches).map(([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : a.endsWith(".scale") ? "freeze(ref)" : "mean(ref)"}`);
+  const made = Object.entries(switches).map(
+    ([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : a.endsWith(".scale") ? "freeze(ref)" : "mean(ref)"}`,
+  );
   return made.length ? `{${made.join(", ")}}` : "";
 }
 
@@ -20,12 +22,19 @@ export function pythonOf(address, row) {
   const needsMean = edits.includes("(ref)");
   return [
     "from gpt2 import load",
-    `from gpt2.explain import trace${["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`)).map((name) => `, ${name}`).join("")}${needsMean ? ", reference" : ""}`,
+    `from gpt2.explain import trace${["zero", "mean", "freeze"]
+      .filter((name) => edits.includes(`: ${name}`))
+      .map((name) => `, ${name}`)
+      .join("")}${needsMean ? ", reference" : ""}`,
     `checkpoint = load(${quoted(run.model.name)})`,
     needsMean ? "ref = reference(checkpoint)" : null,
     `run = trace(checkpoint, ${quoted(state.text)}, read=${quoted(readable(address))}${edits ? `, edit=${edits}` : ""})`,
-    address === "logits" ? `print(run.logits[0, ${row}].softmax(-1).topk(10))` : `print(run[${quoted(readable(address))}])`,
-  ].filter(Boolean).join("\n");
+    address === "logits"
+      ? `print(run.logits[0, ${row}].softmax(-1).topk(10))`
+      : `print(run[${quoted(readable(address))}])`,
+  ]
+    .filter(Boolean)
+    .join("\n");
 }
 
 export function commandOf(address) {

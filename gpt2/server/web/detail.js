@@ -21,10 +21,26 @@ let latest = 0;
 
 export function drawDetail() {
   const view = DETAILS[state.view] ? state.view : VIEWS[0];
-  fill(find("tabs"), ...VIEWS.map((name) =>
-    h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(name === view), "aria-controls": "panel",
-                  tabindex: name === view ? 0 : -1, "data-key": name, onclick: () => set({ view: name }),
-                  onkeydown: (event) => between(event, name) }, TITLES[name] ?? name)));
+  fill(
+    find("tabs"),
+    ...VIEWS.map((name) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-selected": String(name === view),
+          "aria-controls": "panel",
+          tabindex: name === view ? 0 : -1,
+          "data-key": name,
+          onclick: () => set({ view: name }),
+          onkeydown: (event) => between(event, name),
+        },
+        TITLES[name] ?? name,
+      ),
+    ),
+  );
   fill(find("chosen"), plainNotice(view), h("span", {}, plainName(state.at)), switchButtons(state.at));
   find("panel").setAttribute("aria-labelledby", `tab-${view}`);
   refresh(view);
@@ -56,6 +72,14 @@ async function refresh(view) {
   } catch (error) {
     if (turn !== latest || error.name === "AbortError") return;
     if (!(error instanceof Refusal)) throw error;
-    fill(panel, h("p.refusal", {}, error.message, live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`)));
+    fill(
+      panel,
+      h(
+        "p.refusal",
+        {},
+        error.message,
+        live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`),
+      ),
+    );
   }
 }

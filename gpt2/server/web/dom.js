@@ -32,7 +32,8 @@ export const find = (id) => document.getElementById(id);
 export function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) ? document.activeElement.dataset?.key : undefined;
   parent.replaceChildren(...children.flat().filter(Boolean));
-  if (focused !== undefined) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  if (focused !== undefined)
+    parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
 export function toast(text) {
@@ -46,14 +47,27 @@ export function toast(text) {
 // A row of buttons of which one is pressed.
 export function choice(label, options, chosen, pick) {
   const buttons = options.map(([value, text, hint]) =>
-    h("button", { type: "button", "aria-pressed": String(value === chosen), title: hint, "data-key": `${label}:${value}`,
-                  onclick: () => pick(value) }, text));
+    h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(value === chosen),
+        title: hint,
+        "data-key": `${label}:${value}`,
+        onclick: () => pick(value),
+      },
+      text,
+    ),
+  );
   return h("span.choice", { role: "group", "aria-label": label }, ...buttons);
 }
 
 // A part of a detail that comes later than the rest: a line until then.
 export function later(coming, waiting = "…") {
   const place = h("section.barlist", {}, h("p.fine", {}, waiting));
-  coming.then((element) => element && place.replaceWith(element), (error) => place.replaceChildren(h("p.fine", {}, error.message)));
+  coming.then(
+    (element) => element && place.replaceWith(element),
+    (error) => place.replaceChildren(h("p.fine", {}, error.message)),
+  );
   return place;
 }

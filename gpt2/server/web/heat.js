@@ -5,11 +5,29 @@ import { number } from "./format.js";
 import { state } from "./state.js";
 
 // value(i, j) -> number or null; colour(value) -> CSS colour; said(i, j) -> what a pointer over the cell is told.
-export function heat({ rows, columns, value, colour, said, picked, chosen, width, height, rowNames, columnNames, name }) {
+export function heat({
+  rows,
+  columns,
+  value,
+  colour,
+  said,
+  picked,
+  chosen,
+  width,
+  height,
+  rowNames,
+  columnNames,
+  name,
+}) {
   if (state.tables && rowNames) return table({ rows, columns, value, rowNames, columnNames, name });
   const scale = devicePixelRatio || 1;
-  const canvas = h("canvas", { role: "img", "aria-label": name, width: width * scale, height: height * scale,
-                               style: { width: `${width}px`, height: `${height}px` } });
+  const canvas = h("canvas", {
+    role: "img",
+    "aria-label": name,
+    width: width * scale,
+    height: height * scale,
+    style: { width: `${width}px`, height: `${height}px` },
+  });
   const [w, t] = [width / columns, height / rows];
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
@@ -33,14 +51,16 @@ export function heat({ rows, columns, value, colour, said, picked, chosen, width
     const j = Math.floor(((event.clientX - box.left) / box.width) * columns);
     return i >= 0 && j >= 0 && i < rows && j < columns && value(i, j) !== null ? [i, j] : null;
   };
-  if (said) canvas.addEventListener("pointermove", (event) => {
-    const found = cell(event);
-    canvas.title = found ? said(...found) : "";
-  });
-  if (picked) canvas.addEventListener("click", (event) => {
-    const found = cell(event);
-    if (found) picked(...found);
-  });
+  if (said)
+    canvas.addEventListener("pointermove", (event) => {
+      const found = cell(event);
+      canvas.title = found ? said(...found) : "";
+    });
+  if (picked)
+    canvas.addEventListener("click", (event) => {
+      const found = cell(event);
+      if (found) picked(...found);
+    });
   return canvas;
 }
 
@@ -49,8 +69,26 @@ const MOST = 64; // rows and columns of a table; a longer one helps nobody
 function table({ rows, columns, value, rowNames, columnNames, name }) {
   const [R, C] = [Math.min(rows, MOST), Math.min(columns, MOST)];
   const cut = R < rows || C < columns ? `, first ${R} rows and ${C} columns` : "";
-  return h("table.plain", {}, h("caption", {}, name + cut),
-    h("thead", {}, h("tr", {}, h("td"), ...Array.from({ length: C }, (_, j) => h("th", { scope: "col" }, columnNames[j])))),
-    h("tbody", {}, ...Array.from({ length: R }, (_, i) => h("tr", {}, h("th", { scope: "row" }, rowNames[i]),
-      ...Array.from({ length: C }, (_, j) => h("td", {}, value(i, j) === null ? "" : number(value(i, j))))))));
+  return h(
+    "table.plain",
+    {},
+    h("caption", {}, name + cut),
+    h(
+      "thead",
+      {},
+      h("tr", {}, h("td"), ...Array.from({ length: C }, (_, j) => h("th", { scope: "col" }, columnNames[j]))),
+    ),
+    h(
+      "tbody",
+      {},
+      ...Array.from({ length: R }, (_, i) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, rowNames[i]),
+          ...Array.from({ length: C }, (_, j) => h("td", {}, value(i, j) === null ? "" : number(value(i, j)))),
+        ),
+      ),
+    ),
+  );
 }

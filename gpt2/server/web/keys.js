@@ -10,10 +10,18 @@ import { toggle, toMean } from "./switches.js";
 import { select } from "./stations.js";
 
 const KEYS = [
-  ["↑ ↓", "previous, next token"], ["← →", "previous, next component"], ["x", "switch what is selected off, or on"],
-  ["m", "set it to its mean"], ["h l", "previous, next head"], ["1 … 7", "the details below"],
-  ["c", "copy the Python line for what is selected"], ["t", "pictures as tables"], ["a", "everything on again"],
-  ["/", "edit the prompt"], ["?", "this list"], ["Esc", "close"],
+  ["↑ ↓", "previous, next token"],
+  ["← →", "previous, next component"],
+  ["x", "switch what is selected off, or on"],
+  ["m", "set it to its mean"],
+  ["h l", "previous, next head"],
+  ["1 … 7", "the details below"],
+  ["c", "copy the Python line for what is selected"],
+  ["t", "pictures as tables"],
+  ["a", "everything on again"],
+  ["/", "edit the prompt"],
+  ["?", "this list"],
+  ["Esc", "close"],
 ];
 
 export function watchKeys(views) {
@@ -70,8 +78,10 @@ export function otherHead(step) {
 
 export function showKeys() {
   const box = find("dialog");
-  box.replaceChildren(h("h2", {}, "Keys"),
+  box.replaceChildren(
+    h("h2", {}, "Keys"),
     h("dl.keys", {}, ...KEYS.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])),
-    h("button", { type: "button", onclick: () => box.close() }, "close"));
+    h("button", { type: "button", onclick: () => box.close() }, "close"),
+  );
   box.showModal();
 }

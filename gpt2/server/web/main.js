@@ -88,7 +88,7 @@ function changed(names) {
   if (names.has("text") || names.has("switches")) {
     load();
   } else if (run.picture) {
-    if ([...names].some((name) => !SAMPLING.includes(name))) drawPicture(), drawSentence(), drawDetail();
+    if ([...names].some((name) => !SAMPLING.includes(name))) (drawPicture(), drawSentence(), drawDetail());
     drawNext();
     shares();
     if (names.has("row")) loadLens().catch(() => {});
@@ -99,12 +99,27 @@ function changed(names) {
 function modelCard() {
   const m = run.model;
   const box = find("dialog");
-  const rows = [["parameters", count(m.parameters)], ["blocks", m.n_layer], ["heads a block", m.n_head], ["width of the stream", m.n_embd],
-    ["neurons a block", m.n_inner], ["vocabulary", count(m.vocab_size)], ["context, tokens", m.n_positions], ["numbers", m.dtype]];
-  box.replaceChildren(h("h2", {}, m.name),
+  const rows = [
+    ["parameters", count(m.parameters)],
+    ["blocks", m.n_layer],
+    ["heads a block", m.n_head],
+    ["width of the stream", m.n_embd],
+    ["neurons a block", m.n_inner],
+    ["vocabulary", count(m.vocab_size)],
+    ["context, tokens", m.n_positions],
+    ["numbers", m.dtype],
+  ];
+  box.replaceChildren(
+    h("h2", {}, m.name),
     h("dl.keys", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
-    h("p", {}, "Nothing is put before your text: the first token is yours. Another model: ", h("code", {}, `gpt2 explain "..." --page --model gpt2`)),
-    h("button", { type: "button", onclick: () => box.close() }, "close"));
+    h(
+      "p",
+      {},
+      "Nothing is put before your text: the first token is yours. Another model: ",
+      h("code", {}, `gpt2 explain "..." --page --model gpt2`),
+    ),
+    h("button", { type: "button", onclick: () => box.close() }, "close"),
+  );
   box.showModal();
 }
 
@@ -112,18 +127,29 @@ function modelCard() {
 async function exportPage() {
   const box = find("dialog");
   const { text, corrupt, switches } = state;
-  const draw = () => box.replaceChildren(h("h2", {}, "Export"), h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
-    progressBar("export") ?? h("p", {}, "done"), h("button", { type: "button", onclick: () => box.close() }, "close"));
+  const draw = () =>
+    box.replaceChildren(
+      h("h2", {}, "Export"),
+      h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
+      progressBar("export") ?? h("p", {}, "done"),
+      h("button", { type: "button", onclick: () => box.close() }, "close"),
+    );
   box.showModal();
   try {
     const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, draw);
     if (!answer) return box.close();
-    const link = h("a", { href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })), download: "glassbox-gpt2.html" });
+    const link = h("a", {
+      href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })),
+      download: "glassbox-gpt2.html",
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     box.close();
   } catch (error) {
-    box.replaceChildren(h("p", {}, error.message), h("button", { type: "button", onclick: () => box.close() }, "close"));
+    box.replaceChildren(
+      h("p", {}, error.message),
+      h("button", { type: "button", onclick: () => box.close() }, "close"),
+    );
   }
 }
 

@@ -11,26 +11,46 @@ const SHOWN = 10;
 
 export function drawNext() {
   const row = rowNow();
-  const tokens = nextOf(row).sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before)).slice(0, SHOWN);
+  const tokens = nextOf(row)
+    .sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before))
+    .slice(0, SHOWN);
   const most = Math.max(...tokens.map((n) => Math.max(n.p, n.before)));
-  const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) => h("th", { scope: "col" }, name));
+  const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) =>
+    h("th", { scope: "col" }, name),
+  );
   head[4].title = "the probability it is drawn with, after temperature, top-k and top-p";
   const body = tokens.map((n) => {
     const known = state.target === n.word;
-    return h("tr", { "data-token": n.id },
-      h("th", { scope: "row" }, h("button.token", {
-        type: "button", "data-key": `next:${n.id}`, "aria-pressed": String(known),
-        title: `why ${n.word}? (attribution)`, onclick: () => set({ target: n.word, view: "attribution" }),
-      }, short(n.word, 11))),
+    return h(
+      "tr",
+      { "data-token": n.id },
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "button.token",
+          {
+            type: "button",
+            "data-key": `next:${n.id}`,
+            "aria-pressed": String(known),
+            title: `why ${n.word}? (attribution)`,
+            onclick: () => set({ target: n.word, view: "attribution" }),
+          },
+          short(n.word, 11),
+        ),
+      ),
       h("td.bars", {}, ...bars(n, most)),
       h("td.p", {}, probability(n.p)),
       h("td.change", { "data-sign": sign(n.p - n.before) }, switched() ? signed(n.p - n.before, probability) : ""),
-      h("td.drawn", {}, drawShare(row, n)));
+      h("td.drawn", {}, drawShare(row, n)),
+    );
   });
-  fill(find("next"),
+  fill(
+    find("next"),
     h("h2", {}, "after ", h("span.token", {}, short(run.picture.tokens[row], 14)), h("small", {}, ` row ${row}`)),
     h("table.bars", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)),
-    drawControls(row));
+    drawControls(row),
+  );
 }
 
 const sign = (x) => (Math.abs(x) < 0.0005 ? "0" : x < 0 ? "-" : "+");

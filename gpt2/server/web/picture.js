@@ -37,7 +37,9 @@ export function drawPicture() {
   const P = picture.points.length;
   const largest = Math.max(...picture.writes.data);
   const drawing = s("svg", { width: box.clientWidth, height: Math.max(T * height, 1), role: "presentation" });
-  drawing.append(s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }));
+  drawing.append(
+    s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }),
+  );
   for (const row of rows) {
     const widths = Array.from({ length: P }, (_, p) => width.of(at(picture.norms, p, row)));
     const tints = tintsOf(lensOf(row), P, switched() ? state.show : "run");
@@ -49,7 +51,7 @@ export function drawPicture() {
   box.setAttribute("aria-label", describe(selected));
   fill(box, drawing);
   drawUnder(geometry, selected);
-  if (drawnFor !== state.text) (drawnFor = state.text), show(selected, height);
+  if (drawnFor !== state.text) ((drawnFor = state.text), show(selected, height));
 }
 
 function sourcesNow(picture) {
@@ -64,9 +66,16 @@ function words(geometry, row, y, selected) {
   const changed = top !== picture.top_before.data[row];
   return [
     s("text.index", { x: 8, y: y + 3.5 }, String(row)),
-    s("text.token", { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" }, short(picture.tokens[row], 9)),
-    s("text.predicted", { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
-      short(picture.words[top] ?? "", 9)),
+    s(
+      "text.token",
+      { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" },
+      short(picture.tokens[row], 9),
+    ),
+    s(
+      "text.predicted",
+      { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
+      short(picture.words[top] ?? "", 9),
+    ),
     s("rect.hit", { x: 0, y: y - 13, width: TOKENS - 4, height: 26, "data-row": row }),
     s("title", {}, `${picture.tokens[row]} → ${picture.words[top] ?? ""} ${probability(p)}`),
   ];
@@ -77,7 +86,11 @@ export function nextOf(row) {
   const { next, words: known } = run.picture;
   const ids = rowOf(next.ids, row);
   return Array.from(ids, (id, n) => ({
-    id, word: known[id], p: at(next.p, row, n), before: at(next.p_before, row, n), logit: at(next.logit, row, n),
+    id,
+    word: known[id],
+    p: at(next.p, row, n),
+    before: at(next.p_before, row, n),
+    logit: at(next.logit, row, n),
   }));
 }
 
@@ -92,10 +105,15 @@ function drawUnder(geometry, selected) {
     const top = at(data.top, p, index);
     const changed = data.top_before && at(data.top_before, p, index) !== top;
     const word = short(data.words[top] ?? "", Math.max(2, Math.floor(room(n) / 7.2)));
-    return h(changed ? "span.lens.changed" : "span.lens", {
-      style: { left: `${x}px` }, "data-card": run.picture.points[p],
-      title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
-    }, word);
+    return h(
+      changed ? "span.lens.changed" : "span.lens",
+      {
+        style: { left: `${x}px` },
+        "data-card": run.picture.points[p],
+        title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
+      },
+      word,
+    );
   });
   fill(find("under"), h("span.title", {}, "if it stopped here:"), ...cells);
 }
@@ -103,8 +121,10 @@ function drawUnder(geometry, selected) {
 function describe(row) {
   const { picture } = run;
   const [best] = [...nextOf(row)].sort((a, b) => b.p - a.p);
-  return `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, predicts ${best.word} with ${probability(best.p)}; ` +
-    `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`;
+  return (
+    `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, predicts ${best.word} with ${probability(best.p)}; ` +
+    `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`
+  );
 }
 
 function drawTable(box) {
@@ -113,12 +133,26 @@ function drawTable(box) {
   const body = picture.tokens.map((token, row) => {
     const top = picture.top.data[row];
     const best = nextOf(row).find((n) => n.id === top);
-    return h("tr", { "data-row": row }, h("td", {}, String(row)), h("th", { scope: "row" }, token),
-             h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
-             h("td", {}, best.word), h("td", {}, probability(best.p)), h("td", {}, switched() ? signed(best.p - best.before, probability) : ""));
+    return h(
+      "tr",
+      { "data-row": row },
+      h("td", {}, String(row)),
+      h("th", { scope: "row" }, token),
+      h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
+      h("td", {}, best.word),
+      h("td", {}, probability(best.p)),
+      h("td", {}, switched() ? signed(best.p - best.before, probability) : ""),
+    );
   });
-  fill(box, h("table.plain", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-              h("tbody", {}, ...body)));
+  fill(
+    box,
+    h(
+      "table.plain",
+      {},
+      h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, ...body),
+    ),
+  );
   find("under").replaceChildren();
 }
 
@@ -144,7 +178,8 @@ export function watchPicture() {
     const bounds = box.getBoundingClientRect();
     if (!run.picture) return;
     const T = run.picture.tokens.length;
-    const row = target ? Number(target.dataset.row)
+    const row = target
+      ? Number(target.dataset.row)
       : Math.floor((event.clientY - bounds.top + box.scrollTop) / rowHeight(box.clientHeight, T));
     const changes = row >= 0 && row < T ? { row } : {};
     if (place && parts(place.dataset.card).kind !== "logits") changes.at = place.dataset.card;

@@ -16,7 +16,8 @@ export function river(places, widths, tints, y) {
     const next = (widths[p + 1] ?? widths[p]) / 2;
     const turn = Math.max(x0 + 1, x1 - EASE);
     const mid = (turn + x1) / 2;
-    const d = `M${x0} ${y - now}L${turn} ${y - now}C${mid} ${y - now} ${mid} ${y - next} ${x1} ${y - next}` +
+    const d =
+      `M${x0} ${y - now}L${turn} ${y - now}C${mid} ${y - now} ${mid} ${y - next} ${x1} ${y - next}` +
       `L${x1} ${y + next}C${mid} ${y + next} ${mid} ${y + now} ${turn} ${y + now}L${x0} ${y + now}Z`;
     pieces.push(s("path.water", { d, fill: tints[p], "data-point": p }));
   }
@@ -45,9 +46,11 @@ export function nodes(geometry, writes, largest, y, row, states) {
     if (kind === undefined) continue;
     const size = 2 + 5 * Math.sqrt(at(writes, 2 * Number(block) + (kind === "mlp" ? 1 : 0), row) / largest);
     const attributes = { "data-card": station.address, "data-state": states(station.address) };
-    drawn.push(kind === "attn"
-      ? s("circle.node", { cx: station.x, cy: y, r: size, ...attributes })
-      : s("rect.node", { x: station.x - size, y: y - size, width: 2 * size, height: 2 * size, rx: 2, ...attributes }));
+    drawn.push(
+      kind === "attn"
+        ? s("circle.node", { cx: station.x, cy: y, r: size, ...attributes })
+        : s("rect.node", { x: station.x - size, y: y - size, width: 2 * size, height: 2 * size, rx: 2, ...attributes }),
+    );
   }
   return drawn;
 }

@@ -10,7 +10,12 @@ import { set, state } from "./state.js";
 const shares = { key: null, of: new Map() };
 
 const question = (row) => ({
-  ...scene(), row, temperature: state.temperature, top_k: state.top_k, top_p: state.top_p, seed: state.seed,
+  ...scene(),
+  row,
+  temperature: state.temperature,
+  top_k: state.top_k,
+  top_p: state.top_p,
+  seed: state.seed,
 });
 
 // What is known of a token's share; asks for it where nothing is known yet.
@@ -35,20 +40,52 @@ export async function loadShares(row, then) {
 export function drawControls(row) {
   const last = row === run.picture.tokens.length - 1;
   const can = has("draw", question(row));
-  return h("form.sampling", { onsubmit: (event) => event.preventDefault() },
+  return h(
+    "form.sampling",
+    { onsubmit: (event) => event.preventDefault() },
     slider("temperature", 0, 2, 0.05, "0 takes the likeliest; 1 is the model's own; more is wilder"),
     slider("top_k", 0, 100, 1, "only the k likeliest; 0: all"),
     slider("top_p", 0.05, 1, 0.01, "only the likeliest that together have this probability"),
-    h("span.steps", {},
-      h("button", { type: "button", disabled: !can || !last, onclick: (event) => step(row, event.target), "data-key": "step",
-                    title: last ? "draw one token and add it to the prompt" : "select the last row to go on from it" }, "step ▸"),
-      h("button", { type: "button", disabled: !can, onclick: () => set({ seed: state.seed + 1 }), "data-key": "seed",
-                    title: "another draw" }, `seed ${state.seed}`)));
+    h(
+      "span.steps",
+      {},
+      h(
+        "button",
+        {
+          type: "button",
+          disabled: !can || !last,
+          onclick: (event) => step(row, event.target),
+          "data-key": "step",
+          title: last ? "draw one token and add it to the prompt" : "select the last row to go on from it",
+        },
+        "step ▸",
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          disabled: !can,
+          onclick: () => set({ seed: state.seed + 1 }),
+          "data-key": "seed",
+          title: "another draw",
+        },
+        `seed ${state.seed}`,
+      ),
+    ),
+  );
 }
 
 function slider(name, min, max, step, hint) {
-  const input = h("input", { type: "range", min, max, step, value: state[name], title: hint, "data-key": name,
-    oninput: (event) => set({ [name]: Number(event.target.value) }) });
+  const input = h("input", {
+    type: "range",
+    min,
+    max,
+    step,
+    value: state[name],
+    title: hint,
+    "data-key": name,
+    oninput: (event) => set({ [name]: Number(event.target.value) }),
+  });
   const shown = name === "top_k" && state.top_k === 0 ? "all" : number(state[name]);
   return h("label", { title: hint }, h("span", {}, name.replace("_", "-")), input, h("output", {}, shown));
 }

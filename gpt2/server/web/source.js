@@ -30,7 +30,11 @@ export function key(name, parameters) {
   const sorted = (value) => {
     if (value === null || typeof value !== "object") return value;
     if (Array.isArray(value)) return value.map(sorted);
-    return Object.fromEntries(Object.keys(value).sort().map((k) => [k, sorted(value[k])]));
+    return Object.fromEntries(
+      Object.keys(value)
+        .sort()
+        .map((k) => [k, sorted(value[k])]),
+    );
   };
   return name + JSON.stringify(sorted(parameters));
 }

@@ -13,11 +13,23 @@ export function drawStations(geometry, open) {
   if (now === drawn) return;
   drawn = now;
   const blocks = geometry.blocks.map((b) =>
-    button(b.address, { left: `${b.x + 2}px`, width: `${b.width - 4}px` }, "block",
-           geometry.squeezed && !b.full ? String(b.l) : `block ${b.l}`, () => open(b.l)));
+    button(
+      b.address,
+      { left: `${b.x + 2}px`, width: `${b.width - 4}px` },
+      "block",
+      geometry.squeezed && !b.full ? String(b.l) : `block ${b.l}`,
+      () => open(b.l),
+    ),
+  );
   const glyphs = geometry.stations.map((station) =>
-    button(station.address, { left: `${station.x - 13}px` }, station.small ? "place.small" : "place",
-           glyph(station.address, effective(station.address)), () => open(parts(station.address).block)));
+    button(
+      station.address,
+      { left: `${station.x - 13}px` },
+      station.small ? "place.small" : "place",
+      glyph(station.address, effective(station.address)),
+      () => open(parts(station.address).block),
+    ),
+  );
   const ends = [
     h("span.end", { style: { left: "8px" } }, "tokens"),
     h("span.end", { style: { left: `${geometry.end + 8}px` } }, "predicts"),
@@ -28,12 +40,22 @@ export function drawStations(geometry, open) {
 function button(address, style, classes, content, pointed) {
   const name = `${plainName(address)}: ${switchOf(address)}`;
   const chosen = parts(state.at).kind === "head" ? `${parts(state.at).block}.attn` : state.at;
-  return h(`button.${classes}`, {
-    type: "button", style, "aria-label": name, "aria-pressed": String(chosen === address), "data-card": address,
-    "data-key": address, "data-state": effective(address), tabindex: chosen === address ? 0 : -1,
-    onclick: () => (state.at === address ? toggle(address) : select(address)),
-    onpointerenter: pointed,
-  }, content);
+  return h(
+    `button.${classes}`,
+    {
+      type: "button",
+      style,
+      "aria-label": name,
+      "aria-pressed": String(chosen === address),
+      "data-card": address,
+      "data-key": address,
+      "data-state": effective(address),
+      tabindex: chosen === address ? 0 : -1,
+      onclick: () => (state.at === address ? toggle(address) : select(address)),
+      onpointerenter: pointed,
+    },
+    content,
+  );
 }
 
 // What a component does in this run: a block that is off takes its parts with it.
@@ -50,6 +72,12 @@ export function effective(address) {
 // Selecting a component opens the detail that shows it; the picture stays where it is.
 export function select(address) {
   const { kind } = parts(address);
-  const views = { attn: "attention", head: "attention", mlp: "neurons", "embed.pos": "positions", logits: "attribution" };
+  const views = {
+    attn: "attention",
+    head: "attention",
+    mlp: "neurons",
+    "embed.pos": "positions",
+    logits: "attribution",
+  };
   set({ at: address, view: views[kind] ?? "off" });
 }

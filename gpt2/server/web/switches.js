@@ -26,6 +26,10 @@ const HINTS = {
 
 export function switchButtons(address) {
   const named = (kind) => (kind === "mean" && address.endsWith(".scale") ? "frozen" : kind);
-  return choice(`switch ${plainName(address)}`, statesOf(address).map((kind) => [kind, named(kind), HINTS[kind]]),
-                switchOf(address), (kind) => setSwitch(address, kind));
+  return choice(
+    `switch ${plainName(address)}`,
+    statesOf(address).map((kind) => [kind, named(kind), HINTS[kind]]),
+    switchOf(address),
+    (kind) => setSwitch(address, kind),
+  );
 }

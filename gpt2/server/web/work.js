@@ -32,6 +32,11 @@ export function progressBar(id) {
   const job = running.get(id);
   if (!job) return null;
   const left = job.left === null ? "" : ` ${Math.ceil(job.left)} s left`;
-  return h("span.progress", {}, h("progress", { value: job.share, max: 1, "aria-label": "progress" }),
-    `${Math.round(100 * job.share)} %${left}`, h("button", { type: "button", onclick: job.stop, "data-key": `stop:${id}` }, "cancel"));
+  return h(
+    "span.progress",
+    {},
+    h("progress", { value: job.share, max: 1, "aria-label": "progress" }),
+    `${Math.round(100 * job.share)} %${left}`,
+    h("button", { type: "button", onclick: job.stop, "data-key": `stop:${id}` }, "cancel"),
+  );
 }

@@ -26,14 +26,25 @@ let report = null; // the head report, once it has been measured
 export async function attention({ again }) {
   const { block, head } = chosenHead();
   const [all, one] = await Promise.all([
-    askPlainly("attention", { ...scene(), block }), askPlainly("head", { ...scene(), block, head }),
+    askPlainly("attention", { ...scene(), block }),
+    askPlainly("head", { ...scene(), block, head }),
   ]);
   const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
   return [
-    h("div.heads", {}, h("h3", {}, `heads of block ${block}`), h("div.thumbs", {},
-      ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head))), scoring(again, block, head)),
+    h(
+      "div.heads",
+      {},
+      h("h3", {}, `heads of block ${block}`),
+      h("div.thumbs", {}, ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head))),
+      scoring(again, block, head),
+    ),
     h("div.large", {}, views(kind), matrix({ ...one, mean: all.mean }, kind, block, head)),
-    h("div.sources", {}, h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])), sources(one)),
+    h(
+      "div.sources",
+      {},
+      h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])),
+      sources(one),
+    ),
   ];
 }
 
@@ -41,11 +52,29 @@ function thumb(all, block, i, chosen) {
   const address = `${block}.head.${i}`;
   const n = all.thumbs.shape[1];
   const cells = rowOf(all.thumbs, i);
-  const picture = heat({ rows: n, columns: n, width: 76, height: 76, name: `pattern of head ${block}.${i}`,
-    value: (a, b) => (b > a ? null : cells[a * n + b]), colour: sequence });
-  return h("button.thumb", { type: "button", "aria-pressed": String(i === chosen), "data-card": address, "data-key": address,
-      "aria-label": `head ${block}.${i}, ${effective(address)}, ${labelOf(all, i)}`, onclick: () => set({ at: address }) },
-    picture, h("span", {}, glyph(address, effective(address)), `${block}.${i}`), h("small", {}, labelOf(all, i)));
+  const picture = heat({
+    rows: n,
+    columns: n,
+    width: 76,
+    height: 76,
+    name: `pattern of head ${block}.${i}`,
+    value: (a, b) => (b > a ? null : cells[a * n + b]),
+    colour: sequence,
+  });
+  return h(
+    "button.thumb",
+    {
+      type: "button",
+      "aria-pressed": String(i === chosen),
+      "data-card": address,
+      "data-key": address,
+      "aria-label": `head ${block}.${i}, ${effective(address)}, ${labelOf(all, i)}`,
+      onclick: () => set({ at: address }),
+    },
+    picture,
+    h("span", {}, glyph(address, effective(address)), `${block}.${i}`),
+    h("small", {}, labelOf(all, i)),
+  );
 }
 
 // The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
@@ -56,31 +85,60 @@ function scoring(again, block, head) {
       report = await begin("heads", "heads", {}, again).catch((error) => (toast(error.message), null));
       again();
     };
-    return h("p.fine", {}, h("button", { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" }, "score all heads"),
-      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.");
+    return h(
+      "p.fine",
+      {},
+      h(
+        "button",
+        { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" },
+        "score all heads",
+      ),
+      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.",
+    );
   }
   const one = report.heads[`${block}.head.${head}`];
-  const said = one.labels.map((l) => `${l.name} ${l.score.toFixed(2)} on ${l.on}${l.causal ? "" : ", pattern only"}`).join("; ") || "no label is deserved";
-  const scores = Object.entries(one.random).map(([name, x]) => `${name} ${x.toFixed(2)}`).join(", ");
-  const effect = one.effect ? `; without it the loss of a repeat rises by ${signed(one.effect[0])} (${signed(one.effect[1])} to ${signed(one.effect[2])})` : "";
-  return h("p.fine", {}, h("b", {}, `head ${block}.${head}: ${said}.`), ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`);
+  const said =
+    one.labels.map((l) => `${l.name} ${l.score.toFixed(2)} on ${l.on}${l.causal ? "" : ", pattern only"}`).join("; ") ||
+    "no label is deserved";
+  const scores = Object.entries(one.random)
+    .map(([name, x]) => `${name} ${x.toFixed(2)}`)
+    .join(", ");
+  const effect = one.effect
+    ? `; without it the loss of a repeat rises by ${signed(one.effect[0])} (${signed(one.effect[1])} to ${signed(one.effect[2])})`
+    : "";
+  return h(
+    "p.fine",
+    {},
+    h("b", {}, `head ${block}.${head}: ${said}.`),
+    ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`,
+  );
 }
 
 // What a head mostly does on this text, with the number that says so.
 function labelOf(all, i) {
   const earned = report?.heads[`${chosenHead().block}.head.${i}`].labels[0];
   if (earned) return `${earned.name.replace("-token", "")} ${earned.score.toFixed(2)}`;
-  const scores = [["previous", all.previous.data[i]], ["first", all.first.data[i]], ["itself", all.itself.data[i]]];
+  const scores = [
+    ["previous", all.previous.data[i]],
+    ["first", all.first.data[i]],
+    ["itself", all.itself.data[i]],
+  ];
   const [name, score] = scores.reduce((a, b) => (b[1] > a[1] ? b : a));
   return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
 }
 
 function views(kind) {
-  const options = [["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
-                   ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
-                   ["mean", "mean", "weights, averaged over all heads of the block"]];
+  const options = [
+    ["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
+    ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
+    ["mean", "mean", "weights, averaged over all heads of the block"],
+  ];
   if (switched()) options.push(["change", "change", "weights with the switches minus those with everything on"]);
-  return h("div.bar", {}, choice("matrix", options, kind, (heat) => set({ heat })));
+  return h(
+    "div.bar",
+    {},
+    choice("matrix", options, kind, (heat) => set({ heat })),
+  );
 }
 
 function matrix(one, kind, block, head) {
@@ -90,15 +148,37 @@ function matrix(one, kind, block, head) {
   const most = Math.max(...data.map(Math.abs), 1e-9);
   const high = kind === "pattern" || kind === "mean" ? 1 : most;
   const colour = kind === "change" ? (x) => diverge(x / high) : (x) => sequence(x / high);
-  const unit = { pattern: "attention weight", written: "length of what is written", mean: "weight, mean of the heads", change: "change of weight" }[kind];
-  const picture = heat({ rows: T, columns: T, width: SIDE, height: SIDE, value: (i, j) => (j > i ? null : data[i * T + j]), colour,
+  const unit = {
+    pattern: "attention weight",
+    written: "length of what is written",
+    mean: "weight, mean of the heads",
+    change: "change of weight",
+  }[kind];
+  const picture = heat({
+    rows: T,
+    columns: T,
+    width: SIDE,
+    height: SIDE,
+    value: (i, j) => (j > i ? null : data[i * T + j]),
+    colour,
     said: (i, j) => `${tokens[i]} (${i}) reads from ${tokens[j]} (${j}): ${number(data[i * T + j])}`,
-    picked: (i) => set({ row: i }), chosen: [rowNow(), null], rowNames: tokens, columnNames: tokens,
-    name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}` });
+    picked: (i) => set({ row: i }),
+    chosen: [rowNow(), null],
+    rowNames: tokens,
+    columnNames: tokens,
+    name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}`,
+  });
   const few = T <= 14 && !state.tables;
-  const names = (klass) => h(`div.${klass}${T > 6 ? ".upright" : ""}`, klass === "below" ? { style: { width: `${SIDE}px` } } : {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
-  return [h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
-          scaleKey(colour, kind === "change" ? -high : 0, high, unit)];
+  const names = (klass) =>
+    h(
+      `div.${klass}${T > 6 ? ".upright" : ""}`,
+      klass === "below" ? { style: { width: `${SIDE}px` } } : {},
+      ...tokens.map((word) => h("span", {}, short(word, 7))),
+    );
+  return [
+    h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
+    scaleKey(colour, kind === "change" ? -high : 0, high, unit),
+  ];
 }
 
 function sources(one) {
@@ -106,9 +186,29 @@ function sources(one) {
   const row = rowNow();
   const written = one.written.data.subarray(row * T, row * T + row + 1);
   const total = written.reduce((a, b) => a + b, 0) || 1;
-  const ranked = Array.from(one.pattern.data.subarray(row * T, row * T + row + 1), (weight, j) => ({ j, weight, share: written[j] / total }));
+  const ranked = Array.from(one.pattern.data.subarray(row * T, row * T + row + 1), (weight, j) => ({
+    j,
+    weight,
+    share: written[j] / total,
+  }));
   const shown = ranked.sort((a, b) => b.weight - a.weight).slice(0, 9);
-  return h("table.list", {}, h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
-    h("tbody", {}, ...shown.map(({ j, weight, share }) => h("tr", {}, h("th", { scope: "row" }, h("small", {}, `${j} `), short(run.picture.tokens[j], 12)),
-      h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })), h("td", {}, probability(weight)), h("td", {}, `${number(100 * share)} %`)))));
+  return h(
+    "table.list",
+    {},
+    h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
+    h(
+      "tbody",
+      {},
+      ...shown.map(({ j, weight, share }) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, h("small", {}, `${j} `), short(run.picture.tokens[j], 12)),
+          h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })),
+          h("td", {}, probability(weight)),
+          h("td", {}, `${number(100 * share)} %`),
+        ),
+      ),
+    ),
+  );
 }

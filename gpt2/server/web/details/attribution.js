@@ -19,12 +19,32 @@ export async function attribution() {
   const of = divided();
   const heads = ranked.filter((part) => part.kind === "head").slice(0, 9);
   return [
-    h("div.side", {}, asked(row, all),
-      h("p.fine", {}, `Sum ${signed(all.whole)}, remaining error ${Math.abs(all.error).toExponential(0)} ` +
-        `(the logits span ${number(all.spread)}). The final norm's divisor is held, so the parts add up exactly.`),
-      h("p.fine", {}, "Direct only: what a component changes in later ones is counted there. Switch it off to see its total effect.")),
-    barList("components, in the order of the model", blocks.map((part) => item(part, of)), {}),
-    barList("strongest heads", heads.map((part) => item(part, of)), { most: undefined }),
+    h(
+      "div.side",
+      {},
+      asked(row, all),
+      h(
+        "p.fine",
+        {},
+        `Sum ${signed(all.whole)}, remaining error ${Math.abs(all.error).toExponential(0)} ` +
+          `(the logits span ${number(all.spread)}). The final norm's divisor is held, so the parts add up exactly.`,
+      ),
+      h(
+        "p.fine",
+        {},
+        "Direct only: what a component changes in later ones is counted there. Switch it off to see its total effect.",
+      ),
+    ),
+    barList(
+      "components, in the order of the model",
+      blocks.map((part) => item(part, of)),
+      {},
+    ),
+    barList(
+      "strongest heads",
+      heads.map((part) => item(part, of)),
+      { most: undefined },
+    ),
     later(finer(question, of)),
   ];
 }
@@ -43,9 +63,17 @@ function byComponent(list) {
 function item({ name, value }, of) {
   const names = { "embed.tok": "token vector", "embed.pos": "position vector", "final.beta": "final bias" };
   const place = /^\d+\.(mlp|head\.\d+|attn)$/.test(name);
-  const short = place ? plainName(name).replace("attention of block", "attention").replace("MLP of block", "MLP") : names[name] ?? name;
-  return { label: short, value, key: `part:${name}`, card: place ? name : undefined, chosen: name === of,
-           pick: place ? () => set({ at: name }) : undefined };
+  const short = place
+    ? plainName(name).replace("attention of block", "attention").replace("MLP of block", "MLP")
+    : (names[name] ?? name);
+  return {
+    label: short,
+    value,
+    key: `part:${name}`,
+    card: place ? name : undefined,
+    chosen: name === of,
+    pick: place ? () => set({ at: name }) : undefined,
+  };
 }
 
 // What the reader has selected, if it can be divided further; otherwise the last MLP.
@@ -61,17 +89,32 @@ async function finer(question, of) {
   const found = await askPlainly("attribution", { ...question, of });
   const rows = found.parts.slice(0, 9).map(({ name, label, value }) => ({
     label: neurons ? label.replace(/^.*#/, "neuron ").replace(/^.*\.b$/, "bias") : label.replace(/^.*b_V$/, "constant"),
-    value, hint: name }));
+    value,
+    hint: name,
+  }));
   return barList(title, rows, { note: h("p.fine", {}, `of ${signed(found.whole)} in all`) });
 }
 
 function asked(row, all) {
   const words = nextOf(row).map((n) => n.word);
-  const select = (name, shown, first) => h("select", { "aria-label": name, "data-key": name, onchange: (event) => set({ [name]: event.target.value }) },
-    ...options([["", `${shown} (${first})`], ...words.map((word) => [word, word]), ...(name === "foil" ? [["mean", "the mean of all tokens"]] : [])], state[name]));
-  return [h("h3", {}, "why this token?"),
+  const select = (name, shown, first) =>
+    h(
+      "select",
+      { "aria-label": name, "data-key": name, onchange: (event) => set({ [name]: event.target.value }) },
+      ...options(
+        [
+          ["", `${shown} (${first})`],
+          ...words.map((word) => [word, word]),
+          ...(name === "foil" ? [["mean", "the mean of all tokens"]] : []),
+        ],
+        state[name],
+      ),
+    );
+  return [
+    h("h3", {}, "why this token?"),
     h("label.field", {}, "target", select("target", state.target ? "prediction" : all.target, "predicted")),
-    h("label.field", {}, "against", select("foil", state.foil ? "runner-up" : all.foil ?? "", "runner-up"))];
+    h("label.field", {}, "against", select("foil", state.foil ? "runner-up" : (all.foil ?? ""), "runner-up")),
+  ];
 }
 
 function options(pairs, chosen) {

@@ -23,14 +23,44 @@ export async function lens() {
   const [unit, amount, low, high, format] = MEASURES[state.colour] ?? MEASURES.p;
   const measure = MEASURES[state.colour] ? state.colour : "p";
   const R = data.final.data.length;
-  const head = h("tr", {}, h("td"), ...Array.from({ length: R }, (_, r) =>
-    h("th", { scope: "col", "aria-current": r + first === rowNow() ? "true" : null }, short(run.picture.tokens[first + r], 8))));
-  const body = data.points.map((point, p) => h("tr", {}, h("th", { scope: "row" }, point),
-    ...Array.from({ length: R }, (_, r) => cell(data, measure, amount, format, point, p, r, first))));
+  const head = h(
+    "tr",
+    {},
+    h("td"),
+    ...Array.from({ length: R }, (_, r) =>
+      h(
+        "th",
+        { scope: "col", "aria-current": r + first === rowNow() ? "true" : null },
+        short(run.picture.tokens[first + r], 8),
+      ),
+    ),
+  );
+  const body = data.points.map((point, p) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, point),
+      ...Array.from({ length: R }, (_, r) => cell(data, measure, amount, format, point, p, r, first)),
+    ),
+  );
   return [
-    h("div.bar", {}, "colour ", choice("colour", Object.keys(MEASURES).map((name) => [name, name === "p" ? "probability" : name, MEASURES[name][0]]),
-      measure, (colour) => set({ colour })), scaleKey((x) => sequence(Math.max(0, amount(x))), low, high, unit),
-      h("small", {}, "the text passes through the blocks from bottom to top; the top line is the model's own prediction")),
+    h(
+      "div.bar",
+      {},
+      "colour ",
+      choice(
+        "colour",
+        Object.keys(MEASURES).map((name) => [name, name === "p" ? "probability" : name, MEASURES[name][0]]),
+        measure,
+        (colour) => set({ colour }),
+      ),
+      scaleKey((x) => sequence(Math.max(0, amount(x))), low, high, unit),
+      h(
+        "small",
+        {},
+        "the text passes through the blocks from bottom to top; the top line is the model's own prediction",
+      ),
+    ),
     h("div.scroll", {}, h("table.grid", {}, h("tbody", {}, ...body.reverse(), head))),
   ];
 }
@@ -40,9 +70,18 @@ function cell(data, measure, amount, format, point, p, r, first) {
   const x = at(data[measure], p, r);
   const colour = sequence(Math.max(0, measure === "rank" && x === 0 ? 0 : amount(x)));
   const changed = data.top_before && at(data.top_before, p, r) !== top;
-  const said = `${point}, row ${first + r}: ${data.words[top]} ${probability(at(data.p, p, r))}; rank of the real next token ` +
+  const said =
+    `${point}, row ${first + r}: ${data.words[top]} ${probability(at(data.p, p, r))}; rank of the real next token ` +
     `${at(data.rank, p, r) || "unknown"}; entropy ${number(at(data.entropy, p, r))}; KL ${number(at(data.kl, p, r))}`;
-  return h(changed ? "td.changed" : "td", { title: said, style: { background: colour, color: ink(colour) },
-    "data-row": first + r, onclick: () => set({ row: first + r }) },
-    short(data.words[top], 8), state.tables ? ` ${format(x)}` : "");
+  return h(
+    changed ? "td.changed" : "td",
+    {
+      title: said,
+      style: { background: colour, color: ink(colour) },
+      "data-row": first + r,
+      onclick: () => set({ row: first + r }),
+    },
+    short(data.words[top], 8),
+    state.tables ? ` ${format(x)}` : "",
+  );
 }
