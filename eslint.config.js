@@ -10,15 +10,15 @@ export default [
     rules: {
       "array-callback-return": "error",
       "consistent-return": "error",
-      curly: ["error", "multi-or-nest", "consistent"],
+      curly: ["error", "multi-line", "consistent"],
       eqeqeq: "error",
       "no-eval": "error",
       "no-implicit-coercion": "error",
       "no-param-reassign": "error",
       "no-sequences": "error", // two statements are written as two
-      "no-shadow": "error",
+      "no-shadow": ["error", { allow: ["_"] }],
       "no-unused-expressions": "error",
-      "no-unused-vars": ["error", { args: "all" }],
+      "no-unused-vars": ["error", { args: "all", argsIgnorePattern: "^_$" }],
       "no-use-before-define": ["error", { functions: false, variables: false }],
       "no-var": "error",
       "object-shorthand": "error",

@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { signed } from "./format.js";
 
-export function barList(title, rows, { most, head = ["", "adds"], format = signed, note = null } = {}) {
+export function barList(title, rows, { most, format = signed, note = null } = {}) {
   const largest =
     most ??
     Math.max(

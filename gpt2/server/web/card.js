@@ -13,9 +13,9 @@ let timer = 0;
 
 export function watchCards() {
   document.addEventListener("pointerover", (event) => {
-    if (event.target.closest("#card")) return clearTimeout(timer);
-    const place = event.target.closest("[data-card]");
     clearTimeout(timer);
+    if (event.target.closest("#card")) return;
+    const place = event.target.closest("[data-card]");
     timer = setTimeout(() => (place ? open(place, event) : close()), place ? 350 : 180);
   });
   document.addEventListener("focusin", (event) => {
@@ -32,7 +32,10 @@ export function close() {
 }
 
 function open(place, event) {
-  if (!run.picture || !place.isConnected) return close();
+  if (!run.picture || !place.isConnected) {
+    close();
+    return;
+  }
   const address = place.dataset.card;
   const row = rowAt(place, event);
   const card = find("card");
@@ -74,11 +77,12 @@ function facts(address, row) {
   ];
   const { block, kind } = parts(address);
   const here = `at row ${row}, ${picture.tokens[row]}`;
-  if (kind === "attn" || kind === "mlp")
+  if (kind === "attn" || kind === "mlp") {
     found.push([
       `adds ${here}`,
       `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,
     ]);
+  }
   if (kind.endsWith(".scale")) {
     const index = block === null ? 2 * model.n_layer : 2 * block + (kind === "ln_2.scale" ? 1 : 0);
     found.push([`sigma ${here}`, number(at(picture.scales, index, row))]);
@@ -87,11 +91,12 @@ function facts(address, row) {
   if (point >= 0) {
     found.push([`length ${here}`, number(at(picture.norms, point, row))]);
     const lens = lensOf(row);
-    if (lens)
+    if (lens) {
       found.push([
         "would predict",
         `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`,
       ]);
+    }
     if (picture.moved) found.push(["moved by", `${number(100 * at(picture.moved, point, row))} % of its length`]);
   }
   if (statesOf(address).length > 1) found.push(["switch", `${switchOf(address)} (x off, m mean)`]);

@@ -11,30 +11,31 @@ const model = () => (run.model.name === "storyteller" ? "" : ` --model ${shell(r
 
 // The edits of the switches, as a dictionary of gpt2.explain.
 export function editsOf(switches) {
-  const made = Object.entries(switches).map(
-    ([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : a.endsWith(".scale") ? "freeze(ref)" : "mean(ref)"}`,
-  );
+  const edit = (address, kind) => {
+    if (kind === "off") return "zero";
+    return address.endsWith(".scale") ? "freeze(ref)" : "mean(ref)";
+  };
+  const made = Object.entries(switches).map(([address, kind]) => `${quoted(address)}: ${edit(address, kind)}`);
   return made.length ? `{${made.join(", ")}}` : "";
 }
 
 export function pythonOf(address, row) {
   const edits = editsOf(state.switches);
   const needsMean = edits.includes("(ref)");
-  return [
+  const names = ["trace", ...["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`))];
+  if (needsMean) names.push("reference");
+  const asked = [quoted(state.text), `read=${quoted(readable(address))}`];
+  if (edits) asked.push(`edit=${edits}`);
+  const lines = [
     "from gpt2 import load",
-    `from gpt2.explain import trace${["zero", "mean", "freeze"]
-      .filter((name) => edits.includes(`: ${name}`))
-      .map((name) => `, ${name}`)
-      .join("")}${needsMean ? ", reference" : ""}`,
+    `from gpt2.explain import ${names.join(", ")}`,
     `checkpoint = load(${quoted(run.model.name)})`,
-    needsMean ? "ref = reference(checkpoint)" : null,
-    `run = trace(checkpoint, ${quoted(state.text)}, read=${quoted(readable(address))}${edits ? `, edit=${edits}` : ""})`,
-    address === "logits"
-      ? `print(run.logits[0, ${row}].softmax(-1).topk(10))`
-      : `print(run[${quoted(readable(address))}])`,
-  ]
-    .filter(Boolean)
-    .join("\n");
+  ];
+  if (needsMean) lines.push("ref = reference(checkpoint)");
+  lines.push(`run = trace(checkpoint, ${asked.join(", ")})`);
+  if (address === "logits") lines.push(`print(run.logits[0, ${row}].softmax(-1).topk(10))`);
+  else lines.push(`print(run[${quoted(readable(address))}])`);
+  return lines.join("\n");
 }
 
 export function commandOf(address) {

@@ -32,8 +32,9 @@ export const find = (id) => document.getElementById(id);
 export function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) ? document.activeElement.dataset?.key : undefined;
   parent.replaceChildren(...children.flat().filter(Boolean));
-  if (focused !== undefined)
+  if (focused !== undefined) {
     parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
 }
 
 export function toast(text) {

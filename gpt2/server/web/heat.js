@@ -32,13 +32,14 @@ export function heat({
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   const gap = Math.min(w, t) > 6 ? 1 : 0;
-  for (let i = 0; i < rows; i++)
+  for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       const x = value(i, j);
       if (x === null) continue;
       pen.fillStyle = colour(x);
       pen.fillRect(j * w, i * t, w - gap, t - gap);
     }
+  }
   if (chosen) {
     pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
     pen.lineWidth = 1.5;
@@ -51,16 +52,18 @@ export function heat({
     const j = Math.floor(((event.clientX - box.left) / box.width) * columns);
     return i >= 0 && j >= 0 && i < rows && j < columns && value(i, j) !== null ? [i, j] : null;
   };
-  if (said)
+  if (said) {
     canvas.addEventListener("pointermove", (event) => {
       const found = cell(event);
       canvas.title = found ? said(...found) : "";
     });
-  if (picked)
+  }
+  if (picked) {
     canvas.addEventListener("click", (event) => {
       const found = cell(event);
       if (found) picked(...found);
     });
+  }
   return canvas;
 }
 

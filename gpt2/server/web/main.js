@@ -88,7 +88,11 @@ function changed(names) {
   if (names.has("text") || names.has("switches")) {
     load();
   } else if (run.picture) {
-    if ([...names].some((name) => !SAMPLING.includes(name))) (drawPicture(), drawSentence(), drawDetail());
+    if ([...names].some((name) => !SAMPLING.includes(name))) {
+      drawPicture();
+      drawSentence();
+      drawDetail();
+    }
     drawNext();
     shares();
     if (names.has("row")) loadLens().catch(() => {});
@@ -127,7 +131,7 @@ function modelCard() {
 async function exportPage() {
   const box = find("dialog");
   const { text, corrupt, switches } = state;
-  const draw = () =>
+  const drawProgress = () =>
     box.replaceChildren(
       h("h2", {}, "Export"),
       h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
@@ -136,8 +140,11 @@ async function exportPage() {
     );
   box.showModal();
   try {
-    const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, draw);
-    if (!answer) return box.close();
+    const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, drawProgress);
+    if (!answer) {
+      box.close();
+      return;
+    }
     const link = h("a", {
       href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })),
       download: "glassbox-gpt2.html",
@@ -160,8 +167,8 @@ async function start() {
   find("text").value = state.text;
   find("prompt").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!live) return toast("This file holds one run: another prompt needs the model.");
-    set({ text: find("text").value, row: -1 });
+    if (live) set({ text: find("text").value, row: -1 });
+    else toast("This file holds one run: another prompt needs the model.");
   });
   find("model").addEventListener("click", modelCard);
   find("help").addEventListener("click", showKeys);
@@ -183,7 +190,10 @@ async function start() {
   let waiting = 0;
   find("rows").addEventListener("scroll", () => {
     cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(() => (drawPicture(), loadLens().catch(() => {})));
+    waiting = requestAnimationFrame(() => {
+      drawPicture();
+      loadLens().catch(() => {});
+    });
   });
   run.model = await ask("model");
   find("model").textContent = run.model.name;

@@ -25,7 +25,10 @@ export function drawPicture() {
     open = l;
     requestAnimationFrame(drawPicture);
   });
-  if (state.tables) return drawTable(box);
+  if (state.tables) {
+    drawTable(box);
+    return;
+  }
   const T = picture.tokens.length;
   const height = rowHeight(box.clientHeight, T);
   const y = (row) => row * height + height / 2 + Math.max(0, Math.min(4, (box.clientHeight - T * height) / 2));
@@ -51,7 +54,10 @@ export function drawPicture() {
   box.setAttribute("aria-label", describe(selected));
   fill(box, drawing);
   drawUnder(geometry, selected);
-  if (drawnFor !== state.text) ((drawnFor = state.text), show(selected, height));
+  if (drawnFor !== state.text) {
+    drawnFor = state.text;
+    show(selected, height);
+  }
 }
 
 function sourcesNow(picture) {
@@ -122,7 +128,8 @@ function describe(row) {
   const { picture } = run;
   const [best] = [...nextOf(row)].sort((a, b) => b.p - a.p);
   return (
-    `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, predicts ${best.word} with ${probability(best.p)}; ` +
+    `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, ` +
+    `predicts ${best.word} with ${probability(best.p)}; ` +
     `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`
   );
 }

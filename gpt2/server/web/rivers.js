@@ -1,5 +1,6 @@
 // The rows of the picture: each token's residual stream as a river, from left to right.
-// Thickness: log of its norm. Tint: what the lens would predict there. Dots and squares: what attention and the MLP add.
+// Thickness: log of its norm. Tint: what the lens would predict there.
+// Dots and squares: what attention and the MLP add.
 
 import { agree, change, differ } from "./colour.js";
 import { s } from "./dom.js";
@@ -30,8 +31,9 @@ export function tintsOf(lens, P, show) {
   return Array.from({ length: P }, (_, p) => {
     if (!lens) return agree(0);
     const { data, index } = lens;
-    if (show === "change" && data.p_final_before)
+    if (show === "change" && data.p_final_before) {
       return change((at(data.p_final, p, index) - at(data.p_final_before, p, index)) * 2);
+    }
     const same = at(data.top, p, index) === data.final.data[index];
     const amount = 0.12 + 0.88 * Math.sqrt(at(data.p, p, index));
     return same ? agree(amount) : differ(amount * 0.85);

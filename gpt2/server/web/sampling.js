@@ -75,12 +75,12 @@ export function drawControls(row) {
   );
 }
 
-function slider(name, min, max, step, hint) {
+function slider(name, min, max, by, hint) {
   const input = h("input", {
     type: "range",
     min,
     max,
-    step,
+    step: by,
     value: state[name],
     title: hint,
     "data-key": name,

@@ -12,7 +12,10 @@ export function drawSentence() {
   const { picture } = run;
   const next = nextOf(row);
   const token = (word) => h("span.token", {}, word);
-  if (run.failed) return fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
+  if (run.failed) {
+    fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
+    return;
+  }
   const loss = mean(picture.losses.data);
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
@@ -80,7 +83,7 @@ function legend() {
       ["head", "head", "arc width: attention weight of the head chosen below"],
     ],
     state.arcs,
-    (arcs) => set({ arcs }),
+    (chosen) => set({ arcs: chosen }),
   );
   const show = switched()
     ? choice(
@@ -90,7 +93,7 @@ function legend() {
           ["change", "change", "how far each place moved towards or away from the original prediction"],
         ],
         state.show,
-        (show) => set({ show }),
+        (chosen) => set({ show: chosen }),
       )
     : null;
   const changing = switched() && state.show === "change";

@@ -10,7 +10,8 @@ const file = { meta: {}, index: {}, bytes: null };
 
 export const live = !stored;
 
-// Unpack the data of an exported file: to be awaited before anything is asked. Resolves to what the file says of itself.
+// Unpack the data of an exported file: to be awaited before anything is asked.
+// Resolves to what the file says of itself.
 export async function ready() {
   if (live) return file.meta;
   const packed = Uint8Array.from(atob(stored.textContent.trim()), (c) => c.charCodeAt(0));

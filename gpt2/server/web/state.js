@@ -74,8 +74,9 @@ export function read(hash) {
     else if (Number.isFinite(Number(word))) values[name] = Number(word);
   }
   values.switches = {};
-  for (const kind of ["off", "mean"])
+  for (const kind of ["off", "mean"]) {
     for (const address of (fields.get(kind) ?? "").split(",").filter(Boolean)) values.switches[address] = kind;
+  }
   return values;
 }
 

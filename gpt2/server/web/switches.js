@@ -9,13 +9,13 @@ export const statesOf = (address) => (run.model?.switches[address] ? ["on", ...r
 
 export function toggle(address) {
   const states = statesOf(address);
-  if (states.length < 2) return toast(`${plainName(address)} has no switch.`);
-  setSwitch(address, switchOf(address) === "on" ? states[1] : "on");
+  if (states.length < 2) toast(`${plainName(address)} has no switch.`);
+  else setSwitch(address, switchOf(address) === "on" ? states[1] : "on");
 }
 
 export function toMean(address) {
-  if (!statesOf(address).includes("mean")) return toast(`${plainName(address)} has no switch.`);
-  setSwitch(address, switchOf(address) === "mean" ? "on" : "mean");
+  if (!statesOf(address).includes("mean")) toast(`${plainName(address)} has no switch.`);
+  else setSwitch(address, switchOf(address) === "mean" ? "on" : "mean");
 }
 
 const HINTS = {

@@ -17,7 +17,10 @@ export async function begin(id, name, parameters, news) {
   try {
     return await ask(name, parameters, {
       signal: control.signal,
-      told: (share, left, partial) => (Object.assign(job, { share, left, partial }), news()),
+      told: (share, left, partial) => {
+        Object.assign(job, { share, left, partial });
+        news();
+      },
     });
   } catch (error) {
     if (error.name === "AbortError") return null;

@@ -82,7 +82,11 @@ function scoring(again, block, head) {
   if (progressOf("heads")) return h("p.row", {}, progressBar("heads"));
   if (!report) {
     const start = async () => {
-      report = await begin("heads", "heads", {}, again).catch((error) => (toast(error.message), null));
+      try {
+        report = await begin("heads", "heads", {}, again);
+      } catch (error) {
+        toast(error.message);
+      }
       again();
     };
     return h(
@@ -103,9 +107,8 @@ function scoring(again, block, head) {
   const scores = Object.entries(one.random)
     .map(([name, x]) => `${name} ${x.toFixed(2)}`)
     .join(", ");
-  const effect = one.effect
-    ? `; without it the loss of a repeat rises by ${signed(one.effect[0])} (${signed(one.effect[1])} to ${signed(one.effect[2])})`
-    : "";
+  const [rise, low, high] = (one.effect ?? []).map((x) => signed(x));
+  const effect = one.effect ? `; without it the loss of a repeat rises by ${rise} (${low} to ${high})` : "";
   return h(
     "p.fine",
     {},
@@ -137,7 +140,7 @@ function views(kind) {
   return h(
     "div.bar",
     {},
-    choice("matrix", options, kind, (heat) => set({ heat })),
+    choice("matrix", options, kind, (shown) => set({ heat: shown })),
   );
 }
 

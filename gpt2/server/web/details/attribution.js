@@ -14,7 +14,6 @@ export async function attribution() {
   const question = { ...scene(), row, target: state.target, foil: state.foil };
   const all = await askPlainly("attribution", { ...question, of: "" });
   const ranked = [...all.parts].sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
-  const most = Math.abs(ranked[0].value);
   const blocks = byComponent(all.parts);
   const of = divided();
   const heads = ranked.filter((part) => part.kind === "head").slice(0, 9);
@@ -38,12 +37,10 @@ export async function attribution() {
     barList(
       "components, in the order of the model",
       blocks.map((part) => item(part, of)),
-      {},
     ),
     barList(
       "strongest heads",
       heads.map((part) => item(part, of)),
-      { most: undefined },
     ),
     later(finer(question, of)),
   ];
@@ -54,7 +51,8 @@ function byComponent(list) {
   const sums = new Map();
   for (const { name, kind, value } of list) {
     const [, l, rest] = name.match(/^(\d+)\.(.+)$/) ?? [];
-    const owner = l === undefined || kind === "edit" ? name : rest.startsWith("mlp") ? `${l}.mlp` : `${l}.attn`;
+    const inBlock = l !== undefined && kind !== "edit";
+    const owner = inBlock ? `${l}.${rest.startsWith("mlp") ? "mlp" : "attn"}` : name;
     sums.set(owner, (sums.get(owner) ?? 0) + value);
   }
   return Array.from(sums, ([name, value]) => ({ name, value }));

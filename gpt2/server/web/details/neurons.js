@@ -15,6 +15,10 @@ export async function neurons({ again }) {
   const found = await askPlainly("neurons", { ...scene(), block, row });
   const blocks = Array.from({ length: run.model.n_layer }, (_, l) => [l, String(l)]);
   const head = ["neuron", "activation", "writes", `adds to ${found.target || "–"}`, "promotes", "suppresses"];
+  const choose = (n) => {
+    chosen = `${block}#${n}`;
+    again();
+  };
   const body = found.neurons.map((n) =>
     h(
       chosen === `${block}#${n.n}` ? "tr.chosen" : "tr",
@@ -28,7 +32,7 @@ export async function neurons({ again }) {
             type: "button",
             "data-key": `n${n.n}`,
             title: "when is it active?",
-            onclick: () => ((chosen = `${block}#${n.n}`), again()),
+            onclick: () => choose(n.n),
           },
           `#${n.n}`,
         ),

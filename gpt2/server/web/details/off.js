@@ -60,7 +60,10 @@ function importance(again) {
     }
     again();
   };
-  const pick = (changes) => (Object.assign(asked, changes), again());
+  const pick = (changes) => {
+    Object.assign(asked, changes);
+    again();
+  };
   const bar = h(
     "div.bar",
     {},
@@ -127,8 +130,9 @@ async function continuation() {
     seed: state.seed,
   };
   const title = h("h3", {}, "how the text goes on, drawn with the same noise");
-  if (!has("continuation", parameters))
+  if (!has("continuation", parameters)) {
     return h("section.barlist", {}, title, h("p.fine", {}, "This needs the model."));
+  }
   const found = await ask("continuation", parameters);
   const words = (tokens) =>
     h(

@@ -52,10 +52,14 @@ export async function patch({ again }) {
     "data-key": "corrupt",
     size: 34,
   });
+  const sweep = (event) => {
+    event.preventDefault();
+    set({ corrupt: second.value });
+  };
   return [
     h(
       "form.side",
-      { onsubmit: (event) => (event.preventDefault(), set({ corrupt: second.value })) },
+      { onsubmit: sweep },
       h("h3", {}, "second prompt, of as many tokens, that changes the answer"),
       h("label.field", {}, second),
       h("p.row", {}, h("button", { type: "submit", "data-key": "sweep" }, "sweep"), progressBar("patch")),
@@ -72,7 +76,8 @@ export async function patch({ again }) {
       h(
         "p.fine",
         {},
-        "One place of one run is put into the other. 0: nothing changed; 1: the whole difference between the answers moved.",
+        "One place of one run is put into the other. 0: nothing changed; ",
+        "1: the whole difference between the answers moved.",
       ),
     ),
     map(answer ?? progressOf("patch")?.partial, answer),
@@ -81,7 +86,7 @@ export async function patch({ again }) {
 
 function map(data, answer) {
   if (answer instanceof Error) return h("p.refusal", {}, answer.message);
-  if (!data)
+  if (!data) {
     return h(
       "p.refusal",
       {},
@@ -89,6 +94,7 @@ function map(data, answer) {
         ? ""
         : "Change the word that matters: a name, a noun, a number. Both prompts need the same number of tokens.",
     );
+  }
   const [L, K] = data.scores.shape;
   const columns =
     answer?.columns ??

@@ -48,9 +48,9 @@ export async function positions() {
       h(
         "p.fine",
         {},
-        "Each position has a learned vector, added to the token's. Where neighbouring positions are alike, the diagonal ",
-        "is broad. Switch the table off, swap two words of the prompt, and see what still changes: the causal mask alone tells ",
-        "later blocks something about order.",
+        "Each position has a learned vector, added to the token's. Where neighbouring positions are alike, ",
+        "the diagonal is broad. Switch the table off, swap two words of the prompt, and see what still changes: ",
+        "the causal mask alone tells later blocks something about order.",
       ),
       h(
         "p.fine",
@@ -70,20 +70,18 @@ export async function positions() {
       h(
         "div.tokens",
         {},
-        ...run.picture.tokens
-          .slice(0, 24)
-          .map((word, i) =>
-            h(
-              "button.token",
-              {
-                type: "button",
-                "aria-pressed": String(i === row),
-                "data-key": `tok${i}`,
-                onclick: () => set({ row: i }),
-              },
-              short(word, 10),
-            ),
+        ...run.picture.tokens.slice(0, 24).map((word, i) =>
+          h(
+            "button.token",
+            {
+              type: "button",
+              "aria-pressed": String(i === row),
+              "data-key": `tok${i}`,
+              onclick: () => set({ row: i }),
+            },
+            short(word, 10),
           ),
+        ),
       ),
     ),
   ];
