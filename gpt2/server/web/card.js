@@ -2,28 +2,32 @@
 
 import { commandOf, copy, pythonOf } from "./copy.js";
 import { parts, plainName, readable, sentence, shape } from "./components.js";
-import { fill, find, h } from "./dom.js";
+import { around, fill, find, h } from "./dom.js";
 import { number, probability } from "./format.js";
-import { lensOf, rowNow, run } from "./run.js";
+import { lensOf, modelNow, pictureNow, rowNow, run } from "./run.js";
 import { switchOf } from "./state.js";
 import { statesOf } from "./switches.js";
 import { at } from "./wire.js";
+
+/** @import { Child } from "./dom.js" */
 
 let timer = 0;
 
 export function watchCards() {
   document.addEventListener("pointerover", (event) => {
     clearTimeout(timer);
-    if (event.target.closest("#card")) return;
-    const place = event.target.closest("[data-card]");
+    if (around(event, "#card")) return;
+    const place = around(event, "[data-card]");
     timer = setTimeout(() => (place ? open(place, event) : close()), place ? 350 : 180);
   });
   document.addEventListener("focusin", (event) => {
-    const place = event.target.closest("[data-card]");
-    if (place && event.target.matches(":focus-visible")) open(place, null);
-    else if (!event.target.closest("#card")) close();
+    const place = around(event, "[data-card]");
+    if (place && around(event, ":focus-visible") === event.target) open(place, null);
+    else if (!around(event, "#card")) close();
   });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+  });
 }
 
 export function close() {
@@ -31,13 +35,17 @@ export function close() {
   find("card").hidden = true;
 }
 
+/**
+ * @param {HTMLElement | SVGElement} place
+ * @param {Event | null} event
+ */
 function open(place, event) {
-  if (!run.picture || !place.isConnected) {
+  const address = place.dataset.card;
+  if (!run.picture || !place.isConnected || address === undefined) {
     close();
     return;
   }
-  const address = place.dataset.card;
-  const row = rowAt(place, event);
+  const row = rowAt(event);
   const card = find("card");
   fill(
     card,
@@ -48,7 +56,7 @@ function open(place, event) {
       "div.copies",
       {},
       h("button", { type: "button", onclick: () => copy(pythonOf(address, row), "Python") }, "copy as Python"),
-      h("button", { type: "button", onclick: () => copy(commandOf(address, row), "command") }, "copy as command"),
+      h("button", { type: "button", onclick: () => copy(commandOf(address), "command") }, "copy as command"),
     ),
   );
   card.hidden = false;
@@ -62,22 +70,30 @@ function open(place, event) {
   card.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - card.offsetHeight - 8)}px`;
 }
 
-function rowAt(place, event) {
-  if (!event || !place.closest("#rows")) return rowNow();
-  const river = place.closest("[data-row]");
+/**
+ * The row that the reader points at, or the selected one.
+ * @param {Event | null} event
+ */
+function rowAt(event) {
+  const river = event && around(event, "#rows [data-row]");
   return river ? Number(river.dataset.row) : rowNow();
 }
 
+/**
+ * @param {string} address
+ * @param {number} row
+ */
 function facts(address, row) {
-  const { picture, model } = run;
+  const [picture, model] = [pictureNow(), modelNow()];
   const T = picture.tokens.length;
+  /** @type {[name: string, value: Child][]} */
   const found = [
     ["address", h("code", {}, readable(address))],
     ["shape", `${shape(address, model, T)} for ${T} tokens`],
   ];
   const { block, kind } = parts(address);
   const here = `at row ${row}, ${picture.tokens[row]}`;
-  if (kind === "attn" || kind === "mlp") {
+  if (block !== null && (kind === "attn" || kind === "mlp")) {
     found.push([
       `adds ${here}`,
       `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,

@@ -1,6 +1,7 @@
 // What each address is: its plain name, one sentence for a beginner, its glyph, its shape.
 // In: an address such as 3.head.1. Out: words. Nothing here depends on a run.
 
+/** @type {Record<string, [name: string, sentence: string]>} */
 const WORDS = {
   "embed.tok": ["token vectors", "Each token is looked up in a table: its row of learned numbers starts the stream."],
   "embed.pos": ["position table", "A learned vector for each position is added, so that order matters."],
@@ -29,13 +30,20 @@ const WORDS = {
   ],
 };
 
+/**
+ * What an address consists of; null where it names no block or no head.
+ * @param {string} address
+ * @returns {{ block: number | null, head: number | null, kind: string }}
+ */
 export function parts(address) {
   const head = address.match(/^(\d+)\.head\.(\d+)$/);
   if (head) return { block: Number(head[1]), head: Number(head[2]), kind: "head" };
   const inside = address.match(/^(\d+)\.(.+)$/);
-  return inside ? { block: Number(inside[1]), kind: inside[2] } : { block: null, kind: address };
+  if (inside) return { block: Number(inside[1]), head: null, kind: inside[2] };
+  return { block: null, head: null, kind: address };
 }
 
+/** @param {string} address */
 export function plainName(address) {
   const { block, head, kind } = parts(address);
   if (kind === "head") return `head ${block}.${head}`;
@@ -44,11 +52,16 @@ export function plainName(address) {
   return block === null ? name : `${name} of block ${block}`;
 }
 
+/** @param {string} address */
 export const sentence = (address) => (WORDS[parts(address).kind] ?? ["", ""])[1];
 
-// The same, short enough for "without ..." in the sentence below the picture.
+/**
+ * The name, short enough for "without ..." in the sentence below the picture.
+ * @param {string} address
+ */
 export function shortName(address) {
   const { block, head, kind } = parts(address);
+  /** @type {Record<string, string>} */
   const names = {
     head: `head ${block}.${head}`,
     attn: `attention ${block}`,
@@ -62,9 +75,15 @@ export function shortName(address) {
   return names[kind] ?? address;
 }
 
+/**
+ * @param {string} address
+ * @param {{ n_embd: number, n_head: number, vocab_size: number }} model
+ * @param {number} T
+ */
 export function shape(address, model, T) {
   const { kind } = parts(address);
   const C = model.n_embd;
+  /** @type {Record<string, number[]>} */
   const shapes = {
     head: [T, C / model.n_head],
     logits: [T, model.vocab_size],
@@ -75,7 +94,10 @@ export function shape(address, model, T) {
   return "[" + (shapes[kind] ?? [T, C]).join(", ") + "]";
 }
 
-// The address whose value the card's Python line reads.
+/**
+ * The address whose value the card's Python line reads.
+ * @param {string} address
+ */
 export function readable(address) {
   const { block, kind } = parts(address);
   if (kind === "attn") return `${block}.attn.out`;

@@ -2,15 +2,25 @@
 
 import { parts, readable } from "./components.js";
 import { toast } from "./dom.js";
-import { run } from "./run.js";
+import { modelNow } from "./run.js";
 import { state } from "./state.js";
 
-const quoted = (text) => JSON.stringify(text);
-const shell = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
-const model = () => (run.model.name === "storyteller" ? "" : ` --model ${shell(run.model.name)}`);
+/** @import { Switches } from "./answers.d.ts" */
 
-// The edits of the switches, as a dictionary of gpt2.explain.
+const quoted = (/** @type {string} */ text) => JSON.stringify(text);
+const shell = (/** @type {string} */ text) => "'" + text.replaceAll("'", "'\\''") + "'";
+
+function model() {
+  const { name } = modelNow();
+  return name === "storyteller" ? "" : ` --model ${shell(name)}`;
+}
+
+/**
+ * The edits of the switches, as a dictionary of gpt2.explain.
+ * @param {Switches} switches
+ */
 export function editsOf(switches) {
+  /** @type {(address: string, kind: string) => string} */
   const edit = (address, kind) => {
     if (kind === "off") return "zero";
     return address.endsWith(".scale") ? "freeze(ref)" : "mean(ref)";
@@ -19,6 +29,10 @@ export function editsOf(switches) {
   return made.length ? `{${made.join(", ")}}` : "";
 }
 
+/**
+ * @param {string} address
+ * @param {number} row
+ */
 export function pythonOf(address, row) {
   const edits = editsOf(state.switches);
   const needsMean = edits.includes("(ref)");
@@ -29,7 +43,7 @@ export function pythonOf(address, row) {
   const lines = [
     "from gpt2 import load",
     `from gpt2.explain import ${names.join(", ")}`,
-    `checkpoint = load(${quoted(run.model.name)})`,
+    `checkpoint = load(${quoted(modelNow().name)})`,
   ];
   if (needsMean) lines.push("ref = reference(checkpoint)");
   lines.push(`run = trace(checkpoint, ${asked.join(", ")})`);
@@ -38,6 +52,7 @@ export function pythonOf(address, row) {
   return lines.join("\n");
 }
 
+/** @param {string} address */
 export function commandOf(address) {
   const { block, head, kind } = parts(address);
   const text = shell(state.text);
@@ -52,6 +67,10 @@ export function commandOf(address) {
   return `gpt2 explain trace ${text} --read ${readable(address)}${model()}`;
 }
 
+/**
+ * @param {string} text
+ * @param {string} what it is
+ */
 export async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);

@@ -3,6 +3,7 @@
 import { s } from "./dom.js";
 import { parts } from "./components.js";
 
+/** @type {Record<string, () => SVGElement[]>} */
 const SHAPES = {
   attn: () => [
     s("circle.body", { cx: 11, cy: 11, r: 8 }),
@@ -21,9 +22,13 @@ const SHAPES = {
   block: () => [s("rect.body", { x: 2.5, y: 7, width: 17, height: 8, rx: 2 })],
 };
 
+/**
+ * @param {string} address
+ * @param {string} state
+ */
 export function glyph(address, state) {
   const { kind } = parts(address);
-  const draw = SHAPES[kind] ?? SHAPES[kind.split(".").pop()] ?? SHAPES.head;
+  const draw = SHAPES[kind] ?? SHAPES[kind.replace(/^.*\./, "")] ?? SHAPES.head;
   const stroke = state === "off" ? [s("path.stroke", { d: "M3 19L19 3" })] : [];
   return s(
     "svg.glyph",

@@ -3,6 +3,12 @@
 import { h } from "./dom.js";
 import { number } from "./format.js";
 
+/**
+ * @param {(x: number) => string} colour
+ * @param {number} low
+ * @param {number} high
+ * @param {string} unit
+ */
 export function scaleKey(colour, low, high, unit) {
   const steps = Array.from({ length: 12 }, (_, i) =>
     h("i", { style: { background: colour(low + ((high - low) * i) / 11) } }),

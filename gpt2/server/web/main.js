@@ -8,7 +8,7 @@ import { count } from "./format.js";
 import { showKeys, watchKeys } from "./keys.js";
 import { drawNext } from "./next.js";
 import { drawPicture, rowsInView, watchPicture } from "./picture.js";
-import { LENS_ROWS, rowNow, run, scene } from "./run.js";
+import { LENS_ROWS, modelNow, rowNow, run, scene } from "./run.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
 import { Refusal, ask, live, ready } from "./source.js";
@@ -19,6 +19,7 @@ import { begin, progressBar } from "./work.js";
 import { chosenHead } from "./details/attention.js";
 
 let turn = 0;
+/** @type {AbortController | null} */
 let leaving = null; // ends the questions of the run before
 
 // Ask for the run of this text with these switches; what the reader has left behind is abandoned.
@@ -27,7 +28,9 @@ async function load() {
   leaving?.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const waiting = setTimeout(() => (find("busy").hidden = false), 300);
+  const waiting = setTimeout(() => {
+    find("busy").hidden = false;
+  }, 300);
   try {
     const picture = await ask("picture", scene(), { signal });
     if (now !== turn) return;
@@ -46,7 +49,10 @@ async function load() {
   }
 }
 
-// The lens of the rows in view, window by window.
+/**
+ * The lens of the rows in view, window by window.
+ * @param {AbortSignal} [signal]
+ */
 async function loadLens(signal) {
   const [first, last] = rowsInView();
   const windows = new Set([Math.floor(rowNow() / LENS_ROWS)]);
@@ -82,6 +88,7 @@ async function loadArcs() {
 
 const SAMPLING = ["temperature", "top_k", "top_p", "seed"];
 
+/** @param {Set<string>} names */
 function changed(names) {
   if (names.has("text")) find("text").value = state.text;
   find("tables").setAttribute("aria-pressed", String(Boolean(state.tables)));
@@ -101,8 +108,9 @@ function changed(names) {
 }
 
 function modelCard() {
-  const m = run.model;
+  const m = modelNow();
   const box = find("dialog");
+  /** @type {[name: string, value: string | number][]} */
   const rows = [
     ["parameters", count(m.parameters)],
     ["blocks", m.n_layer],
@@ -177,7 +185,9 @@ async function start() {
   find("link").addEventListener("click", () => copy(location.href, "link"));
   find("tables").addEventListener("click", () => set({ tables: state.tables ? 0 : 1 }));
   find("tour-open").addEventListener("click", startTour);
-  document.addEventListener("keydown", (event) => event.key === "Escape" && closeTour());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") closeTour();
+  });
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
     if (run.picture) draw();
@@ -196,10 +206,12 @@ async function start() {
     });
   });
   run.model = await ask("model");
-  find("model").textContent = run.model.name;
+  find("model").textContent = modelNow().name;
   await load();
   loadArcs().catch(() => {});
   if (live) tourOnce();
 }
 
-start().catch((error) => (find("sentence").textContent = error.message));
+start().catch((error) => {
+  find("sentence").textContent = error.message;
+});

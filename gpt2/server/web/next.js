@@ -3,9 +3,11 @@
 import { fill, find, h } from "./dom.js";
 import { probability, short, signed } from "./format.js";
 import { nextOf } from "./picture.js";
-import { rowNow, run, switched } from "./run.js";
+import { pictureNow, rowNow, switched } from "./run.js";
 import { drawControls, drawShare } from "./sampling.js";
 import { set, state } from "./state.js";
+
+/** @import { Next } from "./picture.js" */
 
 const SHOWN = 10;
 
@@ -47,17 +49,25 @@ export function drawNext() {
   });
   fill(
     find("next"),
-    h("h2", {}, "after ", h("span.token", {}, short(run.picture.tokens[row], 14)), h("small", {}, ` row ${row}`)),
+    h("h2", {}, "after ", h("span.token", {}, short(pictureNow().tokens[row], 14)), h("small", {}, ` row ${row}`)),
     h("table.bars", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)),
     drawControls(row),
   );
 }
 
-const sign = (x) => (Math.abs(x) < 0.0005 ? "0" : x < 0 ? "-" : "+");
+/** @param {number} x */
+function sign(x) {
+  if (Math.abs(x) < 0.0005) return "0";
+  return x < 0 ? "-" : "+";
+}
 
-// The bar of this run; with a switch, the original's as an outline and the difference in colour.
+/**
+ * The bar of this run; with a switch, the original's as an outline and the difference in colour.
+ * @param {Next} n
+ * @param {number} most
+ */
 function bars(n, most) {
-  const percent = (p) => `${(100 * p) / most}%`;
+  const percent = (/** @type {number} */ p) => `${(100 * p) / most}%`;
   if (!switched()) return [h("i.bar", { style: { width: percent(n.p) } })];
   return [
     h("i.bar", { style: { width: percent(Math.min(n.p, n.before)) } }),

@@ -6,9 +6,19 @@ import { agree, change, differ } from "./colour.js";
 import { s } from "./dom.js";
 import { at } from "./wire.js";
 
+/** @import { Floats } from "./answers.d.ts" */
+/** @import { Geometry } from "./geometry.js" */
+/** @import { LensOfRow } from "./run.js" */
+
 const EASE = 9; // pixels over which a river changes its thickness
 
-// One row: segments between the places of the stream, joined smoothly.
+/**
+ * One row: segments between the places of the stream, joined smoothly.
+ * @param {number[]} places
+ * @param {number[]} widths
+ * @param {string[]} tints
+ * @param {number} y
+ */
 export function river(places, widths, tints, y) {
   const pieces = [];
   for (let p = 0; p + 1 < places.length; p++) {
@@ -25,8 +35,13 @@ export function river(places, widths, tints, y) {
   return pieces;
 }
 
-// Colours along one row, from the lens: blue where it already says what the model will say, sand where not;
-// in the view of changes, by how much the probability of that prediction rose or fell.
+/**
+ * Colours along one row, from the lens: blue where it already says what the model will say, sand where not;
+ * in the view of changes, by how much the probability of that prediction rose or fell.
+ * @param {LensOfRow | null} lens
+ * @param {number} P
+ * @param {string} show
+ */
 export function tintsOf(lens, P, show) {
   return Array.from({ length: P }, (_, p) => {
     if (!lens) return agree(0);
@@ -40,7 +55,15 @@ export function tintsOf(lens, P, show) {
   });
 }
 
-// What attention (a disc) and the MLP (a square) add to this row: area in proportion to the write's norm.
+/**
+ * What attention (a disc) and the MLP (a square) add to this row: area in proportion to the write's norm.
+ * @param {Geometry} geometry
+ * @param {Floats} writes
+ * @param {number} largest
+ * @param {number} y
+ * @param {number} row
+ * @param {(address: string) => string} states
+ */
 export function nodes(geometry, writes, largest, y, row, states) {
   const drawn = [];
   for (const station of geometry.stations) {

@@ -4,19 +4,19 @@ import { choice, fill, find, h } from "./dom.js";
 import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
 import { nextOf } from "./picture.js";
-import { rowNow, run, switched } from "./run.js";
+import { pictureNow, rowNow, run, switched } from "./run.js";
 import { set, state } from "./state.js";
 
 export function drawSentence() {
   const row = rowNow();
-  const { picture } = run;
+  const picture = pictureNow();
   const next = nextOf(row);
-  const token = (word) => h("span.token", {}, word);
+  const token = (/** @type {string} */ word) => h("span.token", {}, word);
   if (run.failed) {
     fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
     return;
   }
-  const loss = mean(picture.losses.data);
+  const loss = picture.losses.data.length ? mean(picture.losses.data) : null;
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
     fill(
@@ -55,15 +55,16 @@ export function drawSentence() {
   );
 }
 
-const mean = (x) => (x.length ? x.reduce((a, b) => a + b, 0) / x.length : null);
+/** @param {Float32Array} x */
+const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
 
 // "Without head 3.1 and MLP 4, with head 2.0 at its mean"
 export function describe() {
-  const named = (kind) =>
+  const named = (/** @type {string} */ kind) =>
     Object.keys(state.switches)
       .filter((a) => state.switches[a] === kind)
       .map(shortName);
-  const listed = (names) => {
+  const listed = (/** @type {string[]} */ names) => {
     if (names.length > 4) return `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
     return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
   };
@@ -110,7 +111,7 @@ function legend() {
         h("i.key", { style: { background: "var(--sand)" }, title: "the lens says something else" }),
         "something else",
       ];
-  const { low, high } = range(run.picture.norms.data);
+  const { low, high } = range(pictureNow().norms.data);
   return h(
     "span.legend",
     {},
@@ -132,8 +133,12 @@ function legend() {
   );
 }
 
+/** @param {Float32Array} norms */
 function range(norms) {
   let [low, high] = [Infinity, 0];
-  for (const n of norms) [low, high] = [Math.min(low, n), Math.max(high, n)];
+  for (const n of norms) {
+    low = Math.min(low, n);
+    high = Math.max(high, n);
+  }
   return { low, high };
 }

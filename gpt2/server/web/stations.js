@@ -6,8 +6,15 @@ import { glyph } from "./glyphs.js";
 import { toggle } from "./switches.js";
 import { set, state, switchOf } from "./state.js";
 
+/** @import { Child } from "./dom.js" */
+/** @import { Geometry } from "./geometry.js" */
+
 let drawn = ""; // what the glyphs show: a click must not lose its target to a drawing of the very same
 
+/**
+ * @param {Geometry} geometry
+ * @param {(block: number | null) => void} open hears of the block that the reader points at
+ */
 export function drawStations(geometry, open) {
   const now = JSON.stringify([geometry, state.switches, state.at]);
   if (now === drawn) return;
@@ -37,6 +44,13 @@ export function drawStations(geometry, open) {
   fill(find("stations"), ends, blocks, glyphs);
 }
 
+/**
+ * @param {string} address
+ * @param {Record<string, string>} style
+ * @param {string} classes
+ * @param {Child} content
+ * @param {() => void} pointed
+ */
 function button(address, style, classes, content, pointed) {
   const name = `${plainName(address)}: ${switchOf(address)}`;
   const chosen = parts(state.at).kind === "head" ? `${parts(state.at).block}.attn` : state.at;
@@ -58,7 +72,10 @@ function button(address, style, classes, content, pointed) {
   );
 }
 
-// What a component does in this run: a block that is off takes its parts with it.
+/**
+ * What a component does in this run: a block that is off takes its parts with it.
+ * @param {string} address
+ */
 export function effective(address) {
   const { block, kind } = parts(address);
   const own = switchOf(address);
@@ -69,9 +86,13 @@ export function effective(address) {
   return kind === "attn" && heads ? "part" : own;
 }
 
-// Selecting a component opens the detail that shows it; the picture stays where it is.
+/**
+ * Selecting a component opens the detail that shows it; the picture stays where it is.
+ * @param {string} address
+ */
 export function select(address) {
   const { kind } = parts(address);
+  /** @type {Record<string, string>} */
   const views = {
     attn: "attention",
     head: "attention",

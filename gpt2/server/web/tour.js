@@ -4,9 +4,19 @@
 import { find, h } from "./dom.js";
 import { set, state } from "./state.js";
 
-const off = (...addresses) => ({ ...state.switches, ...Object.fromEntries(addresses.map((a) => [a, "off"])) });
+/** @import { State } from "./state.js" */
 
-// where: what the step points at; try: a button that changes the page; answer: what is to be seen then.
+const off = (/** @type {string[]} */ ...addresses) => ({
+  ...state.switches,
+  ...Object.fromEntries(addresses.map((a) => [a, "off"])),
+});
+
+/**
+ * where: what the step points at; try: a button that changes the page; answer: what is to be seen then.
+ * @type {{
+ *   title: string, where: string, text: string, try: [label: string, changes: () => Partial<State>], answer: string,
+ * }[]}
+ */
 const STEPS = [
   {
     title: "One job: guess the next token",
@@ -132,7 +142,7 @@ function open() {
   for (const marked of document.querySelectorAll(".pointed")) marked.classList.remove("pointed");
   const target = document.querySelector(now.where);
   target?.classList.add("pointed");
-  const go = (by) => {
+  const go = (/** @type {number} */ by) => {
     step += by;
     tried = false;
     open();
@@ -142,11 +152,12 @@ function open() {
     set(now.try[1]());
     open();
   };
+  const trying = h("button.main", { type: "button", onclick: tryIt }, now.try[0]);
   box.replaceChildren(
     h("small", {}, `${step + 1} of ${STEPS.length}`),
     h("h2", {}, now.title),
     h("p", {}, now.text),
-    h("p", {}, h("button.main", { type: "button", onclick: tryIt }, now.try[0])),
+    h("p", {}, trying),
     tried ? h("p.answer", {}, now.answer) : h("p.answer", {}, ""),
     h(
       "div.copies",
@@ -162,10 +173,14 @@ function open() {
   );
   box.hidden = false;
   place(box, target);
-  if (!box.contains(document.activeElement)) box.querySelector("button.main").focus({ preventScroll: true });
+  if (!box.contains(document.activeElement)) trying.focus({ preventScroll: true });
 }
 
-// Beside what it points at, and never over it.
+/**
+ * Beside what it points at, and never over it.
+ * @param {HTMLElement} box
+ * @param {Element | null} target
+ */
 function place(box, target) {
   const around = target?.getBoundingClientRect() ?? {
     left: innerWidth / 2,

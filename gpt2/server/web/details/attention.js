@@ -7,47 +7,65 @@ import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { rowNow, run, scene, switched } from "../run.js";
+import { modelNow, pictureNow, rowNow, scene, switched } from "../run.js";
 import { askPlainly, has } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
-import { row as rowOf } from "../wire.js";
+import { largestOf, row as rowOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
+/** @import { Attention, Head, Heads } from "../answers.d.ts" */
+
 const SIDE = 232;
+const UNITS = {
+  pattern: "attention weight",
+  written: "length of what is written",
+  mean: "weight, mean of the heads",
+  change: "change of weight",
+};
+/** @typedef {keyof typeof UNITS} Kind */
 
 export function chosenHead() {
-  const { block, head, kind } = parts(state.at);
-  return { block: block ?? 0, head: kind === "head" ? head : 0 };
+  const { block, head } = parts(state.at);
+  return { block: block ?? 0, head: head ?? 0 };
 }
 
+/** @type {Heads | null} */
 let report = null; // the head report, once it has been measured
 
+/** @param {{ again: () => void }} tools */
 export async function attention({ again }) {
   const { block, head } = chosenHead();
   const [all, one] = await Promise.all([
     askPlainly("attention", { ...scene(), block }),
     askPlainly("head", { ...scene(), block, head }),
   ]);
-  const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
+  const kinds = /** @type {Kind[]} */ (Object.keys(UNITS)).filter((name) => name !== "change" || one.pattern_before);
+  const kind = kinds.find((name) => name === state.heat) ?? "pattern";
   return [
     h(
       "div.heads",
       {},
       h("h3", {}, `heads of block ${block}`),
-      h("div.thumbs", {}, ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head))),
+      h("div.thumbs", {}, ...Array.from({ length: modelNow().n_head }, (_, i) => thumb(all, block, i, head))),
       scoring(again, block, head),
     ),
-    h("div.large", {}, views(kind), matrix({ ...one, mean: all.mean }, kind, block, head)),
+    h("div.large", {}, views(kind), matrix(kind, cellsOf(kind, all, one), block, head)),
     h(
       "div.sources",
       {},
-      h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])),
+      h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, pictureNow().tokens[rowNow()])),
       sources(one),
     ),
   ];
 }
 
+/**
+ * @param {Attention} all
+ * @param {number} block
+ * @param {number} i the head
+ * @param {number} chosen
+ */
 function thumb(all, block, i, chosen) {
   const address = `${block}.head.${i}`;
   const n = all.thumbs.shape[1];
@@ -77,7 +95,12 @@ function thumb(all, block, i, chosen) {
   );
 }
 
-// The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
+/**
+ * The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
+ * @param {() => void} again
+ * @param {number} block
+ * @param {number} head
+ */
 function scoring(again, block, head) {
   if (progressOf("heads")) return h("p.row", {}, progressBar("heads"));
   if (!report) {
@@ -117,10 +140,15 @@ function scoring(again, block, head) {
   );
 }
 
-// What a head mostly does on this text, with the number that says so.
+/**
+ * What a head mostly does on this text, with the number that says so.
+ * @param {Attention} all
+ * @param {number} i the head
+ */
 function labelOf(all, i) {
   const earned = report?.heads[`${chosenHead().block}.head.${i}`].labels[0];
   if (earned) return `${earned.name.replace("-token", "")} ${earned.score.toFixed(2)}`;
+  /** @type {[name: string, score: number][]} */
   const scores = [
     ["previous", all.previous.data[i]],
     ["first", all.first.data[i]],
@@ -130,7 +158,9 @@ function labelOf(all, i) {
   return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
 }
 
+/** @param {Kind} kind */
 function views(kind) {
+  /** @type {[value: Kind, text: string, hint: string][]} */
   const options = [
     ["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
     ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
@@ -144,19 +174,32 @@ function views(kind) {
   );
 }
 
-function matrix(one, kind, block, head) {
-  const T = one.pattern.shape[0];
-  const { tokens } = run.picture;
-  const data = kind === "change" ? one.pattern.data.map((x, k) => x - one.pattern_before.data[k]) : one[kind].data;
-  const most = Math.max(...data.map(Math.abs), 1e-9);
-  const high = kind === "pattern" || kind === "mean" ? 1 : most;
-  const colour = kind === "change" ? (x) => diverge(x / high) : (x) => sequence(x / high);
-  const unit = {
-    pattern: "attention weight",
-    written: "length of what is written",
-    mean: "weight, mean of the heads",
-    change: "change of weight",
-  }[kind];
+/**
+ * The numbers [T, T] of a matrix.
+ * @param {Kind} kind
+ * @param {Attention} all
+ * @param {Head} one
+ */
+function cellsOf(kind, all, one) {
+  if (kind === "mean") return all.mean.data;
+  if (kind === "written") return one.written.data;
+  const before = one.pattern_before?.data;
+  return kind === "change" && before ? one.pattern.data.map((x, k) => x - before[k]) : one.pattern.data;
+}
+
+/**
+ * @param {Kind} kind
+ * @param {Float32Array} data
+ * @param {number} block
+ * @param {number} head
+ */
+function matrix(kind, data, block, head) {
+  const { tokens } = pictureNow();
+  const T = tokens.length;
+  const high = kind === "pattern" || kind === "mean" ? 1 : Math.max(largestOf(data), 1e-9);
+  const scale = kind === "change" ? diverge : sequence;
+  const colour = (/** @type {number} */ x) => scale(x / high);
+  const unit = UNITS[kind];
   const picture = heat({
     rows: T,
     columns: T,
@@ -172,7 +215,7 @@ function matrix(one, kind, block, head) {
     name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}`,
   });
   const few = T <= 14 && !state.tables;
-  const names = (klass) =>
+  const names = (/** @type {string} */ klass) =>
     h(
       `div.${klass}${T > 6 ? ".upright" : ""}`,
       klass === "below" ? { style: { width: `${SIDE}px` } } : {},
@@ -184,6 +227,10 @@ function matrix(one, kind, block, head) {
   ];
 }
 
+/**
+ * What the selected row reads through this head, the most first.
+ * @param {Head} one
+ */
 function sources(one) {
   const T = one.pattern.shape[0];
   const row = rowNow();
@@ -206,7 +253,7 @@ function sources(one) {
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, h("small", {}, `${j} `), short(run.picture.tokens[j], 12)),
+          h("th", { scope: "row" }, h("small", {}, `${j} `), short(pictureNow().tokens[j], 12)),
           h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })),
           h("td", {}, probability(weight)),
           h("td", {}, `${number(100 * share)} %`),

@@ -5,9 +5,11 @@ import { parts, plainName } from "../components.js";
 import { h, later } from "../dom.js";
 import { number, signed } from "../format.js";
 import { nextOf } from "../picture.js";
-import { rowNow, run, scene } from "../run.js";
+import { modelNow, rowNow, scene } from "../run.js";
 import { askPlainly } from "../source.js";
 import { set, state } from "../state.js";
+
+/** @import { Attribution, Part } from "../answers.d.ts" */
 
 export async function attribution() {
   const row = rowNow();
@@ -46,8 +48,12 @@ export async function attribution() {
   ];
 }
 
-// The embedding, each block's attention (heads and constants together), each MLP, the rest.
+/**
+ * The embedding, each block's attention (heads and constants together), each MLP, the rest.
+ * @param {Part[]} list
+ */
 function byComponent(list) {
+  /** @type {Map<string, number>} */
   const sums = new Map();
   for (const { name, kind, value } of list) {
     const [, l, rest] = name.match(/^(\d+)\.(.+)$/) ?? [];
@@ -58,7 +64,13 @@ function byComponent(list) {
   return Array.from(sums, ([name, value]) => ({ name, value }));
 }
 
+/**
+ * A part as a row of a list; `of` is the one that is divided further below.
+ * @param {{ name: string, value: number }} part
+ * @param {string} of
+ */
 function item({ name, value }, of) {
+  /** @type {Record<string, string>} */
   const names = { "embed.tok": "token vector", "embed.pos": "position vector", "final.beta": "final bias" };
   const place = /^\d+\.(mlp|head\.\d+|attn)$/.test(name);
   const short = place
@@ -78,9 +90,13 @@ function item({ name, value }, of) {
 function divided() {
   const { block, kind } = parts(state.at);
   if (kind === "head" || kind === "mlp") return state.at;
-  return `${block ?? run.model.n_layer - 1}.mlp`;
+  return `${block ?? modelNow().n_layer - 1}.mlp`;
 }
 
+/**
+ * @param {object} question
+ * @param {string} of
+ */
 async function finer(question, of) {
   const neurons = parts(of).kind === "mlp";
   const title = `${plainName(of)}: ${neurons ? "its neurons" : "its sources"}`;
@@ -93,21 +109,26 @@ async function finer(question, of) {
   return barList(title, rows, { note: h("p.fine", {}, `of ${signed(found.whole)} in all`) });
 }
 
+/**
+ * Which token, against which other.
+ * @param {number} row
+ * @param {Attribution} all
+ */
 function asked(row, all) {
-  const words = nextOf(row).map((n) => n.word);
-  const select = (name, shown, first) =>
-    h(
+  /** @type {Option[]} */
+  const words = nextOf(row).map(({ word }) => [word, word]);
+  /** @type {(name: "target" | "foil", shown: string, first: string) => HTMLElement} */
+  const select = (name, shown, first) => {
+    /** @type {Option[]} */
+    const pairs = [["", `${shown} (${first})`], ...words];
+    if (name === "foil") pairs.push(["mean", "the mean of all tokens"]);
+    const box = h(
       "select",
-      { "aria-label": name, "data-key": name, onchange: (event) => set({ [name]: event.target.value }) },
-      ...options(
-        [
-          ["", `${shown} (${first})`],
-          ...words.map((word) => [word, word]),
-          ...(name === "foil" ? [["mean", "the mean of all tokens"]] : []),
-        ],
-        state[name],
-      ),
+      { "aria-label": name, "data-key": name, onchange: () => set({ [name]: box.value }) },
+      ...options(pairs, state[name]),
     );
+    return box;
+  };
   return [
     h("h3", {}, "why this token?"),
     h("label.field", {}, "target", select("target", state.target ? "prediction" : all.target, "predicted")),
@@ -115,6 +136,11 @@ function asked(row, all) {
   ];
 }
 
+/**
+ * @typedef {[value: string, text: string]} Option
+ * @param {Option[]} pairs
+ * @param {string} chosen
+ */
 function options(pairs, chosen) {
   if (!pairs.some(([value]) => value === chosen)) pairs.push([chosen, chosen]);
   return pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text));

@@ -3,19 +3,21 @@
 import { parts } from "../components.js";
 import { choice, h, later } from "../dom.js";
 import { number, short, signed } from "../format.js";
-import { rowNow, run, scene } from "../run.js";
+import { modelNow, rowNow, scene } from "../run.js";
 import { ask, askPlainly } from "../source.js";
 import { set, state } from "../state.js";
 
-let chosen = null; // "block#neuron" whose contexts are shown
+let chosen = ""; // "block#neuron" whose contexts are shown
 
+/** @param {{ again: () => void }} tools */
 export async function neurons({ again }) {
   const block = parts(state.at).block ?? 0;
   const row = rowNow();
   const found = await askPlainly("neurons", { ...scene(), block, row });
-  const blocks = Array.from({ length: run.model.n_layer }, (_, l) => [l, String(l)]);
+  /** @type {[value: number, text: string][]} */
+  const blocks = Array.from({ length: modelNow().n_layer }, (_, l) => [l, String(l)]);
   const head = ["neuron", "activation", "writes", `adds to ${found.target || "–"}`, "promotes", "suppresses"];
-  const choose = (n) => {
+  const choose = (/** @type {number} */ n) => {
     chosen = `${block}#${n}`;
     again();
   };
@@ -44,7 +46,7 @@ export async function neurons({ again }) {
       h("td.words", {}, n.suppresses.map((w) => short(w, 9)).join(" ")),
     ),
   );
-  const current = chosen?.startsWith(`${block}#`) ? Number(chosen.split("#")[1]) : found.neurons[0].n;
+  const current = chosen.startsWith(`${block}#`) ? Number(chosen.split("#")[1]) : found.neurons[0].n;
   return [
     h(
       "div",
@@ -67,6 +69,10 @@ export async function neurons({ again }) {
   ];
 }
 
+/**
+ * @param {number} block
+ * @param {number} neuron
+ */
 async function contexts(block, neuron) {
   const found = await ask("contexts", { block, neuron });
   const [change, low, high] = found.loss;

@@ -10,14 +10,20 @@ import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
-const measured = new Map(); // "parts:mean" -> answer or Refusal
+/** @import { Importance } from "../answers.d.ts" */
+
+/** @type {Map<string, Importance | Refusal>} */
+const measured = new Map(); // by "parts:mean"
 const asked = { components: "parts", kind: "mean" };
+
+/** @type {[value: string, text: string][]} */
 const SETS = [
   ["parts", "attention and MLPs"],
   ["heads", "heads"],
   ["blocks", "blocks"],
 ];
 
+/** @param {{ again: () => void }} tools */
 export async function off({ again }) {
   return [list(), importance(again), later(continuation())];
 }
@@ -46,6 +52,7 @@ function list() {
   );
 }
 
+/** @param {() => void} again */
 function importance(again) {
   const key = `${asked.components}:${asked.kind}`;
   const parameters = { ...asked };
@@ -60,7 +67,7 @@ function importance(again) {
     }
     again();
   };
-  const pick = (changes) => {
+  const pick = (/** @type {Partial<typeof asked>} */ changes) => {
     Object.assign(asked, changes);
     again();
   };
@@ -116,6 +123,11 @@ function importance(again) {
   );
 }
 
+/**
+ * @template T
+ * @param {T[]} list_
+ * @param {number} size
+ */
 function chunks(list_, size) {
   return Array.from({ length: Math.ceil(list_.length / size) }, (_, i) => list_.slice(i * size, (i + 1) * size));
 }
@@ -134,7 +146,7 @@ async function continuation() {
     return h("section.barlist", {}, title, h("p.fine", {}, "This needs the model."));
   }
   const found = await ask("continuation", parameters);
-  const words = (tokens) =>
+  const words = (/** @type {string[]} */ tokens) =>
     h(
       "p.story",
       {},

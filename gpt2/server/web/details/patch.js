@@ -8,20 +8,28 @@ import { scaleKey } from "../legend.js";
 import { Refusal, has } from "../source.js";
 import { set, state } from "../state.js";
 import { begin, progressBar, progressOf } from "../work.js";
-import { run } from "../run.js";
+import { pictureNow } from "../run.js";
 
-const found = new Map(); // question -> answer or Refusal
+/** @import { Patch, Sweeping } from "../answers.d.ts" */
+
+/** @type {Map<string, Patch | Refusal>} */
+const found = new Map(); // by the question
+
+/** @type {[value: string, text: string, hint: string][]} */
 const KINDS = [
   ["resid", "stream", "the residual stream that enters each block"],
   ["attn", "attention", "what attention writes"],
   ["mlp", "MLP", "what the MLP writes"],
   ["head", "heads", "each head, at all positions"],
 ];
+
+/** @type {[value: string, text: string, hint: string][]} */
 const DIRECTIONS = [
   ["denoise", "clean into second", "what is enough to restore the answer"],
   ["noise", "second into clean", "what is needed for the answer"],
 ];
 
+/** @param {{ again: () => void }} tools */
 export async function patch({ again }) {
   const question = {
     clean: state.text,
@@ -52,7 +60,7 @@ export async function patch({ again }) {
     "data-key": "corrupt",
     size: 34,
   });
-  const sweep = (event) => {
+  const sweep = (/** @type {Event} */ event) => {
     event.preventDefault();
     set({ corrupt: second.value });
   };
@@ -80,12 +88,16 @@ export async function patch({ again }) {
         "1: the whole difference between the answers moved.",
       ),
     ),
-    map(answer ?? progressOf("patch")?.partial, answer),
+    answer instanceof Error ? h("p.refusal", {}, answer.message) : map(answer ?? progressOf("patch")?.partial, answer),
   ];
 }
 
+/**
+ * The scores that are known, and the whole answer once it is there.
+ * @param {Sweeping | null | undefined} data
+ * @param {Patch} [answer]
+ */
 function map(data, answer) {
-  if (answer instanceof Error) return h("p.refusal", {}, answer.message);
   if (!data) {
     return h(
       "p.refusal",
@@ -98,7 +110,7 @@ function map(data, answer) {
   const [L, K] = data.scores.shape;
   const columns =
     answer?.columns ??
-    Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : (run.picture.tokens[k] ?? "")));
+    Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : (pictureNow().tokens[k] ?? "")));
   const names = Array.from({ length: L }, (_, l) => String(l));
   const high = Math.max(1, ...data.scores.data.filter(Number.isFinite).map(Math.abs));
   const wide = Math.min(720, Math.max(K * 64, 240));

@@ -6,17 +6,17 @@ import { h } from "../dom.js";
 import { number, short } from "../format.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { rowNow, run } from "../run.js";
+import { pictureNow, rowNow } from "../run.js";
 import { ask } from "../source.js";
 import { set } from "../state.js";
 import { switchButtons } from "../switches.js";
 
 export async function positions() {
-  const T = run.picture.tokens.length;
+  const { tokens, ids } = pictureNow();
   const row = rowNow();
   const [similar, near] = await Promise.all([
-    ask("positions", { count: Math.max(16, T) }),
-    ask("neighbours", { token: run.picture.ids[row] }),
+    ask("positions", { count: Math.max(16, tokens.length) }),
+    ask("neighbours", { token: ids[row] }),
   ]);
   const n = similar.at.shape[0];
   const at = Array.from(similar.at.data);
@@ -70,7 +70,7 @@ export async function positions() {
       h(
         "div.tokens",
         {},
-        ...run.picture.tokens.slice(0, 24).map((word, i) =>
+        ...tokens.slice(0, 24).map((word, i) =>
           h(
             "button.token",
             {
