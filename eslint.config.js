@@ -27,5 +27,8 @@ export default [
     },
   },
   { files: ["gpt2/**", "docs/**"], languageOptions: { globals: globals.browser } },
-  { files: ["tests/**", "*.config.js"], languageOptions: { globals: globals.node } },
+  {
+    files: ["tests/**", "*.config.js"],
+    languageOptions: { globals: { ...globals.node, document: "readonly", location: "readonly" } },
+  },
 ];
