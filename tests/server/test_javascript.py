@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpt2.checkpoint import load
+from gpt2.checkpoint.files import load
 from gpt2.explain import reference
 from gpt2.server import export, jobs
 from gpt2.server.questions import QUESTIONS, read_parameters

@@ -282,6 +282,13 @@ def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
     page.problems.clear()  # the browser notes that the server refused
 
 
+def test_what_an_address_names_and_the_page_does_not_have_is_drawn_as_usual(page, port):
+    open_(page, port, "&view=constructor&heat=nonsense&colour=nonsense&arcs=nonsense")  # such a matrix once broke it
+    expect(page.locator("#panel canvas").last).to_have_attribute("aria-label", "attention weight, head 0.0")
+    page.click("#tab-lens")
+    expect(page.locator("#panel .scale")).to_have_attribute("aria-label", "probability, from 0 to 1.00")
+
+
 def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
     """Twelve blocks are squeezed and open under the pointer; of many rows only those in view are drawn."""
     from gpt2.checkpoint.files import Checkpoint
