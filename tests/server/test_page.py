@@ -141,7 +141,7 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, ch
     text = "The cat sat"
     page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
     expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
-    with page.expect_download(timeout=120_000) as waiting:
+    with page.expect_download(timeout=600_000) as waiting:
         page.click("#export")
     path = tmp_path / "run.html"
     waiting.value.save_as(path)
