@@ -141,7 +141,7 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, ch
     text = "The cat sat"
     page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
     expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
-    with page.expect_download(timeout=120_000) as waiting:
+    with page.expect_download(timeout=600_000) as waiting:
         page.click("#export")
     path = tmp_path / "run.html"
     waiting.value.save_as(path)
@@ -280,6 +280,13 @@ def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
     wanted = f"there is no layer {BLOCKS}, this model has 0 to {BLOCKS - 1}"
     expect(page.locator("#sentence")).to_contain_text(wanted)
     page.problems.clear()  # the browser notes that the server refused
+
+
+def test_what_an_address_names_and_the_page_does_not_have_is_drawn_as_usual(page, port):
+    open_(page, port, "&view=constructor&heat=nonsense&colour=nonsense&arcs=nonsense")  # such a matrix once broke it
+    expect(page.locator("#panel canvas").last).to_have_attribute("aria-label", "attention weight, head 0.0")
+    page.click("#tab-lens")
+    expect(page.locator("#panel .scale")).to_have_attribute("aria-label", "probability, from 0 to 1.00")
 
 
 def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):

@@ -2,28 +2,32 @@
 
 import { commandOf, copy, pythonOf } from "./copy.js";
 import { parts, plainName, readable, sentence, shape } from "./components.js";
-import { fill, find, h } from "./dom.js";
+import { around, fill, find, h } from "./dom.js";
 import { number, probability } from "./format.js";
-import { lensOf, rowNow, run } from "./run.js";
+import { lensOf, modelNow, pictureNow, rowNow, run } from "./run.js";
 import { switchOf } from "./state.js";
 import { statesOf } from "./switches.js";
 import { at } from "./wire.js";
+
+/** @import { Child } from "./dom.js" */
 
 let timer = 0;
 
 export function watchCards() {
   document.addEventListener("pointerover", (event) => {
-    if (event.target.closest("#card")) return clearTimeout(timer);
-    const place = event.target.closest("[data-card]");
     clearTimeout(timer);
+    if (around(event, "#card")) return;
+    const place = around(event, "[data-card]");
     timer = setTimeout(() => (place ? open(place, event) : close()), place ? 350 : 180);
   });
   document.addEventListener("focusin", (event) => {
-    const place = event.target.closest("[data-card]");
-    if (place && event.target.matches(":focus-visible")) open(place, null);
-    else if (!event.target.closest("#card")) close();
+    const place = around(event, "[data-card]");
+    if (place && around(event, ":focus-visible") === event.target) open(place, null);
+    else if (!around(event, "#card")) close();
   });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+  });
 }
 
 export function close() {
@@ -31,39 +35,70 @@ export function close() {
   find("card").hidden = true;
 }
 
+/**
+ * @param {HTMLElement | SVGElement} place
+ * @param {Event | null} event
+ */
 function open(place, event) {
-  if (!run.picture || !place.isConnected) return close();
   const address = place.dataset.card;
-  const row = rowAt(place, event);
+  if (!run.picture || !place.isConnected || address === undefined) {
+    close();
+    return;
+  }
+  const row = rowAt(event);
   const card = find("card");
-  fill(card,
-    h("strong", {}, plainName(address)), h("p", {}, sentence(address)),
+  fill(
+    card,
+    h("strong", {}, plainName(address)),
+    h("p", {}, sentence(address)),
     h("dl", {}, ...facts(address, row).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    h("div.copies", {},
+    h(
+      "div.copies",
+      {},
       h("button", { type: "button", onclick: () => copy(pythonOf(address, row), "Python") }, "copy as Python"),
-      h("button", { type: "button", onclick: () => copy(commandOf(address, row), "command") }, "copy as command")));
+      h("button", { type: "button", onclick: () => copy(commandOf(address), "command") }, "copy as command"),
+    ),
+  );
   card.hidden = false;
   const box = place.getBoundingClientRect();
-  const left = Math.min(Math.max(8, box.left + box.width / 2 - card.offsetWidth / 2), innerWidth - card.offsetWidth - 8);
+  const left = Math.min(
+    Math.max(8, box.left + box.width / 2 - card.offsetWidth / 2),
+    innerWidth - card.offsetWidth - 8,
+  );
   const below = box.bottom + 8 + card.offsetHeight < innerHeight;
   card.style.left = `${left}px`;
   card.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - card.offsetHeight - 8)}px`;
 }
 
-function rowAt(place, event) {
-  if (!event || !place.closest("#rows")) return rowNow();
-  const river = place.closest("[data-row]");
+/**
+ * The row that the reader points at, or the selected one.
+ * @param {Event | null} event
+ */
+function rowAt(event) {
+  const river = event && around(event, "#rows [data-row]");
   return river ? Number(river.dataset.row) : rowNow();
 }
 
+/**
+ * @param {string} address
+ * @param {number} row
+ */
 function facts(address, row) {
-  const { picture, model } = run;
+  const [picture, model] = [pictureNow(), modelNow()];
   const T = picture.tokens.length;
-  const found = [["address", h("code", {}, readable(address))], ["shape", `${shape(address, model, T)} for ${T} tokens`]];
+  /** @type {[name: string, value: Child][]} */
+  const found = [
+    ["address", h("code", {}, readable(address))],
+    ["shape", `${shape(address, model, T)} for ${T} tokens`],
+  ];
   const { block, kind } = parts(address);
   const here = `at row ${row}, ${picture.tokens[row]}`;
-  if (kind === "attn" || kind === "mlp")
-    found.push([`adds ${here}`, `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`]);
+  if (block !== null && (kind === "attn" || kind === "mlp")) {
+    found.push([
+      `adds ${here}`,
+      `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,
+    ]);
+  }
   if (kind.endsWith(".scale")) {
     const index = block === null ? 2 * model.n_layer : 2 * block + (kind === "ln_2.scale" ? 1 : 0);
     found.push([`sigma ${here}`, number(at(picture.scales, index, row))]);
@@ -72,7 +107,12 @@ function facts(address, row) {
   if (point >= 0) {
     found.push([`length ${here}`, number(at(picture.norms, point, row))]);
     const lens = lensOf(row);
-    if (lens) found.push(["would predict", `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`]);
+    if (lens) {
+      found.push([
+        "would predict",
+        `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`,
+      ]);
+    }
     if (picture.moved) found.push(["moved by", `${number(100 * at(picture.moved, point, row))} % of its length`]);
   }
   if (statesOf(address).length > 1) found.push(["switch", `${switchOf(address)} (x off, m mean)`]);

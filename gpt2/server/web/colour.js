@@ -1,11 +1,24 @@
 // Colour scales that are even to the eye (mixed in OKLab) and safe for colour-blind readers (blue against orange).
 // sequence(t), t from 0 to 1: amounts. diverge(t), from -1 to 1: differences. agree/differ(t): the lens's two tints.
 
+/** @typedef {"paper" | "blue" | "orange" | "sand" | "rest"} End */
+
+/** @type {Record<string, Record<End, number[]>>} */
 const ENDS = {
-  light: { paper: [0.985, 0, 0.004], blue: [0.45, -0.04, -0.14], orange: [0.58, 0.1, 0.13], sand: [0.68, 0.02, 0.12],
-           rest: [0.9, -0.002, -0.006] },
-  dark: { paper: [0.24, -0.002, -0.012], blue: [0.78, -0.06, -0.11], orange: [0.76, 0.08, 0.13], sand: [0.8, 0.01, 0.12],
-          rest: [0.37, -0.003, -0.012] },
+  light: {
+    paper: [0.985, 0, 0.004],
+    blue: [0.45, -0.04, -0.14],
+    orange: [0.58, 0.1, 0.13],
+    sand: [0.68, 0.02, 0.12],
+    rest: [0.9, -0.002, -0.006],
+  },
+  dark: {
+    paper: [0.24, -0.002, -0.012],
+    blue: [0.78, -0.06, -0.11],
+    orange: [0.76, 0.08, 0.13],
+    sand: [0.8, 0.01, 0.12],
+    rest: [0.37, -0.003, -0.012],
+  },
 };
 
 export function theme() {
@@ -13,8 +26,9 @@ export function theme() {
   return chosen ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
+/** @param {number[]} colour in OKLab */
 function rgb([L, a, b]) {
-  const cube = (x) => x * x * x;
+  const cube = (/** @type {number} */ x) => x * x * x;
   const l = cube(L + 0.3963377774 * a + 0.2158037573 * b);
   const m = cube(L - 0.1055613458 * a - 0.0638541728 * b);
   const n = cube(L - 0.0894841775 * a - 1.291485548 * b);
@@ -29,6 +43,11 @@ function rgb([L, a, b]) {
   });
 }
 
+/**
+ * @param {End} from
+ * @param {End} to
+ * @param {number} t
+ */
 function mix(from, to, t) {
   const ends = ENDS[theme()];
   const share = Math.min(1, Math.max(0, Number.isFinite(t) ? t : 0));
@@ -36,14 +55,25 @@ function mix(from, to, t) {
   return `rgb(${r}, ${g}, ${b})`;
 }
 
+/** @typedef {(t: number) => string} Scale */
+
+/** @type {Scale} */
 export const sequence = (t) => mix("paper", "blue", t);
+/** @type {Scale} */
 export const diverge = (t) => (t < 0 ? mix("paper", "orange", -t) : mix("paper", "blue", t));
+/** @type {Scale} */
 export const agree = (t) => mix("rest", "blue", t);
+/** @type {Scale} */
 export const differ = (t) => mix("rest", "sand", t);
+/** @type {Scale} */
 export const change = (t) => (t < 0 ? mix("rest", "orange", -t) : mix("rest", "blue", t));
 
-// Black or white, whichever has the higher contrast on a scale's colour: always 4.5 to 1 or more.
+/**
+ * Black or white, whichever has the higher contrast on a scale's colour: always 4.5 to 1 or more.
+ * @param {string} colour
+ */
 export function ink(colour) {
-  const [r, g, b] = colour.match(/\d+/g).map((x) => (x <= 10 ? x / 3294.6 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+  const linear = (/** @type {number} */ x) => (x <= 10 ? x / 3294.6 : ((x / 255 + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = (colour.match(/\d+/g) ?? []).map(Number).map(linear);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 }

@@ -2,32 +2,57 @@
 
 import { parts, readable } from "./components.js";
 import { toast } from "./dom.js";
-import { run } from "./run.js";
+import { modelNow } from "./run.js";
 import { state } from "./state.js";
 
-const quoted = (text) => JSON.stringify(text);
-const shell = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
-const model = () => (run.model.name === "storyteller" ? "" : ` --model ${shell(run.model.name)}`);
+/** @import { Switches } from "./answers.d.ts" */
 
-// The edits of the switches, as a dictionary of gpt2.explain.
+const quoted = (/** @type {string} */ text) => JSON.stringify(text);
+const shell = (/** @type {string} */ text) => "'" + text.replaceAll("'", "'\\''") + "'";
+
+function model() {
+  const { name } = modelNow();
+  return name === "storyteller" ? "" : ` --model ${shell(name)}`;
+}
+
+/**
+ * The edits of the switches, as a dictionary of gpt2.explain.
+ * @param {Switches} switches
+ */
 export function editsOf(switches) {
-  const made = Object.entries(switches).map(([a, kind]) => `${quoted(a)}: ${kind === "off" ? "zero" : a.endsWith(".scale") ? "freeze(ref)" : "mean(ref)"}`);
+  /** @type {(address: string, kind: string) => string} */
+  const edit = (address, kind) => {
+    if (kind === "off") return "zero";
+    return address.endsWith(".scale") ? "freeze(ref)" : "mean(ref)";
+  };
+  const made = Object.entries(switches).map(([address, kind]) => `${quoted(address)}: ${edit(address, kind)}`);
   return made.length ? `{${made.join(", ")}}` : "";
 }
 
+/**
+ * @param {string} address
+ * @param {number} row
+ */
 export function pythonOf(address, row) {
   const edits = editsOf(state.switches);
   const needsMean = edits.includes("(ref)");
-  return [
+  const names = ["trace", ...["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`))];
+  if (needsMean) names.push("reference");
+  const asked = [quoted(state.text), `read=${quoted(readable(address))}`];
+  if (edits) asked.push(`edit=${edits}`);
+  const lines = [
     "from gpt2 import load",
-    `from gpt2.explain import trace${["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`)).map((name) => `, ${name}`).join("")}${needsMean ? ", reference" : ""}`,
-    `checkpoint = load(${quoted(run.model.name)})`,
-    needsMean ? "ref = reference(checkpoint)" : null,
-    `run = trace(checkpoint, ${quoted(state.text)}, read=${quoted(readable(address))}${edits ? `, edit=${edits}` : ""})`,
-    address === "logits" ? `print(run.logits[0, ${row}].softmax(-1).topk(10))` : `print(run[${quoted(readable(address))}])`,
-  ].filter(Boolean).join("\n");
+    `from gpt2.explain import ${names.join(", ")}`,
+    `checkpoint = load(${quoted(modelNow().name)})`,
+  ];
+  if (needsMean) lines.push("ref = reference(checkpoint)");
+  lines.push(`run = trace(checkpoint, ${asked.join(", ")})`);
+  if (address === "logits") lines.push(`print(run.logits[0, ${row}].softmax(-1).topk(10))`);
+  else lines.push(`print(run[${quoted(readable(address))}])`);
+  return lines.join("\n");
 }
 
+/** @param {string} address */
 export function commandOf(address) {
   const { block, head, kind } = parts(address);
   const text = shell(state.text);
@@ -42,6 +67,10 @@ export function commandOf(address) {
   return `gpt2 explain trace ${text} --read ${readable(address)}${model()}`;
 }
 
+/**
+ * @param {string} text
+ * @param {string} what it is
+ */
 export async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,7 +1,7 @@
 // The lower part: tabs, what is selected with its switch, and the detail of the chosen tab.
 
 import { plainName } from "./components.js";
-import { fill, find, h } from "./dom.js";
+import { fill, find, focusOn, h } from "./dom.js";
 import { Refusal, live } from "./source.js";
 import { set, state } from "./state.js";
 import { switched } from "./run.js";
@@ -14,48 +14,91 @@ import { off } from "./details/off.js";
 import { patch } from "./details/patch.js";
 import { positions } from "./details/positions.js";
 
+/** @import { Children } from "./dom.js" */
+
+/**
+ * The parts of a detail; `again` draws it anew.
+ * @typedef {(tools: { again: () => void }) => Promise<Children[]>} Detail
+ */
+
+/** @type {Record<string, Detail>} */
 const DETAILS = { attention, lens, attribution, neurons, off, patch, positions };
 export const VIEWS = Object.keys(DETAILS);
+/** @type {Record<string, string>} */
 const TITLES = { off: "off and on" };
 let latest = 0;
 
 export function drawDetail() {
-  const view = DETAILS[state.view] ? state.view : VIEWS[0];
-  fill(find("tabs"), ...VIEWS.map((name) =>
-    h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(name === view), "aria-controls": "panel",
-                  tabindex: name === view ? 0 : -1, "data-key": name, onclick: () => set({ view: name }),
-                  onkeydown: (event) => between(event, name) }, TITLES[name] ?? name)));
+  const view = VIEWS.includes(state.view) ? state.view : VIEWS[0];
+  fill(
+    find("tabs"),
+    ...VIEWS.map((name) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-selected": String(name === view),
+          "aria-controls": "panel",
+          tabindex: name === view ? 0 : -1,
+          "data-key": name,
+          onclick: () => set({ view: name }),
+          onkeydown: (event) => between(event, name),
+        },
+        TITLES[name] ?? name,
+      ),
+    ),
+  );
   fill(find("chosen"), plainNotice(view), h("span", {}, plainName(state.at)), switchButtons(state.at));
   find("panel").setAttribute("aria-labelledby", `tab-${view}`);
   refresh(view);
 }
 
-// A file holds patterns and attributions of the run with everything on only: say so rather than show them as another's.
+/**
+ * A file holds patterns and attributions of the run with everything on only: say so rather than show them as another's.
+ * @param {string} view
+ */
 function plainNotice(view) {
   if (live || !switched() || !["attention", "attribution", "neurons"].includes(view)) return null;
   return h("em.notice", {}, "as with everything on: this file holds no other");
 }
 
+/**
+ * @param {KeyboardEvent} event
+ * @param {string} name
+ */
 function between(event, name) {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
+  if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+  const step = event.key === "ArrowRight" ? 1 : -1;
   event.preventDefault();
   const next = VIEWS[(VIEWS.indexOf(name) + step + VIEWS.length) % VIEWS.length];
   set({ view: next });
-  find("tabs").querySelector(`[data-key="${next}"]`).focus();
+  focusOn(find("tabs"), next);
 }
 
-// Draw a detail; an answer that comes after the reader has gone on is dropped.
+/**
+ * Draw a detail; an answer that comes after the reader has gone on is dropped.
+ * @param {string} view
+ */
 async function refresh(view) {
   const turn = ++latest;
   const panel = find("panel");
   panel.dataset.view = view;
   try {
-    const drawn = await DETAILS[view]({ again: drawDetail, current: () => turn === latest });
-    if (turn === latest && drawn) fill(panel, ...[drawn].flat());
+    const drawn = await DETAILS[view]({ again: drawDetail });
+    if (turn === latest) fill(panel, ...drawn.flat());
   } catch (error) {
     if (turn !== latest || error.name === "AbortError") return;
     if (!(error instanceof Refusal)) throw error;
-    fill(panel, h("p.refusal", {}, error.message, live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`)));
+    fill(
+      panel,
+      h(
+        "p.refusal",
+        {},
+        error.message,
+        live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`),
+      ),
+    );
   }
 }

@@ -1,11 +1,23 @@
 // Where things stand: from the width, the number of blocks and the open block to x coordinates. Pure arithmetic.
 // Out: stations (what has a glyph), places (where the stream's points begin), blocks (their brackets).
 
+/**
+ * A component's glyph; `small` where its block is squeezed; arcs of attention start at `from`.
+ * @typedef {{ address: string, x: number, small?: boolean, from?: number }} Station
+ * @typedef {{ l: number, x: number, width: number, address: string, full: boolean }} Bracket
+ * @typedef {ReturnType<typeof layout>} Geometry
+ */
+
 export const TOKENS = 104; // the column of the tokens
-export const RIGHT = 96; // the column of each row's own prediction
+const RIGHT = 96; // the column of each row's own prediction
 const NARROW = 84; // below this a block is squeezed, and opens where the reader points
 const OPEN = 132;
 
+/**
+ * @param {number} width in pixels
+ * @param {{ n_layer: number }} model
+ * @param {number} open the block that is drawn in full where the others are squeezed
+ */
 export function layout(width, model, open) {
   const L = model.n_layer;
   const start = TOKENS + 34;
@@ -14,16 +26,18 @@ export function layout(width, model, open) {
   const squeezed = each < NARROW;
   const wide = squeezed ? Math.min(OPEN, (end - start) / 2) : each;
   const narrow = squeezed ? (end - start - 16 - wide) / (L - 1) : each;
-  const stations = [{ address: "embed.pos", x: TOKENS + 14, label: "pos" }];
+  /** @type {Station[]} */
+  const stations = [{ address: "embed.pos", x: TOKENS + 14 }];
   const places = [TOKENS + 2];
+  /** @type {Bracket[]} */
   const blocks = [];
   let x = start + 16;
   for (let l = 0; l < L; l++) {
     const w = squeezed && l === open ? wide : narrow;
     const full = !squeezed || l === open;
-    const [ln1, attn, ln2, mlp] = full ? [0.08, 0.36, 0.58, 0.82] : [null, 0.3, null, 0.75];
+    const [ln1, attn, ln2, mlp] = full ? [0.08, 0.36, 0.58, 0.82] : [0.02, 0.3, 0.5, 0.75];
     if (full) stations.push({ address: `${l}.ln_1.scale`, x: x + w * ln1 });
-    stations.push({ address: `${l}.attn`, x: x + w * attn, small: !full, from: full ? x + w * ln1 : x + w * 0.02 });
+    stations.push({ address: `${l}.attn`, x: x + w * attn, small: !full, from: x + w * ln1 });
     if (full) stations.push({ address: `${l}.ln_2.scale`, x: x + w * ln2 });
     stations.push({ address: `${l}.mlp`, x: x + w * mlp, small: !full });
     places.push(x + w * attn, x + w * mlp);
@@ -35,12 +49,21 @@ export function layout(width, model, open) {
   return { width, stations, places, blocks, squeezed, end: end + 26 };
 }
 
-// Row height: few tokens get room, many scroll.
+/**
+ * Row height: few tokens get room, many scroll.
+ * @param {number} available pixels
+ * @param {number} T
+ */
 export function rowHeight(available, T) {
   return Math.max(24, Math.min(44, Math.floor(available / T)));
 }
 
-// A stream's thickness in pixels: the logarithm of its norm, between the smallest and the largest of this run.
+/**
+ * A stream's thickness in pixels: the logarithm of its norm, between the smallest and the largest of this run.
+ * @param {Float32Array} norms
+ * @param {number} most the thickness of the largest
+ * @returns {(norm: number) => number}
+ */
 export function thickness(norms, most) {
   let low = Infinity;
   let high = 0;
@@ -49,5 +72,5 @@ export function thickness(norms, most) {
     high = Math.max(high, n);
   }
   const span = Math.log(high / low) || 1;
-  return { low, high, of: (n) => 2 + (most - 2) * Math.max(0, Math.min(1, Math.log(Math.max(n, low) / low) / span)) };
+  return (norm) => 2 + (most - 2) * Math.max(0, Math.min(1, Math.log(Math.max(norm, low) / low) / span));
 }

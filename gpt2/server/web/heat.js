@@ -4,53 +4,106 @@ import { h } from "./dom.js";
 import { number } from "./format.js";
 import { state } from "./state.js";
 
-// value(i, j) -> number or null; colour(value) -> CSS colour; said(i, j) -> what a pointer over the cell is told.
-export function heat({ rows, columns, value, colour, said, picked, chosen, width, height, rowNames, columnNames, name }) {
-  if (state.tables && rowNames) return table({ rows, columns, value, rowNames, columnNames, name });
+/**
+ * A matrix: `value` of a cell, or null where there is none; `said` is what a pointer over a cell is told; `picked`
+ * hears of a click; `chosen` is a cell, or a row, with a frame; a matrix without names of its rows is never a table.
+ * @typedef {{
+ *   rows: number,
+ *   columns: number,
+ *   value: (i: number, j: number) => number | null,
+ *   colour: (value: number) => string,
+ *   said?: (i: number, j: number) => string,
+ *   picked?: (i: number, j: number) => void,
+ *   chosen?: [i: number, j: number | null],
+ *   width: number,
+ *   height: number,
+ *   rowNames?: (string | number)[],
+ *   columnNames?: (string | number)[],
+ *   name: string,
+ * }} Matrix
+ */
+
+/** @param {Matrix} matrix */
+export function heat(matrix) {
+  const { rows, columns, value, colour, said, picked, chosen, width, height, name } = matrix;
+  if (state.tables && matrix.rowNames) return table(matrix);
   const scale = devicePixelRatio || 1;
-  const canvas = h("canvas", { role: "img", "aria-label": name, width: width * scale, height: height * scale,
-                               style: { width: `${width}px`, height: `${height}px` } });
+  const canvas = h("canvas", {
+    role: "img",
+    "aria-label": name,
+    width: width * scale,
+    height: height * scale,
+    style: { width: `${width}px`, height: `${height}px` },
+  });
   const [w, t] = [width / columns, height / rows];
-  const pen = canvas.getContext("2d");
+  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   pen.scale(scale, scale);
   const gap = Math.min(w, t) > 6 ? 1 : 0;
-  for (let i = 0; i < rows; i++)
+  for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       const x = value(i, j);
       if (x === null) continue;
       pen.fillStyle = colour(x);
       pen.fillRect(j * w, i * t, w - gap, t - gap);
     }
+  }
   if (chosen) {
     pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
     pen.lineWidth = 1.5;
     const [i, j] = chosen;
     pen.strokeRect((j === null ? 0 : j * w) + 0.75, i * t + 0.75, (j === null ? width : w) - 1.5 - gap, t - 1.5 - gap);
   }
+  /** @type {(event: MouseEvent) => [i: number, j: number] | null} */
   const cell = (event) => {
     const box = canvas.getBoundingClientRect();
     const i = Math.floor(((event.clientY - box.top) / box.height) * rows);
     const j = Math.floor(((event.clientX - box.left) / box.width) * columns);
     return i >= 0 && j >= 0 && i < rows && j < columns && value(i, j) !== null ? [i, j] : null;
   };
-  if (said) canvas.addEventListener("pointermove", (event) => {
-    const found = cell(event);
-    canvas.title = found ? said(...found) : "";
-  });
-  if (picked) canvas.addEventListener("click", (event) => {
-    const found = cell(event);
-    if (found) picked(...found);
-  });
+  if (said) {
+    canvas.addEventListener("pointermove", (event) => {
+      const found = cell(event);
+      canvas.title = found ? said(...found) : "";
+    });
+  }
+  if (picked) {
+    canvas.addEventListener("click", (event) => {
+      const found = cell(event);
+      if (found) picked(...found);
+    });
+  }
   return canvas;
 }
 
 const MOST = 64; // rows and columns of a table; a longer one helps nobody
 
-function table({ rows, columns, value, rowNames, columnNames, name }) {
+/** @param {Matrix} matrix */
+function table({ rows, columns, value, rowNames = [], columnNames = [], name }) {
   const [R, C] = [Math.min(rows, MOST), Math.min(columns, MOST)];
   const cut = R < rows || C < columns ? `, first ${R} rows and ${C} columns` : "";
-  return h("table.plain", {}, h("caption", {}, name + cut),
-    h("thead", {}, h("tr", {}, h("td"), ...Array.from({ length: C }, (_, j) => h("th", { scope: "col" }, columnNames[j])))),
-    h("tbody", {}, ...Array.from({ length: R }, (_, i) => h("tr", {}, h("th", { scope: "row" }, rowNames[i]),
-      ...Array.from({ length: C }, (_, j) => h("td", {}, value(i, j) === null ? "" : number(value(i, j))))))));
+  return h(
+    "table.plain",
+    {},
+    h("caption", {}, name + cut),
+    h(
+      "thead",
+      {},
+      h("tr", {}, h("td"), ...Array.from({ length: C }, (_, j) => h("th", { scope: "col" }, String(columnNames[j])))),
+    ),
+    h(
+      "tbody",
+      {},
+      ...Array.from({ length: R }, (_, i) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, String(rowNames[i])),
+          ...Array.from({ length: C }, (_, j) => cellOf(value(i, j))),
+        ),
+      ),
+    ),
+  );
 }
+
+/** @param {number | null} x */
+const cellOf = (x) => h("td", {}, x === null ? "" : number(x));

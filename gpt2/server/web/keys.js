@@ -2,30 +2,45 @@
 
 import { copy, pythonOf } from "./copy.js";
 import { parts } from "./components.js";
-import { find, h } from "./dom.js";
+import { around, find, focusOn, h } from "./dom.js";
 import { show } from "./picture.js";
-import { rowNow, run } from "./run.js";
+import { modelNow, pictureNow, rowNow, run } from "./run.js";
 import { set, state } from "./state.js";
 import { toggle, toMean } from "./switches.js";
 import { select } from "./stations.js";
 
 const KEYS = [
-  ["↑ ↓", "previous, next token"], ["← →", "previous, next component"], ["x", "switch what is selected off, or on"],
-  ["m", "set it to its mean"], ["h l", "previous, next head"], ["1 … 7", "the details below"],
-  ["c", "copy the Python line for what is selected"], ["t", "pictures as tables"], ["a", "everything on again"],
-  ["/", "edit the prompt"], ["?", "this list"], ["Esc", "close"],
+  ["↑ ↓", "previous, next token"],
+  ["← →", "previous, next component"],
+  ["x", "switch what is selected off, or on"],
+  ["m", "set it to its mean"],
+  ["h l", "previous, next head"],
+  ["1 … 7", "the details below"],
+  ["c", "copy the Python line for what is selected"],
+  ["t", "pictures as tables"],
+  ["a", "everything on again"],
+  ["/", "edit the prompt"],
+  ["?", "this list"],
+  ["Esc", "close"],
 ];
 
+/** @param {string[]} views */
 export function watchKeys(views) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !run.picture) return;
-    if (event.target.closest("input, select, textarea, dialog")) return;
-    const inPicture = !event.target.closest("#detail, #next, header") || event.target === document.body;
+    if (around(event, "input, select, textarea, dialog")) return;
+    const inPicture = !around(event, "#detail, #next, header");
     const done = act(event.key, inPicture, views);
     if (done) event.preventDefault();
   });
 }
 
+/**
+ * Whether the key meant something.
+ * @param {string} key
+ * @param {boolean} inPicture
+ * @param {string[]} views
+ */
 function act(key, inPicture, views) {
   if (inPicture && key.startsWith("Arrow")) return move(key);
   if (key === "x") toggle(state.at);
@@ -41,37 +56,44 @@ function act(key, inPicture, views) {
   return true;
 }
 
+/** @param {string} key */
 function move(key) {
-  const T = run.picture.tokens.length;
+  const T = pictureNow().tokens.length;
   if (key === "ArrowUp" || key === "ArrowDown") {
     const row = Math.min(T - 1, Math.max(0, rowNow() + (key === "ArrowUp" ? -1 : 1)));
     set({ row });
     show(row);
     return true;
   }
-  const places = Object.keys(run.model.switches).filter((address) => !/head|block/.test(address));
+  const places = Object.keys(modelNow().switches).filter((address) => !/head|block/.test(address));
   const { block, kind } = parts(state.at);
   const now = places.indexOf(kind === "head" || kind === "block" ? `${block}.attn` : state.at);
   const next = places[Math.min(places.length - 1, Math.max(0, now + (key === "ArrowLeft" ? -1 : 1)))];
-  const focused = document.activeElement.closest("#stations");
+  const focused = find("stations").contains(document.activeElement);
   select(next);
-  if (focused) find("stations").querySelector(`[data-key="${next}"]`)?.focus();
+  if (focused) focusOn(find("stations"), next);
   return true;
 }
 
-export function otherHead(step) {
-  const { block, head, kind } = parts(state.at);
-  const H = run.model.n_head;
-  const place = kind === "head" ? block * H + head + step : (block ?? 0) * H + (step < 0 ? -1 : 0);
-  const total = H * run.model.n_layer;
-  const wrapped = (place + total) % total;
+/**
+ * To the previous (-1) or the next (1) head, from one block into the other; from no head, to the nearest of its block.
+ * @param {1 | -1} step
+ */
+function otherHead(step) {
+  const { block, head } = parts(state.at);
+  const { n_head: H, n_layer: L } = modelNow();
+  const first = (block ?? 0) * H;
+  const place = head === null ? first + Math.min(0, step) : first + head + step;
+  const wrapped = (place + L * H) % (L * H);
   select(`${Math.floor(wrapped / H)}.head.${wrapped % H}`);
 }
 
 export function showKeys() {
   const box = find("dialog");
-  box.replaceChildren(h("h2", {}, "Keys"),
+  box.replaceChildren(
+    h("h2", {}, "Keys"),
     h("dl.keys", {}, ...KEYS.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])),
-    h("button", { type: "button", onclick: () => box.close() }, "close"));
+    h("button", { type: "button", onclick: () => box.close() }, "close"),
+  );
   box.showModal();
 }

@@ -8,7 +8,7 @@ import { count } from "./format.js";
 import { showKeys, watchKeys } from "./keys.js";
 import { drawNext } from "./next.js";
 import { drawPicture, rowsInView, watchPicture } from "./picture.js";
-import { LENS_ROWS, rowNow, run, scene } from "./run.js";
+import { LENS_ROWS, modelNow, rowNow, run, scene } from "./run.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
 import { Refusal, ask, live, ready } from "./source.js";
@@ -19,6 +19,7 @@ import { begin, progressBar } from "./work.js";
 import { chosenHead } from "./details/attention.js";
 
 let turn = 0;
+/** @type {AbortController | null} */
 let leaving = null; // ends the questions of the run before
 
 // Ask for the run of this text with these switches; what the reader has left behind is abandoned.
@@ -27,7 +28,9 @@ async function load() {
   leaving?.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const waiting = setTimeout(() => (find("busy").hidden = false), 300);
+  const waiting = setTimeout(() => {
+    find("busy").hidden = false;
+  }, 300);
   try {
     const picture = await ask("picture", scene(), { signal });
     if (now !== turn) return;
@@ -46,7 +49,10 @@ async function load() {
   }
 }
 
-// The lens of the rows in view, window by window.
+/**
+ * The lens of the rows in view, window by window.
+ * @param {AbortSignal} [signal]
+ */
 async function loadLens(signal) {
   const [first, last] = rowsInView();
   const windows = new Set([Math.floor(rowNow() / LENS_ROWS)]);
@@ -82,13 +88,18 @@ async function loadArcs() {
 
 const SAMPLING = ["temperature", "top_k", "top_p", "seed"];
 
+/** @param {Set<string>} names */
 function changed(names) {
   if (names.has("text")) find("text").value = state.text;
   find("tables").setAttribute("aria-pressed", String(Boolean(state.tables)));
   if (names.has("text") || names.has("switches")) {
     load();
   } else if (run.picture) {
-    if ([...names].some((name) => !SAMPLING.includes(name))) drawPicture(), drawSentence(), drawDetail();
+    if ([...names].some((name) => !SAMPLING.includes(name))) {
+      drawPicture();
+      drawSentence();
+      drawDetail();
+    }
     drawNext();
     shares();
     if (names.has("row")) loadLens().catch(() => {});
@@ -97,14 +108,30 @@ function changed(names) {
 }
 
 function modelCard() {
-  const m = run.model;
+  const m = modelNow();
   const box = find("dialog");
-  const rows = [["parameters", count(m.parameters)], ["blocks", m.n_layer], ["heads a block", m.n_head], ["width of the stream", m.n_embd],
-    ["neurons a block", m.n_inner], ["vocabulary", count(m.vocab_size)], ["context, tokens", m.n_positions], ["numbers", m.dtype]];
-  box.replaceChildren(h("h2", {}, m.name),
+  /** @type {[name: string, value: string | number][]} */
+  const rows = [
+    ["parameters", count(m.parameters)],
+    ["blocks", m.n_layer],
+    ["heads a block", m.n_head],
+    ["width of the stream", m.n_embd],
+    ["neurons a block", m.n_inner],
+    ["vocabulary", count(m.vocab_size)],
+    ["context, tokens", m.n_positions],
+    ["numbers", m.dtype],
+  ];
+  box.replaceChildren(
+    h("h2", {}, m.name),
     h("dl.keys", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
-    h("p", {}, "Nothing is put before your text: the first token is yours. Another model: ", h("code", {}, `gpt2 explain "..." --page --model gpt2`)),
-    h("button", { type: "button", onclick: () => box.close() }, "close"));
+    h(
+      "p",
+      {},
+      "Nothing is put before your text: the first token is yours. Another model: ",
+      h("code", {}, `gpt2 explain "..." --page --model gpt2`),
+    ),
+    h("button", { type: "button", onclick: () => box.close() }, "close"),
+  );
   box.showModal();
 }
 
@@ -112,18 +139,32 @@ function modelCard() {
 async function exportPage() {
   const box = find("dialog");
   const { text, corrupt, switches } = state;
-  const draw = () => box.replaceChildren(h("h2", {}, "Export"), h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
-    progressBar("export") ?? h("p", {}, "done"), h("button", { type: "button", onclick: () => box.close() }, "close"));
+  const drawProgress = () =>
+    box.replaceChildren(
+      h("h2", {}, "Export"),
+      h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
+      progressBar("export") ?? h("p", {}, "done"),
+      h("button", { type: "button", onclick: () => box.close() }, "close"),
+    );
   box.showModal();
   try {
-    const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, draw);
-    if (!answer) return box.close();
-    const link = h("a", { href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })), download: "glassbox-gpt2.html" });
+    const answer = await begin("export", "export", { text, corrupt, switches, view: write(state) }, drawProgress);
+    if (!answer) {
+      box.close();
+      return;
+    }
+    const link = h("a", {
+      href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })),
+      download: "glassbox-gpt2.html",
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     box.close();
   } catch (error) {
-    box.replaceChildren(h("p", {}, error.message), h("button", { type: "button", onclick: () => box.close() }, "close"));
+    box.replaceChildren(
+      h("p", {}, error.message),
+      h("button", { type: "button", onclick: () => box.close() }, "close"),
+    );
   }
 }
 
@@ -134,8 +175,8 @@ async function start() {
   find("text").value = state.text;
   find("prompt").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!live) return toast("This file holds one run: another prompt needs the model.");
-    set({ text: find("text").value, row: -1 });
+    if (live) set({ text: find("text").value, row: -1 });
+    else toast("This file holds one run: another prompt needs the model.");
   });
   find("model").addEventListener("click", modelCard);
   find("help").addEventListener("click", showKeys);
@@ -144,7 +185,9 @@ async function start() {
   find("link").addEventListener("click", () => copy(location.href, "link"));
   find("tables").addEventListener("click", () => set({ tables: state.tables ? 0 : 1 }));
   find("tour-open").addEventListener("click", startTour);
-  document.addEventListener("keydown", (event) => event.key === "Escape" && closeTour());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") closeTour();
+  });
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
     if (run.picture) draw();
@@ -157,13 +200,18 @@ async function start() {
   let waiting = 0;
   find("rows").addEventListener("scroll", () => {
     cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(() => (drawPicture(), loadLens().catch(() => {})));
+    waiting = requestAnimationFrame(() => {
+      drawPicture();
+      loadLens().catch(() => {});
+    });
   });
   run.model = await ask("model");
-  find("model").textContent = run.model.name;
+  find("model").textContent = modelNow().name;
   await load();
   loadArcs().catch(() => {});
   if (live) tourOnce();
 }
 
-start().catch((error) => (find("sentence").textContent = error.message));
+start().catch((error) => {
+  find("sentence").textContent = error.message;
+});

@@ -3,41 +3,71 @@
 import { fill, find, h } from "./dom.js";
 import { probability, short, signed } from "./format.js";
 import { nextOf } from "./picture.js";
-import { rowNow, run, switched } from "./run.js";
+import { pictureNow, rowNow, switched } from "./run.js";
 import { drawControls, drawShare } from "./sampling.js";
 import { set, state } from "./state.js";
+
+/** @import { Next } from "./picture.js" */
 
 const SHOWN = 10;
 
 export function drawNext() {
   const row = rowNow();
-  const tokens = nextOf(row).sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before)).slice(0, SHOWN);
+  const tokens = nextOf(row)
+    .sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before))
+    .slice(0, SHOWN);
   const most = Math.max(...tokens.map((n) => Math.max(n.p, n.before)));
-  const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) => h("th", { scope: "col" }, name));
+  const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) =>
+    h("th", { scope: "col" }, name),
+  );
   head[4].title = "the probability it is drawn with, after temperature, top-k and top-p";
   const body = tokens.map((n) => {
     const known = state.target === n.word;
-    return h("tr", { "data-token": n.id },
-      h("th", { scope: "row" }, h("button.token", {
-        type: "button", "data-key": `next:${n.id}`, "aria-pressed": String(known),
-        title: `why ${n.word}? (attribution)`, onclick: () => set({ target: n.word, view: "attribution" }),
-      }, short(n.word, 11))),
+    return h(
+      "tr",
+      { "data-token": n.id },
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "button.token",
+          {
+            type: "button",
+            "data-key": `next:${n.id}`,
+            "aria-pressed": String(known),
+            title: `why ${n.word}? (attribution)`,
+            onclick: () => set({ target: n.word, view: "attribution" }),
+          },
+          short(n.word, 11),
+        ),
+      ),
       h("td.bars", {}, ...bars(n, most)),
       h("td.p", {}, probability(n.p)),
       h("td.change", { "data-sign": sign(n.p - n.before) }, switched() ? signed(n.p - n.before, probability) : ""),
-      h("td.drawn", {}, drawShare(row, n)));
+      h("td.drawn", {}, drawShare(row, n)),
+    );
   });
-  fill(find("next"),
-    h("h2", {}, "after ", h("span.token", {}, short(run.picture.tokens[row], 14)), h("small", {}, ` row ${row}`)),
+  fill(
+    find("next"),
+    h("h2", {}, "after ", h("span.token", {}, short(pictureNow().tokens[row], 14)), h("small", {}, ` row ${row}`)),
     h("table.bars", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)),
-    drawControls(row));
+    drawControls(row),
+  );
 }
 
-const sign = (x) => (Math.abs(x) < 0.0005 ? "0" : x < 0 ? "-" : "+");
+/** @param {number} x */
+function sign(x) {
+  if (Math.abs(x) < 0.0005) return "0";
+  return x < 0 ? "-" : "+";
+}
 
-// The bar of this run; with a switch, the original's as an outline and the difference in colour.
+/**
+ * The bar of this run; with a switch, the original's as an outline and the difference in colour.
+ * @param {Next} n
+ * @param {number} most
+ */
 function bars(n, most) {
-  const percent = (p) => `${(100 * p) / most}%`;
+  const percent = (/** @type {number} */ p) => `${(100 * p) / most}%`;
   if (!switched()) return [h("i.bar", { style: { width: percent(n.p) } })];
   return [
     h("i.bar", { style: { width: percent(Math.min(n.p, n.before)) } }),

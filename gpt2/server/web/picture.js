@@ -2,18 +2,22 @@
 // In: run.js and state.js. Out: SVG for the rows that are in view, and a table of the same for a screen reader.
 
 import { arcs, ofHead, strongest } from "./arcs.js";
-import { parts, plainName } from "./components.js";
-import { fill, find, h, s } from "./dom.js";
+import { plainName } from "./components.js";
+import { around, fill, find, h, s } from "./dom.js";
 import { probability, short, signed } from "./format.js";
 import { layout, rowHeight, thickness, TOKENS } from "./geometry.js";
 import { nodes, river, tintsOf } from "./rivers.js";
-import { lensOf, rowNow, run, switched } from "./run.js";
+import { lensOf, pictureNow, rowNow, run, switched } from "./run.js";
 import { set, state } from "./state.js";
 import { drawStations, effective } from "./stations.js";
-import { at, row as rowOf } from "./wire.js";
+import { at, largestOf, row as rowOf } from "./wire.js";
+
+/** @import { Picture } from "./answers.d.ts" */
+/** @import { Geometry } from "./geometry.js" */
+/** @import { State } from "./state.js" */
 
 let open = 0; // the block that is open where blocks are squeezed
-let drawnFor = null;
+let drawnFor = ""; // the text whose selected row was last brought into view
 
 export function drawPicture() {
   const { picture, model } = run;
@@ -25,21 +29,27 @@ export function drawPicture() {
     open = l;
     requestAnimationFrame(drawPicture);
   });
-  if (state.tables) return drawTable(box);
+  if (state.tables) {
+    drawTable(box);
+    return;
+  }
   const T = picture.tokens.length;
   const height = rowHeight(box.clientHeight, T);
-  const y = (row) => row * height + height / 2 + Math.max(0, Math.min(4, (box.clientHeight - T * height) / 2));
+  const y = (/** @type {number} */ row) =>
+    row * height + height / 2 + Math.max(0, Math.min(4, (box.clientHeight - T * height) / 2));
   const first = Math.max(0, Math.floor(box.scrollTop / height) - 1);
   const last = Math.min(T - 1, Math.ceil((box.scrollTop + box.clientHeight) / height));
   const rows = Array.from({ length: last - first + 1 }, (_, i) => first + i);
   const width = thickness(picture.norms.data, Math.min(18, height * 0.6));
   const selected = rowNow();
   const P = picture.points.length;
-  const largest = Math.max(...picture.writes.data);
+  const largest = largestOf(picture.writes.data);
   const drawing = s("svg", { width: box.clientWidth, height: Math.max(T * height, 1), role: "presentation" });
-  drawing.append(s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }));
+  drawing.append(
+    s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }),
+  );
   for (const row of rows) {
-    const widths = Array.from({ length: P }, (_, p) => width.of(at(picture.norms, p, row)));
+    const widths = Array.from({ length: P }, (_, p) => width(at(picture.norms, p, row)));
     const tints = tintsOf(lensOf(row), P, switched() ? state.show : "run");
     drawing.append(s("g.river", { "data-row": row }, ...river(geometry.places, widths, tints, y(row))));
   }
@@ -49,81 +59,140 @@ export function drawPicture() {
   box.setAttribute("aria-label", describe(selected));
   fill(box, drawing);
   drawUnder(geometry, selected);
-  if (drawnFor !== state.text) (drawnFor = state.text), show(selected, height);
+  if (drawnFor !== state.text) {
+    drawnFor = state.text;
+    show(selected, height);
+  }
 }
 
+/** @param {Picture} picture */
 function sourcesNow(picture) {
   if (state.arcs === "head" && run.heads) return ofHead(run.heads.pattern, run.heads.block);
   return strongest(picture.arcs[state.arcs === "written" ? "written" : "mean"]);
 }
 
+/**
+ * What stands at the two ends of a row: its token, and what it predicts.
+ * @param {Geometry} geometry
+ * @param {number} row
+ * @param {number} y
+ * @param {number} selected
+ */
 function words(geometry, row, y, selected) {
-  const { picture } = run;
+  const picture = pictureNow();
   const top = picture.top.data[row];
   const p = nextOf(row).find((n) => n.id === top)?.p ?? 0;
   const changed = top !== picture.top_before.data[row];
   return [
     s("text.index", { x: 8, y: y + 3.5 }, String(row)),
-    s("text.token", { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" }, short(picture.tokens[row], 9)),
-    s("text.predicted", { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
-      short(picture.words[top] ?? "", 9)),
+    s(
+      "text.token",
+      { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" },
+      short(picture.tokens[row], 9),
+    ),
+    s(
+      "text.predicted",
+      { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
+      short(picture.words[top] ?? "", 9),
+    ),
     s("rect.hit", { x: 0, y: y - 13, width: TOKENS - 4, height: 26, "data-row": row }),
     s("title", {}, `${picture.tokens[row]} → ${picture.words[top] ?? ""} ${probability(p)}`),
   ];
 }
 
-// The likeliest tokens of a row: [{id, word, p, before, logit}], the likeliest first.
+/**
+ * The likeliest tokens of a row, in this run or `before` it with everything on.
+ * @typedef {{ id: number, word: string, p: number, before: number, logit: number }} Next
+ * @param {number} row
+ * @returns {Next[]}
+ */
 export function nextOf(row) {
-  const { next, words: known } = run.picture;
+  const { next, words: known } = pictureNow();
   const ids = rowOf(next.ids, row);
   return Array.from(ids, (id, n) => ({
-    id, word: known[id], p: at(next.p, row, n), before: at(next.p_before, row, n), logit: at(next.logit, row, n),
+    id,
+    word: known[id],
+    p: at(next.p, row, n),
+    before: at(next.p_before, row, n),
+    logit: at(next.logit, row, n),
   }));
 }
 
-// Below the rows: what the lens says along the selected row.
+/**
+ * Below the rows: what the lens says along the selected row.
+ * @param {Geometry} geometry
+ * @param {number} selected
+ */
 function drawUnder(geometry, selected) {
   const lens = lensOf(selected);
   const places = geometry.places.slice(0, -1).map((x, p) => ({ x: p === 0 ? x : x - 4, p }));
-  const room = (n) => (n + 1 < places.length ? places[n + 1].x - places[n].x : geometry.end - places[n].x) - 6;
+  const room = (/** @type {number} */ n) => (places[n + 1]?.x ?? geometry.end) - places[n].x - 6;
   const cells = places.map(({ x, p }, n) => {
     if (!lens || room(n) < 20) return null;
     const { data, index } = lens;
     const top = at(data.top, p, index);
     const changed = data.top_before && at(data.top_before, p, index) !== top;
     const word = short(data.words[top] ?? "", Math.max(2, Math.floor(room(n) / 7.2)));
-    return h(changed ? "span.lens.changed" : "span.lens", {
-      style: { left: `${x}px` }, "data-card": run.picture.points[p],
-      title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
-    }, word);
+    return h(
+      changed ? "span.lens.changed" : "span.lens",
+      {
+        style: { left: `${x}px` },
+        "data-card": pictureNow().points[p],
+        title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
+      },
+      word,
+    );
   });
   fill(find("under"), h("span.title", {}, "if it stopped here:"), ...cells);
 }
 
+/** @param {number} row */
 function describe(row) {
-  const { picture } = run;
+  const picture = pictureNow();
   const [best] = [...nextOf(row)].sort((a, b) => b.p - a.p);
-  return `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, predicts ${best.word} with ${probability(best.p)}; ` +
-    `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`;
+  return (
+    `row ${row} of ${picture.tokens.length}, ${picture.tokens[row]}, ` +
+    `predicts ${best.word} with ${probability(best.p)}; ` +
+    `selected: ${plainName(state.at)}. Arrows move, x switches off, t shows tables.`
+  );
 }
 
+/** @param {HTMLElement} box */
 function drawTable(box) {
-  const { picture } = run;
+  const picture = pictureNow();
   const head = ["row", "token", "norm at the end", "predicts", "p", "change"];
   const body = picture.tokens.map((token, row) => {
     const top = picture.top.data[row];
     const best = nextOf(row).find((n) => n.id === top);
-    return h("tr", { "data-row": row }, h("td", {}, String(row)), h("th", { scope: "row" }, token),
-             h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
-             h("td", {}, best.word), h("td", {}, probability(best.p)), h("td", {}, switched() ? signed(best.p - best.before, probability) : ""));
+    return h(
+      "tr",
+      { "data-row": row },
+      h("td", {}, String(row)),
+      h("th", { scope: "row" }, token),
+      h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
+      h("td", {}, picture.words[top]),
+      h("td", {}, probability(best?.p)),
+      h("td", {}, switched() && best ? signed(best.p - best.before, probability) : ""),
+    );
   });
-  fill(box, h("table.plain", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-              h("tbody", {}, ...body)));
+  fill(
+    box,
+    h(
+      "table.plain",
+      {},
+      h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, ...body),
+    ),
+  );
   find("under").replaceChildren();
 }
 
-// Bring a row into view.
-export function show(row, height = rowHeight(find("rows").clientHeight, run.picture.tokens.length)) {
+/**
+ * Bring a row into view.
+ * @param {number} row
+ * @param {number} [height] of each row
+ */
+export function show(row, height = rowHeight(find("rows").clientHeight, pictureNow().tokens.length)) {
   const box = find("rows");
   if (row * height < box.scrollTop) box.scrollTop = row * height;
   if ((row + 1) * height > box.scrollTop + box.clientHeight) box.scrollTop = (row + 1) * height - box.clientHeight;
@@ -131,7 +200,7 @@ export function show(row, height = rowHeight(find("rows").clientHeight, run.pict
 
 export function rowsInView() {
   const box = find("rows");
-  const T = run.picture.tokens.length;
+  const T = pictureNow().tokens.length;
   const height = rowHeight(box.clientHeight, T);
   return [Math.floor(box.scrollTop / height), Math.min(T - 1, Math.ceil((box.scrollTop + box.clientHeight) / height))];
 }
@@ -139,15 +208,17 @@ export function rowsInView() {
 export function watchPicture() {
   const box = find("rows");
   box.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-row]");
-    const place = event.target.closest("[data-card]");
+    const target = around(event, "[data-row]");
+    const address = around(event, "[data-card]")?.dataset.card;
     const bounds = box.getBoundingClientRect();
     if (!run.picture) return;
     const T = run.picture.tokens.length;
-    const row = target ? Number(target.dataset.row)
+    const row = target
+      ? Number(target.dataset.row)
       : Math.floor((event.clientY - bounds.top + box.scrollTop) / rowHeight(box.clientHeight, T));
+    /** @type {Partial<State>} */
     const changes = row >= 0 && row < T ? { row } : {};
-    if (place && parts(place.dataset.card).kind !== "logits") changes.at = place.dataset.card;
+    if (address && address !== "logits") changes.at = address;
     set(changes);
   });
 }

@@ -3,10 +3,32 @@
 
 import { state } from "./state.js";
 
+/** @import { Floats, Lens, Model, Picture } from "./answers.d.ts" */
+
+/**
+ * @type {{
+ *   model: Model | null,
+ *   picture: Picture | null,
+ *   lens: Map<number, Lens>,
+ *   heads: { pattern: Floats, block: number } | null,
+ *   failed: string | null,
+ * }}
+ */
 export const run = { model: null, picture: null, lens: new Map(), heads: null, failed: null };
 
 export const scene = () => ({ text: state.text, switches: state.switches });
 export const switched = () => Object.keys(state.switches).length > 0;
+
+// For all that draws, which happens only once both are there.
+export function modelNow() {
+  if (!run.model) throw new Error("The model's sizes have not come yet.");
+  return run.model;
+}
+
+export function pictureNow() {
+  if (!run.picture) throw new Error("The run has not come yet.");
+  return run.picture;
+}
 
 // The selected row as a number from 0.
 export function rowNow() {
@@ -16,7 +38,12 @@ export function rowNow() {
 
 export const LENS_ROWS = 16; // rows are asked for in windows of this many
 
-// The lens of a row: {data, index} in its window, or null while it is not there.
+/**
+ * The lens of a row in its window, or null while it is not there.
+ * @typedef {{ data: Lens, index: number }} LensOfRow
+ * @param {number} row
+ * @returns {LensOfRow | null}
+ */
 export function lensOf(row) {
   const data = run.lens.get(Math.floor(row / LENS_ROWS));
   return data ? { data, index: row - data.first } : null;

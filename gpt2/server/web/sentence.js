@@ -4,39 +4,67 @@ import { choice, fill, find, h } from "./dom.js";
 import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
 import { nextOf } from "./picture.js";
-import { rowNow, run, switched } from "./run.js";
+import { pictureNow, rowNow, run, switched } from "./run.js";
 import { set, state } from "./state.js";
 
 export function drawSentence() {
   const row = rowNow();
-  const { picture } = run;
+  const picture = pictureNow();
   const next = nextOf(row);
-  const token = (word) => h("span.token", {}, word);
-  if (run.failed) return fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
-  const loss = mean(picture.losses.data);
+  const token = (/** @type {string} */ word) => h("span.token", {}, word);
+  if (run.failed) {
+    fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
+    return;
+  }
+  const loss = picture.losses.data.length ? mean(picture.losses.data) : null;
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
-    fill(find("sentence"), h("span", {}, "After ", token(picture.tokens[row]), " the model expects ", token(best.word),
-      ` (${probability(best.p)}). `, loss === null ? "" : `Loss on this text ${number(loss)} a token. `), legend());
+    fill(
+      find("sentence"),
+      h(
+        "span",
+        {},
+        "After ",
+        token(picture.tokens[row]),
+        " the model expects ",
+        token(best.word),
+        ` (${probability(best.p)}). `,
+        loss === null ? "" : `Loss on this text ${number(loss)} a token. `,
+      ),
+      legend(),
+    );
     return;
   }
   const first = next.reduce((a, b) => (b.before > a.before ? b : a));
   const now = next.reduce((a, b) => (b.p > a.p ? b : a));
   const before = mean(picture.losses_before.data);
-  fill(find("sentence"), h("span", {}, `${describe()}: `, token(first.word),
-    ` ${probability(first.before)} → ${probability(first.p)}`,
-    now.id === first.id ? "" : [", now ", token(now.word), ` ${probability(now.p)}`],
-    loss === null ? "" : `; loss on this text ${number(before)} → ${number(loss)} (${signed(loss - before)})`, ". "),
+  fill(
+    find("sentence"),
+    h(
+      "span",
+      {},
+      `${describe()}: `,
+      token(first.word),
+      ` ${probability(first.before)} → ${probability(first.p)}`,
+      now.id === first.id ? "" : [", now ", token(now.word), ` ${probability(now.p)}`],
+      loss === null ? "" : `; loss on this text ${number(before)} → ${number(loss)} (${signed(loss - before)})`,
+      ". ",
+    ),
     h("button", { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "reset" }, "all on"),
-    legend());
+    legend(),
+  );
 }
 
-const mean = (x) => (x.length ? x.reduce((a, b) => a + b, 0) / x.length : null);
+/** @param {Float32Array} x */
+const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
 
 // "Without head 3.1 and MLP 4, with head 2.0 at its mean"
 export function describe() {
-  const named = (kind) => Object.keys(state.switches).filter((a) => state.switches[a] === kind).map(shortName);
-  const listed = (names) => {
+  const named = (/** @type {string} */ kind) =>
+    Object.keys(state.switches)
+      .filter((a) => state.switches[a] === kind)
+      .map(shortName);
+  const listed = (/** @type {string[]} */ names) => {
     if (names.length > 4) return `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
     return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
   };
@@ -48,24 +76,69 @@ export function describe() {
 
 // What the colours of the picture mean, and what may be shown instead.
 function legend() {
-  const arcs = choice("arcs", [["mean", "mean", "arc width: attention weight, mean over the heads that are on"],
-    ["written", "written", "arc width: share of what attention writes, weight times the length of the value"],
-    ["head", "head", "arc width: attention weight of the head chosen below"]], state.arcs, (arcs) => set({ arcs }));
-  const show = switched() ? choice("colours", [["run", "run", "the run with these switches"],
-    ["change", "change", "how far each place moved towards or away from the original prediction"]], state.show, (show) => set({ show })) : null;
+  const arcs = choice(
+    "arcs",
+    [
+      ["mean", "mean", "arc width: attention weight, mean over the heads that are on"],
+      ["written", "written", "arc width: share of what attention writes, weight times the length of the value"],
+      ["head", "head", "arc width: attention weight of the head chosen below"],
+    ],
+    state.arcs,
+    (chosen) => set({ arcs: chosen }),
+  );
+  const show = switched()
+    ? choice(
+        "colours",
+        [
+          ["run", "run", "the run with these switches"],
+          ["change", "change", "how far each place moved towards or away from the original prediction"],
+        ],
+        state.show,
+        (chosen) => set({ show: chosen }),
+      )
+    : null;
   const changing = switched() && state.show === "change";
   const keys = changing
-    ? [h("i.key", { style: { background: "var(--orange)" } }), "less likely ", h("i.key", { style: { background: "var(--blue)" } }), "likelier"]
-    : [h("i.key", { style: { background: "var(--blue)" }, title: "the lens already says what the model will say" }), "final answer ",
-       h("i.key", { style: { background: "var(--sand)" }, title: "the lens says something else" }), "something else"];
-  const { low, high } = range(run.picture.norms.data);
-  return h("span.legend", {}, show, h("span", { title: "the tint of a stream: what it would predict if it stopped there; the stronger, the surer" }, ...keys),
-    h("span", { title: "a stream's thickness is the logarithm of its vector's length (norm)" }, h("i.thin"), number(low), h("i.thick"), number(high)),
-    h("span", {}, "arcs ", arcs));
+    ? [
+        h("i.key", { style: { background: "var(--orange)" } }),
+        "less likely ",
+        h("i.key", { style: { background: "var(--blue)" } }),
+        "likelier",
+      ]
+    : [
+        h("i.key", { style: { background: "var(--blue)" }, title: "the lens already says what the model will say" }),
+        "final answer ",
+        h("i.key", { style: { background: "var(--sand)" }, title: "the lens says something else" }),
+        "something else",
+      ];
+  const { low, high } = range(pictureNow().norms.data);
+  return h(
+    "span.legend",
+    {},
+    show,
+    h(
+      "span",
+      { title: "the tint of a stream: what it would predict if it stopped there; the stronger, the surer" },
+      ...keys,
+    ),
+    h(
+      "span",
+      { title: "a stream's thickness is the logarithm of its vector's length (norm)" },
+      h("i.thin"),
+      number(low),
+      h("i.thick"),
+      number(high),
+    ),
+    h("span", {}, "arcs ", arcs),
+  );
 }
 
+/** @param {Float32Array} norms */
 function range(norms) {
   let [low, high] = [Infinity, 0];
-  for (const n of norms) [low, high] = [Math.min(low, n), Math.max(high, n)];
+  for (const n of norms) {
+    low = Math.min(low, n);
+    high = Math.max(high, n);
+  }
   return { low, high };
 }

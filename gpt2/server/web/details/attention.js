@@ -7,108 +7,258 @@ import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { rowNow, run, scene, switched } from "../run.js";
+import { modelNow, pictureNow, rowNow, scene, switched } from "../run.js";
 import { askPlainly, has } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
-import { row as rowOf } from "../wire.js";
+import { largestOf, row as rowOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
+/** @import { Attention, Head, Heads } from "../answers.d.ts" */
+
 const SIDE = 232;
+const UNITS = {
+  pattern: "attention weight",
+  written: "length of what is written",
+  mean: "weight, mean of the heads",
+  change: "change of weight",
+};
+/** @typedef {keyof typeof UNITS} Kind */
 
 export function chosenHead() {
-  const { block, head, kind } = parts(state.at);
-  return { block: block ?? 0, head: kind === "head" ? head : 0 };
+  const { block, head } = parts(state.at);
+  return { block: block ?? 0, head: head ?? 0 };
 }
 
+/** @type {Heads | null} */
 let report = null; // the head report, once it has been measured
 
+/** @param {{ again: () => void }} tools */
 export async function attention({ again }) {
   const { block, head } = chosenHead();
   const [all, one] = await Promise.all([
-    askPlainly("attention", { ...scene(), block }), askPlainly("head", { ...scene(), block, head }),
+    askPlainly("attention", { ...scene(), block }),
+    askPlainly("head", { ...scene(), block, head }),
   ]);
-  const kind = state.heat === "change" && !one.pattern_before ? "pattern" : state.heat;
+  const kinds = /** @type {Kind[]} */ (Object.keys(UNITS)).filter((name) => name !== "change" || one.pattern_before);
+  const kind = kinds.find((name) => name === state.heat) ?? "pattern";
   return [
-    h("div.heads", {}, h("h3", {}, `heads of block ${block}`), h("div.thumbs", {},
-      ...Array.from({ length: run.model.n_head }, (_, i) => thumb(all, block, i, head))), scoring(again, block, head)),
-    h("div.large", {}, views(kind), matrix({ ...one, mean: all.mean }, kind, block, head)),
-    h("div.sources", {}, h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, run.picture.tokens[rowNow()])), sources(one)),
+    h(
+      "div.heads",
+      {},
+      h("h3", {}, `heads of block ${block}`),
+      h("div.thumbs", {}, ...Array.from({ length: modelNow().n_head }, (_, i) => thumb(all, block, i, head))),
+      scoring(again, block, head),
+    ),
+    h("div.large", {}, views(kind), matrix(kind, cellsOf(kind, all, one), block, head)),
+    h(
+      "div.sources",
+      {},
+      h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, pictureNow().tokens[rowNow()])),
+      sources(one),
+    ),
   ];
 }
 
+/**
+ * @param {Attention} all
+ * @param {number} block
+ * @param {number} i the head
+ * @param {number} chosen
+ */
 function thumb(all, block, i, chosen) {
   const address = `${block}.head.${i}`;
   const n = all.thumbs.shape[1];
   const cells = rowOf(all.thumbs, i);
-  const picture = heat({ rows: n, columns: n, width: 76, height: 76, name: `pattern of head ${block}.${i}`,
-    value: (a, b) => (b > a ? null : cells[a * n + b]), colour: sequence });
-  return h("button.thumb", { type: "button", "aria-pressed": String(i === chosen), "data-card": address, "data-key": address,
-      "aria-label": `head ${block}.${i}, ${effective(address)}, ${labelOf(all, i)}`, onclick: () => set({ at: address }) },
-    picture, h("span", {}, glyph(address, effective(address)), `${block}.${i}`), h("small", {}, labelOf(all, i)));
+  const picture = heat({
+    rows: n,
+    columns: n,
+    width: 76,
+    height: 76,
+    name: `pattern of head ${block}.${i}`,
+    value: (a, b) => (b > a ? null : cells[a * n + b]),
+    colour: sequence,
+  });
+  return h(
+    "button.thumb",
+    {
+      type: "button",
+      "aria-pressed": String(i === chosen),
+      "data-card": address,
+      "data-key": address,
+      "aria-label": `head ${block}.${i}, ${effective(address)}, ${labelOf(all, i)}`,
+      onclick: () => set({ at: address }),
+    },
+    picture,
+    h("span", {}, glyph(address, effective(address)), `${block}.${i}`),
+    h("small", {}, labelOf(all, i)),
+  );
 }
 
-// The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
+/**
+ * The head report: labels that hold beyond this text, with their scores, and whether the loss agrees.
+ * @param {() => void} again
+ * @param {number} block
+ * @param {number} head
+ */
 function scoring(again, block, head) {
   if (progressOf("heads")) return h("p.row", {}, progressBar("heads"));
   if (!report) {
     const start = async () => {
-      report = await begin("heads", "heads", {}, again).catch((error) => (toast(error.message), null));
+      try {
+        report = await begin("heads", "heads", {}, again);
+      } catch (error) {
+        toast(error.message);
+      }
       again();
     };
-    return h("p.fine", {}, h("button", { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" }, "score all heads"),
-      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.");
+    return h(
+      "p.fine",
+      {},
+      h(
+        "button",
+        { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" },
+        "score all heads",
+      ),
+      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.",
+    );
   }
   const one = report.heads[`${block}.head.${head}`];
-  const said = one.labels.map((l) => `${l.name} ${l.score.toFixed(2)} on ${l.on}${l.causal ? "" : ", pattern only"}`).join("; ") || "no label is deserved";
-  const scores = Object.entries(one.random).map(([name, x]) => `${name} ${x.toFixed(2)}`).join(", ");
-  const effect = one.effect ? `; without it the loss of a repeat rises by ${signed(one.effect[0])} (${signed(one.effect[1])} to ${signed(one.effect[2])})` : "";
-  return h("p.fine", {}, h("b", {}, `head ${block}.${head}: ${said}.`), ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`);
+  const said =
+    one.labels.map((l) => `${l.name} ${l.score.toFixed(2)} on ${l.on}${l.causal ? "" : ", pattern only"}`).join("; ") ||
+    "no label is deserved";
+  const scores = Object.entries(one.random)
+    .map(([name, x]) => `${name} ${x.toFixed(2)}`)
+    .join(", ");
+  const [rise, low, high] = (one.effect ?? []).map((x) => signed(x));
+  const effect = one.effect ? `; without it the loss of a repeat rises by ${rise} (${low} to ${high})` : "";
+  return h(
+    "p.fine",
+    {},
+    h("b", {}, `head ${block}.${head}: ${said}.`),
+    ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`,
+  );
 }
 
-// What a head mostly does on this text, with the number that says so.
+/**
+ * What a head mostly does on this text, with the number that says so.
+ * @param {Attention} all
+ * @param {number} i the head
+ */
 function labelOf(all, i) {
   const earned = report?.heads[`${chosenHead().block}.head.${i}`].labels[0];
   if (earned) return `${earned.name.replace("-token", "")} ${earned.score.toFixed(2)}`;
-  const scores = [["previous", all.previous.data[i]], ["first", all.first.data[i]], ["itself", all.itself.data[i]]];
+  /** @type {[name: string, score: number][]} */
+  const scores = [
+    ["previous", all.previous.data[i]],
+    ["first", all.first.data[i]],
+    ["itself", all.itself.data[i]],
+  ];
   const [name, score] = scores.reduce((a, b) => (b[1] > a[1] ? b : a));
   return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
 }
 
+/** @param {Kind} kind */
 function views(kind) {
-  const options = [["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
-                   ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
-                   ["mean", "mean", "weights, averaged over all heads of the block"]];
+  /** @type {[value: Kind, text: string, hint: string][]} */
+  const options = [
+    ["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
+    ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
+    ["mean", "mean", "weights, averaged over all heads of the block"],
+  ];
   if (switched()) options.push(["change", "change", "weights with the switches minus those with everything on"]);
-  return h("div.bar", {}, choice("matrix", options, kind, (heat) => set({ heat })));
+  return h(
+    "div.bar",
+    {},
+    choice("matrix", options, kind, (shown) => set({ heat: shown })),
+  );
 }
 
-function matrix(one, kind, block, head) {
-  const T = one.pattern.shape[0];
-  const { tokens } = run.picture;
-  const data = kind === "change" ? one.pattern.data.map((x, k) => x - one.pattern_before.data[k]) : one[kind].data;
-  const most = Math.max(...data.map(Math.abs), 1e-9);
-  const high = kind === "pattern" || kind === "mean" ? 1 : most;
-  const colour = kind === "change" ? (x) => diverge(x / high) : (x) => sequence(x / high);
-  const unit = { pattern: "attention weight", written: "length of what is written", mean: "weight, mean of the heads", change: "change of weight" }[kind];
-  const picture = heat({ rows: T, columns: T, width: SIDE, height: SIDE, value: (i, j) => (j > i ? null : data[i * T + j]), colour,
+/**
+ * The numbers [T, T] of a matrix.
+ * @param {Kind} kind
+ * @param {Attention} all
+ * @param {Head} one
+ */
+function cellsOf(kind, all, one) {
+  if (kind === "mean") return all.mean.data;
+  if (kind === "written") return one.written.data;
+  const before = one.pattern_before?.data;
+  return kind === "change" && before ? one.pattern.data.map((x, k) => x - before[k]) : one.pattern.data;
+}
+
+/**
+ * @param {Kind} kind
+ * @param {Float32Array} data
+ * @param {number} block
+ * @param {number} head
+ */
+function matrix(kind, data, block, head) {
+  const { tokens } = pictureNow();
+  const T = tokens.length;
+  const high = kind === "pattern" || kind === "mean" ? 1 : Math.max(largestOf(data), 1e-9);
+  const scale = kind === "change" ? diverge : sequence;
+  const colour = (/** @type {number} */ x) => scale(x / high);
+  const unit = UNITS[kind];
+  const picture = heat({
+    rows: T,
+    columns: T,
+    width: SIDE,
+    height: SIDE,
+    value: (i, j) => (j > i ? null : data[i * T + j]),
+    colour,
     said: (i, j) => `${tokens[i]} (${i}) reads from ${tokens[j]} (${j}): ${number(data[i * T + j])}`,
-    picked: (i) => set({ row: i }), chosen: [rowNow(), null], rowNames: tokens, columnNames: tokens,
-    name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}` });
+    picked: (i) => set({ row: i }),
+    chosen: [rowNow(), null],
+    rowNames: tokens,
+    columnNames: tokens,
+    name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}`,
+  });
   const few = T <= 14 && !state.tables;
-  const names = (klass) => h(`div.${klass}${T > 6 ? ".upright" : ""}`, klass === "below" ? { style: { width: `${SIDE}px` } } : {}, ...tokens.map((word) => h("span", {}, short(word, 7))));
-  return [h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
-          scaleKey(colour, kind === "change" ? -high : 0, high, unit)];
+  const names = (/** @type {string} */ klass) =>
+    h(
+      `div.${klass}${T > 6 ? ".upright" : ""}`,
+      klass === "below" ? { style: { width: `${SIDE}px` } } : {},
+      ...tokens.map((word) => h("span", {}, short(word, 7))),
+    );
+  return [
+    h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
+    scaleKey(colour, kind === "change" ? -high : 0, high, unit),
+  ];
 }
 
+/**
+ * What the selected row reads through this head, the most first.
+ * @param {Head} one
+ */
 function sources(one) {
   const T = one.pattern.shape[0];
   const row = rowNow();
   const written = one.written.data.subarray(row * T, row * T + row + 1);
   const total = written.reduce((a, b) => a + b, 0) || 1;
-  const ranked = Array.from(one.pattern.data.subarray(row * T, row * T + row + 1), (weight, j) => ({ j, weight, share: written[j] / total }));
+  const ranked = Array.from(one.pattern.data.subarray(row * T, row * T + row + 1), (weight, j) => ({
+    j,
+    weight,
+    share: written[j] / total,
+  }));
   const shown = ranked.sort((a, b) => b.weight - a.weight).slice(0, 9);
-  return h("table.list", {}, h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
-    h("tbody", {}, ...shown.map(({ j, weight, share }) => h("tr", {}, h("th", { scope: "row" }, h("small", {}, `${j} `), short(run.picture.tokens[j], 12)),
-      h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })), h("td", {}, probability(weight)), h("td", {}, `${number(100 * share)} %`)))));
+  return h(
+    "table.list",
+    {},
+    h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
+    h(
+      "tbody",
+      {},
+      ...shown.map(({ j, weight, share }) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, h("small", {}, `${j} `), short(pictureNow().tokens[j], 12)),
+          h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })),
+          h("td", {}, probability(weight)),
+          h("td", {}, `${number(100 * share)} %`),
+        ),
+      ),
+    ),
+  );
 }

@@ -10,10 +10,20 @@ import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
-const measured = new Map(); // "parts:mean" -> answer or Refusal
-const asked = { components: "parts", kind: "mean" };
-const SETS = [["parts", "attention and MLPs"], ["heads", "heads"], ["blocks", "blocks"]];
+/** @import { Importance } from "../answers.d.ts" */
 
+/** @type {Map<string, Importance | Refusal>} */
+const measured = new Map(); // by "parts:mean"
+const asked = { components: "parts", kind: "mean" };
+
+/** @type {[value: string, text: string][]} */
+const SETS = [
+  ["parts", "attention and MLPs"],
+  ["heads", "heads"],
+  ["blocks", "blocks"],
+];
+
+/** @param {{ again: () => void }} tools */
 export async function off({ again }) {
   return [list(), importance(again), later(continuation())];
 }
@@ -21,13 +31,28 @@ export async function off({ again }) {
 function list() {
   const set_ = Object.keys(state.switches);
   const shown = set_.includes(state.at) || statesOf(state.at).length < 2 ? set_ : [...set_, state.at];
-  return h("section.barlist", {}, h("h3", {}, switched() ? "switched now" : "everything is on"),
+  return h(
+    "section.barlist",
+    {},
+    h("h3", {}, switched() ? "switched now" : "everything is on"),
     ...shown.map((address) => h("p.row", {}, h("span", {}, plainName(address)), switchButtons(address))),
-    switched() ? h("button", { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "all-on" }, "all on") : null,
-    h("p.fine", {}, "Off puts zero in a component's place. The model never met that in training, so mean, its average over ",
-      "a reference text, is the fairer question. A LayerNorm can only be frozen at its mean divisor."));
+    switched()
+      ? h(
+          "button",
+          { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "all-on" },
+          "all on",
+        )
+      : null,
+    h(
+      "p.fine",
+      {},
+      "Off puts zero in a component's place. The model never met that in training, so mean, its average over ",
+      "a reference text, is the fairer question. A LayerNorm can only be frozen at its mean divisor.",
+    ),
+  );
 }
 
+/** @param {() => void} again */
 function importance(again) {
   const key = `${asked.components}:${asked.kind}`;
   const parameters = { ...asked };
@@ -42,37 +67,102 @@ function importance(again) {
     }
     again();
   };
-  const pick = (changes) => (Object.assign(asked, changes), again());
-  const bar = h("div.bar", {}, choice("components", SETS, asked.components, (components) => pick({ components })),
-    choice("replaced by", [["mean", "mean"], ["zero", "zero"]], asked.kind, (kind) => pick({ kind })),
-    progressOf("importance") ? progressBar("importance")
-      : answer ? null : h("button", { type: "button", onclick: start, disabled: !has("importance", parameters), "data-key": "measure" }, "measure"));
+  const pick = (/** @type {Partial<typeof asked>} */ changes) => {
+    Object.assign(asked, changes);
+    again();
+  };
+  const bar = h(
+    "div.bar",
+    {},
+    choice("components", SETS, asked.components, (components) => pick({ components })),
+    choice(
+      "replaced by",
+      [
+        ["mean", "mean"],
+        ["zero", "zero"],
+      ],
+      asked.kind,
+      (kind) => pick({ kind }),
+    ),
+    progressOf("importance")
+      ? progressBar("importance")
+      : answer
+        ? null
+        : h(
+            "button",
+            { type: "button", onclick: start, disabled: !has("importance", parameters), "data-key": "measure" },
+            "measure",
+          ),
+  );
   if (!answer && has("importance", parameters) && !live) start();
   if (!answer) return h("section.wide", {}, h("h3", {}, "how much is each missed, on other texts?"), bar);
   if (answer instanceof Error) return h("section.wide", {}, bar, h("p.fine", {}, answer.message));
   const rows = answer.rows.map((r) => ({
-    label: shortName(r.address), value: r.change, low: r.low, high: r.high, card: r.address, key: `importance:${r.address}`,
+    label: shortName(r.address),
+    value: r.change,
+    low: r.low,
+    high: r.high,
+    card: r.address,
+    key: `importance:${r.address}`,
     said: `95 % interval ${signed(r.low)} to ${signed(r.high)}; KL ${number(r.kl)}`,
-    pick: () => setSwitch(r.address, asked.kind === "mean" ? "mean" : "off") }));
-  return h("section.wide", {}, h("h3", {}, "loss without it, nats a token, with 95 % intervals"), bar,
-    h("div.columns", {}, ...chunks(rows, Math.ceil(rows.length / 3)).map((part) =>
-      barList("", part, { most: Math.max(...rows.map((r) => Math.abs(r.high))) }))),
-    h("p.fine", {}, `${answer.text}; with everything on ${number(answer.loss)}`));
+    pick: () => setSwitch(r.address, asked.kind === "mean" ? "mean" : "off"),
+  }));
+  return h(
+    "section.wide",
+    {},
+    h("h3", {}, "loss without it, nats a token, with 95 % intervals"),
+    bar,
+    h(
+      "div.columns",
+      {},
+      ...chunks(rows, Math.ceil(rows.length / 3)).map((part) =>
+        barList("", part, { most: Math.max(...rows.map((r) => Math.abs(r.high))) }),
+      ),
+    ),
+    h("p.fine", {}, `${answer.text}; with everything on ${number(answer.loss)}`),
+  );
 }
 
+/**
+ * @template T
+ * @param {T[]} list_
+ * @param {number} size
+ */
 function chunks(list_, size) {
   return Array.from({ length: Math.ceil(list_.length / size) }, (_, i) => list_.slice(i * size, (i + 1) * size));
 }
 
 async function continuation() {
-  const parameters = { ...scene(), tokens: 24, temperature: state.temperature, top_k: state.top_k, top_p: state.top_p, seed: state.seed };
+  const parameters = {
+    ...scene(),
+    tokens: 24,
+    temperature: state.temperature,
+    top_k: state.top_k,
+    top_p: state.top_p,
+    seed: state.seed,
+  };
   const title = h("h3", {}, "how the text goes on, drawn with the same noise");
-  if (!has("continuation", parameters)) return h("section.barlist", {}, title, h("p.fine", {}, "This needs the model."));
+  if (!has("continuation", parameters)) {
+    return h("section.barlist", {}, title, h("p.fine", {}, "This needs the model."));
+  }
   const found = await ask("continuation", parameters);
-  const words = (tokens) => h("p.story", {}, h("span.given", {}, state.text),
-    h("span", {}, tokens.slice(0, found.same).join("").replaceAll("·", " ")),
-    h("mark", {}, tokens.slice(found.same).join("").replaceAll("·", " ")));
+  const words = (/** @type {string[]} */ tokens) =>
+    h(
+      "p.story",
+      {},
+      h("span.given", {}, state.text),
+      h("span", {}, tokens.slice(0, found.same).join("").replaceAll("·", " ")),
+      h("mark", {}, tokens.slice(found.same).join("").replaceAll("·", " ")),
+    );
   const changed = found.after.length !== found.before.length || found.same < found.after.length;
-  return h("section.story", {}, title, h("h4", {}, "everything on"), words(found.before),
-    switched() ? [h("h4", {}, "with the switches"), changed ? words(found.after) : h("p.fine", {}, "The very same text.")] : null);
+  return h(
+    "section.story",
+    {},
+    title,
+    h("h4", {}, "everything on"),
+    words(found.before),
+    switched()
+      ? [h("h4", {}, "with the switches"), changed ? words(found.after) : h("p.fine", {}, "The very same text.")]
+      : null,
+  );
 }

@@ -8,15 +8,37 @@ import { scaleKey } from "../legend.js";
 import { Refusal, has } from "../source.js";
 import { set, state } from "../state.js";
 import { begin, progressBar, progressOf } from "../work.js";
-import { run } from "../run.js";
+import { pictureNow } from "../run.js";
 
-const found = new Map(); // question -> answer or Refusal
-const KINDS = [["resid", "stream", "the residual stream that enters each block"], ["attn", "attention", "what attention writes"],
-  ["mlp", "MLP", "what the MLP writes"], ["head", "heads", "each head, at all positions"]];
-const DIRECTIONS = [["denoise", "clean into second", "what is enough to restore the answer"], ["noise", "second into clean", "what is needed for the answer"]];
+/** @import { Patch, Sweeping } from "../answers.d.ts" */
 
+/** @type {Map<string, Patch | Refusal>} */
+const found = new Map(); // by the question
+
+/** @type {[value: string, text: string, hint: string][]} */
+const KINDS = [
+  ["resid", "stream", "the residual stream that enters each block"],
+  ["attn", "attention", "what attention writes"],
+  ["mlp", "MLP", "what the MLP writes"],
+  ["head", "heads", "each head, at all positions"],
+];
+
+/** @type {[value: string, text: string, hint: string][]} */
+const DIRECTIONS = [
+  ["denoise", "clean into second", "what is enough to restore the answer"],
+  ["noise", "second into clean", "what is needed for the answer"],
+];
+
+/** @param {{ again: () => void }} tools */
 export async function patch({ again }) {
-  const question = { clean: state.text, corrupt: state.corrupt, target: "", foil: "", grid: state.kind, direction: state.direction };
+  const question = {
+    clean: state.text,
+    corrupt: state.corrupt,
+    target: "",
+    foil: "",
+    grid: state.kind,
+    direction: state.direction,
+  };
   const key = JSON.stringify(question);
   const possible = state.corrupt !== "" && has("patch", question);
   const start = async () => {
@@ -31,33 +53,100 @@ export async function patch({ again }) {
   };
   if (possible && !found.has(key) && !progressOf("patch")) queueMicrotask(start);
   const answer = found.get(key);
-  const second = h("input", { value: state.corrupt, placeholder: "The dog sat on the", "aria-label": "second prompt", "data-key": "corrupt", size: 34 });
+  const second = h("input", {
+    value: state.corrupt,
+    placeholder: "The dog sat on the",
+    "aria-label": "second prompt",
+    "data-key": "corrupt",
+    size: 34,
+  });
+  const sweep = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    set({ corrupt: second.value });
+  };
   return [
-    h("form.side", { onsubmit: (event) => (event.preventDefault(), set({ corrupt: second.value })) },
-      h("h3", {}, "second prompt, of as many tokens, that changes the answer"), h("label.field", {}, second),
+    h(
+      "form.side",
+      { onsubmit: sweep },
+      h("h3", {}, "second prompt, of as many tokens, that changes the answer"),
+      h("label.field", {}, second),
       h("p.row", {}, h("button", { type: "submit", "data-key": "sweep" }, "sweep"), progressBar("patch")),
-      h("p.row", {}, choice("patched", KINDS, state.kind, (kind) => set({ kind }))),
-      h("p.row", {}, choice("direction", DIRECTIONS, state.direction, (direction) => set({ direction }))),
-      h("p.fine", {}, "One place of one run is put into the other. 0: nothing changed; 1: the whole difference between the answers moved.")),
-    map(answer ?? progressOf("patch")?.partial, answer),
+      h(
+        "p.row",
+        {},
+        choice("patched", KINDS, state.kind, (kind) => set({ kind })),
+      ),
+      h(
+        "p.row",
+        {},
+        choice("direction", DIRECTIONS, state.direction, (direction) => set({ direction })),
+      ),
+      h(
+        "p.fine",
+        {},
+        "One place of one run is put into the other. 0: nothing changed; ",
+        "1: the whole difference between the answers moved.",
+      ),
+    ),
+    answer instanceof Error ? h("p.refusal", {}, answer.message) : map(answer ?? progressOf("patch")?.partial, answer),
   ];
 }
 
+/**
+ * The scores that are known, and the whole answer once it is there.
+ * @param {Sweeping | null | undefined} data
+ * @param {Patch} [answer]
+ */
 function map(data, answer) {
-  if (answer instanceof Error) return h("p.refusal", {}, answer.message);
-  if (!data) return h("p.refusal", {}, state.corrupt ? "" : "Change the word that matters: a name, a noun, a number. Both prompts need the same number of tokens.");
+  if (!data) {
+    return h(
+      "p.refusal",
+      {},
+      state.corrupt
+        ? ""
+        : "Change the word that matters: a name, a noun, a number. Both prompts need the same number of tokens.",
+    );
+  }
   const [L, K] = data.scores.shape;
-  const columns = answer?.columns ?? Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : run.picture.tokens[k] ?? ""));
+  const columns =
+    answer?.columns ??
+    Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : (pictureNow().tokens[k] ?? "")));
   const names = Array.from({ length: L }, (_, l) => String(l));
   const high = Math.max(1, ...data.scores.data.filter(Number.isFinite).map(Math.abs));
   const wide = Math.min(720, Math.max(K * 64, 240));
-  const picture = heat({ rows: L, columns: K, width: wide, height: Math.min(190, L * 30),
-    value: (i, j) => (Number.isNaN(data.scores.data[(L - 1 - i) * K + j]) ? null : data.scores.data[(L - 1 - i) * K + j]),
-    colour: (x) => diverge(x / high), said: (i, j) => `block ${L - 1 - i}, ${columns[j]}: ${number(data.scores.data[(L - 1 - i) * K + j])}`,
-    rowNames: [...names].reverse(), columnNames: columns, name: "patching scores, block by position" });
+  const picture = heat({
+    rows: L,
+    columns: K,
+    width: wide,
+    height: Math.min(190, L * 30),
+    value: (i, j) =>
+      Number.isNaN(data.scores.data[(L - 1 - i) * K + j]) ? null : data.scores.data[(L - 1 - i) * K + j],
+    colour: (x) => diverge(x / high),
+    said: (i, j) => `block ${L - 1 - i}, ${columns[j]}: ${number(data.scores.data[(L - 1 - i) * K + j])}`,
+    rowNames: [...names].reverse(),
+    columnNames: columns,
+    name: "patching scores, block by position",
+  });
   const table = state.tables;
-  return h("div", {}, answer ? h("h3", {}, answer.title, ` · lead ${number(answer.m_clean)} clean, ${number(answer.m_corrupt)} second`) : h("h3", {}, "sweeping"),
-    h("div.matrix", {}, table ? null : h("div.left", {}, ...[...names].reverse().map((n) => h("span", {}, `block ${n}`))), picture,
-      table ? null : h("div.below", { style: { width: `${wide}px` } }, ...columns.map((c) => h("span", { title: c }, K > 20 ? "" : c)))),
-    scaleKey((x) => diverge(x / high), -high, high, "share of the difference moved"));
+  return h(
+    "div",
+    {},
+    answer
+      ? h("h3", {}, answer.title, ` · lead ${number(answer.m_clean)} clean, ${number(answer.m_corrupt)} second`)
+      : h("h3", {}, "sweeping"),
+    h(
+      "div.matrix",
+      {},
+      table ? null : h("div.left", {}, ...[...names].reverse().map((n) => h("span", {}, `block ${n}`))),
+      picture,
+      table
+        ? null
+        : h(
+            "div.below",
+            { style: { width: `${wide}px` } },
+            ...columns.map((c) => h("span", { title: c }, K > 20 ? "" : c)),
+          ),
+    ),
+    scaleKey((x) => diverge(x / high), -high, high, "share of the difference moved"),
+  );
 }

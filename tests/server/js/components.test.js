@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { parts, plainName, readable, sentence, shape, shortName } from "../../../gpt2/server/web/components.js";
+
+test("an address is a block, a head, and what is there", () => {
+  assert.deepEqual(parts("3.head.11"), { block: 3, head: 11, kind: "head" });
+  assert.deepEqual(parts("11.ln_2.scale"), { block: 11, head: null, kind: "ln_2.scale" });
+  assert.deepEqual(parts("0.mlp"), { block: 0, head: null, kind: "mlp" });
+  assert.deepEqual(parts("embed.pos"), { block: null, head: null, kind: "embed.pos" });
+});
+
+test("components have names, short and long, and a sentence", () => {
+  assert.equal(plainName("3.head.1"), "head 3.1");
+  assert.equal(plainName("3.mlp"), "MLP of block 3");
+  assert.equal(plainName("3.block"), "block 3");
+  assert.equal(plainName("final.scale"), "final LayerNorm");
+  assert.equal(plainName("2.unheard"), "unheard of block 2");
+  assert.equal(shortName("3.ln_2.scale"), "LayerNorm 3.2");
+  assert.equal(shortName("3.attn"), "attention 3");
+  assert.equal(shortName("embed.out"), "embed.out");
+  assert.match(sentence("3.head.1"), /^One of attention's parallel readers/);
+  assert.equal(sentence("2.unheard"), "");
+});
+
+test("shapes are those of the address for T tokens", () => {
+  const model = { n_embd: 768, n_head: 12, vocab_size: 50257 };
+  assert.equal(shape("3.head.1", model, 5), "[5, 64]");
+  assert.equal(shape("3.mlp", model, 5), "[5, 768]");
+  assert.equal(shape("3.ln_1.scale", model, 5), "[5]");
+  assert.equal(shape("logits", model, 5), "[5, 50257]");
+});
+
+test("what is read of a component is what it writes", () => {
+  assert.equal(readable("3.attn"), "3.attn.out");
+  assert.equal(readable("3.mlp"), "3.mlp.out");
+  assert.equal(readable("3.head.1"), "3.head.1");
+});

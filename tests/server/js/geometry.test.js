@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { layout, rowHeight, thickness, TOKENS } from "../../../gpt2/server/web/geometry.js";
+
+const rising = (numbers) => numbers.every((x, i) => i === 0 || x > numbers[i - 1]);
+
+test("two places in each block, one before and one behind, from left to right", () => {
+  for (const [width, L, open] of [
+    [900, 4, 0],
+    [900, 12, 0],
+    [900, 12, 11],
+    [1600, 48, 20],
+    [400, 1, 0],
+  ]) {
+    const found = layout(width, { n_layer: L }, open);
+    assert.equal(found.places.length, 2 * L + 2);
+    assert.ok(rising(found.places), `${width}, ${L}, ${open}`);
+    assert.ok(rising(found.stations.map((station) => station.x)));
+    assert.ok(found.places[0] >= TOKENS);
+    assert.ok(found.end < width);
+    const last = found.blocks.at(-1);
+    assert.ok(Math.abs(last.x + last.width - (width - 126)) < 1e-6); // blocks fill the room between the columns
+  }
+});
+
+test("blocks with room are all drawn in full", () => {
+  const { squeezed, blocks, stations } = layout(1200, { n_layer: 4 }, 2);
+  assert.equal(squeezed, false);
+  assert.deepEqual([...new Set(blocks.map((block) => block.width))].length, 1);
+  assert.ok(blocks.every((block) => block.full));
+  assert.deepEqual(
+    stations.slice(0, 5).map((station) => station.address),
+    ["embed.pos", "0.ln_1.scale", "0.attn", "0.ln_2.scale", "0.mlp"],
+  );
+  assert.equal(stations.at(-1).address, "final.scale");
+});
+
+test("squeezed blocks leave their norms out, but for the open one, which is wider", () => {
+  const { squeezed, blocks, stations } = layout(900, { n_layer: 12 }, 7);
+  assert.equal(squeezed, true);
+  assert.deepEqual(
+    stations.filter((station) => station.address.endsWith("ln_1.scale")).map((station) => station.address),
+    ["7.ln_1.scale"],
+  );
+  assert.ok(blocks[7].width > 1.5 * blocks[0].width);
+  assert.ok(stations.find((station) => station.address === "0.attn").small);
+  assert.ok(!stations.find((station) => station.address === "7.attn").small);
+});
+
+test("arcs start in the block, before its attention", () => {
+  for (const { address, from, x } of layout(900, { n_layer: 12 }, 3).stations) {
+    if (address.endsWith(".attn")) assert.ok(from < x, address);
+  }
+});
+
+test("rows are 24 to 44 pixels high", () => {
+  assert.equal(rowHeight(300, 2), 44);
+  assert.equal(rowHeight(300, 10), 30);
+  assert.equal(rowHeight(300, 1000), 24);
+});
+
+test("a stream is 2 pixels thick at the smallest norm and `most` at the largest, by the logarithm", () => {
+  const width = thickness(new Float32Array([1, 10, 100]), 18);
+  assert.equal(width(1), 2);
+  assert.equal(width(100), 18);
+  assert.ok(Math.abs(width(10) - 10) < 1e-9);
+  assert.equal(width(1000), 18);
+  assert.equal(width(0), 2);
+  assert.equal(thickness(new Float32Array([5, 5]), 18)(5), 2);
+});
