@@ -26,7 +26,7 @@ from gpt2.ablation.measure import (
 from gpt2.ablation.memory import count_afresh, most_memory
 from gpt2.ablation.study import Job, Study
 from gpt2.ablation.variants import build
-from gpt2.base.finite import finite
+from gpt2.base.plain import plain
 from gpt2.checkpoint.files import save
 from gpt2.data.shards import TokenShards
 from gpt2.model import GPT2
@@ -78,11 +78,11 @@ def run_job(
     counted = count_afresh(pick_device())
     recipe = job.recipe(study)
     variant = study.contestants[job.contestant].variant
-    plain = pretraining(recipe)
-    config = plain.model.config
+    usual = pretraining(recipe)
+    config = usual.model.config
     model = build(config, {"name": variant} if variant else None, recipe.train.seed)
-    part = validation(study, job, plain)
-    run = TrainingRun(recipe, replace(plain, model=model, val={"curve": Part(part, 0, min(CURVE_ROWS, len(part)))}))
+    part = validation(study, job, usual)
+    run = TrainingRun(recipe, replace(usual, model=model, val={"curve": Part(part, 0, min(CURVE_ROWS, len(part)))}))
     record: dict[str, Any] = {
         "key": job.key(study), "study": study.name, **asdict(job), "variant": variant, "lr": recipe.optim.lr,
         "steps": recipe.train.steps, "tokens": recipe.train.steps * recipe.train.batch_size * run.context,
@@ -118,9 +118,9 @@ def run_job(
         model.eval()
         record |= _final(run, model, part, study, job)
         if keep is not None:
-            save(model, plain.tokenizer, keep, overwrite=True)
+            save(model, usual.tokenizer, keep, overwrite=True)
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    return finite(brief(record | {"ended": ended, "environment": describe(run.device)}))
+    return plain(brief(record | {"ended": ended, "environment": describe(run.device)}))
 
 
 def _point(run: TrainingRun, model: GPT2, steps: int) -> dict[str, Any]:

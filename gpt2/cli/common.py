@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.base.finite import finite
+from gpt2.base.plain import plain
 
 if TYPE_CHECKING:
     import torch
@@ -112,10 +112,7 @@ def console() -> "Console":
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, in ASCII where that is all it can write.
-
-    A number that is not finite becomes null, since JSON has none.
-    """
+    """One JSON document on standard output (see `plain`), in ASCII where that is all it can write."""
     unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    json.dump(finite(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
+    json.dump(plain(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
     sys.stdout.write("\n")

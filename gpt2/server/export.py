@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.disk import whole_file
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
@@ -137,13 +138,13 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
 
 def key(name: str, parameters: Any) -> str:
     """The name under which web/source.js looks an answer up."""
-    return name + json.dumps(_plain(parameters), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return name + json.dumps(
+        plain(parameters, _as_javascript), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    )
 
 
-def _plain(value: Any) -> Any:
-    """Numbers as JavaScript writes them: 1.0 is 1."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+def _as_javascript(value: Any) -> Any:
+    """A whole number as JavaScript writes it: 1.0 is 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

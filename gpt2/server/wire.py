@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2.base.plain import plain
+
 LARGE = 512  # numbers; a smaller tensor is not worth losing digits for
 DTYPES = {torch.float16: "f2", torch.float32: "f4", torch.int32: "i4"}
 
@@ -22,24 +24,17 @@ DTYPES = {torch.float16: "f2", torch.float32: "f4", torch.int32: "i4"}
 def pack(value: Any) -> bytes:
     """The bytes of an answer. A number that is not finite becomes null, since JSON has none."""
     tail = bytearray()
-    header = json.dumps(_plain(value, tail), ensure_ascii=False, separators=(",", ":")).encode()
+
+    def elsewhere(item: Any) -> Any:
+        return _array(item, tail) if isinstance(item, Tensor) else item
+
+    header = json.dumps(plain(value, elsewhere), ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)  # typed arrays of a browser start at multiples of four
     return struct.pack("<I", len(header)) + header + bytes(tail)
 
 
-def _plain(value: Any, tail: bytearray) -> Any:
-    if isinstance(value, Tensor):
-        return _array(value, tail)
-    if isinstance(value, dict):
-        return {str(key): _plain(item, tail) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, tail) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def _array(x: Tensor, tail: bytearray) -> dict[str, Any]:
+    """Append the numbers of a tensor to the tail; what stands in the JSON in its place."""
     if x.is_floating_point():
         dtype = torch.float16 if x.numel() > LARGE else torch.float32
     else:

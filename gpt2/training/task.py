@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -103,15 +103,15 @@ def pretraining(recipe: Recipe) -> Task:
         tokenizer=tokenizer,
         batches=Mix([sets[path] for path in data.train], repeats, context, train.batch_size, train.seed),
         val={path: Windows(sets[path], context, train.eval_tokens) for path in data.val},
-        facts={path: _identity(shards) for path, shards in sets.items()},
+        facts={path: identity(shards.manifest) for path, shards in sets.items()},
         write=lambda model, directory: save(model, tokenizer, directory, overwrite=True),
     )
 
 
-def _identity(shards: TokenShards) -> str:
+def identity(manifest: Mapping[str, Any]) -> str:
     """A hash of a prepared set's tokens and tokenizer, whatever its place and its sources' names."""
-    parts = [[shard["tokens"], shard["sha256"]] for shard in shards.manifest["shards"]]
-    return hashlib.sha256(json.dumps([shards.manifest["tokenizer_hash"], parts]).encode()).hexdigest()
+    shards = [[shard["tokens"], shard["sha256"]] for shard in manifest["shards"]]
+    return hashlib.sha256(json.dumps([manifest["tokenizer_hash"], shards]).encode()).hexdigest()
 
 
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:

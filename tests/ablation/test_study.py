@@ -22,7 +22,6 @@ from gpt2.ablation.measure import (
 from gpt2.ablation.study import Job, Study, load_study
 from gpt2.ablation.variants import build
 from gpt2.base.errors import UsageError
-from gpt2.base.finite import finite
 from gpt2.data.prepare import prepare
 from gpt2.forward_pass import Pass
 from gpt2.text.tokenizer import Tokenizer
@@ -207,10 +206,6 @@ def test_dead_neurons_counts_inputs_that_never_rise() -> None:
         model.transformer.h[0].mlp.c_fc.bias[:16] = -1e3  # 16 of 2 * 64
     assert dead_neurons(model, ROWS[:, :-1]) == pytest.approx(16 / 128)
     assert dead_neurons(build(MODEL.config, {"name": "no-mlp"}), ROWS[:, :-1]) is None
-
-
-def test_numbers_that_json_cannot_hold_become_null() -> None:
-    assert finite({"a": [1.0, math.inf], "b": {"c": math.nan}, "d": 2}) == {"a": [1.0, None], "b": {"c": None}, "d": 2}
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,9 @@ def commands(study: "Study", results: Path, out: Path, beside: Sequence[str]) ->
 
 def summary(findings: "Findings") -> dict[str, Any]:
     """The contrasts as plain values; an end of an interval that is infinite is null."""
-    from gpt2.base.finite import finite
+    from gpt2.base.plain import plain
 
-    return finite({
+    return plain({
         "study": findings.study.name,
         "runs": len(findings.used),
         "missing": len(findings.left),

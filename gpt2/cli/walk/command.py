@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.cli.common import ModelOptions, print_json, read_text, variant_of
 
 if TYPE_CHECKING:
@@ -137,20 +138,20 @@ def as_json(value: Any, n: int, show: Callable[[int], str]) -> Any:
     """A record as plain JSON values: a vector becomes its norm and first n numbers, a candidate gets its token."""
     from gpt2.explain.walk.record import Candidate, Target, Vector
 
-    if isinstance(value, Vector):
-        return {"norm": value.norm, "values": value.values[:n].tolist()}
-    if isinstance(value, Target):
-        asks = [{"id": i, "token": show(i), "gradient": g} for i, g in value.pushed_down]
-        return {
-            "id": value.id, "token": show(value.id), "rank": value.rank, "probability": value.probability,
-            "loss": value.loss, "gradient": float(value.gradient[value.id]), "pushed_down": asks,
-        }  # fmt: skip
-    if dataclasses.is_dataclass(value):
-        kept = [f.name for f in dataclasses.fields(value) if f.metadata.get("json", True)]
-        record = {name: as_json(getattr(value, name), n, show) for name in kept}
-        if isinstance(value, Candidate):
-            record["token"] = show(value.id)
-        return record
-    if isinstance(value, (tuple, list)):
-        return [as_json(item, n, show) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
+    def shorten(one: Any) -> Any:
+        if isinstance(one, Vector):
+            return {"norm": one.norm, "values": one.values[:n]}
+        if isinstance(one, Candidate):
+            return {**vars(one), "token": show(one.id)}
+        if isinstance(one, Target):
+            asks = [{"id": i, "token": show(i), "gradient": g} for i, g in one.pushed_down]
+            return {
+                "id": one.id, "token": show(one.id), "rank": one.rank, "probability": one.probability,
+                "loss": one.loss, "gradient": float(one.gradient[one.id]), "pushed_down": asks,
+            }  # fmt: skip
+        if dataclasses.is_dataclass(one) and not isinstance(one, type):
+            fields = dataclasses.fields(one)
+            return {f.name: getattr(one, f.name) for f in fields if f.metadata.get("json", True)}
+        return one
+
+    return plain(value, shorten)

@@ -22,12 +22,13 @@ from torch import Tensor
 from gpt2.addresses import Address, parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.run.sweep import Base
 from gpt2.explain.see.attribution import COMPONENTS, compared, contributions, head_directions
 from gpt2.explain.see.readout import Readout, readout
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 from gpt2.probe import At, Edit
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpt2.base.plain import plain
 from gpt2.explain.change.intervals import Estimate
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.explain.show.result import plain
+from gpt2.base.plain import plain
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000

@@ -23,13 +23,14 @@ from torch import Tensor
 from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.reference import STORIES, Reference, reference
 from gpt2.explain.see.readout import affine
-from gpt2.explain.show.result import Result, number, plain, table
+from gpt2.explain.show.result import Result, number, table
 from gpt2.forward_pass import Pass
 from gpt2.probe import Probe
 from gpt2.text.words import label

@@ -17,6 +17,7 @@ from gpt2.addresses import parse
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.run.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
@@ -25,7 +26,7 @@ from gpt2.explain.run.reference import Reference, reference
 from gpt2.explain.run.sweep import Base, Cell
 from gpt2.explain.run.trace import Run, trace
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import WIDTH, Result, plain, table
+from gpt2.explain.show.result import WIDTH, Result, table
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
 from gpt2.probe import Edit

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_PAIR, Estimate, bootstrap
 from gpt2.explain.change.off import Kind, expand, switch
@@ -25,7 +26,7 @@ from gpt2.explain.run.trace import trace
 from gpt2.explain.see.attribution import COMPONENTS, contributions
 from gpt2.explain.see.readout import readout
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,11 +18,12 @@ from torch import Tensor
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_PAIR, Estimate, bootstrap, wilson
 from gpt2.explain.change.patching import check_prompts
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 from gpt2.model import GPT2
 from gpt2.text.words import encode, token_id
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.run.sweep import Base
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, number, plain, table
+from gpt2.explain.show.result import Result, number, table
 from gpt2.probe import Edit
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.text.words import Text, encode, label, token_id

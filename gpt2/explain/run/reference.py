@@ -16,10 +16,11 @@ from torch import Tensor
 from gpt2.addresses import LAYER_POINTS, MODEL_POINTS, PER_HEAD, Key
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.data.documents import documents
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 

@@ -17,10 +17,11 @@ from gpt2.addresses import DERIVED, Key, parse
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.run.values import ALL, ALWAYS, Values, size
-from gpt2.explain.show.result import Result, number, plain, table
+from gpt2.explain.show.result import Result, number, table
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe

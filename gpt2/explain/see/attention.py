@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.explain.show.draw import figure, heat, title
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

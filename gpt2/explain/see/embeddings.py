@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 from gpt2.text.words import label, token_id
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from torch import Tensor
 from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
+from gpt2.base.plain import plain
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, plain, table
+from gpt2.explain.show.result import Result, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,8 +82,7 @@ class Lens(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as lists; nan as None."""
-        missing = [[None if x != x else x for x in row] for row in self.next_probability.tolist()]
-        return plain({**vars(self), "next_probability": missing})
+        return plain(vars(self))
 
 
 def lens(run: "Run", points: str | Iterable[str] | None = None, *, row: int = 0) -> Lens:

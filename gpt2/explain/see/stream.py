@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt2.base.errors import UsageError
+from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model
 from gpt2.explain.run.trace import trace
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import Result, number, plain, table
+from gpt2.explain.show.result import Result, number, table
 from gpt2.text.words import Text
 
 if TYPE_CHECKING:

@@ -7,10 +7,6 @@ Read next: any result, lens.py say.
 import io
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from gpt2.base.finite import finite
-
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
@@ -52,18 +48,6 @@ class Result:
 
     def _repr_html_(self) -> str:
         return self._printed().export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
-
-
-def plain(value: Any) -> Any:
-    """Tensors as nested lists, tuples as lists, what is not finite as None, which JSON has; the rest as it is."""
-    if isinstance(value, Tensor):
-        listed = value.detach().tolist()
-        return finite(listed) if value.is_floating_point() and not bool(value.isfinite().all()) else listed
-    if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    return finite(value)
 
 
 def table(*columns: str, title: str | None = None, caption: str | None = None) -> "Table":

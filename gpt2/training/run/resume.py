@@ -5,7 +5,6 @@ Nothing here imports torch: a refusal comes before anything is loaded. Read next
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +36,7 @@ class Facts:
 
     step          optimiser steps done: the number of the next batch, and with it the position in data and schedule
     recipe        `dataclasses.asdict` of the recipe
-    data          what each set holds, by its name: `fingerprint` of a manifest
+    data          what each set holds, by its name: `identity` (task.py) of its manifest
     tokenizer     the tokenizer's hash
     world_size    processes
     environment   `gpt2.training.run.environment.describe`
@@ -65,12 +64,6 @@ def read_facts(checkpoint: Path) -> Facts:
         return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts)})
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is missing or damaged: resume from an earlier checkpoint of the run.") from None
-
-
-def fingerprint(manifest: dict[str, Any]) -> str:
-    """A hash of a prepared set's tokens and tokenizer, whatever its place and its sources' names."""
-    shards = [[shard["tokens"], shard["sha256"]] for shard in manifest["shards"]]
-    return hashlib.sha256(json.dumps([manifest["tokenizer_hash"], shards]).encode()).hexdigest()
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:

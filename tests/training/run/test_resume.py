@@ -16,8 +16,9 @@ from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.run.directory import checkpoints
 from gpt2.training.run.metrics import read_metrics
-from gpt2.training.run.resume import Facts, changed_fields, check_resume, fingerprint
+from gpt2.training.run.resume import Facts, changed_fields, check_resume
 from gpt2.training.run.runner import resume, train
+from gpt2.training.task import identity
 
 # killed for good
 
@@ -197,8 +198,8 @@ def test_a_recipe_of_another_version(facts: Facts) -> None:
     assert changed_fields(old, facts.recipe) == {"optim.gone": "optim.gone was 1 and is now not set"}
 
 
-def test_a_fingerprint_is_that_of_the_tokens() -> None:
+def test_the_identity_of_a_set_is_that_of_the_tokens() -> None:
     manifest = {"tokenizer_hash": "t", "shards": [{"file": "a", "tokens": 3, "sha256": "x"}], "sources": ["a"]}
-    assert fingerprint(manifest) == fingerprint(manifest | {"sources": ["b"]})
-    assert fingerprint(manifest) != fingerprint(manifest | {"tokenizer_hash": "u"})
-    assert fingerprint(manifest) != fingerprint(manifest | {"shards": [{"file": "a", "tokens": 3, "sha256": "y"}]})
+    assert identity(manifest) == identity(manifest | {"sources": ["b"]})
+    assert identity(manifest) != identity(manifest | {"tokenizer_hash": "u"})
+    assert identity(manifest) != identity(manifest | {"shards": [{"file": "a", "tokens": 3, "sha256": "y"}]})
