@@ -167,6 +167,20 @@ def test_no_package_index_is_named():
         assert not index.search(text), file
 
 
+COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+
+
+def test_colours_stand_in_one_place():
+    """Pictures take theirs from base/palette.py; the site takes those of the page, whose themes are in one file."""
+    named = {name for name, path in MODULES.items() if COLOUR.search(path.read_text("utf-8"))}
+    assert named == {"gpt2.base.palette"}
+    page = set(COLOUR.findall((PACKAGE / "server/web/style.css").read_text("utf-8")))
+    for name in ("site.css", "icon.svg"):
+        found = set(COLOUR.findall((ROOT / "docs/site" / name).read_text("utf-8")))
+        assert found
+        assert found <= page, name
+
+
 def test_text_files_are_tidy():
     for file, text in texts():
         assert "\r" not in text, file

@@ -45,11 +45,10 @@ class Command(ModelOptions):
 
         import torch
 
-        from gpt2.inference.generate import encode_prompts
+        from gpt2.text.words import check_ids
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
-        prompt = tokenizer.encode(text, self.allow_special)
-        (ids,) = encode_prompts(tokenizer, [prompt], model.config.n_positions, model.config.vocab_size)
+        ids = check_ids(tokenizer.encode(text, self.allow_special), model.config, "prompt")
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))

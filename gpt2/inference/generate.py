@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpt2.base.errors import UsageError
+from gpt2.config import GPT2Config
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
 from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer
+from gpt2.text.words import check_ids
 
 DEFAULT = Sampling()
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
@@ -147,29 +149,19 @@ def stream(
     """
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
-    ids = encode_prompts(tokenizer, prompts, model.config.n_positions, model.config.vocab_size)
+    ids = encode_prompts(tokenizer, prompts, model.config)
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide)
 
 
-def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, context: int, vocab_size: int) -> list[list[int]]:
-    """Token ids of each prompt. Raises UsageError for what no model can continue, see `stream`."""
+def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config) -> list[list[int]]:
+    """Token ids of each prompt. Raises UsageError for what no model of these sizes can continue, see `stream`."""
     given: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
     if not given:
         raise UsageError("there are no prompts: give at least one text.")
-    encoded = []
-    for prompt in given:
-        if isinstance(prompt, int):
-            raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
-        ids = tokenizer.encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
-        if not ids:
-            raise UsageError('the prompt is empty: give at least one token, for example "Once upon a time".')
-        if len(ids) > context:
-            raise UsageError(f"the prompt has {len(ids)} tokens, the model's context is {context}: shorten the prompt.")
-        wrong = next((i for i in ids if not 0 <= i < vocab_size), None)
-        if wrong is not None:
-            raise UsageError(f"there is no token {wrong}: this model's vocabulary is 0 to {vocab_size - 1}.")
-        encoded.append(ids)
-    return encoded
+    if any(isinstance(prompt, int) for prompt in given):
+        raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
+    encoded = (tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given)
+    return [check_ids(ids, config, "prompt") for ids in encoded]
 
 
 def _run(

@@ -17,11 +17,10 @@ from gpt2.explain.change.off import excerpt
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.values import ALWAYS, size
 from gpt2.explain.see.attribution import COMPONENTS
-from gpt2.inference.generate import encode_prompts
 from gpt2.probe import Edit, Probe
 from gpt2.server.switches import edits
 from gpt2.text.tokenizer import visible
-from gpt2.text.words import token_id
+from gpt2.text.words import check_ids, token_id
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -68,8 +67,7 @@ class Session:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text. UsageError when it is empty or longer than the context."""
-        (ids,) = encode_prompts(self.tokenizer, [text], self.config.n_positions, self.config.vocab_size)
-        return ids
+        return check_ids(self.tokenizer.encode(text), self.config, "prompt")
 
     def word(self, token: int) -> str:
         """A token as the page shows it: a space is a middle dot."""

@@ -1,6 +1,7 @@
-"""Texts and tokens, as explanations take them and show them.
+"""Texts and tokens, as generation and explanations take them and show them.
 
-In: a model or a checkpoint, a text or token ids, one word. Out: ids [B, T], one id, a token's visible form.
+In: a model or a checkpoint, a text or token ids, one word. Out: ids [B, T], one id, a token's visible form. Whatever
+ids a model is to read, `check_ids` is what says that it can.
 Read next: trace.py.
 """
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.errors import UsageError
+from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, visible
 
@@ -23,36 +25,46 @@ def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
     Raises UsageError for a string without a tokenizer, no tokens, unequal lengths, more than the context, unknown ids.
     """
     given: Any = text.tolist() if isinstance(text, Tensor) else text
-    texts = [given] if isinstance(given, str) or (len(given) > 0 and isinstance(given[0], int)) else list(given)
+    texts = [given] if isinstance(given, str) or len(given) == 0 or isinstance(given[0], int) else list(given)
     rows = []
     for one in texts:
         if isinstance(one, str) and tokenizer is None:
             raise UsageError("a bare GPT2 has no tokenizer: give token ids, or the checkpoint that gpt2.load returns.")
-        rows.append(tokenizer.encode(one) if isinstance(one, str) and tokenizer else [int(i) for i in one])
+        rows.append(check_ids(tokenizer.encode(one) if isinstance(one, str) and tokenizer else one, model.config))
     lengths = sorted({len(row) for row in rows})
-    if not rows or lengths[0] == 0:
-        raise UsageError("the text has no tokens: give at least one character.")
     if len(lengths) > 1:
         raise UsageError(f"the texts have {lengths[0]} to {lengths[-1]} tokens: give texts of one length.")
-    context, V = model.config.n_positions, model.config.vocab_size
-    if lengths[0] > context:
-        raise UsageError(
-            f"the text has {lengths[0]} tokens and this model's context is {context}: "
-            f"shorten it by {lengths[0] - context}."
-        )
-    wrong = next((i for row in rows for i in row if not 0 <= i < V), None)
-    if wrong is not None:
-        raise UsageError(f"there is no token {wrong}: this model has tokens 0 to {V - 1}.")
     return torch.tensor(rows, device=model.lm_head.weight.device)
+
+
+def check_ids(ids: Sequence[int], config: GPT2Config, what: str = "text") -> list[int]:
+    """The ids of one text, as a list, once it is certain that a model of these sizes can read them.
+
+    what  the word for the text in the sentence of an error: "text" or "prompt"
+
+    Raises UsageError for no ids, more than the context has positions, and ids outside the vocabulary.
+    """
+    n, context = len(ids), config.n_positions
+    if n == 0:
+        raise UsageError(f'the {what} is empty, it has no tokens: give at least one, for example "Once upon a time".')
+    if n > context:
+        raise UsageError(
+            f"the {what} has {n} tokens and this model's context is {context}: shorten it by {n - context}."
+        )
+    return [check_id(int(i), config) for i in ids]
+
+
+def check_id(token: int, config: GPT2Config) -> int:
+    """The id itself, once it is one of the vocabulary. UsageError otherwise."""
+    if not 0 <= token < config.vocab_size:
+        raise UsageError(f"there is no token {token}: this model has tokens 0 to {config.vocab_size - 1}.")
+    return token
 
 
 def token_id(model: GPT2, tokenizer: Tokenizer | None, word: str | int) -> int:
     """The one token that `word` is. UsageError, with the nearest text that is one token, when it is several."""
-    V = model.config.vocab_size
     if isinstance(word, int):
-        if not 0 <= word < V:
-            raise UsageError(f"there is no token {word}: this model has tokens 0 to {V - 1}.")
-        return word
+        return check_id(word, model.config)
     if tokenizer is None:
         raise UsageError(f"a bare GPT2 has no tokenizer: give the id of {word!r}, or a checkpoint as the model.")
     ids = tokenizer.encode(word)

@@ -32,7 +32,7 @@ def contrasts(findings: Findings) -> "Figure | None":
     for place, c in enumerate(made):
         assert c.difference is not None
         low, high = region(c.contestant.expect)
-        axes.fill_betweenx([place - 0.38, place + 0.38], max(low, -1e3), min(high, 1e3), color="#e3eef6", lw=0)
+        axes.fill_betweenx([place - 0.38, place + 0.38], max(low, -1e3), min(high, 1e3), color=draw.BAND, lw=0)
         colour = {"hit": draw.KINDS[0], "miss": draw.KINDS[5]}.get(c.verdict or "", draw.NEUTRAL)
         axes.plot([c.difference.low, c.difference.high], [place, place], color=colour, lw=1.6)
         axes.plot([c.difference.mean], [place], color=colour, marker="o" if c.adjusted is None else "D", ms=4)

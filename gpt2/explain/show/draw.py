@@ -2,7 +2,7 @@
 
 In: numbers and labels. Out: a matplotlib Figure, made without pyplot, so that nothing global changes.
 Amounts use a sequential scale, differences one that diverges around zero; both are even in lightness and safe for
-colour-blind readers (cividis: Nunez, Anderton and Renslow 2018; PuOr: Brewer's diverging scales).
+colour-blind readers, as are all colours (base/palette.py).
 Read next: lens.py, which draws with it.
 """
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from gpt2.base.palette import BAND, DIVERGING, KINDS, NEGATIVE, NEUTRAL, POSITIVE, SEQUENTIAL
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
-POSITIVE, NEGATIVE, NEUTRAL = "#c05a00", "#5e3c99", "#6b6b6b"  # the two ends of the diverging scale, and between
-KINDS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito 2008
+__all__ = [
+    "BAND", "DIVERGING", "KINDS", "NEGATIVE", "NEUTRAL", "POSITIVE", "SEQUENTIAL", "bars", "figure", "heat", "ticks",
+    "title",
+]  # fmt: skip
+
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 MONOSPACE: Any = {"family": "monospace"}
 

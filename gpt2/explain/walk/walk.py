@@ -34,6 +34,7 @@ from gpt2.explain.walk.record import (
 )
 from gpt2.model import GPT2
 from gpt2.probe import Probe
+from gpt2.text.words import check_id, check_ids
 
 STREAM = ("resid_pre", "attn.out", "resid_mid", "mlp.out", "resid_post")
 DETAIL = (
@@ -77,18 +78,13 @@ def check(
     top: int = 1,
 ) -> int:
     """The position that is meant, once everything asked for exists."""
-    if not ids:
-        raise UsageError("the text has no tokens: give at least one character.")
-    if len(ids) > config.n_positions:
-        more = len(ids) - config.n_positions
-        raise UsageError(
-            f"the text has {len(ids)} tokens and this model's context is {config.n_positions}: shorten it by {more}."
-        )
+    check_ids(ids, config)
+    if target is not None:
+        check_id(target, config)
     asked: list[tuple[str, Sequence[int], int, str]] = [
         ("position", [] if position is None else [position], len(ids), "this text has positions"),
         ("block", blocks, config.n_layer, "this model has blocks"),
         ("head", heads or [], config.n_head, "each block has heads"),
-        ("token", [*ids, *([] if target is None else [target])], config.vocab_size, "this model has tokens"),
     ]
     for what, numbers, n, has in asked:
         for number in numbers:

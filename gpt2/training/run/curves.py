@@ -5,10 +5,9 @@ In: `History` objects (history.py). Out: a picture. Read next: cli/runs.py.
 
 from pathlib import Path
 
+from gpt2.base.palette import KINDS
 from gpt2.training.run.history import History
 
-# Okabe and Ito's colours, which stay apart for colour-blind eyes
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 SMOOTHING = 0.02  # share of a run's steps in the running mean of its training loss
 
 
@@ -36,7 +35,7 @@ def draw(histories: list[History], out: Path) -> None:
         panel.remove()
     tops = []
     for number, history in enumerate(histories):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = KINDS[number % len(KINDS)]
         tokens, losses = zip(*history.training)
         mean = _running_mean(losses, max(1, round(SMOOTHING * len(losses))))
         tops.append(mean[len(mean) // 20])

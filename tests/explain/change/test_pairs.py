@@ -165,7 +165,7 @@ GOOD = {"clean": "Lily was", "corrupt": "Tom was", "target": " she", "foil": " h
         ([GOOD | {"corrupt": "Tom was here"}], r"line 1: the clean prompt has 2 tokens and the corrupt one 3"),
         ([GOOD | {"corrupt": "Lily was"}], r"line 1: the clean and the corrupt prompt are the same"),
         ([GOOD | {"foil": " she"}], r"line 1: target and foil are both ' she'"),
-        ([GOOD | {"clean": ""}], r"line 1: the text has no tokens"),
+        ([GOOD | {"clean": ""}], r"line 1: the text is empty, it has no tokens"),
         ([], "holds no pairs"),
     ],
 )

@@ -218,8 +218,8 @@ def run() -> Run:
 REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: trace(small().model, "text"), "a bare GPT2 has no tokenizer: give token ids"),
     (lambda: trace("storyteller", "text"), "a str is no model"),  # type: ignore[arg-type]
-    (lambda: trace(storyteller(), ""), "the text has no tokens"),
-    (lambda: trace(small().model, []), "the text has no tokens"),
+    (lambda: trace(storyteller(), ""), "the text is empty, it has no tokens"),
+    (lambda: trace(small().model, []), "the text is empty, it has no tokens"),
     (lambda: trace(small().model, [[1, 2], [3]]), "the texts have 1 to 2 tokens: give texts of one length"),
     (lambda: trace(small().model, [1] * 41), "has 41 tokens and this model's context is 40: shorten it by 1"),
     (lambda: trace(small().model, [97]), "there is no token 97: this model has tokens 0 to 96"),
