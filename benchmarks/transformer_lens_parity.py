@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gpt2.config import GPT2Config
 from gpt2.explain import Run, trace
-from gpt2.explain.run.edits import value_bias
+from gpt2.explain.run.weights import value_bias
 from gpt2.model import GPT2
 
 CONFIG = GPT2Config(vocab_size=61, n_positions=24, n_embd=16, n_layer=3, n_head=2)

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -45,10 +46,18 @@ def texts() -> list[tuple[str, str]]:
     return [(str(f.relative_to(ROOT)), f.read_text("utf-8")) for f in FILES if f.suffix in kept]
 
 
-def imports(name: str) -> set[str]:
-    """The modules of the package that module `name` imports anywhere: inside functions and for types too."""
+def nodes(tree: ast.AST, types: bool) -> Iterator[ast.AST]:
+    """Every node of a file; without `types`, those under `if TYPE_CHECKING` are left out."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if types or not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from nodes(child, types)
+
+
+def imports(name: str, types: bool = True) -> set[str]:
+    """The modules of the package that module `name` imports anywhere, inside functions too; `types`: for types too."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+    for node in nodes(ast.parse(MODULES[name].read_text("utf-8")), types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -107,6 +116,33 @@ def test_parts_never_import_each_others_insides(name):
 def test_only_the_outside_knows_the_outside(name):
     if part(name) not in ("cli", "server", "__main__"):
         assert {module for module in imports(name) if part(module) in ("cli", "server")} == set()
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The groups in which each leads to each other: strongly connected components of more than one."""
+
+    def reached(start: str) -> set[str]:
+        seen, ahead = set(), [start]
+        while ahead:
+            fresh = arrows[ahead.pop()] - seen
+            seen |= fresh
+            ahead += fresh
+        return seen
+
+    reach = {name: reached(name) for name in arrows}
+    groups = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in arrows}
+    return [list(group) for group in sorted(groups) if group]
+
+
+def test_circles_are_found():
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
+    assert circles(arrows) == [["b", "c"]]
+
+
+def test_no_import_goes_in_a_circle():
+    """At run time, imports inside functions included: what two files need stands in a third one."""
+    arrows = {name: imports(name, types=False) & MODULES.keys() - {name} for name in MODULES}
+    assert circles(arrows) == []
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gpt2.checkpoint.files import check_target, whole_directory
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.hub import ADAPTER_CONFIG, adapter_base
+from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.weights import write_tensors
 from gpt2.model import GPT2
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gpt2.checkpoint.files import Builder, Checkpoint
+    from gpt2.config import GPT2Config
+    from gpt2.model import GPT2
 
 File = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
 """An option that may name a file; its help says what holds without one."""
@@ -37,9 +39,18 @@ class ModelOptions:
 
     def load(self) -> "Checkpoint":
         """The model that the options name; a variant of `gpt2 ablate` is as good."""
-        from gpt2.ablation.variants import build
+        return load_model(self.model, self.dtype, self.device, any_model)
 
-        return load_model(self.model, self.dtype, self.device, build)
+
+def any_model(config: "GPT2Config", variant: dict[str, Any] | None = None) -> "GPT2":
+    """The empty model of a checkpoint; the parts of `gpt2 ablate` are loaded for a variant alone."""
+    if variant is None:
+        from gpt2.model import GPT2
+
+        return GPT2(config)
+    from gpt2.ablation.variants import build
+
+    return build(config, variant)
 
 
 def read_text(text: str | None) -> str:
@@ -84,9 +95,9 @@ def find_device(name: str) -> "torch.device":
     """What `--device name` means on this machine. Raises UsageError for a device that is unknown or not there."""
     import torch
 
-    from gpt2.training.machine.device import pick_device
-
     if name == "auto":
+        from gpt2.training.machine.device import pick_device
+
         return pick_device()
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
     if match is None:

@@ -36,8 +36,9 @@ class Command:
 
     def run(self) -> None:
         """Load, save, and say what was written."""
-        from gpt2.checkpoint.files import check_target, save
+        from gpt2.checkpoint.files import save
         from gpt2.checkpoint.hub import model_directory
+        from gpt2.checkpoint.target import check_target
 
         check_target(self.directory, self.overwrite)
         dtype = self.dtype

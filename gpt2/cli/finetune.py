@@ -102,7 +102,8 @@ class Command:
         out = self._out()
         if self.lora == 0:
             raise UsageError("--lora 0 is no rank: choose 1 or more, such as 16; without --lora all weights train.")
-        from gpt2.checkpoint.files import check_target, load, save
+        from gpt2.checkpoint.files import load, save
+        from gpt2.checkpoint.target import check_target
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
         from gpt2.training.run.interrupts import StopSignals
 

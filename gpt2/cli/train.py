@@ -87,7 +87,7 @@ class Command:
             raise UsageError(
                 f"{out} already holds a run: go on with it (--resume {out}), choose another --out, or add --overwrite."
             )
-        from gpt2.checkpoint.files import check_target
+        from gpt2.checkpoint.target import check_target
         from gpt2.training.machine.distributed import join_world, leave_world
 
         check_target(out / "model", overwrite=self.resume is not None or self.overwrite)

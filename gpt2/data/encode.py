@@ -1,16 +1,13 @@
-"""Documents to token ids, on several processes: the same ids in the same order whatever their number.
+"""Documents to token ids: batches of text, and what a batch becomes.
 
 In: files of documents and a tokenizer. Out: for every batch of about a megabyte of text its ids, with
-`<|endoftext|>` after each document. `gpt2/data/prepare.py` writes them down. Files are read once, by one process,
-and only a few batches are held at a time, so that memory does not grow with the files.
+`<|endoftext|>` after each document. Files are read once. Read next: workers.py, which has batches encoded by several
+processes; prepare.py, which writes the ids down.
 """
 
 import itertools
-import os
 from array import array
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,36 +112,3 @@ def encode(tokenizer: Tokenizer, batch: Batch) -> Encoded:
         documents[source] = documents.get(source, 0) + ends
         sizes[source] = sizes.get(source, 0) + len(well_formed(text).encode())
     return Encoded(np.frombuffer(ids, np.uint16), np.array(starts, "<u8"), documents, sizes)
-
-
-def encode_all(
-    stream: Iterable[Batch], tokenizer: Tokenizer, processes: int | None = None
-) -> Generator[tuple[Batch, Encoded], None, None]:
-    """Each batch of a stream with its ids, in order, computed by `processes` (as many as there are cores when None).
-
-    This process is one of them: it encodes whenever the others have enough to do, so from the first moment on.
-    """
-    from gpt2.data.workers import Workers
-
-    stream = iter(stream)
-    head = list(itertools.islice(stream, 2))
-    others = (processes or cores()) - 1 if len(head) == 2 else 0
-    waiting: deque[tuple[Batch, Future[Encoded]]] = deque()  # in order, and never many
-    with Workers(tokenizer, others) as workers:
-        for batch in itertools.chain(head, stream):
-            if sum(not answer.done() for _, answer in waiting) < 2 * others:
-                answer = workers.submit(batch)
-            else:
-                answer = Future()
-                answer.set_result(encode(tokenizer, batch))
-            waiting.append((batch, answer))
-            while waiting and (waiting[0][1].done() or len(waiting) > 4 * others + 4):
-                batch, answer = waiting.popleft()
-                yield batch, answer.result()
-        for batch, answer in waiting:
-            yield batch, answer.result()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,6 +22,7 @@ from gpt2.data import encode
 from gpt2.data.files import Source, sources
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
 from gpt2.data.unfinished import LOCK, STATE, State, Workplace, kept, workplace
+from gpt2.data.workers import encode_all
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 SHARD_TOKENS = 100_000_000
@@ -171,7 +172,7 @@ def _build(
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
     stream = encode.batches(texts, place.options["--field"], tokenizer.splits_before_space, state.place)
-    results = encode.encode_all(stream, tokenizer, processes)
+    results = encode_all(stream, tokenizer, processes)
     with closing(results), open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
         starts.seek(starts.truncate(state.begun * 8))
         for batch, encoded in results:

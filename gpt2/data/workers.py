@@ -1,24 +1,55 @@
-"""Processes that encode text, fed by the one that reads it.
+"""Processes that encode text, fed by the one that reads it: the same ids in the same order whatever their number.
 
-In: batches of text. Out: their ids, as futures. Used by `gpt2/data/encode.py`.
+In: batches of text. Out: their ids. Only a few batches are held at a time, so that memory does not grow with the files.
+Read next: prepare.py.
 
 Each process is a fresh Python that reads batches from its standard input and writes ids to its standard output;
 a thread of the parent waits for it. A fork would copy locks and threads in any state; `multiprocessing` would run a
 user's script again in each process, and its processes live on when the parent is killed. These end with their input.
 """
 
+import itertools
 import os
 import pickle
 import subprocess
 import sys
 import threading
+from collections import deque
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gpt2
+from gpt2.base.cores import cores
 from gpt2.data.encode import Batch, Encoded, encode
 from gpt2.text.tokenizer import Tokenizer
+
+
+def encode_all(
+    stream: Iterable[Batch], tokenizer: Tokenizer, processes: int | None = None
+) -> Generator[tuple[Batch, Encoded], None, None]:
+    """Each batch of a stream with its ids, in order, computed by `processes` (as many as there are cores when None).
+
+    This process is one of them: it encodes whenever the others have enough to do, so from the first moment on.
+    """
+    stream = iter(stream)
+    head = list(itertools.islice(stream, 2))
+    others = (processes or cores()) - 1 if len(head) == 2 else 0
+    waiting: deque[tuple[Batch, Future[Encoded]]] = deque()  # in order, and never many
+    with Workers(tokenizer, others) as workers:
+        for batch in itertools.chain(head, stream):
+            if sum(not answer.done() for _, answer in waiting) < 2 * others:
+                answer = workers.submit(batch)
+            else:
+                answer = Future()
+                answer.set_result(encode(tokenizer, batch))
+            waiting.append((batch, answer))
+            while waiting and (waiting[0][1].done() or len(waiting) > 4 * others + 4):
+                batch, answer = waiting.popleft()
+                yield batch, answer.result()
+        for batch, answer in waiting:
+            yield batch, answer.result()
 
 
 class Workers:

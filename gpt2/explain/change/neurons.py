@@ -29,7 +29,7 @@ from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.reference import STORIES, Reference, reference
-from gpt2.explain.see.readout import affine
+from gpt2.explain.run.weights import neuron_writes, promotes
 from gpt2.explain.show.result import Result, number, table
 from gpt2.forward_pass import Pass
 from gpt2.probe import Probe
@@ -139,7 +139,7 @@ def neuron(
     def names(token: int) -> str:
         return label(tokenizer, token)
 
-    scores = written(gpt, layer, a.unit)
+    scores = promotes(gpt, neuron_writes(gpt, layer)[[a.unit]])[0]
     best, worst = (scores.topk(min(tokens, len(scores)), largest=up) for up in (True, False))
     promoted, suppressed = (
         tuple((names(i), x) for i, x in zip(some.indices.tolist(), some.values.tolist())) for some in (best, worst)
@@ -149,16 +149,6 @@ def neuron(
         _contexts(documents.rows, values, contexts, names), promoted, suppressed,
         bootstrap(torch.stack(changes), counts),
     )  # fmt: skip
-
-
-def written(model: Any, layer: int, unit: int) -> Tensor:
-    """<W_out[n], ghat_v> of every token v, minus their mean: [V] in float64."""
-    gamma, _, centred = affine(model)
-    write = model.transformer.h[layer].mlp.c_proj.weight.detach()[:, unit].double()  # (C)
-    direction = gamma * (write - write.mean() if centred else write)  # <c, g - mean(g)> = <c - mean(c), g>
-    weight = model.lm_head.weight.detach()
-    scores = (weight @ direction.to(weight.dtype)).double()
-    return scores - scores.mean()
 
 
 def _loss(logits: Tensor, ids: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ Every edit has a `label`. Read next: trace.py.
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from gpt2.addresses import PER_HEAD
 from gpt2.base.errors import UsageError
 from gpt2.explain.run.reference import PATTERNS, Reference
 from gpt2.explain.run.trace import Run
+from gpt2.explain.run.weights import value_bias
 from gpt2.probe import At, Edit
 
 
@@ -45,12 +45,6 @@ def keep_constant() -> Edit:
         return _spread(value_bias(at.model, at.layer), x, at)
 
     return _named(edit, "keep_constant")
-
-
-def value_bias(model: Any, layer: int) -> Tensor:
-    """b_V of every head, [H, D]."""
-    attn = model.transformer.h[layer].attn
-    return attn.c_attn.bias.detach().chunk(3)[2].view(attn.n_head, attn.head_dim)
 
 
 def mean(reference: Reference) -> Edit:

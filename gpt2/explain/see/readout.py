@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gpt2.base.errors import UsageError
-from gpt2.model import GPT2
+from gpt2.explain.run.weights import affine
 
 if TYPE_CHECKING:
     from gpt2.explain.run.trace import Run
@@ -75,18 +75,6 @@ def readout(run: "Run", targets: Tensor, foils: Tensor | None, rows: Tensor, at:
     whole = logits.gather(1, targets[:, None])[:, 0] - base
     spread = logits.max(-1).values - logits.min(-1).values
     return Readout(rows, at, direction, w @ beta, sigma, whole, spread)
-
-
-def affine(model: GPT2) -> tuple[Tensor, Tensor, bool]:
-    """gamma [C], beta [C] of the final norm in float64, and whether it subtracts the mean."""
-    norm: nn.Module = model.transformer.ln_f
-    ones = torch.ones(model.config.n_embd, dtype=torch.float64, device=model.lm_head.weight.device)
-    gamma, beta = getattr(norm, "weight", None), getattr(norm, "bias", None)
-    return (
-        ones if gamma is None else gamma.detach().double(),
-        0 * ones if beta is None else beta.detach().double(),
-        isinstance(norm, nn.LayerNorm),
-    )
 
 
 def _final_norm(run: "Run", rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, bool, Tensor]:

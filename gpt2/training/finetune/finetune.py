@@ -18,9 +18,10 @@ from torch import nn
 from gpt2 import Sampling, generate
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.adapter import fingerprint, write_adapter
-from gpt2.checkpoint.files import load, save, whole_directory
+from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.hub import BUNDLED, HUB_IDS, adapter_base
+from gpt2.checkpoint.target import whole_directory
 from gpt2.data.completions import completions, holds_completions
 from gpt2.data.documents import documents
 from gpt2.data.examples import Examples, Shuffled, draw, windows

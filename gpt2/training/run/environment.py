@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.cores import cores
+
 if TYPE_CHECKING:
     import torch
 
@@ -57,11 +59,6 @@ def processor() -> str:
     if "model name" not in found:
         return platform.processor() or platform.machine()
     return f"{found['model name']} (family {found.get('cpu family')}, model {found.get('model')})"
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
