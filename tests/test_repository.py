@@ -1,8 +1,10 @@
 """What holds for the repository as a whole: which way imports point, and what may be committed."""
 
 import ast
+import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 import gpt2
 from gpt2.cli.main import COMMANDS
@@ -145,6 +148,51 @@ def test_no_import_goes_in_a_circle():
     assert circles(arrows) == []
 
 
+# What the server may do with tensors: hold them, take parts of them, hand their numbers on.
+OF_TORCH = {"Tensor", "float16", "float32", "int32", "frombuffer", "full", "nan", "zeros"}
+OF_TENSORS = {
+    "contiguous", "count_nonzero", "detach", "flatten", "float", "is_floating_point", "item", "numel", "numpy", "size",
+    "to", "tolist", "view",
+}  # fmt: skip
+
+NO_TENSORS = {"session", "self._means", "math"}  # whose methods have names that tensors' methods have too
+
+
+def computations(source: str) -> set[str]:
+    """What a file computes with tensors itself, beside moving them: names of torch's functions, of methods, and @."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+            found |= {f"torch.{node.attr}"} - {f"torch.{name}" for name in OF_TORCH}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found |= {m for m in modules if m.startswith("torch.")}
+            if modules == ["torch"] and isinstance(node, ast.ImportFrom):
+                found |= {f"torch.{a.name}" for a in node.names if a.name not in OF_TORCH}
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            found.add("@")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            others = {*dir(dict), *dir(list), *dir(str), *dir(set), *dir(Path), *dir(re.Pattern)}
+            moves = node.func.attr in others | OF_TENSORS or ast.unparse(node.func.value) in NO_TENSORS
+            if hasattr(torch.Tensor, node.func.attr) and not moves:
+                found.add(f".{node.func.attr}()")
+    return found
+
+
+def test_computations_are_found():
+    source = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, einsum\n"
+    source += "y = torch.stack([x.softmax(-1).tolist(), a @ b, x.norm(dim=1), d.items(), torch.nan, math.prod(n)])\n"
+    assert computations(source) == {
+        "torch.nn.functional", "torch.einsum", "torch.stack", ".softmax()", "@", ".norm()",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "server"])
+def test_the_server_asks_and_computes_nothing(name):
+    """Its answers are those of explain and inference, which a reader can ask too."""
+    assert computations(MODULES[name].read_text("utf-8")) == set()
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_what_it_is(name):
     assert ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))
@@ -164,6 +212,40 @@ def test_every_command_module_is_listed():
     command = re.compile(r"^(class Command\b|Command = )", re.MULTILINE)
     written = {n for n in MODULES if part(n) == "cli" and command.search(MODULES[n].read_text("utf-8"))}
     assert written == {module for module, _ in COMMANDS.values()}
+
+
+ENTERED = """
+import json, sys
+from pathlib import Path
+import gpt2
+from gpt2.cli.main import main
+
+package, importing, entered = str(Path(gpt2.__file__).parent), 0, set()
+
+def seen(frame, event, argument):
+    global importing
+    body = frame.f_code.co_name == "<module>"
+    if body and event in ("call", "return"):
+        importing += 1 if event == "call" else -1
+    elif event == "call" and not importing and frame.f_code.co_filename.startswith(package):
+        entered.add(Path(frame.f_code.co_filename).relative_to(package).as_posix())
+
+sys.setprofile(seen)
+code = main(["next", "The cat sat on the"])
+sys.setprofile(None)
+print(json.dumps([code, sorted(entered), sorted(name for name in sys.modules if name.startswith("gpt2."))]))
+"""
+
+
+def test_the_next_token_takes_few_files():
+    """`gpt2 next` on a plain checkpoint: files with a function that runs (what runs while a module is imported does
+    not count), and parts of the package that are loaded."""
+    done = subprocess.run([sys.executable, "-c", ENTERED], cwd=ROOT, check=True, capture_output=True, text=True)
+    code, entered, loaded = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0
+    assert "model.py" in entered
+    assert len(entered) <= 15, entered
+    assert {part(name) for name in loaded} & {"data", "training", "ablation", "explain", "inference", "server"} == set()
 
 
 @pytest.mark.parametrize("name", gpt2.__all__)

@@ -1,7 +1,8 @@
 """From the scores of the next token to the token: the rules, in the order in which they are applied.
 
 In: raw logits [R, V] of R texts, and a `Sampling`. Out: one token id for each text, and its log probability.
-The order is: repetition penalty, temperature, top-k, top-p, min-p, a draw with keyed Gumbel noise (noise.py).
+The order is: repetition penalty, temperature, top-k, top-p, min-p (`ruled`, and `distribution`, which shows what is
+left), then a draw with keyed Gumbel noise (`choose`, noise.py).
 Each rule is a function from scores to scores; a token that a rule rules out has the score -inf.
 Read next: generate.py.
 """
@@ -138,6 +139,32 @@ def keep_min_p(scores: Tensor, p: float) -> Tensor:
     return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -math.inf)
 
 
+def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) -> Tensor:
+    """Logits [R, V] after every rule: the scores whose softmax is drawn from, or, at temperature 0, whose largest wins.
+
+    Arguments as for `choose`.
+    """
+    scores = logits
+    if sampling.repetition_penalty != 1:
+        scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return scores
+    # With the maximum at 0 no temperature overflows, and tiny ones are greedy; 1e-300 is 0 in float32.
+    scores = (scores - scores.amax(dim=-1, keepdim=True)) / max(sampling.temperature, 1e-30)
+    if sampling.top_k is not None:
+        scores = keep_top_k(scores, sampling.top_k)
+    return keep_min_p(keep_top_p(scores, sampling.top_p), sampling.min_p)
+
+
+def distribution(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) -> Tensor:
+    """The probabilities [R, V] with which `choose` draws each token: 0 for those that a rule has cut, and at
+    temperature 0 for all but the likeliest. Arguments as for `choose`."""
+    scores = ruled(logits, texts, sampling)
+    if sampling.temperature == 0:
+        return torch.zeros_like(scores).scatter(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
+    return scores.softmax(dim=-1)
+
+
 def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], sampling: Sampling) -> list[int]:
     """The next token of each of R texts.
 
@@ -147,15 +174,8 @@ def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int
 
     Raises ValueError where the scores are not finite.
     """
-    scores = logits
-    if sampling.repetition_penalty != 1:
-        scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
+    scores = ruled(logits, texts, sampling)
     if sampling.temperature > 0:
-        # With the maximum at 0 no temperature overflows, and tiny ones are greedy; 1e-300 is 0 in float32.
-        scores = (scores - scores.amax(dim=-1, keepdim=True)) / max(sampling.temperature, 1e-30)
-        if sampling.top_k is not None:
-            scores = keep_top_k(scores, sampling.top_k)
-        scores = keep_min_p(keep_top_p(scores, sampling.top_p), sampling.min_p)
         scores = add_noise(scores, texts, samples, sampling.seed)
     best, tokens = scores.max(dim=-1)  # the first of equals
     if not bool(best.isfinite().all()):

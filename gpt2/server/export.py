@@ -24,7 +24,6 @@ from gpt2.base.plain import plain
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
-from gpt2.server.answers.picture import look
 from gpt2.server.bundle import join
 from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
@@ -116,7 +115,7 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
         yield "attention", {**on, "block": l}
         for h in range(H):
             yield "head", {**on, "block": l, "head": h}
-    for token in look(session, ids, {}).logits[-1].topk(TARGETS).indices.tolist():
+    for token in session.look(ids, {}).likeliest(-1, TARGETS):
         word = session.word(token)
         if session.encode(word.replace("·", " ")) == [token]:  # part of a character cannot be asked for by its text
             yield "attribution", {**on, "row": T - 1, "target": word, "foil": "", "of": ""}

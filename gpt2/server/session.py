@@ -9,15 +9,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
-
-from gpt2.explain import Reference, Run, reference, trace
+from gpt2.explain import Reference, Run, reference
 from gpt2.explain.change.off import excerpt
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.values import ALWAYS, size
-from gpt2.explain.see.attribution import COMPONENTS
-from gpt2.probe import Edit, Probe
+from gpt2.explain.see.flow import READ, Flow, flow
 from gpt2.server.switches import edits
 from gpt2.text.tokenizer import visible
 from gpt2.text.words import check_ids, token_id
@@ -94,31 +90,16 @@ class Session:
                 self._kept.popitem(last=False)
         return value
 
+    def look(self, ids: list[int], switches: Switches) -> Flow:
+        """A text's pass, as the picture draws it; the latest are kept."""
+        key = ("look", tuple(ids), tuple(sorted(switches.items())))
+        bytes_kept = size(self.model, (*ALWAYS, *READ), len(ids))
+        return self.kept(key, lambda: flow(self.checkpoint, ids, edits(self, switches)), bytes_kept)
+
     def trace(self, ids: list[int], switches: Switches, read: tuple[str, ...] = ()) -> Run:
-        """The run that gpt2.explain's analyses take; the latest are kept."""
-        text = tuple(ids), tuple(sorted(switches.items()))
-
-        def make() -> Run:
-            return trace(self.checkpoint, ids, COMPONENTS, edits(self, switches))
-
-        run = self.kept(("trace", *text), make, size(self.model, (*ALWAYS, *COMPONENTS), len(ids)))
+        """The same pass as gpt2.explain's analyses take it, with what they read besides."""
+        run = self.look(ids, switches).run
         if not read:
             return run
-        return self.kept(("trace", *text, read), lambda: run.read(*read), size(self.model, read, len(ids)))
-
-    @torch.inference_mode()
-    def run(
-        self,
-        ids: list[int],
-        switches: Switches,
-        read: Iterable[str] = (),
-        watch: Mapping[str, Edit] | None = None,
-    ) -> tuple[Tensor, Probe]:
-        """Logits [T, V] in float32, and the probe with what was read.
-
-        watch  functions that see a value and return it unchanged: for what is too large to keep
-        """
-        probe = Probe(read=read, edit={**edits(self, switches), **(watch or {})})
-        device = self.model.transformer.wte.weight.device
-        logits = self.model(torch.tensor([ids], device=device), probe=probe)[0]
-        return logits.float(), probe
+        key = ("trace", tuple(ids), tuple(sorted(switches.items())), read)
+        return self.kept(key, lambda: run.read(*read), size(self.model, read, len(ids)))

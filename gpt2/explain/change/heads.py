@@ -23,6 +23,7 @@ from gpt2.explain.change.intervals import Estimate, bootstrap
 from gpt2.explain.change.off import excerpt, off_document, switch
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.reference import Reference, reference
+from gpt2.explain.see.attention import evenness
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 
@@ -158,10 +159,10 @@ def spread(model: GPT2, rows: Sequence[Sequence[int]]) -> tuple[Estimate, Estima
     """Means over rows i >= 1, each [L, H]: entropy H(A[i, :i+1]) / log(i + 1), and distance sum_j A[i,j] (i - j)."""
     entropies, distances = [], []
     for row in rows:
-        weights = patterns(model, row)[:, :, 1:].double()  # (L, H, T - 1, T)
-        i, j = torch.arange(1, len(row), device=weights.device), torch.arange(len(row), device=weights.device)
-        entropies.append((torch.special.entr(weights).sum(-1) / (i + 1).log()).sum(-1).cpu())
-        distances.append((weights * (i[:, None] - j)).sum((-2, -1)).cpu())
+        weights = patterns(model, row).double()  # (L, H, T, T)
+        entropies.append(evenness(weights).sum(-1).cpu())
+        i = torch.arange(len(row), device=weights.device)
+        distances.append((weights[:, :, 1:] * (i[1:, None] - i)).sum((-2, -1)).cpu())
     counts = torch.tensor([len(row) - 1 for row in rows])
     return bootstrap(torch.stack(entropies), counts), bootstrap(torch.stack(distances), counts)
 

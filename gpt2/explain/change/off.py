@@ -344,6 +344,14 @@ class BeforeAfter(Result):
     prompt: str
     before: str
     after: str
+    before_ids: tuple[int, ...]
+    after_ids: tuple[int, ...]
+
+    @property
+    def same(self) -> int:
+        """How many tokens both begin with."""
+        pairs = enumerate(zip(self.before_ids, self.after_ids))
+        return next((k for k, (a, b) in pairs if a != b), min(len(self.before_ids), len(self.after_ids)))
 
     def table(self) -> "Table":
         """Side by side."""
@@ -369,8 +377,16 @@ class BeforeAfter(Result):
         return {"prompt": self.prompt, "before": self.before, "after": self.after}
 
 
-def before_after(model: Model, prompt: str, edit: Mapping[str, Edit], sampling: Sampling | None = None) -> BeforeAfter:
+def before_after(
+    model: Model,
+    prompt: str,
+    edit: Mapping[str, Edit],
+    sampling: Sampling | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> BeforeAfter:
     """Continue a prompt with and without edits, with shared noise: where both see nearly the same, they say the same.
+
+    progress  told the share that is done, at the start of each of the two continuations
 
     Raises UsageError for a bare GPT2, which has no tokenizer, and as `generate` does.
     """
@@ -378,5 +394,9 @@ def before_after(model: Model, prompt: str, edit: Mapping[str, Edit], sampling: 
     if tokenizer is None:
         raise UsageError("a bare GPT2 has no tokenizer to write with: give what gpt2.load(name) returns.")
     how = Sampling(max_tokens=60) if sampling is None else sampling
-    before, after = (generate(gpt, tokenizer, prompt, how, edit=e)[0][0].text for e in (None, edit))
-    return BeforeAfter(prompt, before, after)
+    drawn = []
+    for share, edits in [(0.0, None), (0.5, edit)] if edit else [(0.0, None)]:
+        progress(share)
+        drawn.append(generate(gpt, tokenizer, prompt, how, edit=edits)[0][0])
+    before, after = drawn[0], drawn[-1]
+    return BeforeAfter(prompt, before.text, after.text, tuple(before.ids), tuple(after.ids))

@@ -5,7 +5,7 @@ Out: a `Run`, which never changes. Read next: lens.py, attribution.py, effects.p
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from gpt2.explain.run.values import ALL, ALWAYS, Values, size
 from gpt2.explain.show.result import Result, number, table
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
-from gpt2.probe import Edit, Probe
+from gpt2.probe import At, Edit, Probe
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.text.words import Text, encode, label, token_id
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gpt2.explain.see.lens import Lens
 
 NO_EDIT: Mapping[str, Edit] = MappingProxyType({})
+Watch = Callable[[Tensor, At], object]
+NO_WATCH: Mapping[str, Watch] = MappingProxyType({})
 
 
 def trace(
@@ -43,6 +45,7 @@ def trace(
     read: str | Iterable[str] = (),
     edit: Mapping[str, Edit] = NO_EDIT,
     grad: bool = False,
+    watch: Mapping[str, Watch] = NO_WATCH,
 ) -> "Run":
     """Run `model` over a text, without dropout, and keep what happened.
 
@@ -52,6 +55,7 @@ def trace(
            which tells on standard error first how many bytes that is
     edit   address -> f(x, at) -> x, or f(x), see `gpt2.explain.run.edits`
     grad   keep what gradients need: `Run.gradients`
+    watch  address -> f(x, at), which sees the value as it passes by: for what is too large to keep
 
     Raises UsageError for a text that is empty or too long and for an edit at a position that the text does not have,
     ValueError for an unknown address (nearest names given) or an edit that returns another shape.
@@ -65,7 +69,7 @@ def trace(
         print(
             f"trace: everything takes {megabytes:,.0f} MB, {counted(tokens.size(1), 'token')} a text", file=sys.stderr
         )
-    return _run(gpt, tokenizer, tokens, kept, edit, grad)
+    return _run(gpt, tokenizer, tokens, kept, edit, grad, watch=watch)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,6 +229,7 @@ def _run(
     grad: bool,
     base: Values | None = None,
     start: int = 0,
+    watch: Mapping[str, Watch] = NO_WATCH,
 ) -> Run:
     """The pass itself; from block `start` on, where `base` holds the values of the blocks before it."""
     T, edited = ids.size(1), _edited(model, edit)
@@ -233,7 +238,11 @@ def _run(
             if a.span is not None and not a.span[0] < a.span[1] <= T:
                 raise UsageError(f"{a.text!r} lies outside this text: it has positions 0 to {T - 1}.")
     wanted = _keys(model, (*ALWAYS, *kept), edited) | {key for key in edited if key[1] in DERIVED}
-    probe = Probe([f"{l}.{p}".removeprefix("None.").replace("head.out", "head.0.out") for l, p in wanted], edit, grad)
+    probe = Probe(
+        [f"{l}.{p}".removeprefix("None.").replace("head.out", "head.0.out") for l, p in wanted],
+        _with(edit, watch),
+        grad,
+    )
     quiet = in_evaluation(model)
     with torch.enable_grad() if grad else forward_only(model.lm_head.weight):
         if base is None or start == 0:
@@ -249,6 +258,21 @@ def _run(
         tensors |= {key: base.stored(*key) for key in early & wanted}
     values = Values(model, tensors, absent=wanted - tensors.keys())
     return Run(model, tokenizer, ids, MappingProxyType(dict(edit)), kept, values)
+
+
+def _with(edit: Mapping[str, Edit], watch: Mapping[str, Watch]) -> dict[str, Edit]:
+    """Edits, and behind them what watches: an edit that gives back what it was handed."""
+
+    def seeing(look: Watch) -> Edit:
+        def unchanged(x: Tensor, at: At) -> Tensor:
+            look(x, at)
+            return x
+
+        return unchanged
+
+    if both := edit.keys() & watch.keys():
+        raise UsageError(f"{min(both)} is edited and watched: write one of the two addresses for each block apart.")
+    return {**edit, **{address: seeing(look) for address, look in watch.items()}}
 
 
 def _edited(model: GPT2, edit: Mapping[str, Edit]) -> set[Key]:

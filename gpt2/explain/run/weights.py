@@ -32,6 +32,11 @@ def neuron_writes(model: GPT2, layer: int) -> Tensor:
     return model.transformer.h[layer].mlp.c_proj.weight.detach().t()
 
 
+def write_lengths(model: GPT2, layer: int, activations: Tensor) -> Tensor:
+    """||a_n W_out[n]||, how much each neuron writes at these activations [F], in their number format: [F]."""
+    return activations.abs() * neuron_writes(model, layer).to(activations).norm(dim=-1)
+
+
 def promotes(model: GPT2, writes: Tensor) -> Tensor:
     """How much each write [n, C] raises each token's logit above the mean one, before the final norm divides: [n, V].
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
 from gpt2.explain.show.draw import figure, heat, title
@@ -37,6 +39,28 @@ class Attention(Result):
     tokens: tuple[str, ...]
     pattern: Tensor
     written: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean pattern of these heads, [T, T]."""
+        return self.pattern.mean(dim=0)
+
+    def habits(self) -> dict[str, Tensor]:
+        """Of each head [N], over rows i >= 1: the mean weight on the token before (`previous`) and on the first one
+        (`first`), and how evenly a row is spread (`entropy`, see `evenness`); over all rows: the weight on itself."""
+        T = self.pattern.size(-1)
+        rows, none = torch.arange(1, T, device=self.pattern.device), self.pattern.new_zeros(len(self.pattern))
+        return {
+            "previous": self.pattern[:, rows, rows - 1].mean(dim=-1) if T > 1 else none,
+            "first": self.pattern[:, 1:, 0].mean(dim=-1) if T > 1 else none,
+            "itself": self.pattern.diagonal(dim1=-2, dim2=-1).mean(dim=-1),
+            "entropy": evenness(self.pattern).mean(dim=-1) if T > 1 else none,
+        }
+
+    def thumbnails(self, cells: int) -> Tensor:
+        """Each pattern with at most so many cells along each side, each the largest weight in it: [N, n, n]."""
+        n = min(self.pattern.size(-1), cells)
+        return F.adaptive_max_pool2d(self.pattern[:, None], (n, n))[:, 0]
 
     def table(self, at: int = -1) -> "Table":
         """What each head reads from at position `at`: its three largest weights, and what is written most from."""
@@ -82,13 +106,17 @@ class Attention(Result):
         return {"tokens": list(self.tokens), "heads": patterns}
 
 
+def evenness(pattern: Tensor) -> Tensor:
+    """How evenly each row i >= 1 spreads its weight, 0 to 1: its entropy by log(i + 1), [..., T, T] -> [..., T - 1]."""
+    i = torch.arange(1, pattern.size(-1), device=pattern.device)
+    return torch.special.entr(pattern[..., 1:, :]).sum(-1) / (i + 1).log()
+
+
 def attention(run: "Run", head: str = "*.head.*", *, row: int = 0) -> Attention:
     """The patterns of a run's heads, of all or of those that an address names (`3.head.7`, `3.head.*`).
 
     Raises ValueError for an unknown address, UsageError for one that is no head.
     """
-    from gpt2.addresses import parse
-
     config = run.model.config
     places = parse(head, config.n_layer, config.n_head)
     if any(place.head is None or place.point != "attn.z" for place in places):

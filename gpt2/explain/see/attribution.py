@@ -71,10 +71,14 @@ class Attribution(Result):
             raise UsageError(f"there is no part {name!r}: they are {', '.join(self.names[:12])}, ...")
         return float(self.values[self.names.index(name)])
 
+    def largest(self, n: int) -> tuple[list[int], float]:
+        """Where the n parts that add or subtract most stand, the largest first, and the sum of all others."""
+        order = self.values.abs().argsort(descending=True, stable=True)[:n]
+        return order.tolist(), float(self.values.sum() - self.values[order].sum())
+
     def top(self, n: int = 10) -> list[tuple[str, float]]:
         """The n parts that add or subtract most, (name, value)."""
-        order = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
-        return [(self.names[i], float(self.values[i])) for i in order]
+        return [(self.names[i], float(self.values[i])) for i in self.largest(n)[0]]
 
     @property
     def question(self) -> str:
@@ -87,20 +91,20 @@ class Attribution(Result):
         """The n largest parts, the sum of all others, the whole, and the error."""
         error = f"{abs(self.error):.1e}, {abs(self.error) / max(self.spread, 1e-30):.0e} of the logits' range"
         made = table("part", ">adds", title=self.question, caption=f"sum {number(self.whole)}; remaining error {error}")
-        shown = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
+        shown, others = self.largest(n)
         for i in shown:
             made.add_row(self.labels[i], f"{float(self.values[i]):+.3f}")
         if rest := len(self.names) - len(shown):
-            made.add_row(f"{rest} more", f"{float(self.values.sum() - self.values[shown].sum()):+.3f}")
+            made.add_row(f"{rest} more", f"{others:+.3f}")
         return made
 
     def plot(self, n: int = 20) -> "Figure":
         """Bars of the n largest parts and of the sum of the others."""
-        shown = self.values.abs().argsort(descending=True, stable=True)[:n].tolist()
+        shown, others = self.largest(n)
         names, values = [self.labels[i] for i in shown], [float(self.values[i]) for i in shown]
         if rest := len(self.names) - len(shown):
             names.append(f"{rest} more")
-            values.append(float(self.values.sum()) - sum(values))
+            values.append(others)
         made, axes = draw.figure(6.5, 1.2 + 0.22 * len(names))
         draw.bars(axes, names, values, unit=f"adds to {self.whole:+.3f} (remaining error {abs(self.error):.0e})")
         draw.title(axes, self.question)

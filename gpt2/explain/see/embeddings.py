@@ -87,6 +87,12 @@ class PositionSimilarity(Result):
     cosines: Tensor  # (P, P)
     norms: Tensor  # (P,)
 
+    def thinned(self, count: int, most: int) -> tuple[Tensor, "PositionSimilarity"]:
+        """At most `most` of the first `count` positions, evenly spread: which they are, and what holds for them."""
+        count = min(count, len(self.norms))
+        at = torch.linspace(0, count - 1, min(count, most)).round().long()
+        return at, PositionSimilarity(self.cosines[at][:, at], self.norms[at])
+
     def by_distance(self, distance: int) -> float:
         """The mean cosine of positions that far apart, position 0 left out: its vector is often unlike all others."""
         P = len(self.norms)

@@ -18,6 +18,7 @@ from gpt2.base.twin import twin
 from gpt2.block import LayerNorm
 from gpt2.cache import KVCache
 from gpt2.config import GPT2Config
+from gpt2.explain.run.weights import write_lengths
 from gpt2.explain.walk.record import (
     Array,
     AttentionStep,
@@ -190,7 +191,7 @@ def _attention(model: GPT2, probe: Probe, cache: KVCache, l: int, heads: Sequenc
 def _mlp(model: GPT2, probe: Probe, l: int, top: int) -> MLPStep:
     pre, post = probe[f"{l}.mlp.pre"][0, 0].double(), probe[f"{l}.mlp.post"][0, 0].double()  # (F)
     project = model.transformer.h[l].mlp.c_proj
-    norms = post.abs() * project.weight.double().norm(dim=0)
+    norms = write_lengths(model, l, post)
     largest = norms.topk(min(top, len(norms))).indices.tolist()
     neurons = tuple(Neuron(n, float(pre[n]), float(post[n]), float(norms[n])) for n in largest)
     total = vector(project.weight.double() @ post)

@@ -5,15 +5,13 @@ the value-weighted ones A[i, j] ||v_j W_O||, the size of what is written (Kobaya
 texts are reduced by taking the largest weight of each cell.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.heads import heads
+from gpt2.explain.see.attention import Attention, attention
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session, Switches
@@ -33,48 +31,31 @@ class Head(Block):
     head: int = Field(ge=0)
 
 
-@torch.inference_mode()
 def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:
     """Thumbnails [H, n, n], the `mean` over heads [T, T], and what each head does on this text: mean weight on the
-    previous token and on the first, and the share of the row that is spread (entropy / log(i + 1))."""
-    ids = session.encode(ask.text)
-    pattern, _ = read(session, ids, ask.switches, ask.block, "all")
-    H, T, _ = pattern.shape
-    n = min(T, THUMB)
-    rows = torch.arange(1, T, device=pattern.device)
-    spread = -(pattern * pattern.clamp(min=1e-30).log()).sum(dim=-1)[:, 1:] / (rows + 1).log()
-    return {
-        "mean": pattern.mean(dim=0),
-        "thumbs": F.adaptive_max_pool2d(pattern[:, None], (n, n))[:, 0],
-        "previous": pattern[:, rows, rows - 1].mean(dim=-1) if T > 1 else torch.zeros(H),
-        "first": pattern[:, 1:, 0].mean(dim=-1) if T > 1 else torch.zeros(H),
-        "itself": pattern[:, range(T), range(T)].mean(dim=-1),
-        "entropy": spread.mean(dim=-1) if T > 1 else torch.zeros(H),
-    }
+    previous token, on the first and on itself, and the share of the row that is spread (entropy / log(i + 1))."""
+    found = read(session, session.encode(ask.text), ask.switches, ask.block, "*")
+    return {"mean": found.mean, "thumbs": found.thumbnails(THUMB), **found.habits()}
 
 
-@torch.inference_mode()
 def head(session: Session, ask: Head, tell: Tell) -> dict[str, Any]:
     """`pattern` and `written` [T, T] of one head; with switches the pattern of the original run too."""
     if ask.head >= session.config.n_head:
         raise UsageError(f"there is no head {ask.head}: each block has 0 to {session.config.n_head - 1}.")
     ids = session.encode(ask.text)
-    pattern, written = read(session, ids, ask.switches, ask.block, ask.head)
-    result = {"pattern": pattern, "written": written}
+    now = read(session, ids, ask.switches, ask.block, ask.head)
+    result = {"pattern": now.pattern[0], "written": now.written[0]}
     if ask.switches:
-        result["pattern_before"], result["written_before"] = read(session, ids, {}, ask.block, ask.head)
+        before = read(session, ids, {}, ask.block, ask.head)
+        result |= {"pattern_before": before.pattern[0], "written_before": before.written[0]}
     return result
 
 
-def read(session: Session, ids: list[int], switches: Switches, l: int, h: int | str) -> tuple[Tensor, Tensor]:
-    """Pattern and value-weighted pattern of one head [T, T], or of all [H, T, T]."""
+def read(session: Session, ids: list[int], switches: Switches, l: int, h: int | Literal["*"]) -> Attention:
+    """The patterns of one head of a block, or of all."""
     if l >= session.config.n_layer:
         raise UsageError(f"there is no block {l}: this model has 0 to {session.config.n_layer - 1}.")
-    _, probe = session.run(ids, switches, [f"{l}.attn.pattern", f"{l}.attn.v"])
-    pattern = probe[f"{l}.attn.pattern"][0].float()
-    sizes = session.model.transformer.h[l].attn.head_writes(probe[f"{l}.attn.v"])[0].float().norm(dim=-1)  # (H, T)
-    written = pattern * sizes[:, None, :]
-    return (pattern, written) if h == "all" else (pattern[int(h)], written[int(h)])
+    return attention(session.trace(ids, switches, (f"{l}.attn.pattern", f"{l}.attn.v")), f"{l}.head.{h}")
 
 
 class Report(Parameters):

@@ -6,7 +6,6 @@ component to divide further: an MLP into neurons, a head into source positions. 
 
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from gpt2.explain.see.attribution import Attribution
@@ -31,10 +30,10 @@ def answer(session: Session, ask: Why, tell: Tell) -> dict[str, Any]:
     """`parts` [{name, kind, label, value}], their `whole`, the remaining `error`, and the range it compares with."""
     ids = session.encode(ask.text)
     run = session.trace(ids, ask.switches, finer(ask.of))
-    logits = run.values.stored(None, "logits")[0, run.position(ask.row)]
-    target = session.token(ask.target) if ask.target else int(logits.argmax())
+    at = run.position(ask.row)
+    target = session.token(ask.target) if ask.target else session.look(ids, ask.switches).likeliest(at, 1)[0]
     foil = ask.foil if ask.foil == "mean" else session.token(ask.foil) if ask.foil else None
-    found = attribute(run, target, foil, ask.row, of=ask.of or None)
+    found = attribute(run, target, foil, at, of=ask.of or None)
     return {**parts(found, None if not ask.of else SHOWN), "target_id": target}
 
 
@@ -51,15 +50,13 @@ def finer(of: str) -> tuple[str, ...]:
 
 def parts(found: Attribution, most: int | None) -> dict[str, Any]:
     """An Attribution for the page; with `most`, the largest parts, and the sum of all others as one."""
-    order = range(len(found.names))
-    listed = list(order) if most is None else found.values.abs().argsort(descending=True)[:most].tolist()
+    listed, others = (list(range(len(found.names))), 0.0) if most is None else found.largest(most)
     shown = [
         {"name": found.names[i], "kind": found.kinds[i], "label": found.labels[i], "value": float(found.values[i])}
         for i in listed
     ]
-    if rest := len(order) - len(shown):
-        value = float(found.values.sum() - found.values[torch.tensor(listed)].sum())
-        shown.append({"name": "rest", "kind": "rest", "label": f"{rest} more", "value": value})
+    if rest := len(found.names) - len(listed):
+        shown.append({"name": "rest", "kind": "rest", "label": f"{rest} more", "value": others})
     return {
         "parts": shown, "whole": found.whole, "error": found.error, "spread": found.spread,
         "target": found.target, "foil": found.foil, "question": found.question,

@@ -8,13 +8,13 @@ the tokens that its row of W_out raises and lowers most through the final norm's
 from contextlib import suppress
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.neurons import neuron
 from gpt2.explain.see.attribution import attribution
-from gpt2.explain.see.readout import NoSum, affine
+from gpt2.explain.see.neurons import active_neurons
+from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.attribution import finer
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
@@ -39,33 +39,28 @@ class Contexts(Parameters):
     neuron: int = Field(ge=0)
 
 
-@torch.inference_mode()
 def neurons(session: Session, ask: Neurons, tell: Tell) -> dict[str, Any]:
     """See the module's docstring; `active` counts the neurons with an activation above 0."""
-    mlp, ids = mlp_of(session, ask.block), session.encode(ask.text)
-    run = session.trace(ids, ask.switches, finer(f"{ask.block}.mlp"))
-    post = run.values.stored(ask.block, "mlp.post")[0, run.position(ask.row)].float()  # (F)
-    rows = mlp.c_proj.weight.t().float()  # (F, C), what each neuron writes per unit of activation
-    sizes = post.abs() * rows.norm(dim=-1)
-    best = sizes.topk(min(STRONGEST, len(sizes))).indices
-    promoted = effects(session, rows[best])  # (n, V)
-    up, down = promoted.topk(TOKENS).indices.tolist(), (-promoted).topk(TOKENS).indices.tolist()
-    whole = f"{ask.block}.mlp" in ask.switches or f"{ask.block}.block" in ask.switches
+    mlp_of(session, ask.block)
+    address, ids = f"{ask.block}.mlp", session.encode(ask.text)
+    run = session.trace(ids, ask.switches, finer(address))
+    found = active_neurons(run, ask.block, ask.row, STRONGEST, TOKENS)
+    whole = address in ask.switches or f"{ask.block}.block" in ask.switches
     why = None
     if not whole:
         with suppress(NoSum):
-            why = attribution(run, vs="mean", at=ask.row, of=f"{ask.block}.mlp")
+            why = attribution(run, vs="mean", at=ask.row, of=address)
     return {
         "neurons": [
             {
-                "n": n, "activation": float(post[n]), "size": float(sizes[n]),
-                "adds": None if why is None else why[f"{ask.block}.mlp.post#{n}"],
-                "promotes": [session.word(i) for i in up[k]], "suppresses": [session.word(i) for i in down[k]],
+                "n": one.unit, "activation": one.activation, "size": one.size,
+                "adds": None if why is None else why[f"{address}.post#{one.unit}"],
+                "promotes": [session.word(i) for i in one.promotes],
+                "suppresses": [session.word(i) for i in one.suppresses],
             }
-            for k, n in enumerate(best.tolist())
+            for one in found.strongest
         ],
-        "active": int((post > 0).sum()), "of": len(post), "target": "" if why is None else why.target,
-        "off": whole,
+        "active": found.active, "of": found.of, "target": "" if why is None else why.target, "off": whole,
     }  # fmt: skip
 
 
@@ -74,13 +69,6 @@ def mlp_of(session: Session, l: int) -> Any:
     if l >= session.config.n_layer:
         raise UsageError(f"there is no block {l}: this model has 0 to {session.config.n_layer - 1}.")
     return session.model.transformer.h[l].mlp
-
-
-def effects(session: Session, writes: torch.Tensor) -> torch.Tensor:
-    """How much writes [n, C] raise each token's logit above the mean one, but for the norm's divisor: [n, V]."""
-    gamma, _, centred = affine(session.model)
-    normed = (writes - writes.mean(dim=-1, keepdim=True) if centred else writes) * gamma.float()
-    return normed @ (session.model.lm_head.weight - session.model.lm_head.weight.mean(dim=0)).float().t()
 
 
 def contexts(session: Session, ask: Contexts, tell: Tell) -> dict[str, Any]:

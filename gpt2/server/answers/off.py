@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gpt2.explain.change.off import off
-from gpt2.inference.generate import generate
+from gpt2.explain.change.off import before_after, off
 from gpt2.inference.sampling import Sampling
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell
@@ -58,17 +57,12 @@ def importance(session: Session, ask: Importance, tell: Tell) -> dict[str, Any]:
 
 def continuation(session: Session, ask: Continue, tell: Tell) -> dict[str, Any]:
     """`before` with everything on and `after` with the switches, as tokens; `same` is how many agree at the start."""
-    ids = session.encode(ask.text)
+    session.encode(ask.text)
     sampling = Sampling(
         max_tokens=ask.tokens, temperature=ask.temperature, top_k=ask.top_k or None, top_p=ask.top_p, seed=ask.seed
     )
-    drawn = []
-    for switches in ({}, ask.switches) if ask.switches else ({},):
-        tell(0.0)
-        ((one,),) = generate(session.model, session.tokenizer, [ids], sampling, edit=edits(session, switches))
-        drawn.append(one.ids)
-    before, after = drawn[0], drawn[-1]
-    same = next((k for k, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after)))
+    found = before_after(session.checkpoint, ask.text, edits(session, ask.switches), sampling, progress=tell)
     return {
-        "before": [session.word(i) for i in before], "after": [session.word(i) for i in after], "same": same,
+        "before": [session.word(i) for i in found.before_ids], "after": [session.word(i) for i in found.after_ids],
+        "same": found.same,
     }  # fmt: skip

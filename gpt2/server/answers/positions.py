@@ -5,7 +5,6 @@ In: how many positions; a token. Out: cosine similarities; the nearest tokens.
 
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from gpt2.explain.see.embeddings import neighbours, position_similarity
@@ -29,16 +28,13 @@ class Neighbours(Parameters):
     token: int = Field(ge=0)
 
 
-@torch.inference_mode()
 def positions(session: Session, ask: Positions, tell: Tell) -> dict[str, Any]:
     """`cosine` [n, n] between the vectors of the positions `at` [n], and the vectors' `norms` [n]."""
-    count = min(ask.count, session.config.n_positions)
-    at = torch.linspace(0, count - 1, min(count, CELLS)).round().long()
     found = session.kept(("positions",), lambda: position_similarity(session.model))
-    return {"cosine": found.cosines[at][:, at], "at": at, "norms": found.norms[at]}
+    at, some = found.thinned(ask.count, CELLS)
+    return {"cosine": some.cosines, "at": at, "norms": some.norms}
 
 
-@torch.inference_mode()
 def near(session: Session, ask: Neighbours, tell: Tell) -> dict[str, Any]:
     """The tokens whose vectors have the largest cosine with this token's; mean and deviation of all others'."""
     found = neighbours(session.model, ask.token, NEAREST)

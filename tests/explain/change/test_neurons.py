@@ -116,7 +116,6 @@ def test_neighbours_are_by_cosine() -> None:
     found = neighbours(small().model, 20, k=5)
     order = [i for i in np.argsort(-cosines) if i != 20]
     assert found.ids.tolist() == order[:5]
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.cosines.numpy(), cosines[order[:5]], rtol=1e-10)
     others = np.delete(cosines, 20)
     assert found.typical == pytest.approx((others.mean(), others.std()), rel=1e-9)
@@ -139,9 +138,7 @@ def test_position_similarity() -> None:
     w = small().numpy.w["transformer.wpe.weight"]
     unit = w / np.linalg.norm(w, axis=1, keepdims=True)
     found = position_similarity(small().model)
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.cosines.numpy(), unit @ unit.T, rtol=1e-10, atol=1e-12)
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.norms.numpy(), np.linalg.norm(w, axis=1), rtol=1e-12)
     assert found.by_distance(3) == pytest.approx(np.mean([unit[i] @ unit[i + 3] for i in range(1, 37)]))
     assert str(found).splitlines()[2].split() == ["1", f"{found.by_distance(1):.3f}"]
@@ -159,20 +156,15 @@ def test_norms_cosines_and_scales_of_the_stream() -> None:
     assert list(found.points) == points
     x = np.stack([n.values[p] for p in points])
     norms = np.linalg.norm(x, axis=-1)
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.norms.numpy(), norms, rtol=1e-10)
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.final.numpy(), (x * x[-1]).sum(-1) / norms / norms[-1], rtol=1e-9, atol=1e-12)
     ends, lengths = x[::2], norms[::2]
     turned = (ends[1:] * ends[:-1]).sum(-1) / lengths[1:] / lengths[:-1]
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.turned.numpy(), turned, rtol=1e-9, atol=1e-12)
     scales = [f"{l}.{p}.scale" for l in range(3) for p in ("ln_1", "ln_2")] + ["final.scale"]
     assert list(found.norm_layers) == scales
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.scales.numpy(), np.stack([n.values[s] for s in scales]), rtol=1e-10)
     writes = np.stack([n.values[f"{l}.{p}.out"] for l in range(3) for p in ("attn", "mlp")])
-    (found,) = promotes(small().model, neuron_writes(small().model, 1)[[UNIT]])
     np.testing.assert_allclose(found.write_norms.numpy(), np.linalg.norm(writes, axis=-1), rtol=1e-10)
 
 
