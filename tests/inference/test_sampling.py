@@ -160,6 +160,28 @@ def test_the_smallest_temperatures_tend_to_greedy(temperature):
     assert chosen == logits.argmax(dim=-1).tolist()
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.3, "top_k": 4}, {"top_p": 0.5, "min_p": 0.1}, {"repetition_penalty": 1.5}]
+)
+def test_the_distribution_is_what_is_drawn_from(options):
+    logits = torch.randn(2, 20, generator=torch.Generator().manual_seed(5)) * 2
+    texts, how = [[3, 4], [7]], Sampling(**options)
+    p = sampling.distribution(logits, texts, how)
+    torch.testing.assert_close(p.sum(-1), torch.ones(2))
+    torch.testing.assert_close(p, sampling.ruled(logits, texts, how).softmax(-1))
+    n = 4000
+    drawn = choose(logits[:1].expand(n, -1), [texts[0]] * n, range(n), how)
+    seen = torch.bincount(torch.tensor(drawn), minlength=20) / n
+    assert (seen[p[0] == 0] == 0).all()
+    assert (seen - p[0]).abs().max() < 5 * (0.25 / n) ** 0.5
+
+
+def test_at_temperature_zero_the_distribution_is_one_token():
+    logits = torch.tensor([[1.0, 3.0, 3.0, 2.0]])
+    assert sampling.distribution(logits, [[0]], Sampling(temperature=0)).tolist() == [[0, 1, 0, 0]]
+    assert choose(logits, [[0]], [0], Sampling(temperature=0)) == [1]
+
+
 def test_a_ruled_out_token_is_never_drawn():
     logits = random_logits(1, 8, 0.1).expand(2000, 8).clone()
     logits[:, [0, 3, 7]] = -math.inf

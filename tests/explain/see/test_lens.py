@@ -92,3 +92,35 @@ def test_refusals() -> None:
         lens(run, "1.resid")
     with pytest.raises(UsageError, match="choose probability, next_probability"):
         run.lens().plot("colour")
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 1), (2, 9), (12, None), (5, 100)])
+def test_a_window_of_the_lens_is_that_part_of_the_whole(first: int, stop: int | None) -> None:
+    run = trace(small().model, small().ids)
+    whole, told = run.lens(), list[float]()
+    found = lens(run, first=first, stop=stop, progress=told.append)
+    assert found.tokens == whole.tokens[first:stop]
+    for name in ("top_ids", "top_probabilities", "next_probability", "next_rank", "entropy", "kl"):
+        part = getattr(whole, name)[:, first:stop]
+        torch.testing.assert_close(getattr(found, name), part, rtol=1e-9, atol=1e-12, equal_nan=True)
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert str(found.table().columns[1].header).startswith(f"{max(first, len(whole.tokens[:stop]) - 6)} ")
+
+
+def test_answers_are_followed_through_the_points() -> None:
+    run = trace(small().model, small().ids)
+    final = run.logits[0].softmax(-1)
+    torch.testing.assert_close(run.lens().answer_probability[-1], final.max(-1).values)
+    answers = torch.arange(4)
+    found = lens(run, first=3, stop=7, answers=answers).answer_probability
+    torch.testing.assert_close(found[-1], final[3:7].gather(1, answers[:, None])[:, 0])
+    stream = run["0.resid_mid"][0, 3:7]
+    p = small().model.head(small().model.transformer.ln_f(stream)).softmax(-1)
+    torch.testing.assert_close(found[1], p.gather(1, answers[:, None])[:, 0])
+
+
+def test_a_window_outside_the_text_is_refused() -> None:
+    for first, stop in ((13, None), (4, 4), (-1, 3)):
+        with pytest.raises(UsageError, match="outside the text: it has 13 tokens"):
+            lens(trace(small().model, small().ids), first=first, stop=stop)
