@@ -1,4 +1,4 @@
-"""The ledger: every statement of the specification, and what became of it.
+"""The ledger: every statement of the original guide, and what became of it.
 
 In: docs/claims.toml. Out: `Ledger`, which judges and prints them. A claim's verdict is written down, or computed: by a
 `test` over measured numbers, or by a contestant of the ablation study and the difference that the statement implies.
@@ -24,7 +24,7 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the specification.
+    """One statement of the original guide.
 
     id          section letter and number, T3
     says        the statement, in our own words

@@ -169,9 +169,9 @@ class Renderer:
             command = f"`{self.fill(claim.command)}`" if claim.command else ""
             cells = (claim.id, claim.says, f"**{self.judge(claim)}**", said, command)
             rows.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
-        table = sizes.table(("", "the specification says", "verdict", "measured", "try"), rows)
+        table = sizes.table(("", "the original guide says", "verdict", "measured", "try"), rows)
         counts = Counter(self.judge(claim) for claim in claims)
-        summary = f"All {len(claims)} statements of the specification on this, judged: {in_words(counts)}"
+        summary = f"All {len(claims)} statements of the original guide on this subject, judged: {in_words(counts)}"
         return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{table}\n\n</details>'
 
     def tally(self) -> str:

@@ -43,7 +43,7 @@ def parameters() -> str:
 
 
 def flops() -> str:
-    """FLOPs a token of every preset: forward at an empty and a full context, and of a training step."""
+    """FLOPs per token of every preset: forward at an empty and a full context, and of a training step."""
     rows = []
     for name, c in PRESETS.items():
         T = c.n_positions
@@ -61,8 +61,8 @@ def memory() -> str:
     for name, c in PRESETS.items():
         rows.append([f"`{name}`", mib(4 * n_params(c)), mib(2 * n_params(c)), f"{cache_bytes(c):,}",
                      mib(cache_bytes(c) * c.n_positions), mib(ADAM_BYTES * n_params(c))])  # fmt: skip
-    return table(["size", ">weights, fp32", ">weights, bf16", ">cache a token, bf16 (bytes)", ">cache of 1,024 tokens",
-                  ">training, before activations"], rows)  # fmt: skip
+    return table(["size", ">weights, fp32", ">weights, bf16", ">cache per token, bf16 (bytes)",
+                  ">cache of 1,024 tokens", ">training, before activations"], rows)  # fmt: skip
 
 
 def cache_bytes(c: GPT2Config, width: int = 2) -> int:

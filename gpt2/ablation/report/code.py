@@ -29,7 +29,8 @@ def code(study: Study) -> str:
         source = "\n\n\n".join(textwrap.dedent(b).rstrip() for b in blocks)
         sections.append(f"### {name}\n\nTrained as: {', '.join(users)}.\n\n```py\n{source}\n```\n")
     rows = [[c.title, ", ".join(f"`{s}`" for s in settings(c.set))] for c in study.contestants.values() if c.set]
-    sizes = f"### Settings\n\nWhat differs from the baseline's recipe:\n\n{table(['contestant', 'settings'], rows)}"
+    differing = table(["contestant", "settings"], rows)
+    sizes = f"### Settings\n\nThese settings differ from the baseline's recipe:\n\n{differing}"
     return "\n".join([*sections, *([sizes] if rows else [])])
 
 

@@ -40,11 +40,12 @@ def primary(findings: Findings, off: SwitchedOff | None) -> str:
     return f"""{tally(made)}
 
 {table(columns, rows)}
-Difference: validation loss with the component left out or changed, minus the loss of the contestant it is compared
-with, in nats a token, the mean over seeds; above 0 the component helps. The {len(made)} intervals hold together with
-95% (each is a paired t interval at {1 - 0.05 / len(made):.3%}, by Bonferroni); p by Holm over the {len(made)}. A
-contrast without a pair of finished runs counts there with p = 1. Verdict: *hit* when the whole interval lies where it
-was expected, *miss* when none of it does, *undecided* otherwise. {_off_note(off)}
+The difference is the validation loss with the component left out or changed, minus the loss of the contestant that it
+is compared with: the mean over seeds, in nats per token. Above 0 the component helps. The {len(made)} intervals hold
+together with 95% confidence (each is a paired t interval at {1 - 0.05 / len(made):.3%}, by Bonferroni). p is adjusted
+by Holm's method over the {len(made)} contrasts; a contrast without a pair of finished runs counts there with p = 1. The
+verdict is *hit* if the whole interval lies where it was expected, *miss* if no part of it does, and *undecided*
+otherwise. {_off_note(off)}
 
 {_words(made)}"""
 
@@ -67,8 +68,9 @@ def exploratory(findings: Findings, off: SwitchedOff | None) -> str:
     return f"""{tally(made)}
 
 {table(columns, rows)}
-*Exploratory*: each interval is a plain paired 95% t interval, for itself alone. Of {len(made)} such intervals one in
-twenty is expected to miss the truth, so a single one that leaves out 0 by a little is a hint and no finding.
+*Exploratory* means that each interval is a plain paired 95% t interval, which holds for itself alone. Of {len(made)}
+such intervals one in twenty is expected to miss the true value. So a single interval that lies a little beside 0 is a
+hint, not a finding.
 """
 
 
@@ -84,8 +86,8 @@ def nulls(findings: Findings) -> str:
         if c.difference
     ]
     return (
-        "These changes the study cannot tell from no difference: too few seeds for how much they vary, or none to see. "
-        "The interval says how large it could be:\n\n" + "\n".join(lines) + "\n"
+        "For these changes the study cannot say whether there is a difference: there is none, or it is too small for "
+        "this number of seeds. The interval says how large it could be:\n\n" + "\n".join(lines) + "\n"
     )
 
 
@@ -95,15 +97,15 @@ def diverged(findings: Findings) -> str:
     lost += [runs for share, runs in findings.budgets.items() if runs.diverged and share != 1]
     search = [r for r in findings.used if r["purpose"] == "tune" and r["diverged_at"] is not None]
     tail = (
-        f"In the search for learning rates {_runs(len(search))} diverged, which says that a rate is too large: "
+        f"In the search for learning rates {_runs(len(search))} diverged, because a rate was too large: "
         f"{listed(sorted({findings.study.contestants[r['contestant']].title for r in search}))}.\n"
         if search
-        else "In the search for learning rates none diverged.\n"
+        else "In the search for learning rates no run diverged.\n"
     )
     if not lost:
         return f"None of the runs that are reported diverged. {tail}"
     lines = [f"- **{r.contestant.title}**: {len(r.diverged)} of {_done(r)} runs." for r in lost]
-    return "\n".join(lines) + f"\n\nThey are in no mean and in no interval. {tail}"
+    return "\n".join(lines) + f"\n\nThese runs are left out of every mean and interval. {tail}"
 
 
 def tally(made: list[Contrast]) -> str:
@@ -172,6 +174,6 @@ def _off_note(off: SwitchedOff | None) -> str:
         return "*Switched off afterwards* has not been measured yet."
     return (
         "*Switched off afterwards* is another experiment: the trained baseline keeps all its weights, and what the "
-        "component writes is replaced by its mean (see [below](#switched-off-afterwards)): the change of the loss, and "
-        "its 95% interval over seeds. The two columns answer two questions."
+        "component writes is replaced by its mean (see [below](#switched-off-afterwards)). The column gives the change "
+        "of the loss and its 95% interval over seeds. The two columns answer two questions."
     )

@@ -70,15 +70,14 @@ def document(
     )
     return filled(f"""# Ablation study: {findings.study.name}
 
-What each component of GPT-2 does is measured here by training without it. This document is written by
+This document measures what each component of GPT-2 does, by training without it. This command writes it:
 
 ```text
 {commands.report}
 ```
 
-from the results file: every number in it comes from a recorded run, and nothing in it was typed by hand. Differences
-are in
-validation loss, nats a token. How the components work is told elsewhere; here stands what they are worth.
+Every number comes from a recorded run in the results file; nothing was typed by hand. Differences are in validation
+loss, in nats per token. Other documents explain how the components work; this one says what they are worth.
 
 {partial + chr(10) if partial else ""}{body}""")
 

@@ -36,7 +36,7 @@ def missing(findings: Findings) -> str:
     ]
     return f"""**This report is made from a part of the study: {len(findings.used)} runs are done, at least {len(left)}
 are missing.**
-Intervals are over the seeds that are there, and a verdict that may still change says "so far".
+Intervals are over the seeds that are done, and a verdict that may still change says "so far".
 
 {chr(10).join(lines)}
 """
@@ -55,29 +55,27 @@ def method(findings: Findings, command: str, home: Path) -> str:
     n_exploratory = len(findings.exploratory)
     fewer, others = _numbers(study.seeds[: study.exploratory]), ""
     if n_exploratory:
-        others = f" for primary contestants and whoever they are compared with, {fewer} for the others"
+        others = f" for primary contestants and those that they are compared with, {fewer} for the others"
     return f"""- **Question.** A model is trained from its first step without a component, or with another in its
-  place. How much worse does it predict text that it has not seen? Expectations stand in
-  [the study file]({link(study.source, home)}), where they were committed before its first run: {len(primary)}
+  place. How much worse does it predict text that it has not seen? The expectations are in
+  [the study file]({link(study.source, home)}), and they were committed before its first run. {len(primary)}
   contrasts were named as primary, {n_exploratory} are exploratory. {study.note}
 - **Baseline.** GPT-2 with {m.n_layer} blocks of {m.n_head} heads, width {m.n_embd}, {context} positions{size}.
-- **Budget.** The same for all: {t.steps:,} steps of {t.batch_size} rows, {tokens:,} tokens. {_optimiser(o.name)} with
-  {o.warmup_steps} steps of warm-up and a {o.schedule} schedule that ends at {o.floor:g} of the peak; products in
-  {t.dtype}.
+- **Budget.** It is the same for all: {t.steps:,} steps of {t.batch_size} rows, {tokens:,} tokens. The optimiser is
+  {_optimiser(o.name)}, with {o.warmup_steps} steps of warm-up and a {o.schedule} schedule that ends at {o.floor:g} of
+  the peak. Matrix products are in {t.dtype}.
 - **Data.** Training: {_sets(recipe.data.train)}; validation: {_sets(recipe.data.val[:1])}. The search for learning
-  rates reads
-  the first {study.tune_windows:.0%} of the validation windows, the report only the others.
+  rates reads the first {study.tune_windows:.0%} of the validation windows; the report reads only the others.
 - **Seeds.** {_numbers(study.seeds)}{others}. A seed decides initial values, the order of the data, and dropout. Every
-  parameter is drawn from (seed, its name), so a contestant starts from the baseline's values wherever they share a
-  parameter, and sees the same rows in the same order: that is why differences are paired by seed.
-- **Learning rate.** Searched for each contestant over {listed(f"{r:g}" for r in study.tune_rates)} times its own rate
-  at {study.tune_share:g} of
-  the steps, on seed {_numbers(study.tune_seeds)}, which the report does not use. Where the best of a grid lies at its
-  end, the grid goes on by factors
-  of 2. [What was chosen](#learning-rates).
+  parameter is drawn from (seed, its name). So a contestant starts from the baseline's values wherever they share a
+  parameter, and it sees the same rows in the same order. Therefore differences are paired by seed.
+- **Learning rate.** It was searched for each contestant over {listed(f"{r:g}" for r in study.tune_rates)} times its own
+  rate, at {study.tune_share:g} of the steps, on seed {_numbers(study.tune_seeds)}, which the report does not use. Where
+  the best rate of a grid lay at its end, the grid was extended by factors of 2. A table shows
+  [what was chosen](#learning-rates).
 {_where(findings.used)}
-The code that the tables compare is [shown below](#the-code-of-each-variant). To run the whole again, prepare the data,
-as the head of the study file says, and train:
+The code that the tables compare is [shown below](#the-code-of-each-variant). To run the whole study again, prepare the
+data as the comment at the head of the study file says, and train:
 
 ```text
 {commands(findings)}
@@ -112,8 +110,8 @@ def learning_rates(findings: Findings) -> str:
         if search.rate is not None and search.rate in (min(search.losses), max(search.losses)):
             at_edge.append(contestant.title)
     text = f"""{table(["contestant", *(f">{f:g} x" for f in factors), ">peak rate chosen", "grid"], rows)}
-Validation loss at {findings.study.tune_share:g} of the steps, on the windows of the search alone; the chosen one in
-bold.
+The table gives the validation loss at {findings.study.tune_share:g} of the steps, on the windows of the search alone.
+The chosen rate is in bold.
 """
     if at_edge:
         text += (
@@ -131,22 +129,22 @@ def limits(findings: Findings) -> str:
     size = f"{parameters / 1e6:.2g} million parameters" if parameters else f"{recipe.model.n_layer} blocks"
     tokens = recipe.train.steps * recipe.train.batch_size * (recipe.train.context or recipe.model.n_positions)
     exact = (
-        "the losses come again bit for bit" if recipe.train.dtype == "float32" else "the losses come again to rounding"
+        "the losses are the same bit for bit" if recipe.train.dtype == "float32" else "the losses agree up to rounding"
     )
     compare = ": compare the baseline's own\n  [budgets](#what-more-training-gives)" if study.budgets else ""
     return f"""- **One scale.** Everything here holds for models of about {size} trained on
-  {tokens / 1e6:.2g} million tokens of one kind of text. Nothing follows for a model a thousand times as large:
-  components that cost nothing here may matter there (a residual scale at initialisation), and the other way round.
-- **One recipe.** One optimiser and one schedule; the learning rate alone is tuned for each contestant, over a coarse
-  grid, at
-  part of the length. A variant that needs another warm-up, weight decay or depth is shown at its worse.
-- **Training is short.** A difference early in training may shrink or grow later{compare}.
+  {tokens / 1e6:.2g} million tokens of one kind of text. Nothing follows for a model a thousand times as large.
+  Components that make no difference here may matter there (a residual scale at initialisation), and the other way
+  round.
+- **One recipe.** There is one optimiser and one schedule. Only the learning rate is tuned for each contestant, over a
+  coarse grid, at part of the length. A variant that needs another warm-up, weight decay or depth looks worse here than
+  it is.
+- **Training is short.** A difference early in training may become smaller or larger later{compare}.
 - **Seeds are not texts.** The intervals are over initial values and data order. The validation text is one sample,
-  the same for
-  all; another text gives other losses.
-- **Unequal costs.** Equal tokens are neither equal time nor equal parameters; [costs](#costs) says how far apart they
+  the same for all; another text gives other losses.
+- **Unequal costs.** Equal tokens are neither equal time nor equal parameters; [costs](#costs) says how different they
   are.
-- **Repeatable.** On the same machine, versions and number of threads {exact} from the same seed.
+- **Repeatable.** On the same machine, with the same versions and number of threads, {exact} with the same seed.
 """
 
 
@@ -164,11 +162,10 @@ def _where(records: Iterable[Record]) -> str:
     ended = sorted(r["ended"] for r in known if r.get("ended"))
     hours = sum(r["seconds"] for r in known) / 3600
     when = f" They ended between {_day(ended[0])} and {_day(ended[-1])}." if ended else ""
-    return f"""- **Where.** {listed(machines)}, {listed(threads)} thread{"" if threads == ["1"] else "s"} a run; PyTorch
-  {listed(torch)}, Python {listed(python)}, this package {listed(own)}, at commit
-  {listed(commits) or "unknown"}{" (with uncommitted changes)" if changed else ""}. {len(known)} runs, {hours:.1f}
-  hours of
-  training in all.{when}
+    return f"""- **Where.** {listed(machines)}, {listed(threads)} thread{"" if threads == ["1"] else "s"} per run;
+  PyTorch {listed(torch)}, Python {listed(python)}, this package {listed(own)}, at commit
+  {listed(commits) or "unknown"}{" (with uncommitted changes)" if changed else ""}. There are {len(known)} runs, with
+  {hours:.1f} hours of training in all.{when}
 """
 
 

@@ -35,11 +35,10 @@ def longer(findings: Findings) -> str:
     rows.append([findings.study.contestants[BASELINE].title, str(len(findings.runs[BASELINE].finished)),
                  number(findings.runs[BASELINE].mean("val_loss"), 3), *["refuses"] * (times - 1)])  # fmt: skip
     return f"""{table(["contestant", ">seeds", *parts], rows)}
-Mean loss over each stretch of rows of {times * context} tokens, {times} times the {context} that training saw.
-Learned positions have no
-vector past the last trained one: the model refuses, and this is why `gpt2 generate` slides its window. For the
-baseline the
-first column is its validation loss (on all windows, with one start each), so it compares only roughly with the others.
+The rows have {times * context} tokens, {times} times the {context} that training saw. Each column gives the mean loss
+over one part of them. Learned positions have no vector past the last trained one. So the model refuses, and
+`gpt2 generate` has to slide its window. For the baseline the first column is its validation loss (on all windows, with
+one start each), so it can be compared only roughly with the others.
 """
 
 
@@ -62,8 +61,7 @@ def mask(findings: Findings) -> str:
     compared = "" if uniform is None or back is None else _against_uniform(back, uniform)
     return f"""{table(columns, rows)}
 Without the mask the next token is among those that attention reads, so a low loss measures copying, not prediction.
-Put the mask
-back, as generation must, and the same weights face a text whose next token is hidden.{compared}
+Generation needs the mask. With the mask put back, the same weights read a text whose next token is hidden.{compared}
 """
 
 
@@ -82,11 +80,10 @@ def scales(findings: Findings) -> str:
         ">gradient, last block",
     ]  # fmt: skip
     return f"""{table(columns, rows)}
-Activation: the root mean square of the stream over 8 validation rows. Gradient: the norm of the loss's gradient at
-the stream of one
-position, averaged over positions; the loss is the mean over all of them. Means over seeds. These measured curves
-stand where
-descriptions of GPT-2 often print invented sequences such as "1.0, 0.8, 0.6, ... 0.001".
+The activation is the root mean square of the stream over 8 validation rows. The gradient is the norm of the loss's
+gradient at the stream of one position, averaged over positions; the loss is the mean over all of them. All are means
+over seeds. Descriptions of GPT-2 often print invented sequences here, such as "1.0, 0.8, 0.6, ... 0.001"; these were
+measured.
 """
 
 
@@ -109,16 +106,15 @@ def afterwards(off: SwitchedOff | None, command: str) -> str:
     columns = ["off in the trained baseline", "in its place", ">seeds", ">loss change", ">95% interval over seeds"]
     return f"""{table(columns, rows)}
 The baseline's loss with everything on is {number(base.mean)}. Nothing is trained here: the weights are those of the
-baseline's report
-runs, and a component's writes are replaced by their mean over {off.about["tokens_of_means"]:,} tokens of validation
-text that the report does not
-read, or by zero. A model trained without a
-component arranges itself without it from the first step; one from which it is taken has relied on it. So the two
-numbers answer two questions, and neither replaces the other. Counterparts exist for attention, the MLPs, the
-position vectors and LayerNorm (its scale held at its mean; centring and weights stay). Additions to the stream
-cannot be taken out by an
-edit of one value, and sizes, initial values, learning rates, dropout and rules of training (the mask among them) leave
-nothing in a trained model that could be switched off: they have no counterpart.
+baseline's report runs. A component's writes are replaced by zero, or by their mean over
+{off.about["tokens_of_means"]:,} tokens of validation text that the report does not read. A model that is trained
+without a component learns from the first step to manage without it. A model from which it is taken has relied on it.
+So the two numbers answer two questions, and neither replaces the other.
+
+Attention, the MLPs, the position vectors and LayerNorm can be switched off (of LayerNorm the scale is held at its mean;
+centring and weights stay). Other contestants have no counterpart. Additions to the stream cannot be taken out by an
+edit of one value. Sizes, initial values, learning rates, dropout and rules of training (the mask among them) leave
+nothing in a trained model that could be switched off.
 
 ```text
 {command}
@@ -146,8 +142,9 @@ def other_scales(findings: Findings, others: Sequence[Findings], home: Path) -> 
         for other in others
     )  # fmt: skip
     return f"""{table(["contestant", *heads], rows)}
-From left to right after this study: {about}. Each has expectations, learning rates and seeds of its own; their text and
-their vocabulary are others too, so sizes of effects compare only roughly. Intervals are simultaneous within each study.
+After this study the table shows, from left to right: {about}. Each study has its own expectations, learning rates and
+seeds. The texts and the vocabularies are different too, so sizes of effects can be compared only roughly. Intervals are
+simultaneous within each study.
 """
 
 

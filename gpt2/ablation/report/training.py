@@ -23,11 +23,9 @@ def budgets(findings: Findings) -> str:
     ]  # fmt: skip
     columns = [">share of the budget", ">tokens", ">seeds", ">validation loss (95% interval)", ">bits per byte"]
     return f"""{table(columns, rows)}
-Each is a training of its own, with a schedule of its own that ends at its last step, at the rate that was found for
-the full
-budget. "The plain model reaches this loss with 0.55 of the tokens" is read off this curve, straight in the logarithm
-of the
-tokens between two of its points, and never beyond its ends.
+Each row is a separate training with its own schedule, which ends at its last step. All use the rate that was found for
+the full budget. Sentences such as "The plain model reaches this loss with 0.55 of the tokens" are read off this curve.
+Between two points the curve is a straight line in the logarithm of the tokens. It is never continued beyond its ends.
 """
 
 
@@ -53,14 +51,18 @@ def dropout(findings: Findings) -> str:
         rows.append([data, f"{recipe.model.dropout:g}", _seeds(runs), *shown, signed(gap), number(early)])
     small = next((study.recipe(n).data.train for n in reversed(names) if study.recipe(n).data.train != fresh), ())
     names_of_small = ", ".join(f"`{path}`" for path in small)
-    note = f"Repeated: as many tokens, all from {names_of_small}, a small set seen many times. " if small else ""
+    note = (
+        f"Repeated data are as many tokens, all from {names_of_small}, a small set that is read many times. "
+        if small
+        else ""
+    )
     columns = ["data", ">dropout", ">seeds", ">training loss", ">validation loss", ">gap", ">after fewer steps"]
     return f"""{table(columns, rows)}
-{note}Training loss: the mean over the last tenth of the steps, with dropout at work; validation loss: at the end,
-without it. Dropout
-makes training harder, so only the validation column says whether it helped. After fewer steps: the validation loss of
-the search for learning rates, which trains for {study.tune_share:g} of the steps and reads other windows; where it is
-lower than the validation loss, ending early does more against over-fitting than dropout does.
+{note}The training loss is the mean over the last tenth of the steps, with dropout; the validation loss is taken at the
+end, without dropout. Dropout makes training harder, so only the validation column says whether it helped. *After fewer
+steps* is the validation loss of the search for learning rates, which trains for {study.tune_share:g} of the steps and
+reads other windows. Where it is lower than the validation loss, ending early does more against over-fitting than
+dropout does.
 """
 
 
@@ -78,12 +80,10 @@ def inside(findings: Findings) -> str:
     scores = [">in-context score (95% interval)", ">induction score (95% interval)"]
     columns = ["contestant", ">seeds", *scores, ">dead neurons"]
     return f"""{table(columns, rows)}
-- **In-context score**: the mean loss at the last tenth of the positions minus that at the second tenth; below 0, a
-  model predicts
-  better the more it has read (after Olsson et al. 2022).
-- **Induction score**: on a row of random tokens followed by the same row again, the largest mean attention of any
-  head from a
-  token to the one that came after its first occurrence; 1 is a perfect induction head.
+- **In-context score**: the mean loss at the last tenth of the positions minus that at the second tenth. Below 0, a
+  model predicts better the more it has read (after Olsson et al. 2022).
+- **Induction score**: a row of random tokens is followed by the same row again. The score is the largest mean attention
+  of any head from a token to the token that came after its first occurrence. 1 is a perfect induction head.
 - **Dead neurons**: the share of MLP neurons whose input is never above 0 on 32 validation rows.
 """
 
@@ -101,11 +101,12 @@ def costs(findings: Findings) -> str:
         ])  # fmt: skip
     columns = [
         "contestant", ">seeds", ">validation loss", ">bits per byte", ">training loss", ">parameters",
-        ">tokens a second", ">memory",
+        ">tokens per second", ">memory",
     ]  # fmt: skip
     return f"""{table(columns, rows)}
-Means over finished runs. Speed is that of one run, steps alone, while others ran beside it on a machine whose load
-changed: rows compare roughly at best. Memory is the most that the process (on a GPU: its tensors) held during the run.
+These are means over finished runs. The speed is that of one run, of its steps alone. Other runs shared the machine, and
+its load changed, so the rows can be compared only roughly. The memory is the most that the process (on a GPU, its
+tensors) held during the run.
 """
 
 
