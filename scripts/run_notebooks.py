@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-SECONDS = 1800  # a cell that takes longer hangs; on a busy machine the slowest took more than 300
+SECONDS = 1800  # a cell that takes longer hangs, on a busy machine too
 TRAINED = "trained"  # the tag of a cell that shows models which the notebook trained: other figures on each processor
 FIGURES = re.compile(r"[+-]?\d+\.\d+|\b(?:hit|miss|undecided)\b")
 ROUNDING = re.compile(r"\d[\d.]*e-(0[6-9]|1\d)")
