@@ -94,7 +94,7 @@ def show(folder: Path) -> Path:
 def shell(words: list[str], folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """The finished process of `words` in `folder`: both its streams in `stdout`, in the order in which they came."""
     return subprocess.run(
-        words, cwd=folder, env=variables, timeout=300, encoding="utf-8",
+        words, cwd=folder, env=variables, timeout=1800, encoding="utf-8",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ def serving(checkpoint: Any) -> Iterator[int]:
 
 def request(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     """(status, headers, body) of one request; `path`, without its first slash, is sent as it is, not tidied."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Host": f"127.0.0.1:{port}"} | ({"Content-Type": "application/json"} if data is not None else {})
     connection.putrequest(method, f"/{path}", skip_host=True, skip_accept_encoding=True)

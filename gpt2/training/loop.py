@@ -22,6 +22,7 @@ from gpt2.training.guards import TRY, Diverged, Guard
 from gpt2.training.machine.compiler import can_compile, is_compilers, mend_cache, reason
 from gpt2.training.machine.device import be_deterministic, has_fast_bf16, pick_dtype, suit_processor
 from gpt2.training.machine.distributed import World, spread, whole, without_sync
+from gpt2.training.machine.first_step import FirstStep
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
 from gpt2.training.run.interrupts import savers
@@ -56,6 +57,7 @@ class TrainingRun:
         if train.compile and not can_compile(self.device):
             self.mode = "eager: torch.compile needs a C++ compiler, such as g++"
         self.forward = spread(self.model, train.parallel, self.world, self.mode == "compiled")
+        self.first_step = FirstStep(self.model, self.dtype, self.world.sum)
         self.optimizers = build_optimizers(self.model, recipe.optim, has_fast_bf16(self.device))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.steps_done, self.seconds = 0, 0.0
@@ -133,9 +135,15 @@ class TrainingRun:
         share = self.world.size / max(1, counted)  # of a token: gradients are averaged over the processes afterwards
         total = torch.zeros((), device=self.device)
         size = self.micro_batch_size
+        if self.mode == "compiled" and not self.first_step.done:
+            rows, aims = ids[:size], targets[:size]
+            counted_here = int((aims != IGNORED).sum())
+            self.first_step.prepare(lambda forward: self.loss(forward, rows, aims), self.forward, counted_here)
         for first in range(0, len(ids), size):
             with without_sync(self.forward, last=first + size >= len(ids)):
                 part = self.loss(self.forward, ids[first : first + size], targets[first : first + size])
+                if self.mode == "compiled" and not self.first_step.done:
+                    self.first_step.compare(part.detach())
                 self.scaler.scale(part * share).backward()
             total += part.detach()
         return self.world.sum(total.item())[0] / max(1, counted)

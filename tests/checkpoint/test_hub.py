@@ -187,7 +187,7 @@ def command(server, tmp_path):
         )  # fmt: skip
         if not wait:
             return process
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=600)
         return process.returncode, out, errors
 
     return run
@@ -372,6 +372,6 @@ def test_ctrl_c_ends_a_download_without_a_traceback(server, command):
     process = command("fetch", "tests/tiny", wait=False)
     assert server.stalled.wait(30)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)  # the hub still holds the file back
+    _, errors = process.communicate(timeout=600)  # the hub still holds the file back
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -35,7 +35,7 @@ def context(browser):
     context = browser.new_context(
         viewport={"width": 1280, "height": 800}, accept_downloads=True, reduced_motion="reduce"
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(300_000)
     yield context
     context.close()
 

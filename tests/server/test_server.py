@@ -84,7 +84,7 @@ def test_large_bodies_are_refused_whether_they_state_their_length_or_not(port):
     status, _, answer = request(port, "POST", "api/picture", large)
     assert status == 413
     assert "128 KB" in json.loads(answer)["error"]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     chunks = (large[i : i + 10_000] for i in range(0, len(large), 10_000))
     connection.request("POST", f"/{API}/picture", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
     assert connection.getresponse().status == 413
@@ -168,7 +168,7 @@ def test_an_abandoned_request_stops_computing(checkpoint, monkeypatch):
     with serving(checkpoint) as port:
         for share in (0.0, 0.5):  # noqa: B007 - before the first report of progress, and while reports are sent
             begun.clear(), ended.clear()
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
             connection.request("POST", f"/{API}/endless", b"{}", {"Content-Type": "application/json"})
             assert begun.wait(5)
             assert not ended.wait(0.3)

@@ -1,9 +1,12 @@
-"""torch.compile where it works: whether it can, and what to do when it fails.
+"""torch.compile where it works: whether it can, where its cache lies, and what to do when it fails.
 
-In: a device, or the exception that a compiled model raised. Out: yes or no, a reason in one line. Read next: loop.py.
+In: a device, a model, or the exception that a compiled model raised. Out: yes or no, the compiled model, a reason in
+one line. Read next: first_step.py (whether what was compiled is right), loop.py.
 """
 
+import hashlib
 import os
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +30,52 @@ def can_compile(device: torch.device) -> bool:
 
 def compiled(model: nn.Module) -> Callable[..., Any]:
     """The model through torch.compile."""
+    keep_cache_apart()
     return torch.compile(model, options=OPTIONS)
+
+
+def compile_in_place(module: nn.Module) -> None:
+    """Have calls of the module go through torch.compile; the object and its names stay."""
+    keep_cache_apart()
+    module.compile(options=OPTIONS)
+
+
+def keep_cache_apart() -> None:
+    """Give the compiler a folder of this processor's own inside its cache folder (TORCHINDUCTOR_CACHE_DIR, or torch's).
+
+    torch finds a compiled graph again by a key that does not name the processor's instructions. A graph that was
+    written for AVX-512 is then compiled for AVX2, where each of its loops fills half of what it should: docs/log.md.
+    The variable stays set, since torch reads it whenever it compiles, which may be in a later step.
+    """
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    folder, name = Path(cache_dir()), processor_folder()
+    if folder.name != name:  # a child process inherits the variable
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / name)
+
+
+def processor_folder() -> str:
+    """A folder's name, one for each version of torch, instruction set in use, and set of instructions that exist.
+
+    The last is a hash: kernels are built with `-march=native`, so they may use any instruction of this processor.
+    """
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    has = torch.cpu.get_capabilities()
+    features = [name for name in sorted(has) if has[name] is True] + [str(has.get("cpu_name"))]
+    digest = hashlib.sha256(" ".join(features).encode()).hexdigest()[:8]
+    words = [platform.machine(), torch.backends.cpu.get_cpu_capability(), *str(pick_vec_isa()).split(), digest]
+    return f"torch-{torch.__version__}-" + "-".join(words).lower()
+
+
+class Miscompiled(RuntimeError):
+    """What was compiled gives other numbers than the model does without the compiler."""
 
 
 def is_compilers(error: BaseException) -> bool:
     """Whether the compiler itself failed, not what it compiled."""
-    return any(kind.__name__ == "TorchDynamoException" for kind in type(error).__mro__)
+    kinds = type(error).__mro__
+    return isinstance(error, Miscompiled) or any(kind.__name__ == "TorchDynamoException" for kind in kinds)
 
 
 def mend_cache(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.weights import NoDraws
 from gpt2.model import GPT2
-from gpt2.training.machine.compiler import OPTIONS, compiled
+from gpt2.training.machine.compiler import compile_in_place, compiled
 from gpt2.training.machine.device import pick_device
 
 
@@ -107,7 +107,7 @@ def spread(model: GPT2, kind: Literal["ddp", "fsdp"], world: World, compile: boo
     if kind == "fsdp":
         for block in model.transformer.h:
             if compile:
-                block.compile(options=OPTIONS)
+                compile_in_place(block)
             fully_shard(block)
         fully_shard(model)
         return model
