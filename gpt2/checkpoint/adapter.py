@@ -43,7 +43,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 class Adapter:
     """W of each named projection becomes W + `scale` B A (Hu et al. 2021, "LoRA", section 4.1).
 
-    base         the model it belongs to, as `--model` takes it
+    base         the model it belongs to, as `gpt2.load` takes it
     pairs        projection such as `transformer.h.0.attn.c_attn` -> A [rank, in] and B [out, rank]
     fingerprint  of the base's weights (None: not recorded), see `fingerprint`
     """

@@ -1,11 +1,10 @@
 """`gpt2 finetune`: a model and a user's text in, the model that writes like it out."""
 
 import dataclasses
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
 
 CHOSEN = "(default: by the data)"
-# How the training loop names a setting in its sentences -> the option here.
-WORDS = {
-    r"set train\.\w+ to \w+, or ": lambda found: "",  # no option here
-    r"train\.(micro_batch_size|batch_size|context)": lambda found: "--" + found[1].replace("_", "-"),
-    r"gpt2 train --resume (\S+) --override --optim\.lr \S+": lambda found: f"gpt2 finetune --resume {found[1]}",
-    r"gpt2 train --resume": lambda found: "gpt2 finetune --resume",
-    r"optim\.lr": lambda found: "--lr",
-}
 
 
 @dataclass
@@ -89,19 +80,20 @@ class Command:
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end."""
 
+    SPELLED: ClassVar[dict[str, str]] = {  # settings of the training loop that are options here (gpt2/cli/errors.py)
+        "optim.lr": "--lr",
+        "train.batch_size": "--batch-size",
+        "train.micro_batch_size": "--micro-batch-size",
+        "train.context": "--context",
+    }
+
     def run(self) -> None:
         """Check, train, and show what has changed."""
-        try:
-            self._run()
-        except (ValueError, OSError) as error:
-            if reworded(str(error)) == str(error):
-                raise
-            raise type(error)(reworded(str(error))) from None
-
-    def _run(self) -> None:
         out = self._out()
         if self.lora == 0:
-            raise UsageError("--lora 0 is no rank: choose 1 or more, such as 16; without --lora all weights train.")
+            raise UsageError(
+                "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
+            )
         from gpt2.checkpoint.files import check_target, load, save
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
         from gpt2.training.run.interrupts import StopSignals
@@ -144,13 +136,6 @@ class Command:
         if (out / "metrics.jsonl").exists() and not self.overwrite:
             raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
         return out
-
-
-def reworded(sentence: str) -> str:
-    """A sentence of the training loop, with the options of this command."""
-    for pattern, mend in WORDS.items():
-        sentence = re.sub(pattern, mend, sentence)
-    return sentence
 
 
 def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:

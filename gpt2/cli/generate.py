@@ -78,11 +78,7 @@ class Command(ModelOptions):
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
 
-        try:
-            sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
-        except UsageError as error:  # it names its field: here that is an option
-            name, rest = str(error).split(" ", 1)
-            raise UsageError(f"--{name.replace('_', '-')} {rest}") from None
+        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
         checkpoint = self.load()
         context = checkpoint.model.config.n_positions
         ids = checkpoint.tokenizer.encode(text, self.allow_special)

@@ -182,7 +182,7 @@ def test_overwrite(stories, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     prepared([stories], out)  # an empty directory is fine
-    with pytest.raises(ValueError, match=r"is not empty: .*--overwrite"):
+    with pytest.raises(ValueError, match=r"is not empty: choose another out, or replace it with overwrite=True\.$"):
         prepare([stories], out, Tokenizer.bytes())
     (tmp_path / "one.txt").write_text("one")
     assert texts_of(prepared([tmp_path / "one.txt"], out, overwrite=True)) == ["one"]
@@ -192,7 +192,9 @@ def test_overwrite(stories, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text("{}")
     for directory in (out, tmp_path / "other"):  # one holds a stranger's file, the other is no data set at all
-        with pytest.raises(ValueError, match="is not only a prepared data set, so --overwrite leaves it alone"):
+        with pytest.raises(
+            ValueError, match=r"is not only a prepared data set, so it is not replaced: choose another out\.$"
+        ):
             prepare([stories], directory, Tokenizer.bytes(), overwrite=True)
     assert left_in(tmp_path) == ["one.txt", "other", "out", "stories.txt.gz"]
     assert (out / "two.txt").exists()

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from gpt2.cli.errors import sentence
 from gpt2.cli.main import main
+from gpt2.cli.train import Command
 from gpt2.training.guards import FEWEST, LOST, Diverged, Guard
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
@@ -157,10 +159,14 @@ def test_of_a_lost_run_the_checkpoint_before_is_named(recipe: Recipe, tmp_path: 
     for optimizer in run.optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = 30.0
+    lower = f"resume='{tmp_path}', override=True, optim.lr={float(f'{recipe.optim.lr / 3:.2g}')!r}"
     with pytest.raises(
-        Diverged, match=r"last good checkpoint is that of step 4, .*step-000004: delete .*step-000006, then gpt2"
-    ):
+        Diverged, match=r"last good checkpoint is that of step 4, .*: delete .*step-000006, then"
+    ) as error:
         train(run, tmp_path)
+    assert str(error.value).endswith(f"then go on with {lower}")
+    lower = f"gpt2 train --resume {tmp_path} --override --optim.lr {float(f'{recipe.optim.lr / 3:.2g}')}"
+    assert sentence(error.value, Command(), "gpt2 train").endswith(f"then go on with {lower}")
 
 
 def test_memory_that_runs_out_names_what_to_change(
@@ -194,8 +200,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(MetricsLog, "write", full_after_eight_steps)
-        with pytest.raises(OSError, match=r"the disk is full at step 9.* that of step 6, .*step-000006.*--resume"):
+        with pytest.raises(OSError, match=r"the disk is full at step 9.* that of step 6, .*step-000006: ") as error:
             train(run, tmp_path)
+    assert str(error.value).endswith(f"go on with resume='{tmp_path}'")
+    assert sentence(error.value, Command(), "gpt2 train").endswith(f"go on with gpt2 train --resume {tmp_path}")
     again = TrainingRun(recipe)
     resume(again, tmp_path)
     train(again, tmp_path)
