@@ -43,7 +43,7 @@ def paired(variant: Sequence[float], baseline: Sequence[float], level: float = 0
     """
     d = np.asarray(variant, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     if len(variant) != len(baseline) or not len(d):
-        raise ValueError(f"{len(variant)} and {len(baseline)} losses are no pairs.")
+        raise ValueError(f"{len(variant)} and {len(baseline)} losses do not make pairs: give two losses for each seed.")
     if not np.isfinite(d).all():
         raise ValueError("a loss is not finite: leave out the seeds whose run diverged.")
     mean = float(d.mean())

@@ -160,7 +160,7 @@ def load_study(path: str | Path) -> Study:
         contestants[name] = _contestant(path, name, entry)
     for c in contestants.values():
         if c.against not in contestants:
-            raise UsageError(f"{path}: {c.name} is against {c.against!r}, who is no contestant.")
+            raise UsageError(f"{path}: {c.name} is against {c.against!r}, which is not a contestant: name one.")
     try:
         settings = {**_DEFAULTS, **table.get("study", {})}
         study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})

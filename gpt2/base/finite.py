@@ -1,4 +1,4 @@
-"""What JSON has no word for, infinities and numbers that are none, as null.
+"""Infinities and NaN, for which JSON has no word, as null.
 
 In: plain values. Out: the same, to be written by `json`. Read next: whoever writes a file or prints.
 """

@@ -151,7 +151,9 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
             for key in file.keys():  # noqa: SIM118, no dict
                 match = _NAME.fullmatch(key)
                 if match is None:
-                    raise ValueError(f"{weights}: {key} is no LoRA matrix of a GPT-2's projection: not supported.")
+                    raise ValueError(
+                        f"{weights}: {key} is not a LoRA matrix of a GPT-2's projection: only those are supported."
+                    )
                 found.setdefault(match[1], {})[match[2]] = file.get_tensor(key).float()
     except SafetensorError as error:
         raise ValueError(f"{weights} is truncated or no safetensors file ({error}): copy it again.") from None

@@ -157,7 +157,7 @@ def fetch(name: str, progress: bool = True, weights: bool = True) -> Path:
     if name == BUNDLED:
         raise UsageError(f"{BUNDLED} is bundled and needs no download", "use {model}.", model=BUNDLED)
     if not HUB_ID.fullmatch(hub_id):
-        raise UsageError(f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
+        raise UsageError(f"{name!r} is not a hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
     from huggingface_hub import HfApi, hf_hub_download
 
     with _quiet_hub(progress):
@@ -205,7 +205,7 @@ def _quiet_hub(progress: bool) -> Iterator[None]:
 def _wanted(hub_id: str, listed: set[str], weights: bool) -> list[str]:
     """The files to download beside config.json, of those that the hub lists; the large ones last."""
     if CONFIG_FILE not in listed:
-        raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
+        raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: name a model that has one.")
     files = [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
     if not weights:
         return files

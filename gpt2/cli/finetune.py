@@ -32,7 +32,7 @@ class Command:
     files: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
     ] = ()
-    """Texts (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
+    """Texts to learn from (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """Where to start: the bundled model, a directory, or a Hugging Face id."""
     out: Annotated[
@@ -40,7 +40,7 @@ class Command:
     ] = None
     """Directory of the run; RUN/model is the result."""
     val: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: a tenth of FILE)")] = None
-    """What to validate on."""
+    """A file to validate on."""
     lora: Annotated[int | None, tyro.conf.arg(metavar="RANK", help_behavior_hint="(default: off, all weights)")] = None
     """Train an adapter of this rank, such as 16, and leave the model as it is."""
     lora_alpha: Annotated[float | None, tyro.conf.arg(metavar="A", help_behavior_hint="(default: twice the rank)")] = (
@@ -54,17 +54,17 @@ class Command:
     epochs: Annotated[
         float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 3, more for a short text)")
     ] = None
-    """Passes over the text at most."""
+    """The most passes over the text."""
     lr: Annotated[float | None, tyro.conf.arg(metavar="RATE", help_behavior_hint="(default: by model and method)")] = (
         None
     )
     """Peak learning rate."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=CHOSEN)] = None
-    """Rows a step."""
+    """Rows per step."""
     micro_batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Rows computed at once; lower it when memory runs out."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
-    """Tokens a row at most."""
+    """The most tokens per row."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Seed of the order, of what is held out, and of the adapter's start."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
@@ -126,7 +126,7 @@ class Command:
         """The run directory. UsageError when it may not be used so."""
         if self.resume is not None:
             if self.files or self.out is not None:
-                raise UsageError(f"--resume {self.resume} goes on as it began: leave the files and --out away.")
+                raise UsageError(f"--resume {self.resume} goes on as it began: leave out the files and --out.")
             return Path(self.resume)
         if not self.files:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
@@ -156,7 +156,7 @@ def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:
 
 
 class Report:
-    """What a terminal sees: how it begins, a bar with the time left, a line an evaluation, how it ends."""
+    """What a terminal sees: how it begins, a bar with the time left, a line per evaluation, how it ends."""
 
     def __init__(self, tuning: "FineTune", quiet: bool) -> None:
         from rich.console import Console

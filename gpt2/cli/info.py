@@ -1,7 +1,7 @@
 """`gpt2 info`: how large a model is, where its parameters lie, what it costs to keep and to run.
 
-In: a model's name. Out: a page of figures, for eyes or as JSON. Read are config.json, the header of the weights
-and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
+In: a model's name. Out: a page of figures, for eyes or as JSON. It reads config.json, the header of the
+weights and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
 """
 
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "storyteller"
     """The bundled model, a directory, a preset or a Hugging Face id."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
-    """Tokens of text, for the key/value cache and the FLOPs."""
+    """How many tokens of text the key/value cache and the FLOPs are for."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of tables."""
 
@@ -60,7 +60,7 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     length = config.n_positions if context is None else context
     if not 1 <= length <= config.n_positions:
         raise UsageError(f"--context is {length}: this model takes 1 to {config.n_positions}.")
-    cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value a layer
+    cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value per layer
     last, first = flops_per_token(config, length), flops_per_token(config, 1)
     return {
         "model": name,

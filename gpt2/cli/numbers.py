@@ -1,7 +1,7 @@
 """Numbers among the options of a command, and the sentence for a word that should be one.
 
-In: what was typed. Out: an int or a float; where the word is no number, the mark `NotANumber`, which `check` finds in
-the command that was built, since only there it is known whose option it is. Read next: main.py.
+In: what was typed. Out: an int or a float; where the word is not a number, the mark `NotANumber`, which `check` finds
+in the command that was built, since only there it is known whose option it is. Read next: main.py.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 
 def check(command: Any, prefix: str = "") -> None:
-    """Raise UsageError, naming the option, where a field of the command holds a word that is no number."""
+    """Raise UsageError, naming the option, where a field of the command holds a word that is not a number."""
     hints = get_type_hints(type(command), include_extras=True)
     for field in dataclasses.fields(command):
         value = getattr(command, field.name)

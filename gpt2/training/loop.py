@@ -63,7 +63,7 @@ class TrainingRun:
 
     @property
     def context(self) -> int:
-        """Tokens a row."""
+        """Tokens per row."""
         return self.recipe.train.context or self.model.config.n_positions
 
     @property

@@ -18,7 +18,7 @@ class ModelRecipe:
     n_layer: int = 12
     """Blocks."""
     n_head: int = 12
-    """Attention heads a block."""
+    """Attention heads per block."""
     n_embd: int = 768
     """Width of the residual stream."""
     n_inner: int | None = None
@@ -94,15 +94,15 @@ class TrainRecipe:
     batch_size: int = 32
     """Rows of the global batch."""
     micro_batch_size: int | None = None
-    """Rows a process computes at once (default: all of its own); lower it when memory runs out."""
+    """Rows that a process computes at once (default: all of its own); lower it when memory runs out."""
     context: int | None = None
-    """Tokens a row (default: the model's n_positions)."""
+    """Tokens per row (default: the model's n_positions)."""
     init: str | None = None
     """A model to start from: the bundled model, a directory or a Hugging Face id (default: fresh weights)."""
     seed: int = 0
     """Seed of initialisation, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of matrix products; auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
+    """Numbers of matrix products; auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
     compile: bool = True
     """Use torch.compile."""
     activation_checkpointing: bool = False

@@ -26,7 +26,7 @@ class Batches(Protocol):
     """The training stream: a pure function of the step, so that a resumed run needs to know nothing else."""
 
     def batch(self, step: int, rows: slice = ...) -> tuple[Tensor, Tensor]:
-        """Ids and targets, int64 [rows, T] each, of some rows of a step's global batch; a target of -100 is no goal."""
+        """Ids and targets, int64 [rows, T] each, for some rows of a step's batch; a target of -100 is skipped."""
         ...
 
 

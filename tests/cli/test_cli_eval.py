@@ -116,7 +116,7 @@ def test_perplexities_and_shares_stay_short():
         (["a.txt", "--context", "500"], 2, "the context is 500: this model takes 1 to 96"),
         (["a.txt", "--stride", "200"], 2, "the stride is 200"),
         (["b.jsonl"], 1, "no text in a field 'text'"),
-        (["--task", "lambada", "a.txt"], 1, "is no .jsonl file"),
+        (["--task", "lambada", "a.txt"], 1, "is not a .jsonl file"),
         (["--task", "lambada", "b.jsonl"], 1, "line 1, has no text in a field 'text' (it has body)"),
         (["--task", "lambada", "a.txt", "b.jsonl"], 2, "--task lambada takes one file, not 2"),
         (["--task", "hellaswag", "b.jsonl"], 1, "no text in a field 'activity_label'"),

@@ -246,7 +246,7 @@ def test_the_defaults_are_those_of_the_library():
         (("generate", "a", "--n", 0), "--n is 0"),
         (("generate", "a", "--top-k", 2.5), "--top-k is '2.5': it must be a whole number."),
         (("generate", "a", "--temperature", "hot"), "--temperature is 'hot': it must be a number."),
-        (("generate", "a", "--stop", ""), "--stop takes at least one character."),
+        (("generate", "a", "--stop", ""), "--stop is empty: give a text of at least one character."),
         (("generate", ""), "the text is empty"),
         (("generate", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),

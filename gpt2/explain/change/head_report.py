@@ -126,7 +126,7 @@ class HeadReport(Result):
         return " ".join(sentences)
 
     def table(self) -> "Table":
-        """A row a head; scores are random/text."""
+        """One row per head; scores are random/text."""
         effect, baseline = self.effect, self.random.uniform
         made = table(
             "head", *(f">{name}" for name in NAMES), ">entropy", ">copying", ">loss rise", "label",

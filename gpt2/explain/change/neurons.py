@@ -104,7 +104,7 @@ def neuron(
     places = parse(address, gpt.config.n_layer, gpt.config.n_head)
     a = places[0]
     if len(places) > 1 or a.point != "mlp.post" or a.unit is None or a.span:
-        raise UsageError(f"{address!r} is no neuron: write {a.layer or 0}.mlp.post#0, say.")
+        raise UsageError(f"{address!r} is not a neuron: write {a.layer or 0}.mlp.post#0, say.")
     if a.unit >= gpt.config.inner_dim:
         raise UsageError(f"{address!r}: there is no #{a.unit}, this point has 0 to {gpt.config.inner_dim - 1}.")
     if without(gpt, "MLPs"):

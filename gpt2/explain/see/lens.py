@@ -51,7 +51,7 @@ class Lens(Result):
 
     @property
     def probability(self) -> Tensor:
-        """Of the likeliest token, [R, T]."""
+        """The probability of the likeliest token, [R, T]."""
         return self.top_probabilities[..., 0]
 
     def table(self, last: int = 6) -> "Table":
@@ -110,7 +110,7 @@ def lens(run: "Run", points: str | Iterable[str] | None = None, *, row: int = 0)
     for a in addresses:
         x = run.values[a.text][row]
         if x.shape != (T, c.n_embd):
-            raise UsageError(f"{a.text} is no vector of the stream at every position: choose one such as {last}.")
+            raise UsageError(f"{a.text} is not a vector of the stream at every position: choose one such as {last}.")
         with forward_only(model.lm_head.weight):
             log_p = final if a.text == last and edited_end else _log_p(model.head(model.transformer.ln_f(x)))
         p = log_p.exp()

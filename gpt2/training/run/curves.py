@@ -13,7 +13,7 @@ SMOOTHING = 0.02  # share of a run's steps in the running mean of its training l
 
 
 def draw(histories: list[History], out: Path) -> None:
-    """Write one panel for training and one for each validation set, with one colour a run.
+    """Write one panel for training and one for each validation set, with one colour per run.
 
     Training is drawn twice: every step, pale, and a running mean over 2% of the run's steps. The steep first 5% of
     training are cut off above. Raises ValueError for a kind of file that matplotlib cannot write.

@@ -4,7 +4,7 @@ In: the directory's path. Out: paths of complete checkpoints. Read next: state.p
 
     RUN/recipe.json         the resolved recipe
     RUN/environment.json    versions, processor, commit (environment.py)
-    RUN/metrics.jsonl       a line a step, and a line an evaluation (metrics.py)
+    RUN/metrics.jsonl       a line per step, and a line per evaluation (metrics.py)
     RUN/checkpoints/step-000123/    after 123 steps: model/, and what resuming needs
     RUN/snapshots/, RUN/tensorboard/    where the recipe asks for them
     RUN/model/              the result, a model to load
@@ -48,7 +48,7 @@ def latest(run: Path) -> Path:
         what = f"{run} has no checkpoint, since it ended too early"
         raise UsageError(what, "start it again with {overwrite}.", overwrite=True)
     if not found:
-        raise UsageError(f"{run} is no training run: name a directory that gpt2 train wrote.")
+        raise UsageError(f"{run} is not a training run: name a directory that gpt2 train wrote.")
     return found[max(found)]
 
 

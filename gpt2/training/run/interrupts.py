@@ -52,7 +52,7 @@ def savers(train: TrainRecipe, rows: int, context: int, *, bf16: bool = False, p
     """What would still save memory: a clause for each setting, by its name; nothing that the run does already.
 
     rows        how many rows a process computes at once
-    context     tokens a row
+    context     tokens per row
     bf16        whether the products are in float32 although the device multiplies bfloat16
     processes   how many train together
     """

@@ -261,7 +261,7 @@ def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytes
     assert main(["finetune", "--resume", str(out)]) == 1
     assert "is not the set that this run began with" in capsys.readouterr().err
     assert main(["finetune", text, "--resume", str(out)]) == 2
-    assert "leave the files and --out away" in capsys.readouterr().err
+    assert "leave out the files and --out" in capsys.readouterr().err
     assert main(["train", "--resume", str(out)]) == 2
     assert f"is a run of gpt2 finetune: go on with gpt2 finetune --resume {out}\n" in capsys.readouterr().err
     assert main(["finetune", "--resume", str(tmp_path)]) == 2
@@ -343,7 +343,7 @@ def test_a_text_shorter_than_a_window_is_learned_all_the_same(base: str, tmp_pat
     ('{"prompt": "a", "completion": ""}', "line 3, has an empty completion"),
     ('{"prompt": "", "completion": "a"}', "line 3, has an empty prompt"),
     ('{"prompt": "a" "completion": ""}', "line 3, is not JSON"),
-    ('["a", "b"]', "line 3, is no object"),
+    ('["a", "b"]', "line 3, is not an object"),
     (json.dumps({"prompt": "a" * 33, "completion": "b"}), "line 3, has a prompt of 33 tokens, but the context is 32"),
 ])  # fmt: skip
 def test_lines_that_are_no_prompt_and_completion(base: str, tmp_path: Path, line: str, said: str) -> None:

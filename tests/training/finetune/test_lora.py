@@ -205,7 +205,7 @@ def test_damaged_weights_are_refused(adapter: Path) -> None:
     with pytest.raises(ValueError, match="NaN"):
         read_adapter(adapter)
     save_file(tensors | {"base_model.model.lm_head.lora_A.weight": torch.zeros(2, 2)}, path)
-    with pytest.raises(ValueError, match=r"lm_head\.lora_A\.weight is no LoRA matrix"):
+    with pytest.raises(ValueError, match=r"lm_head\.lora_A\.weight is not a LoRA matrix"):
         read_adapter(adapter)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="truncated"):

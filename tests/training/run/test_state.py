@@ -254,7 +254,7 @@ def test_a_run_that_is_replaced_leaves_nothing(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     forget(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    with pytest.raises(UsageError, match="is no training run: name a directory that gpt2 train wrote"):
+    with pytest.raises(UsageError, match="is not a training run: name a directory that gpt2 train wrote"):
         latest(tmp_path)
     MetricsLog(tmp_path).close()
     with pytest.raises(UsageError, match="has no checkpoint"):
