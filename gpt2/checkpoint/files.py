@@ -233,7 +233,9 @@ def check_target(directory: Path | str, overwrite: bool = False) -> Path:
     for path in sorted(target.iterdir()):
         known_one = path.name in known or path.suffix in (".safetensors", ".bin")
         if path.is_dir() or not known_one:
-            raise UsageError(f"{target} holds {path.name}, no part of a checkpoint: choose another one.")
+            raise UsageError(
+                f"{target} holds {path.name}, which is not part of a checkpoint: choose another directory."
+            )
     return target
 
 

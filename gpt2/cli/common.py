@@ -95,11 +95,12 @@ def find_device(name: str) -> "torch.device":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError(
-            f"--device {name}: PyTorch finds no GPU here: leave the option out, or install PyTorch for your GPU."
+            f"--device is {name!r}, but PyTorch finds no GPU here: leave the option out, "
+            "or install PyTorch for your GPU."
         )
     number, gpus = int(match[1] or 0), torch.cuda.device_count()
     if number >= gpus:
-        raise UsageError(f"--device {name}: there is no such GPU here: the last one is cuda:{gpus - 1}.")
+        raise UsageError(f"--device is {name!r}, but there is no such GPU here: the last one is cuda:{gpus - 1}.")
     return torch.device("cuda", number)
 
 

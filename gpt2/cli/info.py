@@ -92,7 +92,7 @@ def stored(directory: Path) -> dict[str, Any]:
     files = weight_files(directory)
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise ValueError(f"{directory / missing[0]} is missing, the index names it: download or copy it again.")
+        raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
     types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
     return {
         "files": [file.name for file in files],
@@ -134,7 +134,7 @@ def show(facts: dict[str, Any]) -> None:
     memory, n = facts["memory"], f"{facts['context']:,}"
     labels = {
         "weights": "weights",
-        "cache_per_token": "key/value cache, a token",
+        "cache_per_token": "key/value cache, per token",
         "cache": f"the same, {n} tokens",
     }
     rows = [[label, *(size(memory[key][dtype]) for dtype in BYTES)] for key, label in labels.items()]
@@ -143,7 +143,7 @@ def show(facts: dict[str, Any]) -> None:
     flops = facts["flops_per_token"]
     _table(
         out,
-        ["FLOPs a token", ""],
+        ["FLOPs per token", ""],
         "lr",
         [
             [f"forward, as the last of {n}", flop(flops["forward_last"])],

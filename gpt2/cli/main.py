@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.errors import sentence
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -161,6 +160,8 @@ def _failed(error: Exception, command: Any = None, prog: str = "gpt2") -> int:
     """Say in one sentence what was wrong; the exit code. With GPT2_TRACEBACK the error itself."""
     if os.environ.get("GPT2_TRACEBACK"):
         raise error
+    from gpt2.cli.errors import sentence
+
     return _fail(sentence(error, command, prog), 2 if isinstance(error, UsageError) else 1)
 
 

@@ -189,7 +189,8 @@ class ProgressReport(Quiet):
         where = training.device.type if world.size == 1 else f"{world.size} x {training.device.type}"
         per_pass = getattr(training.task.batches, "steps_per_pass", None)
         self.print(
-            f"{n_params(config) / 1e6:.1f}M parameters, {recipe.train.batch_size * training.context:,} tokens per step, "
+            f"{n_params(config) / 1e6:.1f}M parameters, "
+            f"{recipe.train.batch_size * training.context:,} tokens per step, "
             f"{dtype} on {where}, {training.mode}"
             + ("" if per_pass is None else f"; one pass over the data is {counted(round(per_pass), 'step')}")
         )

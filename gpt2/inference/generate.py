@@ -164,7 +164,9 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, context: int, vocab_s
         if not ids:
             raise UsageError('the prompt is empty: give at least one token, for example "Once upon a time".')
         if len(ids) > context:
-            raise UsageError(f"the prompt has {len(ids)} tokens, the model's context is {context}: shorten the prompt.")
+            raise UsageError(
+                f"the prompt has {len(ids)} tokens, but the model's context is {context}: shorten the prompt."
+            )
         wrong = next((i for i in ids if not 0 <= i < vocab_size), None)
         if wrong is not None:
             raise UsageError(f"there is no token {wrong}: this model's vocabulary is 0 to {vocab_size - 1}.")

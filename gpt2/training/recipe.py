@@ -148,9 +148,11 @@ class Recipe:
         if not data.train:
             raise UsageError("data.train is empty: name at least one directory that `gpt2 prepare` wrote.")
         if data.repeat and len(data.repeat) != len(data.train):
-            raise UsageError(f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one each.")
+            raise UsageError(
+                f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one number for each set."
+            )
         if any(not 0 <= r < 1e6 for r in data.repeat):
-            raise UsageError(f"data.repeat is {list(data.repeat)}: a set is visited at least 0 and below 1e6 times.")
+            raise UsageError(f"data.repeat is {list(data.repeat)}: each number must be at least 0 and below 1e6.")
         for name in ("steps", "batch_size", "log_every", "eval_every", "save_every", "keep_last"):
             value = getattr(train, name)
             if value is not None and value < 1:

@@ -43,7 +43,7 @@ def parameters() -> str:
 
 
 def flops() -> str:
-    """FLOPs a token of every preset: forward at an empty and a full context, and of a training step."""
+    """FLOPs per token of every preset: forward at an empty and a full context, and of a training step."""
     rows = []
     for name, c in PRESETS.items():
         T = c.n_positions

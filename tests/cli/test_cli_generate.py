@@ -239,8 +239,8 @@ def test_the_defaults_are_those_of_the_library():
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("generate", "a", "--top-p", 0), "--top-p is 0.0: it must be above 0"),
-        (("generate", "a", "--temperature", -1), "--temperature is -1.0: it must be 0 (greedy) or more"),
+        (("generate", "a", "--top-p", 0), "--top-p is 0: it must be above 0"),
+        (("generate", "a", "--temperature", -1), "--temperature is -1: it must be 0 (greedy) or more"),
         (("generate", "a", "--top-k", 0), "--top-k is 0: it must be a whole number of at least 1"),
         (("generate", "a", "--max-tokens", 0), "--max-tokens is 0"),
         (("generate", "a", "--n", 0), "--n is 0"),
@@ -248,13 +248,13 @@ def test_the_defaults_are_those_of_the_library():
         (("generate", "a", "--temperature", "hot"), "--temperature is 'hot': it must be a number."),
         (("generate", "a", "--stop", ""), "--stop is empty: give a text of at least one character."),
         (("generate", ""), "the text is empty"),
-        (("generate", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),
+        (("generate", "x" * 33), "the prompt has 33 tokens, but the model's context is 32: shorten the prompt"),
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),
         (("generate", "a", "--dtype", "int3"), "--dtype int3 is unknown"),
         (("next", ""), "the text is empty"),
         (("next", "Once", "upon"), "unrecognised: upon; put the text in quotation marks."),
         (("generate", "Once", "upon", "--n", 2, "a"), "unrecognised: upon a; put the text in quotation marks."),
-        (("next", "x" * 33), "the prompt has 33 tokens, the model's context is 32: shorten the prompt"),
+        (("next", "x" * 33), "the prompt has 33 tokens, but the model's context is 32: shorten the prompt"),
         (("next", "a", "--top", 0), "--top is 0: it must be at least 1"),
     ],
 )

@@ -158,7 +158,7 @@ def test_a_shard_that_reaches_into_the_next_file(files, tmp_path):
         run(short, tmp_path / "out", stop=300, shard_tokens=200)
     assert kept(tmp_path / "out") == 1
     (tmp_path / "two.txt").write_text("two" * 49 + "tww")
-    assert "with other files: starting afresh" in run(short, tmp_path / "out", shard_tokens=200)[1]
+    assert "but its files differed: this run starts afresh" in run(short, tmp_path / "out", shard_tokens=200)[1]
 
 
 def test_damaged_notes_are_no_trap(files, tmp_path):

@@ -142,7 +142,7 @@ def test_nothing_is_put_before_a_prompt(monkeypatch):
         (["fine", ""], "the prompt is empty"),
         ([[1], []], "the prompt is empty"),
         ([1, 2], "bare token ids"),
-        (["x" * 49], "the prompt has 49 tokens, the model's context is 48: shorten the prompt"),
+        (["x" * 49], "the prompt has 49 tokens, but the model's context is 48: shorten the prompt"),
         ([[3, 257]], "there is no token 257: this model's vocabulary is 0 to 256"),
         ([[-1]], "there is no token -1"),
     ],

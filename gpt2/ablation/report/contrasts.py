@@ -41,7 +41,7 @@ def primary(findings: Findings, off: SwitchedOff | None) -> str:
 
 {table(columns, rows)}
 Difference: validation loss with the component left out or changed, minus the loss of the contestant it is compared
-with, in nats a token, the mean over seeds; above 0 the component helps. The {len(made)} intervals hold together with
+with, in nats per token, the mean over seeds; above 0 the component helps. The {len(made)} intervals hold together with
 95% (each is a paired t interval at {1 - 0.05 / len(made):.3%}, by Bonferroni); p by Holm over the {len(made)}. A
 contrast without a pair of finished runs counts there with p = 1. Verdict: *hit* when the whole interval lies where it
 was expected, *miss* when none of it does, *undecided* otherwise. {_off_note(off)}

@@ -78,7 +78,7 @@ What each component of GPT-2 does is measured here by training without it. This 
 
 from the results file: every number in it comes from a recorded run, and nothing in it was typed by hand. Differences
 are in
-validation loss, nats a token. How the components work is told elsewhere; here stands what they are worth.
+validation loss, nats per token. How the components work is told elsewhere; here stands what they are worth.
 
 {partial + chr(10) if partial else ""}{body}""")
 

@@ -6,7 +6,7 @@ In: a model, `l.mlp.post#n`, documents. Out: a `Neuron`, with a_n = act(x W_in[n
     active                the share of positions where a_n > 0
     promoted, suppressed  tokens v by <W_out[n], ghat_v>, minus the mean over the vocabulary: logits for each unit of
                           a_n, before the final norm's division by sigma
-    loss_change           of the documents' mean loss, in nats a token, with a_n held at its mean (positions i >= 1)
+    loss_change           of the documents' mean loss, in nats per token, with a_n held at its mean (positions i >= 1)
 
 The strongest neurons of one prediction: `run.attribution(target, vs, of="*.mlp").top()`. Read next: embeddings.py.
 """
@@ -71,7 +71,7 @@ class Neuron(Result):
         title = f"{self.address}: active at {self.active:.1%} of positions, mean {number(self.mean)}"
         words = [" ".join(f"{w} {x:+.2g}" for w, x in some) for some in (self.promoted, self.suppressed)]
         caption = (
-            f"promotes {words[0]}\nsuppresses {words[1]}\nheld at its mean, the loss changes by {change} nats a token"
+            f"promotes {words[0]}\nsuppresses {words[1]}\nheld at its mean, the loss changes by {change} nats per token"
             f" ({self.text['text']} {self.text['sha256'][:8]})"
             + (f"\n{ONE_DOCUMENT}" if self.text["documents"] == 1 else "")
         )

@@ -187,7 +187,7 @@ def _source(run: Run, at: At) -> Tensor:
     except UsageError:
         raise UsageError(f"{at.text}: the run to take from did not keep it, so take(run.read({address!r})).") from None
     if int(at.rows.max()) >= stored.size(0) > 1:
-        raise UsageError(f"{at.text}: there is no row {int(at.rows.max())}, the run has {stored.size(0)}.")
+        raise UsageError(f"{at.text}: there is no row {int(at.rows.max())}: the run has {stored.size(0)} rows.")
     return stored
 
 

@@ -29,7 +29,7 @@ def draw(histories: list[History], out: Path) -> None:
     for panel, title in zip(panels, ["training", *(f"validation: {name}" for name in sets)]):
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("training tokens")
-        panel.set_ylabel("cross-entropy, nats a token")
+        panel.set_ylabel("cross-entropy, nats per token")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.grid(alpha=0.3)
     for panel in panels[1 + len(sets) :]:

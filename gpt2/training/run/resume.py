@@ -103,8 +103,8 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
     for path, mark in now.data.items():
         if before.data.get(path, mark) != mark:
             raise ValueError(
-                f"{path} is not the set that this run began with, its tokens differ: prepare it again from the same "
-                f"files, or start a new run."
+                f"{path} is not the set that this run began with, since its tokens differ: prepare it again from the "
+                "same files, or start a new run."
             )
     changes = changed_fields(before.recipe, now.recipe)
     sizes = [changes[name] for name in SIZES if name in changes]

@@ -367,9 +367,10 @@ def test_text_and_completions_do_not_mix(base: str, text: str, pairs: str) -> No
 
 
 @pytest.mark.parametrize("options, said", [
-    ({"files": ()}, "no files"), ({"epochs": 0.0}, "--epochs is 0"), ({"batch_size": 0}, "--batch-size is 0"),
-    ({"lora": -1}, "--lora -1 is no rank"), ({"lora_alpha": 8.0}, "belong to --lora RANK"), ({"lr": 0.0}, "lr is 0"),
-    ({"context": 33}, "--context is 33: this model takes 1 to 32"), ({"model": "nowhere"}, "no model 'nowhere'"),
+    ({"files": ()}, "no files"), ({"epochs": 0.0}, "epochs is 0"), ({"batch_size": 0}, "batch_size is 0"),
+    ({"lora": -1}, "lora is -1: choose a rank"), ({"lr": 0.0}, "lr is 0"),
+    ({"lora_alpha": 8.0}, "lora_alpha is 8: it belongs to an adapter, so give its rank too, such as lora=16"),
+    ({"context": 33}, "context is 33: this model takes 1 to 32"), ({"model": "nowhere"}, "no model 'nowhere'"),
 ])  # fmt: skip
 def test_senseless_settings(base: str, text: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -381,8 +382,8 @@ def test_senseless_settings(base: str, text: str, options: dict[str, Any], said:
     ([], (2, "name the text to fine-tune on")),
     (["TEXT", "--model", "storyteler"], (2, "did you mean storyteller")),
     (["TEXT", "--merge"], (2, "--merge belongs to --lora")),
-    (["TEXT", "--lora", "0"], (2, "--lora 0 is no rank: choose 1 or more")),
-    (["TEXT", "--lora", "-1"], (2, "--lora -1 is no rank: choose 1 or more")),
+    (["TEXT", "--lora", "0"], (2, "--lora is 0: choose a rank of 1 or more")),
+    (["TEXT", "--lora", "-1"], (2, "--lora is -1: choose a rank of 1 or more")),
     (["TEXT", "--lr", "0"], (2, "--lr is 0")),
 ])  # fmt: skip
 def test_refusals_of_the_command(

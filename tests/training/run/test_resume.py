@@ -162,7 +162,7 @@ def test_a_changed_recipe_is_refused_field_by_field(facts: Facts) -> None:
     assert str(error.value) == (
         "the recipe was changed: optim.lr was 0.0006 and is now 1.0. train.steps was 1000 and is now 5; the schedule "
         "is that of the new length from here on. train.micro_batch_size was not set and is now 4. Leave that out, or "
-        "add --override to keep it."
+        "add override=True to keep it."
     )
     assert len(check_resume(facts, now, override=True)) == 3
 
