@@ -84,7 +84,7 @@ def test_what_it_means(number, words, device, gpus, asked, capsys):
 def test_a_gpu_that_is_not_there(number, device, sentence, gpus, asked, capsys):
     gpus(number)
     assert main(["next", "The cat", "--device", device]) == 2
-    assert capsys.readouterr().err == f"gpt2: --device {device}: {sentence}\n"
+    assert capsys.readouterr().err == f"gpt2: --device is {device!r}, but {sentence}\n"
     assert asked == []
 
 

@@ -250,7 +250,7 @@ def test_the_defaults_are_those_of_the_library():
         (("generate", ""), "the text is empty"),
         (("generate", "x" * 33), "the prompt has 33 tokens, but the model's context is 32: shorten the prompt"),
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),
-        (("generate", "a", "--dtype", "int3"), "--dtype int3 is unknown"),
+        (("generate", "a", "--dtype", "int3"), "--dtype is 'int3': choose float32"),
         (("next", ""), "the text is empty"),
         (("next", "Once", "upon"), "unrecognised: upon; put the text in quotation marks."),
         (("generate", "Once", "upon", "--n", 2, "a"), "unrecognised: upon a; put the text in quotation marks."),
