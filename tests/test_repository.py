@@ -193,6 +193,23 @@ def test_the_server_asks_and_computes_nothing(name):
     assert computations(MODULES[name].read_text("utf-8")) == set()
 
 
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+OTHERS_OPTIONS = {  # options that are not of `gpt2`, by module
+    "gpt2.base.errors": {"--overwrite"},  # says in its docstring how a command spells `overwrite=True`
+    "gpt2.evaluation.lm_eval_adapter": {"--model", "--model_args", "--tasks"},  # of `python -m`, for lm-eval
+    "gpt2.training.run.environment": {"--porcelain", "--untracked-files"},  # of git
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) != "cli"])
+def test_only_commands_speak_of_options(name):
+    """The library names arguments as Python does; `gpt2/cli/errors.py` makes options of them."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    found = {option for text in texts for option in OPTION.findall(text)}
+    assert found == OTHERS_OPTIONS.get(name, set())
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_what_it_is(name):
     assert ast.get_docstring(ast.parse(MODULES[name].read_text("utf-8")))

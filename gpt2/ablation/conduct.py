@@ -34,7 +34,7 @@ class Tuning:
 
 
 def read_records(path: Path) -> Records:
-    """Results by key; a last line that was cut off is dropped. Raises UsageError for a line that is no record."""
+    """Results by key; a last line that was cut off is dropped. Raises UsageError for a line that is not a record."""
     records: Records = {}
     if not path.exists():
         return records
@@ -45,7 +45,7 @@ def read_records(path: Path) -> Records:
             records[record["key"]] = record
         except (json.JSONDecodeError, KeyError, TypeError):
             if number < len(lines):
-                raise UsageError(f"{path}, line {number} is no result of a run: remove that line.") from None
+                raise UsageError(f"{path}, line {number} is not the result of a run: remove that line.") from None
     return records
 
 
@@ -116,7 +116,7 @@ def conduct(
     keep      directory for the weights of the baseline's report runs
     report    is told each record that was written, and what is left in runs of full length
 
-    Raises UsageError for a results file that is none, OSError when it cannot be written.
+    Raises UsageError for a file that holds no results, OSError when it cannot be written.
     """
     records = read_records(results)
     results.parent.mkdir(parents=True, exist_ok=True)

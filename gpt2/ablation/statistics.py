@@ -43,7 +43,7 @@ def paired(variant: Sequence[float], baseline: Sequence[float], level: float = 0
     """
     d = np.asarray(variant, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     if len(variant) != len(baseline) or not len(d):
-        raise ValueError(f"{len(variant)} and {len(baseline)} losses are no pairs.")
+        raise ValueError(f"{len(variant)} and {len(baseline)} losses do not make pairs: give two losses for each seed.")
     if not np.isfinite(d).all():
         raise ValueError("a loss is not finite: leave out the seeds whose run diverged.")
     mean = float(d.mean())
@@ -110,7 +110,7 @@ def equal_tokens(loss: float, budgets: Sequence[tuple[float, float]]) -> tuple[f
     points = sorted(budgets)
     shares, losses = [s for s, _ in points], [value for _, value in points]
     if any(b >= a for a, b in pairwise(losses)):
-        raise ValueError("the plain model's loss does not fall with its tokens: no share can be read off.")
+        raise ValueError("the plain model's loss does not fall with its tokens, so no share can be read off.")
     if loss > losses[0]:
         return shares[0], f"the plain model reaches this loss with less than {shares[0]:.3g} of the tokens"
     if loss < losses[-1]:

@@ -39,7 +39,7 @@ class Contestant:
     kind: Kind = "exploratory"
     """primary: counted in the family of contrasts named beforehand; reference: only compared against."""
     expect: str = ""
-    """Difference in validation loss, nats a token: ">= 0.05", "<= -0.02" or "within 0.01"."""
+    """Difference in validation loss, nats per token: ">= 0.05", "<= -0.02" or "within 0.01"."""
     why: str = ""
     """Where the expectation comes from."""
     set: Mapping[str, Any] = field(default_factory=dict)
@@ -160,14 +160,14 @@ def load_study(path: str | Path) -> Study:
         contestants[name] = _contestant(path, name, entry)
     for c in contestants.values():
         if c.against not in contestants:
-            raise UsageError(f"{path}: {c.name} is against {c.against!r}, who is no contestant.")
+            raise UsageError(f"{path}: {c.name} is against {c.against!r}, which is not a contestant: name one.")
     try:
         settings = {**_DEFAULTS, **table.get("study", {})}
         study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
     except TypeError as error:
         raise UsageError(f"{path}: [study] {str(error).split('() ')[-1]}.") from None
     if set(study.seeds) & set(study.tune_seeds):
-        raise UsageError(f"{path}: a seed stands in seeds and in tune_seeds: choose others for the search.")
+        raise UsageError(f"{path}: a seed stands both in seeds and in tune_seeds: choose other seeds for the search.")
     if len(study.tune_rates) < 3 or list(study.tune_rates) != sorted(set(study.tune_rates)):
         raise UsageError(f"{path}: tune_rates are at least three factors that rise, such as [0.5, 1, 2].")
     from gpt2.ablation.variants import VARIANTS

@@ -1,8 +1,8 @@
 """The other experiment: components switched off in the trained baseline, which never learned to do without them.
 
-In: a study, its records, the weights that `--keep` kept. Out: losses by seed, as a small JSON file; read back, changes
-with intervals over seeds. What stands in for a component comes from `gpt2.explain`: its mean over text that the report
-does not read, or zero. Read next: report/structure.py.
+In: a study, its records, the weights that `gpt2 ablate` kept. Out: losses by seed, as a small JSON file; read back,
+changes with intervals over seeds. What stands in for a component comes from `gpt2.explain`: its mean over text that the
+report does not read, or zero. Read next: report/structure.py.
 """
 
 import json
@@ -91,8 +91,8 @@ def switch_off(
 
     seeds = [seed for seed in study.seeds_of(BASELINE) if (kept / f"{BASELINE}-{seed}").is_dir()]
     if not seeds:
-        mend = f"keep weights with gpt2 ablate {study.source} --keep {kept}."
-        raise UsageError(f"{kept} holds no {BASELINE}-SEED: {mend}")
+        mend = f"run gpt2 ablate {study.source} with {{keep}} first."
+        raise UsageError(f"{kept} holds no {BASELINE}-SEED", mend, keep=kept)
     device, task = pick_device(), pretraining(study.recipe(BASELINE))
     ids, targets = validation(study, Job(BASELINE, "report", 0), task).all(device)
     others, _ = validation(study, Job(BASELINE, "tune", 0), task).all(device)

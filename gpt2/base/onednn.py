@@ -27,7 +27,7 @@ def linear_by_onednn(weight: Tensor, packed: Mapping[int, Tensor] | None = None)
 
 
 def pack(model: nn.Module) -> Packed:
-    """The weights of a model's linear maps as they are now, packed for few rows at a time; {} where that is no use.
+    """The weights of a model's linear maps as they are now, packed for few rows at a time; {} where it would not help.
 
     It takes as long as some steps of decoding, and as much memory as the weights.
     """

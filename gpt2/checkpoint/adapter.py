@@ -43,7 +43,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 class Adapter:
     """W of each named projection becomes W + `scale` B A (Hu et al. 2021, "LoRA", section 4.1).
 
-    base         the model it belongs to, as `--model` takes it
+    base         the model it belongs to, as `gpt2.load` takes it
     pairs        projection such as `transformer.h.0.attn.c_attn` -> A [rank, in] and B [out, rank]
     fingerprint  of the base's weights (None: not recorded), see `fingerprint`
     """
@@ -85,7 +85,9 @@ def merge(model: GPT2, adapter: Adapter) -> GPT2:
         try:
             weight = model.get_parameter(f"{name}.weight")
         except AttributeError:
-            raise ValueError(f"the adapter changes {name}, which {adapter.base} does not have: wrong base.") from None
+            raise ValueError(
+                f"the adapter changes {name}, which {adapter.base} does not have: it belongs to another base."
+            ) from None
         if weight.shape != (b.size(0), a.size(1)):
             raise ValueError(
                 f"the adapter's {name} is {[b.size(0), a.size(1)]}, but {list(weight.shape)} in {adapter.base}: "
@@ -141,7 +143,7 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
             raise ValueError(f"{path}: {name} is {fields[name]!r}, which is not supported: only {plain[0]!r} is.")
     rank, alpha = fields.get("r"), fields.get("lora_alpha")
     if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise ValueError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}, they must be numbers above 0.")
+        raise ValueError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}: both must be numbers above 0.")
     if not weights.is_file():
         raise ValueError(f"{directory} has no {WEIGHTS}: copy the adapter again.")
     found: dict[str, dict[str, Tensor]] = {}
@@ -151,10 +153,12 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
             for key in file.keys():  # noqa: SIM118, no dict
                 match = _NAME.fullmatch(key)
                 if match is None:
-                    raise ValueError(f"{weights}: {key} is no LoRA matrix of a GPT-2's projection: not supported.")
+                    raise ValueError(
+                        f"{weights}: {key} is not a LoRA matrix of a GPT-2's projection: only those are supported."
+                    )
                 found.setdefault(match[1], {})[match[2]] = file.get_tensor(key).float()
     except SafetensorError as error:
-        raise ValueError(f"{weights} is truncated or no safetensors file ({error}): copy it again.") from None
+        raise ValueError(f"{weights} is truncated or not a safetensors file ({error}): copy it again.") from None
     pairs = {}
     for module, both in found.items():
         a, b = both.get("A"), both.get("B")

@@ -2,7 +2,7 @@
 
 In: a name (bundled model, directory, hub id, LoRA adapter). Out: the model in eval mode with its tokenizer; or, when
 saving, config.json, generation_config.json, model.safetensors and the tokenizer's files, which `transformers`
-and vLLM load. Read are: names with or without `transformer.`, safetensors or .bin, whole or in shards.
+and vLLM load. It reads names with or without `transformer.`, safetensors or .bin, whole or in shards.
 torch is imported when weights are, not before. Read next: inference/ or training/.
 """
 

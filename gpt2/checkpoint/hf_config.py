@@ -76,7 +76,7 @@ def stored_dtypes(path: Path) -> dict[str, int]:
     except (ValueError, KeyError, TypeError, AttributeError):
         end = -1
     if end != size:
-        raise ValueError(f"{path} is truncated or no safetensors file: fetch it again.")
+        raise ValueError(f"{path} is truncated or not a safetensors file: fetch it again.")
     return dict(counts)
 
 
@@ -91,10 +91,10 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     fields = read_json(path)
     variant = fields.get("glassbox_variant")
     if variant is not None and not isinstance(variant, dict):
-        raise ValueError(f"{path}: glassbox_variant is {variant!r}, it must be an object with a name.")
+        raise ValueError(f"{path}: glassbox_variant is {variant!r}: it must be an object with a name.")
     kinds = ("gpt2",) if variant is None else ("gpt2", VARIANT_TYPE)
     if fields.get("model_type", "gpt2") not in kinds:
-        raise ValueError(f"{path}: model_type is {fields['model_type']!r}, only 'gpt2' is supported here.")
+        raise ValueError(f"{path}: model_type is {fields['model_type']!r}, but only 'gpt2' is supported here.")
     for name, plain in PLAIN.items():
         if name == "tie_word_embeddings" and variant is not None:
             continue  # a variant's builder says whether its head is tied

@@ -1,6 +1,6 @@
 """Which directory a model's name means: the bundled model, a directory, or a download from the hub.
 
-In: what the user typed after `--model`. Out: a directory that holds config.json, weights and tokenizer files.
+In: the name of a model, as the user gives it. Out: a directory that holds config.json, weights and tokenizer files.
 Nothing here imports torch. Files on this machine win: the network is asked only for what they lack.
 Read next: checkpoint.py.
 """
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Advice, Failure, UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.hf_config import CONFIG_FILE, read_config, read_json
 from gpt2.text.tokenizer_files import has_tokenizer
@@ -61,7 +61,7 @@ def model_directory(name: str, download: bool = True, weights: bool = True) -> P
         return model_directory(base, download, weights)
     hub_id = HUB_IDS.get(name, name)
     if not HUB_ID.fullmatch(hub_id) or (path.exists() and name not in HUB_IDS):
-        raise UsageError(_no_such_model(name, path))
+        raise _no_such_model(name, path)
     found = cached(name, weights)
     if found is not None:
         return found
@@ -96,15 +96,15 @@ def bundled_directory() -> Path:
     return directory
 
 
-def _no_such_model(name: str, path: Path) -> str:
+def _no_such_model(name: str, path: Path) -> UsageError:
     if (path / "model" / CONFIG_FILE).is_file() or (path / "model" / ADAPTER_CONFIG).is_file():
-        return f"{name} has no {CONFIG_FILE}, but holds a model: try --model {Path(name) / 'model'}"
+        return UsageError(f"{name} has no {CONFIG_FILE}, but holds a model", "try {model}", model=Path(name) / "model")
     if path.is_dir():
-        return f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint."
+        return UsageError(f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     if path.exists():
-        return f"{name} is a file: type the directory that holds it."
+        return UsageError(f"{name} is a file: type the directory that holds it.")
     near = difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
-    return f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}.")
+    return UsageError(f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}."))
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -155,9 +155,9 @@ def fetch(name: str, progress: bool = True, weights: bool = True) -> Path:
     """
     hub_id = HUB_IDS.get(name, name)
     if name == BUNDLED:
-        raise UsageError(f"{BUNDLED} is bundled and needs no download: use --model {BUNDLED}.")
+        raise UsageError(f"{BUNDLED} is bundled and needs no download", "use {model}.", model=BUNDLED)
     if not HUB_ID.fullmatch(hub_id):
-        raise UsageError(f"{name!r} is no hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
+        raise UsageError(f"{name!r} is not a hub id: type one such as {HUB_IDS['gpt2']}, or a preset such as gpt2.")
     from huggingface_hub import HfApi, hf_hub_download
 
     with _quiet_hub(progress):
@@ -205,7 +205,7 @@ def _quiet_hub(progress: bool) -> Iterator[None]:
 def _wanted(hub_id: str, listed: set[str], weights: bool) -> list[str]:
     """The files to download beside config.json, of those that the hub lists; the large ones last."""
     if CONFIG_FILE not in listed:
-        raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: it is no model that can be loaded.")
+        raise ValueError(f"{hub_id} has no {CONFIG_FILE} on the hub: name a model that has one.")
     files = [name for name in ("generation_config.json", *TOKENIZER_FILES) if name in listed]
     if not weights:
         return files
@@ -230,22 +230,20 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
     """What to raise, in one sentence, for what the hub's client raised."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
-    if type(error) is ValueError or isinstance(error, UsageError) or getattr(error, "errno", None) in DISK:
+    if type(error) is ValueError or isinstance(error, Advice) or getattr(error, "errno", None) in DISK:
         return error  # read_config's sentence, or the disk's
-    otherwise = f"or use --model DIR or the bundled --model {BUNDLED}."
+    otherwise = f"or name a directory, or the bundled {BUNDLED}, as {{model}}."
     if isinstance(error, GatedRepoError):
-        what = f"{hub_id} is gated: accept its terms on the hub and run `hf auth login`, {otherwise}"
+        what, mend = f"{hub_id} is gated", "accept its terms on the hub and run `hf auth login`"
     elif _is_refusal(error):
-        what = f"the hub has no model {hub_id!r}, or it is private: check the name, {otherwise}"
+        what, mend = f"the hub has no model {hub_id!r}, or it is private", "check the name"
     elif isinstance(error, HfHubHTTPError) and error.response is not None:
-        status = error.response.status_code
-        what = f"the hub answered {status} for {hub_id}: run `gpt2 fetch {name}` later, {otherwise}"
+        what, mend = f"the hub answered {error.response.status_code} for {hub_id}", f"run `gpt2 fetch {name}` later"
     elif started:
-        what = f"the download of {hub_id} broke off: run `gpt2 fetch {name}` again, {otherwise}"
+        what, mend = f"the download of {hub_id} broke off", f"run `gpt2 fetch {name}` again"
     else:
         offline = isinstance(error, OfflineModeIsEnabled)
         reason = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "the hub cannot be reached"
-        what = (
-            f"{name} is not on this machine and {reason}: run `gpt2 fetch {name}` where there is network, {otherwise}"
-        )
-    return ValueError(what)
+        what = f"{name} is not on this machine and {reason}"
+        mend = f"run `gpt2 fetch {name}` where there is network"
+    return Failure(what, f"{mend}, {otherwise}", model=None)

@@ -19,4 +19,4 @@ def opened(model: Model) -> tuple[GPT2, Tokenizer | None]:
         return model.model, model.tokenizer
     if isinstance(model, GPT2):
         return model, None
-    raise UsageError(f"a {type(model).__name__} is no model: give a GPT2, or what gpt2.load(name) returns.")
+    raise UsageError(f"a {type(model).__name__} is not a model: give a GPT2, or what gpt2.load(name) returns.")

@@ -51,12 +51,16 @@ def check_target(directory: Path | str, overwrite: bool = False) -> Path:
     if not target.is_dir() or not any(target.iterdir()):
         return target
     if not overwrite:
-        raise UsageError(f"{target} is not empty: choose another directory, or replace it with --overwrite.")
+        raise UsageError(
+            f"{target} is not empty", "choose another directory, or replace it with {overwrite}.", overwrite=True
+        )
     known = {CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
     for path in sorted(target.iterdir()):
         known_one = path.name in known or path.suffix in (".safetensors", ".bin")
         if path.is_dir() or not known_one:
-            raise UsageError(f"{target} holds {path.name}, no part of a checkpoint: choose another one.")
+            raise UsageError(
+                f"{target} holds {path.name}, which is not part of a checkpoint: choose another directory."
+            )
     return target
 
 

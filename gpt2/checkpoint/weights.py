@@ -64,7 +64,7 @@ def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in paths:
         if not path.is_file():
-            raise ValueError(f"{path} is missing, the index names it: download or copy it again.")
+            raise ValueError(f"{path} is missing, but the index names it: download or copy it again.")
         contents = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
         for stored, tensor in contents.items():
             name = own_name(stored)
@@ -84,7 +84,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({_line(error)}): fetch it again.") from None
+        raise ValueError(f"{path} is truncated or not a safetensors file ({_line(error)}): fetch it again.") from None
 
 
 def _pickled(path: Path) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def assemble(
         if CONV1D.search(name):
             shape.reverse()
         if list(tensor.shape) != shape:
-            raise ValueError(f"{where}: {name} has shape {list(tensor.shape)}, config.json asks for {shape}.")
+            raise ValueError(f"{where}: {name} has shape {list(tensor.shape)}, but config.json asks for {shape}.")
         if tensor.dtype not in FLOATS:
             raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point.")
         tensor = tensor.t() if CONV1D.search(name) else tensor

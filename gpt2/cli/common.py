@@ -81,7 +81,7 @@ def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "B
     dtypes = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
     if dtype not in dtypes:
-        raise UsageError(f"--dtype {dtype} is unknown: choose float32, bfloat16, float16 or float64.")
+        raise UsageError(f"--dtype is {dtype!r}: choose float32, bfloat16, float16 or float64.")
     return load(name, dtype=dtypes[dtype], device=find_device(device), build=build)
 
 
@@ -101,16 +101,17 @@ def find_device(name: str) -> "torch.device":
         return pick_device()
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
     if match is None:
-        raise UsageError(f"--device {name} is unknown: choose cpu, cuda, cuda:N or auto.")
+        raise UsageError(f"--device is {name!r}: choose cpu, cuda, cuda:N or auto.")
     if name == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError(
-            f"--device {name}: PyTorch finds no GPU here: leave the option out, or install PyTorch for your GPU."
+            f"--device is {name!r}, but PyTorch finds no GPU here: leave the option out, "
+            "or install PyTorch for your GPU."
         )
     number, gpus = int(match[1] or 0), torch.cuda.device_count()
     if number >= gpus:
-        raise UsageError(f"--device {name}: there is no such GPU here: the last one is cuda:{gpus - 1}.")
+        raise UsageError(f"--device is {name!r}, but there is no such GPU here: the last one is cuda:{gpus - 1}.")
     return torch.device("cuda", number)
 
 

@@ -25,25 +25,26 @@ Progress = Callable[[int, int], None]
 class Command(ModelOptions):
     """Perplexity and bits per byte on texts, or the score of a task.
 
-    Each document of a text stands alone with <|endoftext|> before it; windows of the full context, stride of half.
+    Each document of a text stands alone, with <|endoftext|> before it. The model reads it in windows of the full
+    context, and each window begins half a context after the one before.
 
     example: gpt2 eval --task hellaswag hellaswag_val.jsonl
     """
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")]
-    """Texts, as `gpt2 prepare` takes them; for a task its .jsonl file, also .gz or .zst."""
+    """Texts, as `gpt2 prepare` takes them; for a task, its .jsonl file, also .gz or .zst."""
     task: Literal["text", "lambada", "hellaswag"] = "text"
     """What the files hold: texts, LAMBADA's passages or HellaSwag's items."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
-    """Texts: tokens that the model sees at once."""
+    """For texts: how many tokens the model sees at once."""
     stride: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: half the context)")] = None
-    """Texts: tokens by which the next window moves on."""
+    """For texts: by how many tokens the next window moves on."""
     joined: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Texts: all documents as one, without <|endoftext|>, as the Hugging Face documentation does."""
+    """For texts: read all documents as one, without <|endoftext|>, as the Hugging Face documentation does."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """The first N documents; of a task N items, evenly spread over the file."""
+    """Read the first N documents only; of a task, N items that are evenly spread over the file."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
-    """Texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
+    """For texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of tables."""
 
@@ -124,7 +125,7 @@ class Command(ModelOptions):
 
 @contextmanager
 def bar(hidden: bool) -> Iterator[Progress]:
-    """A bar with the time left, in a terminal alone."""
+    """A bar with the time left, shown in a terminal only."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     out = console()
@@ -135,7 +136,7 @@ def bar(hidden: bool) -> Iterator[Progress]:
 
 
 def show_text(figures: dict[str, Any]) -> None:
-    """A figure a line, and the protocol that they hold for."""
+    """One figure per line, and the protocol that they hold for."""
     from rich.text import Text
 
     out = console()
@@ -153,7 +154,7 @@ def show_text(figures: dict[str, Any]) -> None:
 
 
 def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:
-    """A row a measure: the figure, its interval, chance, and what is published for OpenAI's model of this size."""
+    """One row per measure: the figure, its interval, chance, and what is published for OpenAI's model of this size."""
     from rich.table import Table
     from rich.text import Text
 

@@ -4,7 +4,7 @@ In: a hub id or a preset's name. Out: the directory in huggingface_hub's cache, 
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -27,6 +27,8 @@ class Command:
     """OWNER/NAME on the hub, or gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON: {"model", "directory", "bytes", "files"}; no progress."""
+
+    SPELLED: ClassVar[dict[str, str]] = {"model": "--model"}  # the option of the commands that load what is fetched
 
     def run(self) -> None:
         """Download, and say where it is."""

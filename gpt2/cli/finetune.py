@@ -1,11 +1,10 @@
 """`gpt2 finetune`: a model and a user's text in, the model that writes like it out."""
 
 import dataclasses
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
 
 CHOSEN = "(default: by the data)"
-# How the training loop names a setting in its sentences -> the option here.
-WORDS = {
-    r"set train\.\w+ to \w+, or ": lambda found: "",  # no option here
-    r"train\.(micro_batch_size|batch_size|context)": lambda found: "--" + found[1].replace("_", "-"),
-    r"gpt2 train --resume (\S+) --override --optim\.lr \S+": lambda found: f"gpt2 finetune --resume {found[1]}",
-    r"gpt2 train --resume": lambda found: "gpt2 finetune --resume",
-    r"optim\.lr": lambda found: "--lr",
-}
 
 
 @dataclass
@@ -41,7 +32,7 @@ class Command:
     files: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
     ] = ()
-    """Texts (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
+    """Texts to learn from (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """Where to start: the bundled model, a directory, or a Hugging Face id."""
     out: Annotated[
@@ -49,7 +40,7 @@ class Command:
     ] = None
     """Directory of the run; RUN/model is the result."""
     val: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: a tenth of FILE)")] = None
-    """What to validate on."""
+    """A file to validate on."""
     lora: Annotated[int | None, tyro.conf.arg(metavar="RANK", help_behavior_hint="(default: off, all weights)")] = None
     """Train an adapter of this rank, such as 16, and leave the model as it is."""
     lora_alpha: Annotated[float | None, tyro.conf.arg(metavar="A", help_behavior_hint="(default: twice the rank)")] = (
@@ -63,17 +54,17 @@ class Command:
     epochs: Annotated[
         float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 3, more for a short text)")
     ] = None
-    """Passes over the text at most."""
+    """The most passes over the text."""
     lr: Annotated[float | None, tyro.conf.arg(metavar="RATE", help_behavior_hint="(default: by model and method)")] = (
         None
     )
     """Peak learning rate."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=CHOSEN)] = None
-    """Rows a step."""
+    """Rows per step."""
     micro_batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Rows computed at once; lower it when memory runs out."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
-    """Tokens a row at most."""
+    """The most tokens per row."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Seed of the order, of what is held out, and of the adapter's start."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
@@ -89,19 +80,20 @@ class Command:
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end."""
 
+    SPELLED: ClassVar[dict[str, str]] = {  # settings of the training loop that are options here (gpt2/cli/errors.py)
+        "optim.lr": "--lr",
+        "train.batch_size": "--batch-size",
+        "train.micro_batch_size": "--micro-batch-size",
+        "train.context": "--context",
+    }
+
     def run(self) -> None:
         """Check, train, and show what has changed."""
-        try:
-            self._run()
-        except (ValueError, OSError) as error:
-            if reworded(str(error)) == str(error):
-                raise
-            raise type(error)(reworded(str(error))) from None
-
-    def _run(self) -> None:
         out = self._out()
         if self.lora == 0:
-            raise UsageError("--lora 0 is no rank: choose 1 or more, such as 16; without --lora all weights train.")
+            raise UsageError(
+                "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
+            )
         from gpt2.checkpoint.files import load, save
         from gpt2.checkpoint.target import check_target
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
@@ -135,7 +127,7 @@ class Command:
         """The run directory. UsageError when it may not be used so."""
         if self.resume is not None:
             if self.files or self.out is not None:
-                raise UsageError(f"--resume {self.resume} goes on as it began: leave the files and --out away.")
+                raise UsageError(f"--resume {self.resume} goes on as it began: leave out the files and --out.")
             return Path(self.resume)
         if not self.files:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
@@ -145,13 +137,6 @@ class Command:
         if (out / "metrics.jsonl").exists() and not self.overwrite:
             raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
         return out
-
-
-def reworded(sentence: str) -> str:
-    """A sentence of the training loop, with the options of this command."""
-    for pattern, mend in WORDS.items():
-        sentence = re.sub(pattern, mend, sentence)
-    return sentence
 
 
 def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:
@@ -172,7 +157,7 @@ def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:
 
 
 class Report:
-    """What a terminal sees: how it begins, a bar with the time left, a line an evaluation, how it ends."""
+    """What a terminal sees: how it begins, a bar with the time left, a line per evaluation, how it ends."""
 
     def __init__(self, tuning: "FineTune", quiet: bool) -> None:
         from rich.console import Console

@@ -45,27 +45,27 @@ class Command(ModelOptions):
     allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
-    """New tokens at most."""
+    """The most tokens that are added."""
     repetition_penalty: Annotated[float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = 1.0
-    """Above 1: tokens of the text so far become less likely."""
+    """Above 1, tokens that are in the text already become less likely."""
     temperature: Annotated[float, tyro.conf.arg(metavar="X")] = 0.8
-    """Below 1 safer, above 1 wilder; 0: always the likeliest token."""
+    """Below 1 the text is safer, above 1 wilder; 0 always takes the likeliest token."""
     top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
-    """Only the K likeliest tokens."""
+    """Choose among the K likeliest tokens only."""
     top_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = 0.95
-    """Only the likeliest tokens that together reach probability P."""
+    """Choose among the likeliest tokens that together reach probability P."""
     min_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = 0.0
-    """Only tokens at least P times as likely as the likeliest."""
+    """Choose among tokens that are at least P times as likely as the likeliest."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Which of the possible texts."""
+    """Number that decides the random choices: another seed gives another text."""
     n: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """How many continuations."""
+    """How many continuations to write."""
     stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
-    """End before this text."""
+    """End before this text appears."""
     slide: bool = True
-    """Past the model's context with new tokens (a longer prompt is refused): go on from its last half, or stop."""
+    """When the context is full, go on from its last half; with --no-slide, stop. A longer prompt is refused."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
-    """Log probability of each token and of the K likeliest, before any of the options above."""
+    """Show the log probability of each token and of the K likeliest, before any of the options above."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end instead of the text as it comes."""
 
@@ -73,16 +73,12 @@ class Command(ModelOptions):
         """Generate and print."""
         text = read_text(self.text)
         if "" in self.stop:
-            raise UsageError("--stop takes at least one character.")
+            raise UsageError("--stop is empty: give a text of at least one character.")
 
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
 
-        try:
-            sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
-        except UsageError as error:  # it names its field: here that is an option
-            name, rest = str(error).split(" ", 1)
-            raise UsageError(f"--{name.replace('_', '-')} {rest}") from None
+        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
         checkpoint = self.load()
         context = checkpoint.model.config.n_positions
         ids = checkpoint.tokenizer.encode(text, self.allow_special)

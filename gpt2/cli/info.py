@@ -1,7 +1,7 @@
 """`gpt2 info`: how large a model is, where its parameters lie, what it costs to keep and to run.
 
-In: a model's name. Out: a page of figures, for eyes or as JSON. Read are config.json, the header of the weights
-and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
+In: a model's name. Out: a page of figures, for eyes or as JSON. It reads config.json, the header of the
+weights and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
 """
 
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "storyteller"
     """The bundled model, a directory, a preset or a Hugging Face id."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
-    """Tokens of text, for the key/value cache and the FLOPs."""
+    """How many tokens of text the key/value cache and the FLOPs are for."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of tables."""
 
@@ -60,7 +60,7 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     length = config.n_positions if context is None else context
     if not 1 <= length <= config.n_positions:
         raise UsageError(f"--context is {length}: this model takes 1 to {config.n_positions}.")
-    cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value a layer
+    cache = 2 * config.n_layer * config.n_embd  # numbers that a token leaves behind: a key and a value per layer
     last, first = flops_per_token(config, length), flops_per_token(config, 1)
     return {
         "model": name,
@@ -92,7 +92,7 @@ def stored(directory: Path) -> dict[str, Any]:
     files = weight_files(directory)
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise ValueError(f"{directory / missing[0]} is missing, the index names it: download or copy it again.")
+        raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
     types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
     return {
         "files": [file.name for file in files],
@@ -134,7 +134,7 @@ def show(facts: dict[str, Any]) -> None:
     memory, n = facts["memory"], f"{facts['context']:,}"
     labels = {
         "weights": "weights",
-        "cache_per_token": "key/value cache, a token",
+        "cache_per_token": "key/value cache, per token",
         "cache": f"the same, {n} tokens",
     }
     rows = [[label, *(size(memory[key][dtype]) for dtype in BYTES)] for key, label in labels.items()]
@@ -143,7 +143,7 @@ def show(facts: dict[str, Any]) -> None:
     flops = facts["flops_per_token"]
     _table(
         out,
-        ["FLOPs a token", ""],
+        ["FLOPs per token", ""],
         "lr",
         [
             [f"forward, as the last of {n}", flop(flops["forward_last"])],

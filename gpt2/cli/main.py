@@ -5,12 +5,10 @@ A sub-command is a dataclass `Command` in the module that stands beside its name
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
 
-import contextlib
 import difflib
 import inspect
 import io
 import os
-import re
 import sys
 import textwrap
 from importlib import import_module
@@ -55,14 +53,12 @@ try: gpt2 next "Once upon a time"
 """
 
 
-def parse_and_run(name: str, argv: list[str]) -> None:
-    """Build the sub-command `name` from its options and run it."""
+def parsed_command(name: str, argv: list[str]) -> Any:
+    """The sub-command `name`, built from its options."""
     module = import_module(COMMANDS[name][0])
     if hasattr(module, "parse"):  # a command whose options depend on a file that it names
-        command = module.parse(argv)
-    else:
-        command = build(module.Command, argv, f"gpt2 {name}")
-    command.run()
+        return module.parse(argv)
+    return build(module.Command, argv, f"gpt2 {name}")
 
 
 def build(command: type[Any], argv: list[str], prog: str) -> Any:
@@ -79,21 +75,14 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
 
 
 def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
-    """What tyro makes of the words. UsageError, one sentence, for a number that is none."""
+    """What tyro makes of the words. UsageError, one sentence, for a word that should be a number."""
     import tyro
 
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(command, args=argv, prog=prog, **more)
-    except SystemExit:
-        words = " ".join(re.sub("[│╭╮╰╯─]", " ", said.getvalue()).split())
-        wrong = re.search(r"Error parsing (\S+): .*(int\(\) with base 10|string to float): '(.*?)'", words)
-        if wrong:
-            meant = "a whole number" if wrong[2].startswith("int") else "a number"
-            raise UsageError(f"{wrong[1]} is {wrong[3]!r}: it must be {meant}.") from None
-        print(said.getvalue(), end="", file=sys.stderr)
-        raise
+    from gpt2.cli import numbers
+
+    made = tyro.cli(command, args=argv, prog=prog, registry=numbers.NUMBERS, **more)
+    numbers.check(made[0] if more.get("return_unknown_args") else made)
+    return made
 
 
 def _takes_text(command: type[Any]) -> bool:
@@ -128,10 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `gpt2 ... | head`: the reader has gone, and that is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:
-        if os.environ.get("GPT2_TRACEBACK"):
-            raise
-        return _fail(_sentence(error), 2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # what was printed could not be written
+        return _failed(error)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -151,20 +138,33 @@ def _dispatch(argv: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean 'gpt2 {near[0]}'?" if near else "'gpt2 --help' lists the commands."
         return _fail(f"there is no command {name!r}: {hint}", 2)
+    return _run(name, argv[1:])
+
+
+def _run(name: str, argv: list[str]) -> int:
+    """Build and run a command; a mistake or a failure of its becomes one sentence, with its own options."""
+    command: Any = None
     try:
-        parse_and_run(name, argv[1:])
+        command = parsed_command(name, argv)
+        command.run()
     except SystemExit as stop:  # tyro: --help is 0, wrong options 2
         return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as error:
+        return _failed(error, command, f"gpt2 {name}")
     return 0
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror.lower()}"
-    return str(error)
+def _failed(error: Exception, command: Any = None, prog: str = "gpt2") -> int:
+    """Say in one sentence what was wrong; the exit code. With GPT2_TRACEBACK the error itself."""
+    if os.environ.get("GPT2_TRACEBACK"):
+        raise error
+    from gpt2.cli.errors import sentence
+
+    return _fail(sentence(error, command, prog), 2 if isinstance(error, UsageError) else 1)
 
 
-def _fail(sentence: str, code: int) -> int:
-    print(f"gpt2: {sentence}", file=sys.stderr)
+def _fail(words: str, code: int) -> int:
+    print(f"gpt2: {words}", file=sys.stderr)
     return code

@@ -39,23 +39,23 @@ class Command:
     files: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR ...", help_behavior_hint="")
     ]
-    """Text: .txt, .jsonl (also .gz, .zst), .parquet, directories."""
+    """Files of text: .txt, .jsonl (also .gz, .zst), .parquet; or directories of them."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """The directory to write."""
     tokenizer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """A model or directory whose tokenizer to use, or "bytes" (default: storyteller)."""
     vocab_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """Instead: train a new byte-level BPE with N entries on these files."""
+    """Train a new byte-level BPE with N entries on these files instead."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME", aliases=("--column",))] = "text"
     """The field of a .jsonl line, or column of a .parquet file, that holds the text."""
     shard_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 100_000_000
-    """Tokens in a shard."""
+    """Tokens per shard."""
     processes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """Processes that encode (default: one a core)."""
+    """Processes that encode (default: one per core)."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the data set in --out."""
     verify: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Instead: read prepared data sets and say what is not as it was written."""
+    """Read prepared data sets instead, and say what is not as it was written."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the manifest as JSON."""
 
@@ -122,7 +122,10 @@ class Command:
         with _bar("learning", _size(texts)) as progress:
             tokenizer = train_tokenizer(self.files, self.vocab_size, self.field, progress)
         if tokenizer.vocab_size < self.vocab_size:
-            print(f"gpt2: the text has no more to merge: a vocabulary of {tokenizer.vocab_size:,}", file=sys.stderr)
+            print(
+                f"gpt2: the text has no more pairs to merge, so the vocabulary has {tokenizer.vocab_size:,} entries",
+                file=sys.stderr,
+            )
         return tokenizer
 
     def _verify(self) -> None:
@@ -141,7 +144,7 @@ class Command:
         for name, problems in [] if self.json else found.items():
             print("\n".join(problems) or f"{name}: every file is as it was written")
         if wrong := [name for name, problems in found.items() if problems]:
-            raise ValueError(f"{', '.join(wrong)}: not as it was written; prepare it again with --overwrite.")
+            raise ValueError(f"{', '.join(wrong)}: not as it was written: prepare it again with --overwrite.")
 
 
 def _size(texts: "list[Source]") -> int:
@@ -150,7 +153,7 @@ def _size(texts: "list[Source]") -> int:
 
 @contextmanager
 def _bar(verb: str, size: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error: share of the files read, MB of text a second, time left. Silent without a terminal."""
+    """A bar on standard error: share of the files read, MB of text per second, time left. Silent without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

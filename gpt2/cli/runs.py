@@ -27,7 +27,7 @@ class Command:
     png: File = None
     """Draw training and validation loss over tokens to this file."""
     join: bool = False
-    """Take the runs as parts of one, each of which went on from the weights of the one before."""
+    """Take the runs as parts of one run: each went on from the weights of the one before."""
     json: bool = False
     """Print one JSON document."""
 
@@ -36,7 +36,7 @@ class Command:
         if not self.runs:
             raise UsageError("name at least one run: gpt2 runs DIR, such as gpt2 runs runs.")
         if self.png is not None and not Path(self.png).suffix:
-            raise UsageError(f"--png {self.png} names no kind of picture: end it with .png, .svg or .pdf.")
+            raise UsageError(f"--png is {self.png}: name a picture that ends with .png, .svg or .pdf.")
         from gpt2.training.run.history import find_runs, join, read_histories
 
         histories = read_histories(find_runs(list(self.runs)))

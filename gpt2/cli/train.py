@@ -70,7 +70,7 @@ class Command:
     max_time: str | None = None
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
     json: bool = False
-    """Print one JSON line a logged step instead of the progress bar."""
+    """Print one JSON line per logged step instead of the progress bar."""
 
     def run(self) -> None:
         """Check everything, train, and say how to use the result or to go on."""
@@ -78,7 +78,7 @@ class Command:
         recipe = self.recipe.check()
         seconds = None if self.max_time is None else parse_duration(self.max_time)
         if self.resume is not None and Path(self.out) != out:
-            raise UsageError(f"--resume {out} goes on in its own directory: leave --out {self.out} away.")
+            raise UsageError(f"--resume {out} goes on in its own directory: leave out --out {self.out}.")
         if self.resume is None and self.override:
             raise UsageError("--override belongs to --resume RUN: a new run has nothing to override.")
         if out.exists() and not out.is_dir():
@@ -117,7 +117,7 @@ def parse_duration(text: str) -> float:
     """Seconds of 90, 90s, 15m, 2h or 1.5h. UsageError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) == 0:
-        raise UsageError(f"--max-time {text} is no time: write 90s, 15m or 2h.")
+        raise UsageError(f"--max-time is {text!r}: write a time, such as 90s, 15m or 2h.")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -144,7 +144,7 @@ class Quiet:
 
 
 class JsonReport(Quiet):
-    """One JSON line a logged step, evaluation or sample, and one at the end."""
+    """One JSON line per logged step, evaluation or sample, and one at the end."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.every = recipe.train.log_every
@@ -167,7 +167,7 @@ class JsonReport(Quiet):
 
 
 class ProgressReport(Quiet):
-    """A progress bar with the time left, and a line a logged step."""
+    """A progress bar with the time left, and a line per logged step."""
 
     def __init__(self, recipe: Recipe, training: "TrainingRun") -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -189,7 +189,8 @@ class ProgressReport(Quiet):
         where = training.device.type if world.size == 1 else f"{world.size} x {training.device.type}"
         per_pass = getattr(training.task.batches, "steps_per_pass", None)
         self.print(
-            f"{n_params(config) / 1e6:.1f}M parameters, {recipe.train.batch_size * training.context:,} tokens a step, "
+            f"{n_params(config) / 1e6:.1f}M parameters, "
+            f"{recipe.train.batch_size * training.context:,} tokens per step, "
             f"{dtype} on {where}, {training.mode}"
             + ("" if per_pass is None else f"; one pass over the data is {counted(round(per_pass), 'step')}")
         )

@@ -58,7 +58,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mix:
-    """A training stream of B rows a step over several sets.
+    """A training stream of B rows per step over several sets.
 
     Raises ValueError for a set that does not fill one window, or a mix that visits none.
     """

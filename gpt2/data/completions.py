@@ -56,5 +56,5 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with opened(path) as (stream, _):
         for where, record in json_lines(path, stream):
             if not isinstance(record, dict):
-                raise ValueError(f'{where} is no object: write {{"prompt": ..., "completion": ...}}.')
+                raise ValueError(f'{where} is not an object: write {{"prompt": ..., "completion": ...}}.')
             yield where, record

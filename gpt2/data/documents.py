@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from gpt2.base.errors import Failure
 from gpt2.data.files import check, needs_extra, opened
 from gpt2.data.json_lines import json_lines
 from gpt2.text.tokenizer import EOT
 
 PIECE_BYTES = 1 << 20
 """A longer document comes in pieces of about this size."""
+
+MEND = "name the one that holds the text with {field}."
+"""What to do about a field or a column that does not."""
 
 Piece = tuple[str, bool]
 """Text, and whether the document ends with it."""
@@ -140,7 +144,7 @@ def _fields(path: Path, stream: BinaryIO, field: str) -> Iterator[Piece]:
             continue
         if not isinstance(text, str):
             have = f"it has {', '.join(map(str, record))}" if isinstance(record, dict) and record else "it has none"
-            raise ValueError(f"{where} has no text in a field {field!r} ({have}): see --field.")
+            raise Failure(f"{where} has no text in a field {field!r} ({have})", MEND, field=None)
         if text:
             yield text, True
 
@@ -157,12 +161,12 @@ def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) ->
         with parquet.ParquetFile(path, buffer_size=PIECE_BYTES, pre_buffer=False) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
             if column not in names:
-                raise ValueError(f"{path} has no column {column!r} (it has {', '.join(names)}): see --field.")
+                raise Failure(f"{path} has no column {column!r} (it has {', '.join(names)})", MEND, field=None)
             kind = file.schema_arrow.field(column).type
             if pyarrow.types.is_dictionary(kind):
                 kind = kind.value_type
             if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                raise ValueError(f"{path} holds {kind} in column {column!r}, no text: see --field.")
+                raise Failure(f"{path} holds {kind} in column {column!r}, no text", MEND, field=None)
             done = 0
             for batch in file.iter_batches(batch_size=64, columns=[column]):
                 done += len(batch)

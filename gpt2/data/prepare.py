@@ -17,7 +17,7 @@ import numpy as np
 
 from gpt2 import __version__
 from gpt2.base.disk import sync
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.data import encode
 from gpt2.data.files import Source, sources
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
@@ -72,8 +72,8 @@ def prepare(
     options = {
         "version": __version__,
         "tokenizer": tokenizer.hash,
-        "--field": field,
-        "--shard-tokens": shard_tokens,
+        "field": field,
+        "shard_tokens": shard_tokens,
     }
     try:
         with workplace(out, options, _states(texts)) as place:
@@ -113,20 +113,19 @@ def train_tokenizer(
 def check_tokenizer(tokenizer: Tokenizer) -> None:
     """Raise ValueError for a tokenizer whose ids do not fit in two bytes, or without `<|endoftext|>`."""
     if tokenizer.vocab_size > MAX_VOCABULARY:
-        raise ValueError(
-            f"a vocabulary of {tokenizer.vocab_size:,} does not fit: shards hold ids of two bytes, "
-            f"so at most {MAX_VOCABULARY:,}; choose another --tokenizer."
-        )
+        what = f"a vocabulary of {tokenizer.vocab_size:,} does not fit, since shards hold ids of two bytes"
+        raise Failure(what, f"choose a {{tokenizer}} of at most {MAX_VOCABULARY:,} entries.", tokenizer=None)
     if tokenizer.eot_id is None:
-        raise ValueError(f"the tokenizer has no {EOT} to put after each document: choose another --tokenizer.")
+        what = f"the tokenizer has no {EOT} to put after each document"
+        raise Failure(what, "choose another {tokenizer}.", tokenizer=None)
 
 
 def check_numbers(shard_tokens: int, processes: int | None) -> None:
     """Raise UsageError for numbers out of range."""
     if shard_tokens < 1:
-        raise UsageError(f"--shard-tokens {shard_tokens} is too few: give 1 or more.")
+        raise UsageError(argument="shard_tokens", value=shard_tokens, mend="it must be at least 1.")
     if processes is not None and processes < 1:
-        raise UsageError(f"--processes {processes} is too few: give 1 or more.")
+        raise UsageError(argument="processes", value=processes, mend="it must be at least 1.")
 
 
 def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
@@ -134,27 +133,27 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     if not paths:
         raise UsageError("no files: name at least one file of text, or a directory of them.")
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: --out takes a directory.")
+        raise UsageError(f"{out} is a file", "{out} takes a directory.", out=None)
     above = next(folder for folder in out.resolve().parents if folder.exists())
     if not above.is_dir():
-        raise UsageError(f"{above} is a file, so {out} cannot lie in it: choose another --out.")
+        raise UsageError(f"{above} is a file, so {out} cannot lie in it", "choose another {out}.", out=None)
     if not os.access(above, os.W_OK):
-        raise ValueError(f"{above} may not be written to: change its permissions, or choose another --out.")
+        raise Failure(f"{above} may not be written to", "change its permissions, or choose another {out}.", out=None)
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:
-        raise UsageError(f"{out} is not empty: choose another --out, or replace it with --overwrite.")
+        mend = "choose another {out}, or replace it with {overwrite}."
+        raise UsageError(f"{out} is not empty", mend, out=None, overwrite=True)
     inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
     if inside:
-        raise UsageError(f"{inside} lies in {out}, which --overwrite replaces: choose another --out.")
+        raise UsageError(f"{inside} lies in {out}, which would be replaced", "choose another {out}.", out=None)
     try:
         ours = {MANIFEST, DOC_STARTS, TOKENIZER, *AIDS, *(shard["file"] for shard in read_manifest(out)["shards"])}
     except ValueError:
         ours = set()
     if not {path.name for path in out.iterdir()} <= ours:
-        raise UsageError(
-            f"{out} is not only a prepared data set, so --overwrite leaves it alone: choose another --out."
-        )
+        what = f"{out} is not only a prepared data set, so it is not replaced"
+        raise UsageError(what, "choose another {out}.", out=None)
 
 
 def _states(texts: Sequence[Source]) -> list[list[Any]]:
@@ -168,10 +167,10 @@ def _build(
     """Write the shards, and the raw numbers of the document starts; returns the state at the end."""
     nothing = [0] * len(texts)
     state = place.state or State(encode.Place(), tokens=0, begun=0, documents=nothing, sizes=nothing.copy())
-    writer = ShardWriter(place.directory, place.options["--shard-tokens"], place.shards)
+    writer = ShardWriter(place.directory, place.options["shard_tokens"], place.shards)
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
-    stream = encode.batches(texts, place.options["--field"], tokenizer.splits_before_space, state.place)
+    stream = encode.batches(texts, place.options["field"], tokenizer.splits_before_space, state.place)
     results = encode_all(stream, tokenizer, processes)
     with closing(results), open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
         starts.seek(starts.truncate(state.begun * 8))

@@ -88,7 +88,8 @@ class Workplace:
         if earlier["files"] != self.files[: len(earlier["files"])]:
             changed.append("files")
         if changed:
-            self.note = f"an earlier run was cut short, but with other {' and '.join(changed)}: starting afresh."
+            named = " and ".join(changed).replace("_", " ")
+            self.note = f"an earlier run was cut short, but its {named} differed: this run starts afresh."
             return
         self.state, self.shards = State(**earlier["state"]), earlier["shards"]
         self.state.place = Place(**earlier["state"]["place"])
@@ -150,7 +151,8 @@ def workplace(out: Path, options: dict[str, Any], files: list[list[Any]]) -> Ite
         finally:
             lock.release()
     except Timeout:
-        raise UsageError(f"another gpt2 prepare is at work on {out}: wait for it, or choose another --out.") from None
+        what = f"another gpt2 prepare is at work on {out}"
+        raise UsageError(what, "wait for it, or choose another {out}.", out=None) from None
     except BaseException:
         with suppress(OSError):  # one that is not empty stays
             for parent in made:

@@ -22,6 +22,7 @@ from typing import Any
 
 import gpt2
 from gpt2.base.cores import cores
+from gpt2.base.errors import Failure
 from gpt2.data.encode import Batch, Encoded, encode
 from gpt2.text.tokenizer import Tokenizer
 
@@ -84,9 +85,8 @@ class Workers:
             child.stdin.flush()
             answer = pickle.load(child.stdout)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            raise ValueError(
-                "a process that encodes has ended, perhaps for lack of memory: try again with a smaller --processes."
-            ) from None
+            what = "a process that encodes has ended, perhaps for lack of memory"
+            raise Failure(what, "try again with fewer {processes}.", processes=None) from None
         if isinstance(answer, Exception):
             raise answer
         return answer

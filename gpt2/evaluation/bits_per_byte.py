@@ -151,10 +151,10 @@ def _window(model: GPT2, context: int | None, stride: int | None, least: int) ->
     limit = model.config.n_positions
     context = limit if context is None else context
     if not least <= context <= limit:
-        raise UsageError(f"the context is {context}: this model takes {least} to {limit}.")
+        raise UsageError(argument="context", value=context, mend=f"this model takes {least} to {limit}.")
     stride = max(1, context // 2) if stride is None else stride
     if not 1 <= stride <= context:
-        raise UsageError(f"the stride is {stride}: it must be 1 to the context, {context}.")
+        raise UsageError(argument="stride", value=stride, mend=f"it must be 1 to the context, {context}.")
     return context, stride
 
 

@@ -34,7 +34,7 @@ class Item:
 
 
 def read(path: str | os.PathLike[str]) -> list[Item]:
-    """The items of a file. Raises ValueError naming the line for one that is no item."""
+    """The items of a file. Raises ValueError naming the line for a line that is not an item."""
     found = []
     for where, record in records(path):
         activity = text_of(record, "activity_label", where)
@@ -91,7 +91,7 @@ def evaluate(
 ) -> TaskResult:
     """Both styles. Chance is a guess among the endings. Raises UsageError for no items."""
     if not items:
-        raise UsageError("there is no item to evaluate on.")
+        raise UsageError("there is no item to evaluate on: give at least one.")
     chance = sum(1 / len(item.endings) for item in items) / len(items)
     figures = {}
     for number, style in enumerate(STYLES):

@@ -20,7 +20,7 @@ def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]
     """
     path = check(path)
     if ".jsonl" not in path.suffixes:
-        raise ValueError(f"{path} is no .jsonl file: a task takes one with an item a line (also .gz or .zst).")
+        raise ValueError(f"{path} is not a .jsonl file: a task takes one with one item per line (also .gz or .zst).")
     with opened(path) as (stream, _):
         for where, record in json_lines(path, stream):
             if not isinstance(record, dict):

@@ -19,7 +19,7 @@ from gpt2.text.tokenizer import Tokenizer, well_formed
 
 
 def read(path: str | os.PathLike[str]) -> list[str]:
-    """The passages of a file. Raises ValueError naming the line for one that is no passage."""
+    """The passages of a file. Raises ValueError naming the line for a line that is not a passage."""
     found = []
     for where, record in records(path):
         text = well_formed(text_of(record, "text", where))
@@ -48,7 +48,7 @@ def evaluate(
     Raises UsageError for no passages.
     """
     if not passages:
-        raise UsageError("there is no passage to evaluate on.")
+        raise UsageError("there is no passage to evaluate on: give at least one.")
     found = answers(model, tokenizer, passages, progress)
     size = model.config.vocab_size
     blind = [len(one.log_probs) for one in found]

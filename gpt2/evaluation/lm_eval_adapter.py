@@ -28,7 +28,7 @@ class Glassbox(LM):
     """A model of this package behind the harness's three questions."""
 
     def __init__(self, model: str = "storyteller", device: str | None = None, **_: Any) -> None:
-        """`model` is what `--model` takes in this package's commands; other arguments of the harness mean nothing."""
+        """`model` is what `gpt2.load` takes; other arguments of the harness mean nothing."""
         super().__init__()
         if not torch.cuda.is_available():
             device = "cpu"  # the harness asks for CUDA wherever nobody says otherwise

@@ -32,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The figures of a task: {style: {measure: figure}}; two styles are two measures, never to be mixed in a table."""
+    """The figures of a task: {style: {measure: figure}}; figures of two styles are never compared."""
 
     task: str
     items: int

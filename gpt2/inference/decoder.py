@@ -1,4 +1,4 @@
-"""The forward passes of generation: prefill of unequal prompts, one token a step, the slide past the context.
+"""The forward passes of generation: prefill of unequal prompts, one token per step, the slide past the context.
 
 In: token ids of each row. Out: the logits of each row's next token, [R, V] in float32 or wider.
 Read next: generate.py, which decides what becomes of them.

@@ -1,4 +1,4 @@
-"""Continue texts: prefill, then one token a step with the key/value cache, until each text ends.
+"""Continue texts: prefill, then one token per step with the key/value cache, until each text ends.
 
 In: a model, its tokenizer, prompts (texts or token ids) and a `Sampling`. Out: a `Completion` for each sample
 of each prompt (`generate`), or pieces of text as they come (`stream`).

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.inference.noise import gumbel, row_keys
 
 
@@ -52,16 +52,18 @@ class Sampling:
     def __post_init__(self) -> None:
         stop: object = self.stop
         if not isinstance(stop, tuple | list) or not all(isinstance(s, str) and s for s in stop):
-            raise UsageError(f"stop is {stop!r}: give a tuple of strings of at least one character.")
+            mend = "give a tuple of strings of at least one character."
+            raise UsageError(argument="stop", value=stop, mend=mend)
         object.__setattr__(self, "stop", tuple(stop))
         for name, least in (("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0)):
             value = getattr(self, name)
             if value is None and name in ("top_k", "logprobs"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UsageError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
+                mend = f"it must be a whole number of at least {least}."
+                raise UsageError(argument=name, value=value, mend=mend)
         if self.seed >= 2**64:
-            raise UsageError(f"seed is {self.seed}: it must be below 2^64.")
+            raise UsageError(argument="seed", value=self.seed, mend="it must be below 2^64.")
         for name, good, meant in (
             (
                 "temperature",
@@ -74,7 +76,7 @@ class Sampling:
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not good(value):
-                raise UsageError(f"{name} is {value!r}: it must be {meant}.")
+                raise UsageError(argument=name, value=value, mend=f"it must be {meant}.")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int
         scores = add_noise(scores, texts, samples, sampling.seed)
     best, tokens = scores.max(dim=-1)  # the first of equals
     if not bool(best.isfinite().all()):
-        raise ValueError("the model's logits are not finite: try --dtype float32, or another checkpoint.")
+        mend = "load it with {dtype}, or load another checkpoint."
+        raise Failure("the model's logits are not finite", mend, dtype="float32")
     return tokens.tolist()
 
 

@@ -85,7 +85,7 @@ def page_html(session: Session, ask: Export, tell: Tell, links: Sequence[Link] =
 
 
 def tell_only_stop(tell: Tell) -> Tell:
-    """Inside one answer of many, progress is not news, but an end is an end."""
+    """Progress inside one answer of many is not reported; the end of the answer is."""
     return lambda share=0.0, partial=None: tell()
 
 

@@ -59,4 +59,4 @@ def listen(port: int | None) -> socket.socket:
                 raise UsageError(f"port {port} cannot be used ({error}): choose another, or leave it out.") from None
         else:
             return listener
-    raise OSError("no port of this machine is free.")
+    raise OSError("no port of this machine is free: close another program that serves pages.")

@@ -33,12 +33,12 @@ def states(address: str) -> tuple[str, ...]:
 
 
 def check(config: GPT2Config, switches: Mapping[str, str]) -> None:
-    """UsageError, with the nearest valid choice, for an address or a state that is none."""
+    """UsageError, with the nearest valid choice, for an address or a state that does not exist."""
     known = components(config)
     for address, state in switches.items():
         for a in parse(address, config.n_layer, config.n_head):  # raises with the nearest names
             if a.point not in SWITCHED or address not in known:
-                raise UsageError(f"{address!r} is no switch: the page switches {', '.join(known[:5])}, ... whole.")
+                raise UsageError(f"{address!r} is not a switch: the page switches {', '.join(known[:5])}, ... whole.")
         if state not in states(address):
             raise UsageError(f"{address!r} cannot be {state!r}: choose {' or '.join(states(address))}.")
 

@@ -71,7 +71,7 @@ def token_id(model: GPT2, tokenizer: Tokenizer | None, word: str | int) -> int:
     if len(ids) == 1:
         return ids[0]
     if not ids:
-        raise UsageError("an empty text is no token: give a word, with its leading space, such as ' the'.")
+        raise UsageError("an empty text is not a token: give a word, with its leading space, such as ' the'.")
     spaced = " " + word.strip()
     near = spaced if len(tokenizer.encode(spaced)) == 1 else max((tokenizer.decode([i]) for i in ids), key=len)
     pieces = " ".join(label(tokenizer, i) for i in ids)

@@ -8,6 +8,8 @@ import statistics
 from collections import deque
 from typing import Any
 
+from gpt2.base.errors import Failure
+
 REMEMBERED = 128  # steps whose loss and gradient norm say what is usual
 FEWEST = 32  # before so many are known nothing is an outlier
 LOST = 50  # steps in a row beyond guessing after which a run is given up
@@ -17,7 +19,7 @@ BEYOND = 1.5  # times the loss of guessing: above any fresh model, which starts 
 TRY = "Lower optim.lr (and optim.muon_lr), lengthen optim.warmup_steps, or set train.skip_outliers to 6."
 
 
-class Diverged(ValueError):
+class Diverged(Failure):
     """The run cannot go on as it is: the sentence says at which step, why, and what to try."""
 
 
@@ -44,12 +46,13 @@ class Guard:
             self.skipped += 1
             return False
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise Diverged(f"step {number}: the loss is {loss:.4g} and the gradient norm {norm:.4g}. {TRY}")
+            raise Diverged(f"step {number}: the loss is {loss:.4g} and the gradient norm {norm:.4g}.", TRY)
         self.lost = self.lost + 1 if loss > BEYOND * self.guessing else 0
         if self.lost == LOST:
             raise Diverged(
                 f"step {number}: the loss is {loss:.4g}; in the last {LOST} steps it was always more than {BEYOND} "
-                f"times that of guessing, {self.guessing:.4g}. {TRY}"
+                f"times that of guessing, {self.guessing:.4g}.",
+                TRY,
             )
         if self.skip_outliers and (self._outlier(loss, self.losses) or self._outlier(norm, self.norms)):
             self.skipped += 1

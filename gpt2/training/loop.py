@@ -65,7 +65,7 @@ class TrainingRun:
 
     @property
     def context(self) -> int:
-        """Tokens a row."""
+        """Tokens per row."""
         return self.recipe.train.context or self.model.config.n_positions
 
     @property
@@ -75,8 +75,8 @@ class TrainingRun:
         return min(self.recipe.train.micro_batch_size or own, own)
 
     @property
-    def memory_savers(self) -> str:
-        """What to change when memory runs out."""
+    def memory_savers(self) -> dict[str, str]:
+        """What to change when memory runs out, as `savers` gives it."""
         bf16 = self.dtype == torch.float32 and has_fast_bf16(self.device)
         size = self.micro_batch_size
         return savers(self.recipe.train, size, self.context, bf16=bf16, processes=self.world.size)
@@ -181,7 +181,7 @@ class TrainingRun:
         """Raise Diverged when a weight is not finite: such weights must not become a checkpoint."""
         broken = sum(not bool(torch.isfinite(p.detach()).all()) for p in self.model.parameters())
         if self.world.sum(broken)[0]:
-            raise Diverged(f"step {self.steps_done - 1}: its update made weights infinite. {TRY}")
+            raise Diverged(f"step {self.steps_done - 1}: its update made weights infinite.", TRY)
 
     def carried(self) -> dict[str, Any]:
         """Plain numbers that a resumed run goes on with, beside weights and optimisers."""

@@ -18,7 +18,7 @@ class ModelRecipe:
     n_layer: int = 12
     """Blocks."""
     n_head: int = 12
-    """Attention heads a block."""
+    """Attention heads per block."""
     n_embd: int = 768
     """Width of the residual stream."""
     n_inner: int | None = None
@@ -94,15 +94,15 @@ class TrainRecipe:
     batch_size: int = 32
     """Rows of the global batch."""
     micro_batch_size: int | None = None
-    """Rows a process computes at once (default: all of its own); lower it when memory runs out."""
+    """Rows that a process computes at once (default: all of its own); lower it when memory runs out."""
     context: int | None = None
-    """Tokens a row (default: the model's n_positions)."""
+    """Tokens per row (default: the model's n_positions)."""
     init: str | None = None
-    """A model to start from, as --model takes it (default: fresh weights)."""
+    """A model to start from: the bundled model, a directory or a Hugging Face id (default: fresh weights)."""
     seed: int = 0
     """Seed of initialisation, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of matrix products; auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
+    """Numbers of matrix products; auto: bfloat16 where the processor multiplies it natively, otherwise float32."""
     compile: bool = True
     """Use torch.compile."""
     activation_checkpointing: bool = False
@@ -148,38 +148,45 @@ class Recipe:
         if not data.train:
             raise UsageError("data.train is empty: name at least one directory that `gpt2 prepare` wrote.")
         if data.repeat and len(data.repeat) != len(data.train):
-            raise UsageError(f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one each.")
+            raise UsageError(
+                f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one number for each set."
+            )
         if any(not 0 <= r < 1e6 for r in data.repeat):
-            raise UsageError(f"data.repeat is {list(data.repeat)}: a set is visited at least 0 and below 1e6 times.")
+            raise UsageError(f"data.repeat is {list(data.repeat)}: each number must be at least 0 and below 1e6.")
         for name in ("steps", "batch_size", "log_every", "eval_every", "save_every", "keep_last"):
             value = getattr(train, name)
             if value is not None and value < 1:
-                raise UsageError(f"train.{name} is {value}: it must be at least 1.")
+                raise UsageError(argument=f"train.{name}", value=value, mend="it must be at least 1.")
         for name in ("eval_tokens", "sample_every", "skip_outliers"):
             if not 0 <= getattr(train, name) < math.inf:
-                raise UsageError(f"train.{name} is {getattr(train, name)}: it must be at least 0.")
+                mend = "it must be at least 0."
+                raise UsageError(argument=f"train.{name}", value=getattr(train, name), mend=mend)
         if train.micro_batch_size is not None and not 1 <= train.micro_batch_size <= train.batch_size:
-            raise UsageError(f"train.micro_batch_size is {train.micro_batch_size}: choose 1 to {train.batch_size}.")
+            mend = f"choose 1 to {train.batch_size}."
+            raise UsageError(argument="train.micro_batch_size", value=train.micro_batch_size, mend=mend)
         if train.context is not None and not 1 <= train.context <= self.model.n_positions:
-            raise UsageError(
-                f"train.context is {train.context}: choose 1 to model.n_positions {self.model.n_positions}."
-            )
+            mend = f"choose 1 to {self.model.n_positions}, the positions of the model."
+            raise UsageError(argument="train.context", value=train.context, mend=mend)
         for name in ("lr", "muon_lr", "eps"):
             if not 0 < getattr(optim, name) < math.inf:
-                raise UsageError(f"optim.{name} is {getattr(optim, name)}: it must be above 0.")
+                raise UsageError(argument=f"optim.{name}", value=getattr(optim, name), mend="it must be above 0.")
         for name in ("weight_decay", "muon_weight_decay", "clip", "warmup_steps"):
             if not 0 <= getattr(optim, name) < math.inf:
-                raise UsageError(f"optim.{name} is {getattr(optim, name)}: it must be at least 0.")
+                mend = "it must be at least 0."
+                raise UsageError(argument=f"optim.{name}", value=getattr(optim, name), mend=mend)
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(optim, name) < 1:
-                raise UsageError(f"optim.{name} is {getattr(optim, name)}: it lies in [0, 1).")
+                mend = "it must be at least 0 and below 1."
+                raise UsageError(argument=f"optim.{name}", value=getattr(optim, name), mend=mend)
         for name, of in (("floor", "peak rate"), ("decay", "steps")):
             if not 0 <= getattr(optim, name) <= 1:
-                raise UsageError(f"optim.{name} is {getattr(optim, name)}: it is a share of the {of}, 0 to 1.")
+                mend = f"it is a share of the {of}, 0 to 1."
+                raise UsageError(argument=f"optim.{name}", value=getattr(optim, name), mend=mend)
         if train.dtype == "float16" and train.parallel == "fsdp":
             raise UsageError("train.dtype float16 does not go with train.parallel fsdp: use bfloat16.")
         if not 0 <= self.model.dropout < 1:
-            raise UsageError(f"model.dropout is {self.model.dropout}: a rate lies in [0, 1).")
+            mend = "it must be at least 0 and below 1."
+            raise UsageError(argument="model.dropout", value=self.model.dropout, mend=mend)
         try:
             self.model.config(vocab_size=1)
         except ValueError as error:

@@ -40,7 +40,7 @@ def build_table(table: dict[str, Any], source: str) -> Recipe:
 def resumed_recipe(run: Path) -> Recipe:
     """The recipe of a run's last checkpoint. Raises UsageError when there is none, and for a fine-tune."""
     if (run / FINETUNE).is_file():
-        raise UsageError(f"{run} is a run of gpt2 finetune: go on with `gpt2 finetune --resume {run}`.")
+        raise UsageError(f"{run} is a run of gpt2 finetune", "go on with gpt2 finetune {resume}", resume=run)
     path = latest(run)
     return _build(Recipe, read_facts(path).recipe, str(path / FACTS), "")
 

@@ -26,7 +26,7 @@ class Batches(Protocol):
     """The training stream: a pure function of the step, so that a resumed run needs to know nothing else."""
 
     def batch(self, step: int, rows: slice = ...) -> tuple[Tensor, Tensor]:
-        """Ids and targets, int64 [rows, T] each, of some rows of a step's global batch; a target of -100 is no goal."""
+        """Ids and targets, int64 [rows, T] each, for some rows of a step's batch; a target of -100 is skipped."""
         ...
 
 
@@ -124,9 +124,14 @@ def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:
 def _start_from(checkpoint: Checkpoint, model: GPT2, tokenizer: Tokenizer) -> None:
     """Take over a checkpoint's weights. ValueError when its tokenizer or a size is another."""
     if checkpoint.tokenizer.hash != tokenizer.hash:
-        raise ValueError(f"train.init {checkpoint.name} has another tokenizer than the data: prepare them with its.")
+        raise ValueError(
+            f"train.init {checkpoint.name} has another tokenizer than the data: prepare the data with that tokenizer."
+        )
     ours, theirs = model.config, checkpoint.model.config
     for name in ("n_layer", "n_head", "n_embd", "n_positions"):
         if getattr(ours, name) != getattr(theirs, name):
-            raise ValueError(f"model.{name} is {getattr(ours, name)}, but {getattr(theirs, name)} in train.init.")
+            raise ValueError(
+                f"model.{name} is {getattr(ours, name)}, but it is {getattr(theirs, name)} in train.init: make "
+                "them equal."
+            )
     model.load_state_dict(checkpoint.model.state_dict())

@@ -35,7 +35,7 @@ def measure_dropout(s: Subject) -> dict[str, Any]:
 
 
 def measure_off(s: Subject) -> dict[str, Any]:
-    """Loss change in nats a token, with its interval over documents, where all of one kind is switched off at once.
+    """Loss change in nats per token, with its interval over documents, where all of one kind is switched off at once.
 
     Attention, MLPs and the norms' divisors are held at their means over eight stories; position vectors are 0.
     """

@@ -214,7 +214,7 @@ def test_dead_neurons_counts_inputs_that_never_rise() -> None:
         ('variant = "no-mask"', 'variant = "nomask"', "choose among"),
         ('expect = ">= 0"', 'expect = "more"', "is not '>= NUMBER'"),
         ("n_embd = 32", "n_embed = 32", "did you mean model.n_embd"),
-        ("tune_seeds = [100]", "tune_seeds = [1]", "stands in seeds and in tune_seeds"),
+        ("tune_seeds = [100]", "tune_seeds = [1]", "stands both in seeds and in tune_seeds"),
         ("budgets = [0.5]", "tune_rates = [1.0]", "at least three"),
         ("budgets = [0.5]", "budget = [0.5]", "budget"),
         ("[contestants.wide]", "[contestants.wide]\nagainst = 'nobody'", "no contestant"),

@@ -231,7 +231,7 @@ def test_the_bundled_name_always_means_the_bundled_model(content, tmp_path, monk
     [("", "empty"), ("gpt3", "did you mean gpt2"), ("storyteler", "did you mean storyteller"),
      ("nothing-like-it", "a model is storyteller"), ("/nowhere", "a model is"), ("a/b/c", "a model is"),
      ("empty", r"has no config\.json"), ("runs/model.bin", "is a file"), ("../up", "a model is"),
-     ("runs/whole", "try --model runs/whole/model$"), ("runs/lora/", "try --model runs/lora/model$")],
+     ("runs/whole", "try model='runs/whole/model'$"), ("runs/lora/", "try model='runs/lora/model'$")],
 )  # fmt: skip
 def test_a_name_that_means_nothing_asks_no_network(name, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -311,7 +311,8 @@ def test_an_unreachable_hub_is_one_sentence_with_the_mend(here, monkeypatch):
         monkeypatch.setattr(constants, setting, value)
         code, out, errors = here("fetch", "tests/tiny")
         assert (code, out) == (1, "")
-        for part in (reason, "`gpt2 fetch tests/tiny`", "--model DIR", "storyteller"):
+        named = "or name a directory, or the bundled storyteller, as --model."
+        for part in (reason, "`gpt2 fetch tests/tiny`", named):
             assert part in one_sentence(errors)
 
 

@@ -133,7 +133,7 @@ def test_a_full_directory_is_replaced_only_when_asked(ours, tmp_path):
     target = tmp_path / "out"
     target.mkdir()  # an empty one may be filled
     save(ours, Tokenizer.bytes(), target)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match=r"is not empty: .*overwrite=True"):
         save(ours, None, target)
     assert (target / "tokenizer.json").exists()
     save(ours, None, target, overwrite=True)

@@ -291,7 +291,7 @@ def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path
         (["attribution", TEXT, "--target", " elephantine"], 2, "choose a word of one token"),
         (["attribution", TEXT, "--at", "7"], 2, "positions 0 to 4"),
         (["attribution", TEXT, "--pairs", "pronoun"], 2, "not both"),
-        (["attention", TEXT, "--head", "3.mlp"], 2, "is no head"),
+        (["attention", TEXT, "--head", "3.mlp"], 2, "is not a head"),
         (["off", "3.heed.1"], 1, "3.heed.1"),
         (["off", "--text", "nothing.txt"], 2, "no such file"),
         (["patch", "one"], 2, "two prompts"),

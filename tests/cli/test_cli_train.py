@@ -116,10 +116,10 @@ def test_samples_and_snapshots(recipe: str, tmp_path: Path, capsys: pytest.Captu
         (["nowhere.toml"], "there is no recipe nowhere.toml: name a .toml file of yours, or one from recipes/ in the"),
         (["--out", "x"], "name the recipe first"),
         (["RECIPE", "--train.steps", "0"], "train.steps is 0"),
-        (["RECIPE", "--max-time", "soon"], "--max-time soon is no time"),
+        (["RECIPE", "--max-time", "soon"], "--max-time is 'soon': write a time"),
         (["RECIPE", "--override"], "--override belongs to --resume"),
         (["RECIPE", "--out", "RECIPE"], "is a file: choose another directory"),
-        (["--resume", "nowhere"], "nowhere is no training run"),
+        (["--resume", "nowhere"], "nowhere is not a training run"),
     ],
 )
 def test_refusals(

@@ -208,7 +208,7 @@ def test_parquet_columns(tmp_path):
     write_parquet(path, body=words.cast(pyarrow.large_string()), kind=words.dictionary_encode(), score=[1, 2, 3])
     assert list(documents(path, "body")) == list(documents(path, "kind")) == ["x", "y", "x"]
     for field, pattern in {
-        "text": r"has no column 'text' \(it has body, kind, score\): see --field",
+        "text": r"has no column 'text' \(it has body, kind, score\): name the one that holds the text with field\.$",
         "score": "holds int64 in column 'score', no text",
     }.items():
         with pytest.raises(ValueError, match=pattern):

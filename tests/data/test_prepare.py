@@ -163,7 +163,7 @@ def left_in(directory):
 def test_a_large_vocabulary_is_refused(stories, tmp_path):
     tokenizer = Tokenizer.bytes()
     tokenizer.vocab_size = 65_537
-    with pytest.raises(ValueError, match=r"65,537 does not fit: .* at most 65,536"):
+    with pytest.raises(ValueError, match=r"65,537 does not fit, .*: choose a tokenizer of at most 65,536"):
         prepare([stories], tmp_path / "out", tokenizer)
     tokenizer.vocab_size, tokenizer.eot_id = 65_536, None
     with pytest.raises(ValueError, match=r"no <\|endoftext\|>"):
@@ -182,7 +182,7 @@ def test_overwrite(stories, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     prepared([stories], out)  # an empty directory is fine
-    with pytest.raises(ValueError, match=r"is not empty: .*--overwrite"):
+    with pytest.raises(ValueError, match=r"is not empty: choose another out, or replace it with overwrite=True\.$"):
         prepare([stories], out, Tokenizer.bytes())
     (tmp_path / "one.txt").write_text("one")
     assert texts_of(prepared([tmp_path / "one.txt"], out, overwrite=True)) == ["one"]
@@ -192,7 +192,9 @@ def test_overwrite(stories, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text("{}")
     for directory in (out, tmp_path / "other"):  # one holds a stranger's file, the other is no data set at all
-        with pytest.raises(ValueError, match="is not only a prepared data set, so --overwrite leaves it alone"):
+        with pytest.raises(
+            ValueError, match=r"is not only a prepared data set, so it is not replaced: choose another out\.$"
+        ):
             prepare([stories], directory, Tokenizer.bytes(), overwrite=True)
     assert left_in(tmp_path) == ["one.txt", "other", "out", "stories.txt.gz"]
     assert (out / "two.txt").exists()
@@ -290,7 +292,7 @@ def test_command(command, stories, tmp_path):
     assert command(stories, "--out", tmp_path / "c", "--tokenizer", "bytes")[0] == 0
     code, out, err = command(stories, "--out", tmp_path / "d", "--vocab-size", 60_000)
     size = TokenShards(tmp_path / "d").manifest["vocab_size"]
-    assert (code, err) == (0, f"gpt2: the text has no more to merge: a vocabulary of {size:,}\n")
+    assert (code, err) == (0, f"gpt2: the text has no more pairs to merge, so the vocabulary has {size:,} entries\n")
 
 
 def test_command_refuses_in_one_sentence(command, stories, tmp_path):
@@ -311,8 +313,8 @@ def test_command_refuses_in_one_sentence(command, stories, tmp_path):
         (2, "exclude each other", (*good, tmp_path / "out", "--vocab-size", 300)),
         (2, "256 is out of range: give 257 to 65,536", (stories, "--vocab-size", 256, "--out", tmp_path / "out")),
         (2, "70000 is out of range", (stories, "--vocab-size", 70000, "--out", tmp_path / "out")),
-        (2, "--shard-tokens 0 is too few", (*good, tmp_path / "out", "--shard-tokens", 0)),
-        (2, "--processes 0 is too few", (*good, tmp_path / "out", "--processes", 0)),
+        (2, "--shard-tokens is 0: it must be at least 1.", (*good, tmp_path / "out", "--shard-tokens", 0)),
+        (2, "--processes is 0: it must be at least 1.", (*good, tmp_path / "out", "--processes", 0)),
         (2, "--out is missing: name the directory to write", (stories,)),
         (2, "no data set: name a directory", ("--verify",)),
         (1, "is not a prepared data set", ("--verify", tmp_path)),
@@ -341,7 +343,7 @@ def test_verify_names_every_file_that_differs(command, stories, tmp_path):
         (out / name).write_bytes(data)
     code, stdout, err = command("--verify", other, out)
     assert code == 1
-    assert err == f"gpt2: {out}: not as it was written; prepare it again with --overwrite.\n"
+    assert err == f"gpt2: {out}: not as it was written: prepare it again with --overwrite.\n"
     for name in written:
         assert f"{out / name} was changed: its SHA-256 is not that of the manifest" in stdout
         (out / name).unlink()

@@ -97,7 +97,7 @@ def test_a_run_interrupted_again_and_again(files, tmp_path):
     assert content(out) == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["--shard-tokens", "--field", "tokenizer", "files", "later file", "one file more"])
+@pytest.mark.parametrize("change", ["shard tokens", "field", "tokenizer", "files", "later file", "one file more"])
 def test_a_changed_run_starts_afresh(files, tmp_path, change):
     """A file that was not reached may change: what is complete does not depend on it."""
     out = tmp_path / "out"
@@ -105,9 +105,9 @@ def test_a_changed_run_starts_afresh(files, tmp_path, change):
         run(files, out, stop=3_000)
     assert kept(out) == 6
     options, tokenizer = {"shard_tokens": 500, "processes": 1}, Tokenizer.bytes()
-    if change == "--shard-tokens":
+    if change == "shard tokens":
         options["shard_tokens"] = 600
-    elif change == "--field":
+    elif change == "field":
         options["field"] = "other"
         files[1] = tmp_path / "c.txt"
     elif change == "tokenizer":
@@ -121,9 +121,9 @@ def test_a_changed_run_starts_afresh(files, tmp_path, change):
     if change in ("later file", "one file more"):
         assert notes == ["an earlier run was cut short: going on after its 6 shards (3,000 tokens)."]
     else:
-        assert notes[0].startswith("an earlier run was cut short, but with other ")
+        assert notes[0].startswith("an earlier run was cut short, but its ")
         assert change in notes[0]
-        assert notes[0].endswith(": starting afresh.")
+        assert notes[0].endswith(" differed: this run starts afresh.")
     prepare(files, tmp_path / "whole", tokenizer, **options)
     assert content(out) == content(tmp_path / "whole")
 
@@ -158,7 +158,7 @@ def test_a_shard_that_reaches_into_the_next_file(files, tmp_path):
         run(short, tmp_path / "out", stop=300, shard_tokens=200)
     assert kept(tmp_path / "out") == 1
     (tmp_path / "two.txt").write_text("two" * 49 + "tww")
-    assert "with other files: starting afresh" in run(short, tmp_path / "out", shard_tokens=200)[1]
+    assert "but its files differed: this run starts afresh" in run(short, tmp_path / "out", shard_tokens=200)[1]
 
 
 def test_damaged_notes_are_no_trap(files, tmp_path):

@@ -194,7 +194,7 @@ def test_a_ruled_out_token_is_never_drawn():
 def test_scores_that_are_not_finite_are_refused(bad, temperature):
     logits = random_logits(2, 8)
     logits[1, 2] = bad
-    with pytest.raises(ValueError, match="not finite: try --dtype float32"):
+    with pytest.raises(ValueError, match="not finite: load it with dtype='float32', or"):
         choose(logits, [[1], [1]], [0, 0], Sampling(temperature=temperature, top_p=0.9))
     with pytest.raises(ValueError, match="not finite"):
         choose(torch.full((1, 8), -math.inf), [[1]], [0], Sampling(temperature=temperature))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from gpt2.cli.errors import sentence
 from gpt2.cli.main import main
+from gpt2.cli.train import Command
 from gpt2.training.guards import FEWEST, LOST, Diverged, Guard
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
@@ -159,11 +161,13 @@ def test_of_a_lost_run_the_checkpoint_before_is_named(
     monkeypatch.setattr("gpt2.training.guards.LOST", 5)
     gradients = run._gradients
     monkeypatch.setattr(run, "_gradients", lambda number: gradients(number) + (100.0 if number >= 6 else 0.0))
-    with pytest.raises(
-        Diverged,
-        match=r"last good checkpoint is that of step 4, .*step-000004: delete \S*step-000006 \S*step-000008, then gpt2",
-    ):
+    lower = f"resume='{tmp_path}', override=True, optim.lr={float(f'{recipe.optim.lr / 3:.2g}')!r}"
+    after = r"last good checkpoint is that of step 4, .*step-000004: delete \S*step-000006 \S*step-000008, then"
+    with pytest.raises(Diverged, match=after) as error:
         train(run, tmp_path)
+    assert str(error.value).endswith(f"then go on with {lower}")
+    lower = f"gpt2 train --resume {tmp_path} --override --optim.lr {float(f'{recipe.optim.lr / 3:.2g}')}"
+    assert sentence(error.value, Command(), "gpt2 train").endswith(f"then go on with {lower}")
 
 
 def test_memory_that_runs_out_names_what_to_change(
@@ -197,8 +201,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(MetricsLog, "write", full_after_eight_steps)
-        with pytest.raises(OSError, match=r"the disk is full at step 9.* that of step 6, .*step-000006.*--resume"):
+        with pytest.raises(OSError, match=r"the disk is full at step 9.* that of step 6, .*step-000006: ") as error:
             train(run, tmp_path)
+    assert str(error.value).endswith(f"go on with resume='{tmp_path}'")
+    assert sentence(error.value, Command(), "gpt2 train").endswith(f"go on with gpt2 train --resume {tmp_path}")
     again = TrainingRun(recipe)
     resume(again, tmp_path)
     train(again, tmp_path)

@@ -297,7 +297,7 @@ def test_a_run_may_start_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> No
     second = TrainingRun(replace(recipe, model=model, train=replace(recipe.train, init=directory)))
     assert second.evaluate() == first.evaluate()
     wider = replace(recipe, model=replace(model, n_embd=64), train=replace(recipe.train, init=directory))
-    with pytest.raises(ValueError, match=r"model\.n_embd is 64, but 32 in train\.init"):
+    with pytest.raises(ValueError, match=r"model\.n_embd is 64, but it is 32 in train\.init"):
         TrainingRun(wider)
 
 

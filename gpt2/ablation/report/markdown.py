@@ -69,7 +69,7 @@ def interval(d: Difference | None, digits: int = 4) -> str:
 
 
 def with_interval(d: Difference | None, digits: int = 4) -> str:
-    """A mean with its interval: for numbers that are no differences."""
+    """A mean with its interval, for numbers that are not differences."""
     if d is None:
         return NOTHING
     mean = signed(d.mean, digits).removeprefix("+")

@@ -56,9 +56,9 @@ class Command:
     results: File = None
     """The JSON lines file of its runs (default: runs/ablation/STUDY.jsonl)."""
     jobs: int = 1
-    """Runs at once."""
+    """How many runs go on at once."""
     threads: Count = None
-    """Threads a run (default: the cores, shared out). The last bits of a loss depend on it."""
+    """Threads per run (default: the cores, shared out). The last bits of a loss depend on it."""
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES", help_behavior_hint="")] = field(
         default_factory=tuple
     )
@@ -78,7 +78,7 @@ class Command:
         study = load_study(self.study)
         results = Path(self.results or f"runs/ablation/{study.name}.jsonl")
         if self.jobs < 1 or (self.threads is not None and self.threads < 1):
-            raise UsageError("--jobs and --threads must be at least 1.")
+            raise UsageError("--jobs and --threads must be at least 1: leave them out to share the cores.")
         for name in self.only:
             if name not in study.contestants:
                 raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
@@ -114,7 +114,7 @@ class Command:
 
 
 class Progress:
-    """A line a run, with the time left by what the runs of this sitting took."""
+    """One line per run, with the time left by what the runs of this sitting took."""
 
     def __init__(self, as_json: bool) -> None:
         import time

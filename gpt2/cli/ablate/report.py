@@ -54,9 +54,9 @@ class Report:
             return
         out, off = Path(self.out), Path(self.off or default_off(results))
         if out.suffix != ".md":
-            raise UsageError(f"--out {out} is no Markdown file: give it the ending .md.")
+            raise UsageError(f"--out is {out}: name a Markdown file, which ends with .md.")
         if self.off is not None and not off.exists():
-            raise UsageError(f"there is no {off}: gpt2 ablate off writes it.")
+            raise UsageError(f"there is no {off}: gpt2 ablate off writes it, so run that first.")
         switched = read_switched_off(off) if off.exists() else None
         written = write_report(findings, out, commands(study, results, out, self.beside), switched, beside)
         left = len(findings.left)
@@ -159,7 +159,7 @@ def _findings(study: "Study", results: Path) -> "Findings":
     from gpt2.ablation.report.findings import Findings
 
     if not results.is_file():
-        mend = f"gpt2 ablate {study.source} makes them, --results names others."
+        mend = f"gpt2 ablate {study.source} makes them, or name others with --results."
         raise UsageError(f"there are no results {results}: {mend}")
     findings = Findings(study, read_records(results))
     if not findings.used:

@@ -1,8 +1,8 @@
 """`gpt2 explain`: a prediction seen through, or one of the analyses by name.
 
-In: the words typed. Out: the command that they mean, see `parse`. The analyses are in explain_*.py beside this.
-A text is never taken for an analysis, nor an analysis misspelt for a text: behind `--` every word is text, and a lone
-word that names an analysis which needs a text, or nearly one, is refused with both spellings.
+In: the words typed. Out: the command that they mean, see `parse`. The analyses are in text.py, switch.py and model.py
+beside this. A text is never taken for an analysis, nor an analysis misspelt for a text: behind `--` every word is text,
+and a lone word that names an analysis which needs a text, or nearly one, is refused with both spellings.
 """
 
 import difflib
@@ -56,13 +56,13 @@ options of gpt2 explain TEXT:
   --vs TOKEN        the foil (default: the runner-up, the likeliest other token;
                     "mean": the mean logit of all tokens)
   --page            open the live page in a browser
-  --port N          of the page (default: a free one)
-  --no-browser      with --page: print the address, open nothing
+  --port N          port of the page (default: a free one)
+  --no-browser      with --page: print the address, open no browser
   --html FILE       write the page of this run as one file that needs no server
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
   --device WHERE    cpu (default), cuda, cuda:N, or auto: a GPU if there is one
-  --json            for machines
+  --json            print JSON, for machines
 
 examples:
   gpt2 explain "The cat sat on the"
@@ -124,9 +124,9 @@ class Overview(Options):
     page: tyro.conf.FlagCreatePairsOff[bool] = False
     """Open the live page in a browser."""
     port: int = 0
-    """Of the page (default: a free one)."""
+    """Port of the page (default: a free one)."""
     no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
-    """With --page: print the address, open nothing."""
+    """With --page: print the address and open no browser."""
     html: File = None
     """Write the page of this run as one file that needs no server."""
 

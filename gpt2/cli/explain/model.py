@@ -1,6 +1,6 @@
 """The analyses of the model itself: heads, neurons, neighbours, positions, points.
 
-Read next: explain.py, which finds them by name.
+Read next: command.py, which finds them by name.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Heads(Options):
     no_causal: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave out switching each head off: quicker, and no label is causal."""
     seed: int = 0
-    """Of the random tokens."""
+    """Seed of the random tokens."""
 
     def run(self) -> None:
         """Print the report."""
@@ -75,7 +75,7 @@ class Neurons(Options):
 
 @dataclass
 class Neighbours(Options):
-    """The tokens whose vectors are most like a token's (cosine). A single dimension means nothing known.
+    """The tokens whose vectors are most like a token's (cosine). What a single dimension means is not known.
 
     example: gpt2 explain neighbours " cat"
     """
@@ -83,10 +83,10 @@ class Neighbours(Options):
     token: Text = None
     """A token, with its leading space where it has one."""
     k: int = 10
-    """How many."""
+    """How many neighbours to show."""
 
     def run(self) -> None:
-        """Print them."""
+        """Print the neighbours."""
         if self.token is None:
             raise UsageError('name a token: gpt2 explain neighbours " cat".')
         from gpt2.explain.see.embeddings import neighbours

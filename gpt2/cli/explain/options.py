@@ -33,7 +33,7 @@ class Options(ModelOptions):
     def load(self) -> "Checkpoint":
         """The model, after what can be wrong with the other options."""
         if self.png is not None and not self.png.lower().endswith(".png"):
-            raise UsageError(f"--png {self.png}: name a file that ends with .png.")
+            raise UsageError(f"--png is {self.png}: name a file that ends with .png.")
         if (top := getattr(self, "top", None)) is not None and top < 1:
             raise UsageError(f"--top is {top}: it must be at least 1.")
         return super().load()
@@ -45,7 +45,7 @@ class Options(ModelOptions):
         if self.png is not None:
             draw = plot or getattr(result, "plot", None)
             if draw is None:
-                raise UsageError("--png: this analysis is a table alone; leave the option out.")
+                raise UsageError("this analysis is only a table, which has no picture: leave out --png.")
             save_png(draw(), self.png)
         if self.json:
             print_json({"model": checkpoint.name, **result.to_dict()})
@@ -106,7 +106,7 @@ def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | N
     if text is None:
         return None
     if not Path(text).is_file():
-        raise UsageError(f"--text {text}: there is no such file; name a .txt, .txt.gz or .jsonl file.")
+        raise UsageError(f"--text is {text}, but there is no such file: name a .txt, .txt.gz or .jsonl file.")
     return reference(checkpoint, Path(text))
 
 

@@ -31,19 +31,19 @@ class Off(Options):
     """
 
     components: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[ADDRESSES]")] = ()
-    """Such as 3.head.1, 4.mlp, 2.block, embed.pos (default: every head, attention and MLP)."""
+    """Components to switch off, such as 3.head.1, 4.mlp, embed.pos (default: every head, attention and MLP)."""
     kind: Kind = "mean"
-    """What stands in its place."""
+    """What stands in the place of a component."""
     text: File = None
     """Documents to read (default: 16 beginnings of the bundled stories)."""
     means: File = None
     """Documents that the means are taken over (default: the bundled stories)."""
     pairs: File = None
-    """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
+    """Read pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
     prompt: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "Once upon a time"
     """What the generation before and after continues."""
     seed: int = 0
-    """Of that generation."""
+    """Seed of the generation before and after."""
     top: Count = None
     """Components to show (default: all)."""
 
@@ -93,7 +93,8 @@ class Off(Options):
 class Patch(Options):
     """Put what one prompt computes into the other, place by place, and see how much of the answer moves.
 
-    m = logit(target) - logit(foil). 0: nothing moved, 1: all of it. The prompts must have equally many tokens.
+    The answer is m = logit(target) - logit(foil). 0 means that nothing moved, 1 that all of it did. The prompts must
+    have equally many tokens.
 
     examples:
       gpt2 explain patch "Tom was sad. He" "Amy was sad. He" --target " cried" --foil " smiled"
@@ -116,7 +117,7 @@ class Patch(Options):
     gradient: tyro.conf.FlagCreatePairsOff[bool] = False
     """Estimate the grid by gradients (attribution patching), and correlate it with the exact one."""
     pairs: File = None
-    """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
+    """Read pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
 
     def run(self) -> None:
         """Print the grid."""

@@ -1,6 +1,6 @@
 """The analyses of one text: trace, lens, attribution, effects, attention, stream.
 
-Read next: explain.py, which finds them by name.
+Read next: command.py, which finds them by name.
 """
 
 from dataclasses import dataclass
@@ -69,9 +69,9 @@ class Lens(OneText):
     """
 
     colour: Annotated[str, tyro.conf.arg(metavar="WHAT")] = "probability"
-    """Of the picture: probability, next_probability, next_rank, entropy or kl."""
+    """What the colour of the picture shows: probability, next_probability, next_rank, entropy or kl."""
     points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES")] = ()
-    """Where (default: what enters block 0, and every resid_mid and resid_post)."""
+    """Points to read (default: what enters block 0, and every resid_mid and resid_post)."""
 
     def run(self) -> None:
         """Print the grid."""
@@ -93,17 +93,17 @@ class Attribution(OneText):
     """
 
     target: Token = None
-    """The token explained (default: the likeliest)."""
+    """The token to explain (default: the likeliest)."""
     vs: Token = None
     """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
     at: int = -1
     """The position, from 0; negative ones count from the end."""
     of: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Finer: a head's source positions (3.head.1), an MLP's neurons (4.mlp), or of several (*.mlp)."""
+    """Divide further: a head by source positions (3.head.1), an MLP by neurons (4.mlp), or several (*.mlp)."""
     top: int = 12
     """Parts to show."""
     pairs: File = None
-    """Over pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
+    """Read pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
 
     def run(self) -> None:
         """Print the parts."""
@@ -151,7 +151,7 @@ class Effects(OneText):
 
 @dataclass
 class Attention(OneText):
-    """Where the heads look, and what they write most from. A weight is no effect: see `explain off`."""
+    """Where the heads look, and what they write most from. A weight is not an effect: see `explain off`."""
 
     head: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "*.head.*"
     """One head (3.head.1), those of a block (3.head.*), or all."""
@@ -173,7 +173,7 @@ class Stream(OneText):
     """The residual stream through depth: norms, cosines, norm scales; with --gradients, of the loss at each layer."""
 
     gradients: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Norms of the mean loss's gradient at each layer instead."""
+    """Show the norms of the mean loss's gradient at each layer instead."""
 
     def run(self) -> None:
         """Print them."""

@@ -38,7 +38,7 @@ class Command(ModelOptions):
     train: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show the four dropouts of training at work: masks, scaling, and passes that differ."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Seed of the dropout masks, for --train."""
+    """Seed of the dropout masks that --train shows."""
     block: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N ...")] = ("0",)
     """Blocks to show in full, such as `3 4`, or `all`; the others take one line each."""
     position: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
@@ -117,9 +117,9 @@ def block_numbers(words: tuple[str, ...], n_layer: int) -> list[int]:
         return list(range(n_layer))
     for word in words:
         if not word.isdecimal():
-            raise UsageError(f"--block {word!r} is no block: give numbers from 0 to {n_layer - 1}, or all.")
+            raise UsageError(f"--block is {word!r}: give numbers from 0 to {n_layer - 1}, or all.")
     if not words:
-        raise UsageError(f"--block names none: give numbers from 0 to {n_layer - 1}, or all.")
+        raise UsageError(f"--block is empty: give numbers from 0 to {n_layer - 1}, or all.")
     return sorted({int(word) for word in words})
 
 

@@ -68,7 +68,7 @@ class HeadReport(Result):
     random, natural    the attention scores
     entropy, distance  on natural text: 1 is uniform attention, 0 is attention to one key; positions back
     copying            -1 to 1: above 0 the head raises the logits of the tokens that it reads
-    losses             [2], of the two copies in nats a token; None without the causal check
+    losses             [2], of the two copies in nats per token; None without the causal check
     effect             how much the second copy's loss rises with the head mean-ablated; None likewise
     """
 
@@ -127,7 +127,7 @@ class HeadReport(Result):
         return " ".join(sentences)
 
     def table(self) -> "Table":
-        """A row a head; scores are random/text."""
+        """One row per head; scores are random/text."""
         effect, baseline = self.effect, self.random.uniform
         made = table(
             "head", *(f">{name}" for name in NAMES), ">entropy", ">copying", ">loss rise", "label",

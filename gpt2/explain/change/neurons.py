@@ -6,7 +6,7 @@ In: a model, `l.mlp.post#n`, documents. Out: a `Neuron`, with a_n = act(x W_in[n
     active                the share of positions where a_n > 0
     promoted, suppressed  tokens v by <W_out[n], ghat_v>, minus the mean over the vocabulary: logits for each unit of
                           a_n, before the final norm's division by sigma
-    loss_change           of the documents' mean loss, in nats a token, with a_n held at its mean (positions i >= 1)
+    loss_change           of the documents' mean loss, in nats per token, with a_n held at its mean (positions i >= 1)
 
 The strongest neurons of one prediction: `run.attribution(target, vs, of="*.mlp").top()`. Read next: embeddings.py.
 """
@@ -72,7 +72,7 @@ class Neuron(Result):
         title = f"{self.address}: active at {self.active:.1%} of positions, mean {number(self.mean)}"
         words = [" ".join(f"{w} {x:+.2g}" for w, x in some) for some in (self.promoted, self.suppressed)]
         caption = (
-            f"promotes {words[0]}\nsuppresses {words[1]}\nheld at its mean, the loss changes by {change} nats a token"
+            f"promotes {words[0]}\nsuppresses {words[1]}\nheld at its mean, the loss changes by {change} nats per token"
             f" ({self.text['text']} {self.text['sha256'][:8]})"
             + (f"\n{ONE_DOCUMENT}" if self.text["documents"] == 1 else "")
         )
@@ -105,7 +105,7 @@ def neuron(
     places = parse(address, gpt.config.n_layer, gpt.config.n_head)
     a = places[0]
     if len(places) > 1 or a.point != "mlp.post" or a.unit is None or a.span:
-        raise UsageError(f"{address!r} is no neuron: write {a.layer or 0}.mlp.post#0, say.")
+        raise UsageError(f"{address!r} is not a neuron: write {a.layer or 0}.mlp.post#0, say.")
     if a.unit >= gpt.config.inner_dim:
         raise UsageError(f"{address!r}: there is no #{a.unit}, this point has 0 to {gpt.config.inner_dim - 1}.")
     if without(gpt, "MLPs"):

@@ -135,7 +135,7 @@ class OffDocument:
 class Off(Result):
     """What each of K components is worth on a text: means over tokens, intervals over documents.
 
-    loss          the plain model's, in nats a token
+    loss          the plain model's, in nats per token
     change        [K], loss with the component off minus `loss`: above 0 the component helps
     kl, logit     [K], mean KL(full || edited) in nats, mean change of the real next token's logit
     text, means   what was read, and what the means were taken over
@@ -163,7 +163,8 @@ class Off(Result):
         sure = f", {n} documents; 95% intervals over documents" if n > 1 else f"\n{ONE_DOCUMENT}"
         made = table(
             "off", ">loss change", "interval", ">KL", ">logit change",
-            title=f"switched off ({self.kind}): change of the loss, {self.loss.value:.3f} nats a token",
+            title=f"change of the loss when each is switched off ({self.kind}); "
+            f"the loss with all is {self.loss.value:.3f} nats per token",
             caption=f"{self.text['text']}{sure}",
         )  # fmt: skip
         for k in self.order[:top]:
@@ -185,7 +186,7 @@ class Off(Result):
             cells = [[f"{x:+z.3f}" for x in row] for row in values.tolist()]
             figure, axes = draw.figure(2.2 + 0.55 * heads, 1.4 + 0.3 * layers)
             rows, columns = ([str(i) for i in range(n)] for n in (layers, heads))
-            draw.heat(axes, values, rows, columns, unit="nats a token", diverging=True, cells=cells)
+            draw.heat(axes, values, rows, columns, unit="nats per token", diverging=True, cells=cells)
             axes.set(xlabel="head", ylabel="layer")
         else:
             shown = self.order[:40]
@@ -197,7 +198,7 @@ class Off(Result):
             axes.barh(names, value.tolist(), xerr=spread, color=colours, capsize=2, error_kw={"linewidth": 0.8})
             axes.invert_yaxis()
             axes.axvline(0, color=draw.NEUTRAL, linewidth=0.8)
-            axes.set_xlabel("nats a token, with 95% interval over documents")
+            axes.set_xlabel("nats per token, with 95% interval over documents")
         draw.title(axes, title)
         return figure
 

@@ -186,7 +186,7 @@ class PairPatch(Result):
         return [_short(f"{i // H}.head.{i % H}", self.heads[i // H, i % H]) for i in order]
 
     def table(self) -> "Table":
-        """A row a layer: the three places, then the heads."""
+        """One row per layer: the three places, then the heads."""
         L, H = self.heads.value.shape
         made = table(
             "layer", *(f">{place}" for place in PLACES), *(f">head {h}" for h in range(H)),

@@ -115,7 +115,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         texts.append(text)
         where.append(place)
     if not pairs:
-        raise ValueError(f"{path.name} holds no pairs: write an object with {', '.join(FIELDS)} a line.")
+        raise ValueError(f"{path.name} holds no pairs: write one object per line, with {', '.join(FIELDS)}.")
     return PairSet(str(file) if str(file) in BEHAVIOURS else path.name, tuple(pairs), tuple(texts), tuple(where))
 
 

@@ -223,7 +223,7 @@ class PatchGrid(Result):
         return torch.corrcoef(torch.stack([self.scores.flatten(), other.scores.flatten()]))[0, 1].item()
 
     def table(self) -> "Table":
-        """A row a position (or head), a column a layer: tokens are longer than numbers."""
+        """One row per position (or head), one column per layer: tokens are longer than numbers."""
         made = table(
             "head" if self.grid == "head" else "token", *(f">{l}" for l in range(len(self.scores))), title=self.title,
             caption=f"lead of {self.target}: {number(self.m_clean)} clean, {number(self.m_corrupt)} corrupt; "
@@ -257,7 +257,7 @@ def put(value: Tensor) -> Edit:
 def check_prompts(clean: Tensor, corrupt: Tensor, tokenizer: Tokenizer | None) -> None:
     """UsageError unless these are two different prompts of one token length: ids [1, T] each."""
     if len(clean) != 1 or len(corrupt) != 1:
-        raise UsageError("give one clean and one corrupt prompt; several belong into a pairs file.")
+        raise UsageError("give one clean and one corrupt prompt; several belong in a pairs file.")
     if clean.size(1) != corrupt.size(1):
         shown = (" ".join(label(tokenizer, i) for i in ids[0].tolist()) for ids in (clean, corrupt))
         raise UsageError(

@@ -82,7 +82,7 @@ def freeze(reference: Reference) -> Edit:
 
     def edit(x: Tensor, at: At) -> Tensor:
         if not at.point.endswith(".scale"):
-            raise UsageError(f"{at.text} is no norm's scale: freeze one such as {at.layer or 0}.ln_1.scale.")
+            raise UsageError(f"{at.text} is not a norm's scale: freeze one such as {at.layer or 0}.ln_1.scale.")
         return held(x, at)
 
     return _named(edit, f"freeze({reference.name} {reference.sha256[:8]})")
@@ -166,7 +166,7 @@ def _spread(constant: Tensor, x: Tensor, at: At) -> Tensor:
 
 
 def _within(at: At, T: int, name: str) -> Tensor:
-    """at.positions, once all that are no padding lie below T."""
+    """at.positions, after a check that all of them but padding lie below T."""
     beyond = at.positions[at.real & (at.positions >= T)]
     if beyond.numel():
         raise UsageError(f"{at.text}: position {int(beyond.min())} lies beyond {name}, which has 0 to {T - 1}.")
@@ -181,7 +181,7 @@ def _source(run: Run, at: At) -> Tensor:
     except UsageError:
         raise UsageError(f"{at.text}: the run to take from did not keep it, so take(run.read({address!r})).") from None
     if int(at.rows.max()) >= stored.size(0) > 1:
-        raise UsageError(f"{at.text}: there is no row {int(at.rows.max())}, the run has {stored.size(0)}.")
+        raise UsageError(f"{at.text}: there is no row {int(at.rows.max())}: the run has {stored.size(0)} rows.")
     return stored
 
 

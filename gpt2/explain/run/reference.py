@@ -26,7 +26,7 @@ from gpt2.probe import Probe
 
 STORIES = Path(__file__).parents[2] / "assets" / "stories.txt"
 PATTERNS = ("attn.scores", "attn.pattern")
-# What one pass over the text gathers at once: everything with one row a position that is not as wide as the vocabulary.
+# What one pass over the text gathers at once: all that has one row per position and is not as wide as the vocabulary.
 TOGETHER = [name for name in LAYER_POINTS if name not in (*PATTERNS, "head.out")]
 OUTSIDE = [name for name in MODEL_POINTS if name != "logits"]
 

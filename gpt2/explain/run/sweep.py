@@ -116,7 +116,7 @@ def _batches(places: Sequence[Place], T: int) -> Iterator[list[int]]:
 
 
 class Rows(Probe):
-    """One probe a row: row r of every pass is edited by cells[r] alone, which sees itself as a batch of one row."""
+    """One probe per row: row r of every pass is edited by cells[r] alone, which sees itself as a batch of one row."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         super().__init__()

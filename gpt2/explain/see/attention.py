@@ -120,7 +120,7 @@ def attention(run: "Run", head: str = "*.head.*", *, row: int = 0) -> Attention:
     config = run.model.config
     places = parse(head, config.n_layer, config.n_head)
     if any(place.head is None or place.point != "attn.z" for place in places):
-        raise UsageError(f"{head!r} is no head: write one as 3.head.7, or all of a block as 3.head.*.")
+        raise UsageError(f"{head!r} is not a head: write one as 3.head.7, or all of a block as 3.head.*.")
     layers = sorted({place.layer for place in places if place.layer is not None})
     full = run.read(*(f"{l}.attn.{point}" for l in layers for point in ("pattern", "v")))
     patterns, written = [], []

@@ -272,7 +272,7 @@ def finer(run: "Run", form: Readout, of: str) -> tuple[list[Part], Tensor]:
 def _neurons(run: "Run", form: Readout, place: Address) -> tuple[list[Part], Tensor]:
     l, name = place.layer or 0, place.text
     if (l, "mlp.out") in run.edited_points():
-        raise UsageError(f"{name} is edited as a whole, so it has no neurons' parts: drop that edit.")
+        raise UsageError(f"{name} is edited as a whole, so it has no neurons' parts: leave out that edit.")
     run = run.read(f"{l}.mlp.post", f"{l}.mlp.out")
     project = run.model.transformer.h[l].mlp.c_proj
     toward = form.direction @ project.weight.detach().double()  # (N, F)
@@ -285,7 +285,7 @@ def _neurons(run: "Run", form: Readout, place: Address) -> tuple[list[Part], Ten
 def _sources(run: "Run", form: Readout, place: Address) -> tuple[list[Part], Tensor]:
     l, h, name = place.layer or 0, place.head or 0, place.text
     if {(l, "attn.z"), (l, "head.out"), (l, "attn.out")} & run.edited_points():
-        raise UsageError(f"{name} is edited where it writes, so it has no source positions: drop that edit.")
+        raise UsageError(f"{name} is edited where it writes, so it has no source positions: leave out that edit.")
     run = run.read(f"{l}.attn.pattern", f"{l}.attn.v", f"{l}.attn.z")
     toward = head_directions(run, form, l)[:, h]  # (N, D)
     pattern = run.values.stored(l, "attn.pattern").detach()[form.rows, h, form.at].double()  # (N, T)

@@ -69,7 +69,7 @@ def neighbours(model: Model, token: str | int, k: int = 10) -> Neighbours:
     gpt, tokenizer = opened(model)
     own = token_id(gpt, tokenizer, token)
     if k < 1:
-        raise UsageError(f"k is {k}: ask for at least 1 neighbour.")
+        raise UsageError(argument="k", value=k, mend="ask for at least 1 neighbour.")
     vectors = gpt.transformer.wte.weight.detach()
     cosines = torch.cosine_similarity(vectors, vectors[own].expand_as(vectors), dim=-1)  # (V)
     others = torch.cat([cosines[:own], cosines[own + 1 :]]).double()

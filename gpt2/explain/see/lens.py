@@ -55,7 +55,7 @@ class Lens(Result):
 
     @property
     def probability(self) -> Tensor:
-        """Of the likeliest token, [R, T]."""
+        """The probability of the likeliest token, [R, T]."""
         return self.top_probabilities[..., 0]
 
     def table(self, last: int = 6) -> "Table":
@@ -178,7 +178,7 @@ def _stream(run: "Run", a: Address, row: int) -> Tensor:
     x = run.values[a.text][row].detach()
     if x.shape != (run.ids.size(1), run.model.config.n_embd):
         last = f"{run.model.config.n_layer - 1}.resid_post"
-        raise UsageError(f"{a.text} is no vector of the stream at every position: choose one such as {last}.")
+        raise UsageError(f"{a.text} is not a vector of the stream at every position: choose one such as {last}.")
     return x
 
 

@@ -28,7 +28,7 @@ def slack(dtype: torch.dtype) -> float:
 
 
 class NoSum(UsageError):
-    """The logit is no sum over components, in this model: a variant."""
+    """In this model, a variant, the logit is not a sum over components."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def readout(run: "Run", targets: Tensor, foils: Tensor | None, rows: Tensor, at:
     late = [text for text in run.edits if text.startswith(("final.out", "logits"))]
     if late:
         raise UsageError(
-            f"{late[0]} is edited, and what comes after the norm is no sum over components: drop that edit."
+            f"{late[0]} is edited, and what comes after the norm is not a sum over components: leave out that edit."
         )
     weight = run.model.lm_head.weight.detach()
     gamma, beta, centred, sigma = _final_norm(run, rows, at)

@@ -117,7 +117,7 @@ class Gradients(Result):
     """||dL / d stream|| per token, L + 1 rows (embed.out, then each block's resid_post), and per part's parameters."""
 
     tokens: tuple[str, ...]
-    loss: float  # mean over the text, nats a token
+    loss: float  # mean over the text, nats per token
     points: tuple[str, ...]
     norms: Tensor  # (L + 1, T); 0 at the last position of the last row: nothing follows there
     parts: tuple[str, ...]
@@ -127,7 +127,7 @@ class Gradients(Result):
         """Means over positions, and the parameters' norms beside them."""
         made = table(
             "point", ">mean ||dL/dr||", ">largest", "  parameters", ">||dL/dw||",
-            title=f"gradients of the mean loss, {self.loss:.3f} nats a token",
+            title=f"gradients of the mean loss, {self.loss:.3f} nats per token",
         )  # fmt: skip
         for i in range(max(len(self.points), len(self.parts))):
             left = ("", "", "")

@@ -92,7 +92,7 @@ def check(
             if not 0 <= number < n:
                 raise UsageError(f"there is no {what} {number}: {has} 0 to {n - 1}.")
     if top < 1:
-        raise UsageError(f"top is {top}: show at least 1.")
+        raise UsageError(argument="top", value=top, mend="show at least 1.")
     return len(ids) - 1 if position is None else position
 
 

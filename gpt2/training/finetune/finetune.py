@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from gpt2 import Sampling, generate
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.checkpoint.adapter import fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hf_config import read_json
@@ -29,7 +29,7 @@ from gpt2.data.files import sources
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import EOT, Tokenizer
 from gpt2.training.finetune.lora import adapter_of, add_lora
-from gpt2.training.guards import TRY, Diverged
+from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.run.directory import CHECKPOINTS, FINETUNE, best
@@ -116,10 +116,12 @@ class FineTune:
         checkpoint = load(settings.model)
         self.tokenizer, self.model = checkpoint.tokenizer, checkpoint.model
         if self.tokenizer.eot_id is None:
-            raise ValueError(f"the tokenizer of {settings.model} has no {EOT} to end a text with: use another --model.")
+            what = f"the tokenizer of {settings.model} has no {EOT} to end a text with"
+            raise Failure(what, "use another {model}.", model=None)
         self.context = _chosen(settings.context, self.model.config.n_positions)
         if not 1 <= self.context <= self.model.config.n_positions:
-            raise UsageError(f"--context is {self.context}: this model takes 1 to {self.model.config.n_positions}.")
+            mend = f"this model takes 1 to {self.model.config.n_positions}."
+            raise UsageError(argument="context", value=self.context, mend=mend)
         self.cut = 0  # completions that ran past the context
         read = self._read_completions if self.is_completions else self._read_text
         self.train, self.val = read(paths, val_paths)
@@ -170,7 +172,8 @@ class FineTune:
         )
         if not val_paths:
             if len(train) < 2:
-                raise ValueError(f"{paths[0]} has one example, and none to validate on: add some, or give --val FILE.")
+                what = f"{paths[0]} has one example, and none to validate on"
+                raise Failure(what, "add some, or name a file of others with {val}.", val=None)
             sizes = [len(e.ids) - e.first for e in train]
             aside = draw(sizes, min(MOST_HELD_OUT, round(HELD_OUT * sum(sizes))), self.settings.seed)
             val = [train[number] for number in sorted(aside)]
@@ -218,7 +221,7 @@ class FineTune:
         return completion.text
 
     def _write(self, model: GPT2, directory: Path) -> None:
-        """The result, for --model: a checkpoint, or an adapter."""
+        """The result, a model to load: a checkpoint, or an adapter."""
         settings = self.settings
         if settings.lora:
             write_adapter(adapter_of(model, self.base, settings.lora, self.alpha), directory, overwrite=True)
@@ -261,9 +264,8 @@ class FineTune:
         try:
             outcome = train(run, out, see, stop=lambda: patience.lost or stop())
         except Diverged as error:
-            what = str(error).partition(TRY)[0].strip()
-            mend = f"Start again with a lower rate: --lr {self.recipe.optim.lr / 3:.2g} --overwrite."
-            raise Diverged(f"{what} {mend}") from None
+            again: dict[str, Any] = {"lr": float(f"{self.recipe.optim.lr / 3:.2g}"), "overwrite": True}
+            raise Diverged(error.problem, "Start again with a lower rate: {lr} {overwrite}.", **again) from None
         finished = outcome.done or patience.lost
         top = best(out)
         if finished and top is not None:
@@ -310,7 +312,7 @@ def read_settings(run: Path) -> Settings:
     if not path.is_file():
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
     if (run / "model").is_dir() and not (run / CHECKPOINTS).is_dir():
-        raise UsageError(f"the fine-tune in {run} is finished: its result is --model {run / 'model'}.")
+        raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
     try:
         fields = read_json(path)
         return Settings(**fields | {"files": tuple(fields["files"])})
@@ -326,13 +328,15 @@ def _check(settings: Settings) -> None:
     if not settings.files:
         raise UsageError("no files: name a text (.txt, .jsonl, ...) or a .jsonl file with prompts and completions.")
     if settings.epochs is not None and not 0 < settings.epochs < 1e6:
-        raise UsageError(f"--epochs is {settings.epochs:g}: it must be above 0, such as 3.")
+        raise UsageError(argument="epochs", value=settings.epochs, mend="it must be above 0, such as 3.")
     if settings.batch_size is not None and settings.batch_size < 1:
-        raise UsageError(f"--batch-size is {settings.batch_size}: it must be at least 1.")
+        raise UsageError(argument="batch_size", value=settings.batch_size, mend="it must be at least 1.")
     if settings.lora < 0:
-        raise UsageError(f"--lora {settings.lora} is no rank: choose 1 or more, such as 16.")
+        raise UsageError(argument="lora", value=settings.lora, mend="choose a rank of 1 or more, such as 16.")
     if not settings.lora and (settings.lora_alpha is not None or settings.lora_dropout):
-        raise UsageError("--lora-alpha and --lora-dropout belong to --lora RANK: add it, such as --lora 16.")
+        given = "lora_dropout" if settings.lora_alpha is None else "lora_alpha"
+        mend = "it belongs to an adapter, so give its rank too, such as {lora}."
+        raise UsageError(argument=given, value=getattr(settings, given), mend=mend, lora=16)
     if settings.lora and adapter_base(Path(settings.model).expanduser()) is not None:
         raise UsageError(
             f"{settings.model} is an adapter already: merge it first, gpt2 export {settings.model} DIR, then use DIR."

@@ -42,30 +42,31 @@ class LoRALinear(nn.Linear):
         return F.linear(x, self.weight, self.bias) + self.scale * F.linear(low, self.lora_b)
 
 
-def add_lora(model: GPT2, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0) -> GPT2:
+def add_lora(model: GPT2, lora: int, lora_alpha: float, lora_dropout: float = 0.0, seed: int = 0) -> GPT2:
     """Freeze the model and wrap the projections of its blocks, in place; returns the model.
 
-    A's first values are a function of (seed, the projection's name). Raises UsageError for a rank, alpha or dropout
-    that makes no sense for this model.
+    The rank is `lora`, as in `Settings` (finetune.py), whose names the others have too. A's first values are a function
+    of (seed, the projection's name). Raises UsageError for a rank, alpha or dropout that makes no sense for this model.
     """
-    if not 1 <= rank <= model.config.n_embd:
-        raise UsageError(f"--lora {rank} is no rank for this model: choose 1 to {model.config.n_embd}, such as 16.")
-    if not 0 < alpha < math.inf:
-        raise UsageError(f"--lora-alpha is {alpha:g}: it must be above 0, such as twice the rank.")
-    if not 0 <= dropout < 1:
-        raise UsageError(f"--lora-dropout is {dropout:g}: a rate lies in [0, 1).")
+    if not 1 <= lora <= model.config.n_embd:
+        raise UsageError(argument="lora", value=lora, mend=f"choose a rank of 1 to {model.config.n_embd}, such as 16.")
+    if not 0 < lora_alpha < math.inf:
+        mend = "it must be above 0, such as twice the rank."
+        raise UsageError(argument="lora_alpha", value=lora_alpha, mend=mend)
+    if not 0 <= lora_dropout < 1:
+        raise UsageError(argument="lora_dropout", value=lora_dropout, mend="it must be at least 0 and below 1.")
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         path, _, last = name.rpartition(".")
         if last in TARGETS and isinstance(module, nn.Linear):
             digest = hashlib.sha256(f"{seed}:lora:{name}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-            setattr(model.get_submodule(path), last, LoRALinear(module, rank, alpha, dropout, generator))
+            setattr(model.get_submodule(path), last, LoRALinear(module, lora, lora_alpha, lora_dropout, generator))
     return model
 
 
 def adapter_of(model: GPT2, base: str, rank: int, alpha: float) -> Adapter:
-    """What `add_lora(model, rank, alpha)` and training made, as matrices of their own to write to a file."""
+    """What `add_lora` of this rank and alpha and training made, as matrices of their own to write to a file."""
     wrapped = {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
     pairs = {name: (m.lora_a.detach().float(), m.lora_b.detach().float()) for name, m in wrapped.items()}
     return Adapter(base, rank, alpha, pairs, fingerprint(model))

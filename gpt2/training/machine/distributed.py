@@ -48,7 +48,8 @@ class World:
         """The rows of a global batch that are this process's. UsageError when they cannot be dealt out evenly."""
         if batch_size % self.size:
             raise UsageError(
-                f"train.batch_size {batch_size} cannot be dealt out to {self.size} processes: choose a multiple."
+                f"train.batch_size is {batch_size}, which cannot be dealt out evenly to {self.size} processes: "
+                "choose a multiple of that number."
             )
         share = batch_size // self.size
         return slice(self.rank * share, (self.rank + 1) * share)

@@ -12,7 +12,7 @@ SMOOTHING = 0.02  # share of a run's steps in the running mean of its training l
 
 
 def draw(histories: list[History], out: Path) -> None:
-    """Write one panel for training and one for each validation set, with one colour a run.
+    """Write one panel for training and one for each validation set, with one colour per run.
 
     Training is drawn twice: every step, pale, and a running mean over 2% of the run's steps. The steep first 5% of
     training are cut off above. Raises ValueError for a kind of file that matplotlib cannot write.
@@ -28,7 +28,7 @@ def draw(histories: list[History], out: Path) -> None:
     for panel, title in zip(panels, ["training", *(f"validation: {name}" for name in sets)]):
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("training tokens")
-        panel.set_ylabel("cross-entropy, nats a token")
+        panel.set_ylabel("cross-entropy, nats per token")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.grid(alpha=0.3)
     for panel in panels[1 + len(sets) :]:

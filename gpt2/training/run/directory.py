@@ -4,10 +4,10 @@ In: the directory's path. Out: paths of complete checkpoints. Read next: state.p
 
     RUN/recipe.json         the resolved recipe
     RUN/environment.json    versions, processor, commit (environment.py)
-    RUN/metrics.jsonl       a line a step, and a line an evaluation (metrics.py)
+    RUN/metrics.jsonl       a line per step, and a line per evaluation (metrics.py)
     RUN/checkpoints/step-000123/    after 123 steps: model/, and what resuming needs
     RUN/snapshots/, RUN/tensorboard/    where the recipe asks for them
-    RUN/model/              the result, for --model
+    RUN/model/              the result, a model to load
 
 A checkpoint has its name only when all of it is on the disk: whatever else is there begins with a dot and is litter of
 a process that was killed. Nothing here imports torch.
@@ -45,9 +45,10 @@ def latest(run: Path) -> Path:
     """The last complete checkpoint. UsageError when there is none."""
     found = checkpoints(run)
     if not found and (run / METRICS).exists():
-        raise UsageError(f"{run} has no checkpoint, it ended too early: start it again with --overwrite.")
+        what = f"{run} has no checkpoint, since it ended too early"
+        raise UsageError(what, "start it again with {overwrite}.", overwrite=True)
     if not found:
-        raise UsageError(f"{run} is no training run: name a directory that gpt2 train wrote.")
+        raise UsageError(f"{run} is not a training run: name a directory that gpt2 train wrote.")
     return found[max(found)]
 
 
@@ -98,7 +99,8 @@ def hold(run: Path) -> Iterator[None]:
                 break
             time.sleep(0.05)  # `is_running` has the lock for a moment
         else:
-            raise UsageError(f"another process is training in {run}: wait for it, or choose another --out.")
+            what = f"another process is training in {run}"
+            raise UsageError(what, "wait for it, or choose another {out}.", out=None)
         _clear(run)
         yield
 

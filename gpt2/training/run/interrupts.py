@@ -1,6 +1,6 @@
 """What reaches a run from outside: a signal that it is to stop, and memory that runs out.
 
-In: signals, PyTorch's errors. Out: a flag that the loop reads after each step; a sentence that names the option to
+In: signals, PyTorch's errors. Out: a flag that the loop reads after each step; a sentence that names the setting to
 change. Read next: loop.py.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from gpt2.base.errors import Failure
 from gpt2.training.recipe import TrainRecipe
 
 STOPPING = "stopping after this step and saving; once more stops at once, without saving"
@@ -47,36 +48,41 @@ class StopSignals:
             signal.signal(number, handler)
 
 
-def savers(train: TrainRecipe, rows: int, context: int, *, bf16: bool = False, processes: int = 1) -> str:
-    """What would still save memory, as one clause that names each setting: nothing that the run does already.
+def savers(train: TrainRecipe, rows: int, context: int, *, bf16: bool = False, processes: int = 1) -> dict[str, str]:
+    """What would still save memory: a clause for each setting, by its name; nothing that the run does already.
 
     rows        how many rows a process computes at once
-    context     tokens a row
+    context     tokens per row
     bf16        whether the products are in float32 although the device multiplies bfloat16
     processes   how many train together
     """
-    mends = []
+    mends = {}
     if rows > 1:
-        mends.append(f"lower train.micro_batch_size, now {rows}, to {rows // 2} (the batch stays the same)")
+        how = f"now {rows}, to {rows // 2} (the batch stays the same)"
+        mends["train.micro_batch_size"] = f"lower {{train.micro_batch_size}}, {how}"
     if not train.activation_checkpointing:
-        mends.append("set train.activation_checkpointing to true")
+        mends["train.activation_checkpointing"] = "set {train.activation_checkpointing} to true"
     if bf16:
-        mends.append("set train.dtype to bfloat16")
+        mends["train.dtype"] = "set {train.dtype} to bfloat16"
     if processes > 1 and train.parallel == "ddp" and train.dtype != "float16":
-        mends.append("set train.parallel to fsdp")
-    mends.append(f"lower train.context, now {context}, to {context // 2}" if context > 1 else "choose a smaller model")
-    return ", or ".join(mends)
+        mends["train.parallel"] = "set {train.parallel} to fsdp"
+    if context > 1:
+        mends["train.context"] = f"lower {{train.context}}, now {context}, to {context // 2}"
+    else:
+        mends[""] = "choose a smaller model"
+    return mends
 
 
 @contextmanager
-def explain_out_of_memory(mends: str) -> Iterator[None]:
-    """Turn PyTorch's out-of-memory errors into a ValueError that says what to change: `mends`, of `savers`."""
+def explain_out_of_memory(mends: dict[str, str]) -> Iterator[None]:
+    """Turn PyTorch's out-of-memory errors into a Failure that says what to change: `mends`, of `savers`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not _is_out_of_memory(error):
             raise
-        raise ValueError(f"memory ran out: {mends}.") from None
+        named: dict[str, Any] = {name: None for name in mends if name}
+        raise Failure("memory ran out", mends, **named) from None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

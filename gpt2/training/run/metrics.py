@@ -103,16 +103,16 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[Event]:
-    """The events of a metrics.jsonl, also while it is being written. ValueError when it is none."""
+    """The events of a metrics.jsonl, also while it is being written. ValueError when the file is not a log."""
     content = path.read_bytes()
     events = [event for event, _ in _lines(content)]
     if not events and content.count(b"\n") > 0:
-        raise ValueError(f"{path} is no log of gpt2 train: its first line is not an event with a step.")
+        raise ValueError(f"{path} is not a log of gpt2 train: its first line is not an event with a step.")
     return events
 
 
 def _lines(content: bytes) -> Iterator[tuple[Event, int]]:
-    """Each complete event and the offset of its end, up to the first line that is none."""
+    """Each complete event and the offset of its end, up to the first line that is not complete."""
     end = 0
     for line in content.split(b"\n")[:-1]:
         end += len(line) + 1

@@ -96,17 +96,17 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
     for path, mark in now.data.items():
         if before.data.get(path, mark) != mark:
             raise ValueError(
-                f"{path} is not the set that this run began with, its tokens differ: prepare it again from the same "
-                f"files, or start a new run."
+                f"{path} is not the set that this run began with, since its tokens differ: prepare it again from the "
+                "same files, or start a new run."
             )
     changes = changed_fields(before.recipe, now.recipe)
     sizes = [changes[name] for name in SIZES if name in changes]
     if sizes:
-        raise UsageError(f"{sizes[0]}: a resumed run keeps its sizes, so start a new one without --resume.")
+        mend = "a resumed run keeps its sizes, so start a new one without {resume}."
+        raise UsageError(sizes[0], mend, resume=None)
     if changes and not override:
-        raise UsageError(
-            f"the recipe was changed: {'. '.join(changes.values())}. Leave that out, or add --override to keep it."
-        )
+        what = f"the recipe was changed: {'. '.join(changes.values())}."
+        raise UsageError(what, "Leave that out, or add {override} to keep it.", override=True)
     notes = [f"{sentence}." for sentence in changes.values()]
     if before.world_size != now.world_size:
         processes = f"{now.world_size} process{'es' * (now.world_size > 1)} instead of {before.world_size}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2 import Sampling, generate
+from gpt2.base.errors import DiskFailure
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import whole_model
@@ -35,7 +36,7 @@ class Outcome:
 
     steps   steps done
     done    whether these are all of them
-    model   the weights as they are now, for --model
+    model   the weights as they are now, a model to load
     best    the checkpoint with the lowest validation loss, where it is not the last
     """
 
@@ -87,10 +88,13 @@ def train(
         except Diverged as error:
             if session.log is not None:
                 session.log.write({"step": run.steps_done, "diverged": str(error)})
-            raise Diverged(f"{error} {_last_good(run, out)}") from None
+            lower = float(f"{run.recipe.optim.lr / 3:.2g}")
+            where, named = _last_good(run, out, {"override": True, "optim.lr": lower})
+            raise Diverged(error.problem, f"{error.mend} {where}", **named) from None
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise OSError(f"the disk is full at step {run.steps_done}. {_last_good(run, out)}") from None
+                where, named = _last_good(run, out, {})
+                raise DiskFailure(f"the disk is full at step {run.steps_done}.", where, **named) from None
             raise
         finally:
             session.close()
@@ -228,15 +232,18 @@ def _describe(run: TrainingRun, out: Path) -> None:
     write_environment(out, describe(run.device))
 
 
-def _last_good(run: TrainingRun, out: Path) -> str:
-    """Where to go on, said to the user: never from a checkpoint of a run that was lost by then, though finite."""
+def _last_good(run: TrainingRun, out: Path, changed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Where to go on, with which changed settings: a mend, and what it names (gpt2/base/errors.py).
+
+    Never from a checkpoint of a run that was lost by then, though its numbers are finite.
+    """
     found = checkpoints(out)
     good = [step for step in found if step <= run.steps_done - run.guard.lost]
     if not good:
-        return "There is no checkpoint from before it went wrong: start again."
+        return "There is no checkpoint from before it went wrong: start again.", {}
     later = " ".join(str(path) for step, path in found.items() if step > good[-1])
-    again = f"gpt2 train --resume {out} --override --optim.lr {run.recipe.optim.lr / 3:.2g}"
-    return (
+    mend = (
         f"The last good checkpoint is that of step {good[-1]}, {found[good[-1]]}: "
-        f"{f'delete {later}, then ' if later else ''}{again}"
+        f"{f'delete {later}, then ' if later else ''}go on with {{again}}"
     )
+    return mend, {"again": {"resume": out, **changed}}

@@ -2,15 +2,15 @@
 
 In: the model, its optimisers, the `Facts`. Out: RUN/checkpoints/step-000123 with
 
-    model/                 what the task makes of the model, for --model: Hugging Face's format
+    model/                 what the task makes of the model, a model to load: Hugging Face's format
     training.json          the facts: step, recipe, data, number of processes
     training.safetensors   weights and the optimisers' state; nothing is pickled
 
 One process, DDP and FSDP2 share one path and one format: the main process writes whole tensors, gathered where they
 are sharded, and every process takes its part of them when it reads, so that a run may go on with another number of
 processes. PyTorch's own `get_optimizer_state_dict` is not used: before the first step it takes a step itself, and when
-it loads, the old learning rates come back, whatever `--override` says. The price is that the main process needs memory
-for the weights and the state whole.
+it loads, the old learning rates come back, even where the recipe was changed. The price is that the main process
+needs memory for the weights and the state whole.
 
 Data, schedule and random numbers need no saving: the loop makes each a function of the step (and dropout one of the
 process too). Every process calls every function here. Read next: loop.py.
@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gpt2.base.disk import sync
+from gpt2.base.errors import DiskFailure
 from gpt2.checkpoint.weights import read_tensors, write_tensors
 from gpt2.model import GPT2
 from gpt2.training.machine.distributed import World, whole, whole_model
@@ -62,7 +63,7 @@ def save_checkpoint(
         if world.is_main:
             tensors[name] = full.cpu().contiguous()
     full_model = whole_model(model)
-    failure: list[str | None] = [None]
+    failure: list[DiskFailure | None] = [None]
     if world.is_main:
         try:
             _write(run, facts, tensors, lambda directory: write(full_model, directory))
@@ -72,7 +73,7 @@ def save_checkpoint(
     if world.size > 1:
         dist.broadcast_object_list(failure, src=0)
     if failure[0] is not None:
-        raise OSError(failure[0])
+        raise failure[0]
     return checkpoint_path(run, facts.step)
 
 
@@ -144,12 +145,13 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
         raise
 
 
-def _refusal(run: Path, step: int, error: OSError) -> str:
+def _refusal(run: Path, step: int, error: OSError) -> DiskFailure:
     code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
     reason = error.strerror or (os.strerror(int(code[1])) if code else str(error))
     kept = checkpoints(run)
+    what = f"the checkpoint after step {step} could not be written ({reason.lower()})"
     if kept:
-        mend = f"the last good one is {kept[max(kept)]}. Make room, then gpt2 train --resume {run}"
-    else:
-        mend = "there is none before it. Make room, then start again with --overwrite."
-    return f"the checkpoint after step {step} could not be written ({reason.lower()}); {mend}"
+        what = f"{what}; the last good one is {kept[max(kept)]}."
+        return DiskFailure(what, "Make room, then go on with {again}", again={"resume": run})
+    what = f"{what}; there is none before it."
+    return DiskFailure(what, "Make room, then start again with {overwrite}.", overwrite=True)

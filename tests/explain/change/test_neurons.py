@@ -101,7 +101,7 @@ def test_a_neuron_shows_itself_and_its_progress() -> None:
 
 def test_what_a_neuron_refuses() -> None:
     for address in ("1.mlp", "1.mlp.pre#3", "*.mlp.post#3", "1.mlp.post#3@2", "1.mlp.post@2#3", "logits#3"):
-        with pytest.raises(ValueError, match=r"is no neuron: write \d\.mlp\.post#0|is no address"):
+        with pytest.raises(ValueError, match=r"is not a neuron: write \d\.mlp\.post#0|is no address"):
             neuron(small().model, address, DOCUMENTS)
     with pytest.raises(UsageError, match="there is no #96, this point has 0 to 95"):
         neuron(small().model, "1.mlp.post#96", DOCUMENTS)

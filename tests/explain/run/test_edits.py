@@ -301,7 +301,7 @@ def test_what_edits_refuse() -> None:
     assert "position 13 lies beyond the run to take from, which has 0 to 12" in refusal("1.mlp", take(other()), longer)
     assert "resample the head instead" in refusal("1.attn.pattern", resample(other()))
     assert "take(run.read('1.attn.q'))" in refusal("1.attn.q", take(other()))
-    assert "there is no row 2, the run has 2" in refusal("1.mlp", take(other()), small().ids[[0, 1, 1]])
+    assert "there is no row 2: the run has 2 rows" in refusal("1.mlp", take(other()), small().ids[[0, 1, 1]])
     with pytest.raises(UsageError, match="position 20 lies beyond documents given"):
         trace(small().model, [1] * 21, edit={"1.mlp": mean_by_position(documents())})
     with pytest.raises(UsageError, match="no document of two tokens"):

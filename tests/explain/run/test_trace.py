@@ -217,7 +217,7 @@ def run() -> Run:
 
 REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: trace(small().model, "text"), "a bare GPT2 has no tokenizer: give token ids"),
-    (lambda: trace("storyteller", "text"), "a str is no model"),  # type: ignore[arg-type]
+    (lambda: trace("storyteller", "text"), "a str is not a model"),  # type: ignore[arg-type]
     (lambda: trace(storyteller(), ""), "the text is empty, it has no tokens"),
     (lambda: trace(small().model, []), "the text is empty, it has no tokens"),
     (lambda: trace(small().model, [[1, 2], [3]]), "the texts have 1 to 2 tokens: give texts of one length"),

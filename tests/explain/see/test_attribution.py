@@ -280,9 +280,9 @@ def test_refusals(options: dict[str, object], sentence: str) -> None:
 def test_refusals_of_edited_runs() -> None:
     run = trace(small().model, small().ids, edit={"1.head.2": zero, "0.mlp": zero})
     for of in ("1.head.2", "0.mlp"):
-        with pytest.raises(UsageError, match="drop that edit"):
+        with pytest.raises(UsageError, match="leave out that edit"):
             run.attribution(of=of)
-    with pytest.raises(UsageError, match="drop that edit"):
+    with pytest.raises(UsageError, match="leave out that edit"):
         trace(small().model, small().ids, edit={"logits": scale(2)}).attribution()
     with pytest.raises(UsageError, match=r"there is no part '5\.mlp': they are embed\.tok"):
         run.attribution()["5.mlp"]

@@ -86,7 +86,7 @@ def test_refusals() -> None:
     run = trace(small().model, small().ids)
     with pytest.raises(UsageError, match="there is no row 2: this run has rows 0 to 1"):
         run.lens(row=2)
-    with pytest.raises(UsageError, match=r"1\.attn\.z is no vector of the stream .*such as 2\.resid_post"):
+    with pytest.raises(UsageError, match=r"1\.attn\.z is not a vector of the stream .*such as 2\.resid_post"):
         lens(run, "1.attn.z")
     with pytest.raises(ValueError, match="the nearest are"):
         lens(run, "1.resid")

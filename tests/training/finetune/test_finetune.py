@@ -13,9 +13,10 @@ from peft import PeftModel
 from transformers import GPT2LMHeadModel
 
 from gpt2 import Sampling, generate
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import DiskFailure, Failure, UsageError
 from gpt2.checkpoint.files import load, save
-from gpt2.cli.finetune import reworded
+from gpt2.cli.errors import sentence
+from gpt2.cli.finetune import Command
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
 from gpt2.data.completions import completions
@@ -25,8 +26,8 @@ from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.finetune.finetune import FineTune, Settings
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
-from gpt2.training.recipe import TrainRecipe
-from gpt2.training.run.interrupts import savers
+from gpt2.training.recipe import DataRecipe, Recipe, TrainRecipe
+from gpt2.training.run.interrupts import explain_out_of_memory, savers
 
 TEXT = "".join(f"{n} comes after {n - 1}.\n" for n in range(1, 70))
 WORDS = ("apple", "bread", "candle", "door", "elephant", "flower", "grass", "hat")
@@ -260,9 +261,9 @@ def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytes
     assert main(["finetune", "--resume", str(out)]) == 1
     assert "is not the set that this run began with" in capsys.readouterr().err
     assert main(["finetune", text, "--resume", str(out)]) == 2
-    assert "leave the files and --out away" in capsys.readouterr().err
+    assert "leave out the files and --out" in capsys.readouterr().err
     assert main(["train", "--resume", str(out)]) == 2
-    assert f"is a run of gpt2 finetune: go on with `gpt2 finetune --resume {out}`" in capsys.readouterr().err
+    assert f"is a run of gpt2 finetune: go on with gpt2 finetune --resume {out}\n" in capsys.readouterr().err
     assert main(["finetune", "--resume", str(tmp_path)]) == 2
     assert "holds no fine-tune" in capsys.readouterr().err
 
@@ -279,7 +280,9 @@ def test_dropout_is_off_but_stays_in_the_configuration(base: str, text: str, tmp
 
 
 def test_a_rate_that_explodes_stops_with_the_mend(base: str, text: str, tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match=r"step \d+: the loss is .*Start again with a lower rate: --lr 3\.3e\+29 --over"):
+    with pytest.raises(
+        Diverged, match=r"step \d+: the loss is .*Start again with a lower rate: lr=3\.3e\+29 overwrite=True"
+    ):
         FineTune(Settings((text,), model=base, lr=1e30, epochs=3)).run(tmp_path / "run")
 
 
@@ -305,12 +308,15 @@ def test_sentences_of_the_loop_name_the_options_of_this_command() -> None:
         ),
         (TrainRecipe(), 1, "lower --context, now "),
     ):
-        said = savers(train, rows, 64, bf16=True, processes=2)
-        assert reworded(f"memory ran out: {said}.") == f"memory ran out: {expected}64, to 32."
-    assert reworded("the disk is full. gpt2 train --resume runs/a --override --optim.lr 1e-4") == (
-        "the disk is full. gpt2 finetune --resume runs/a"
-    )
-    assert reworded("train.batch_size is 0") == "--batch-size is 0"
+        with pytest.raises(Failure) as error, explain_out_of_memory(savers(train, rows, 64, bf16=True, processes=2)):
+            raise MemoryError
+        said = sentence(error.value, Command(), "gpt2 finetune")
+        assert said == f"memory ran out: {expected}64, to 32."
+    full = DiskFailure("the disk is full.", "Go on with {again}", again={"resume": "runs/a", "override": True})
+    assert sentence(full, Command(), "gpt2 finetune") == ("the disk is full. Go on with gpt2 finetune --resume runs/a")
+    with pytest.raises(UsageError) as wrong:
+        Recipe(data=DataRecipe(train=("a",)), train=TrainRecipe(batch_size=0)).check()
+    assert sentence(wrong.value, Command(), "gpt2 finetune") == "--batch-size is 0: it must be at least 1."
 
 
 @pytest.mark.parametrize("content, said", [
@@ -337,7 +343,7 @@ def test_a_text_shorter_than_a_window_is_learned_all_the_same(base: str, tmp_pat
     ('{"prompt": "a", "completion": ""}', "line 3, has an empty completion"),
     ('{"prompt": "", "completion": "a"}', "line 3, has an empty prompt"),
     ('{"prompt": "a" "completion": ""}', "line 3, is not JSON"),
-    ('["a", "b"]', "line 3, is no object"),
+    ('["a", "b"]', "line 3, is not an object"),
     (json.dumps({"prompt": "a" * 33, "completion": "b"}), "line 3, has a prompt of 33 tokens, but the context is 32"),
 ])  # fmt: skip
 def test_lines_that_are_no_prompt_and_completion(base: str, tmp_path: Path, line: str, said: str) -> None:
@@ -361,9 +367,10 @@ def test_text_and_completions_do_not_mix(base: str, text: str, pairs: str) -> No
 
 
 @pytest.mark.parametrize("options, said", [
-    ({"files": ()}, "no files"), ({"epochs": 0.0}, "--epochs is 0"), ({"batch_size": 0}, "--batch-size is 0"),
-    ({"lora": -1}, "--lora -1 is no rank"), ({"lora_alpha": 8.0}, "belong to --lora RANK"), ({"lr": 0.0}, "lr is 0"),
-    ({"context": 33}, "--context is 33: this model takes 1 to 32"), ({"model": "nowhere"}, "no model 'nowhere'"),
+    ({"files": ()}, "no files"), ({"epochs": 0.0}, "epochs is 0"), ({"batch_size": 0}, "batch_size is 0"),
+    ({"lora": -1}, "lora is -1: choose a rank"), ({"lr": 0.0}, "lr is 0"),
+    ({"lora_alpha": 8.0}, "lora_alpha is 8: it belongs to an adapter, so give its rank too, such as lora=16"),
+    ({"context": 33}, "context is 33: this model takes 1 to 32"), ({"model": "nowhere"}, "no model 'nowhere'"),
 ])  # fmt: skip
 def test_senseless_settings(base: str, text: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -375,8 +382,8 @@ def test_senseless_settings(base: str, text: str, options: dict[str, Any], said:
     ([], (2, "name the text to fine-tune on")),
     (["TEXT", "--model", "storyteler"], (2, "did you mean storyteller")),
     (["TEXT", "--merge"], (2, "--merge belongs to --lora")),
-    (["TEXT", "--lora", "0"], (2, "--lora 0 is no rank: choose 1 or more")),
-    (["TEXT", "--lora", "-1"], (2, "--lora -1 is no rank: choose 1 or more")),
+    (["TEXT", "--lora", "0"], (2, "--lora is 0: choose a rank of 1 or more")),
+    (["TEXT", "--lora", "-1"], (2, "--lora is -1: choose a rank of 1 or more")),
     (["TEXT", "--lr", "0"], (2, "--lr is 0")),
 ])  # fmt: skip
 def test_refusals_of_the_command(

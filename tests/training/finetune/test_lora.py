@@ -103,8 +103,9 @@ def test_gradients_are_those_of_the_full_weight() -> None:
 
 
 @pytest.mark.parametrize("rank, alpha, dropout, said", [
-    (0, 1.0, 0.0, "--lora 0 is no rank"), (25, 1.0, 0.0, "choose 1 to 24"), (4, 0.0, 0.0, "--lora-alpha is 0"),
-    (4, 1.0, 1.0, "--lora-dropout is 1"),
+    (0, 1.0, 0.0, "lora is 0: choose a rank of 1 to 24"), (25, 1.0, 0.0, "choose a rank of 1 to 24"),
+    (4, 0.0, 0.0, "lora_alpha is 0: it must be above 0"),
+    (4, 1.0, 1.0, "lora_dropout is 1: it must be at least 0 and below 1"),
 ])  # fmt: skip
 def test_senseless_settings(rank: int, alpha: float, dropout: float, said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -204,7 +205,7 @@ def test_damaged_weights_are_refused(adapter: Path) -> None:
     with pytest.raises(ValueError, match="NaN"):
         read_adapter(adapter)
     save_file(tensors | {"base_model.model.lm_head.lora_A.weight": torch.zeros(2, 2)}, path)
-    with pytest.raises(ValueError, match=r"lm_head\.lora_A\.weight is no LoRA matrix"):
+    with pytest.raises(ValueError, match=r"lm_head\.lora_A\.weight is not a LoRA matrix"):
         read_adapter(adapter)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="truncated"):

@@ -67,7 +67,7 @@ def test_a_fresh_run_starts_an_empty_file(tmp_path: Path) -> None:
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("once upon a time\n")
-    with pytest.raises(ValueError, match=r"a\.txt is no log of gpt2 train"):
+    with pytest.raises(ValueError, match=r"a\.txt is not a log of gpt2 train"):
         read_metrics(tmp_path / "a.txt")
 
 

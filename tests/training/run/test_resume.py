@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(recipe: Recipe, tmp_path: Pa
 def test_with_override_the_new_rate_counts(recipe: Recipe, tmp_path: Path) -> None:
     train(TrainingRun(recipe), tmp_path, stop=lambda: True)
     changed = replace(recipe, optim=replace(recipe.optim, lr=5e-3))
-    with pytest.raises(UsageError, match=r"optim\.lr was 0\.01 and is now 0\.005\. .*--override"):
+    with pytest.raises(UsageError, match=r"optim\.lr was 0\.01 and is now 0\.005\. .*add override=True to keep it"):
         resume(TrainingRun(changed), tmp_path)
     run = TrainingRun(changed)
     assert resume(run, tmp_path, override=True) == ["optim.lr was 0.01 and is now 0.005."]
@@ -163,7 +163,7 @@ def test_a_changed_recipe_is_refused_field_by_field(facts: Facts) -> None:
     assert str(error.value) == (
         "the recipe was changed: optim.lr was 0.0006 and is now 1.0. train.steps was 1000 and is now 5; the schedule "
         "is that of the new length from here on. train.micro_batch_size was not set and is now 4. Leave that out, or "
-        "add --override to keep it."
+        "add override=True to keep it."
     )
     assert len(check_resume(facts, now, override=True)) == 3
 

@@ -130,10 +130,10 @@ def test_the_picture(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], 2, "name at least one run: gpt2 runs DIR"),
         (["nowhere"], 2, "there is no nowhere: name a directory of gpt2 train"),
-        (["empty"], 2, "empty holds no run, there is no metrics.jsonl in it"),
+        (["empty"], 2, "empty holds no run, since there is no metrics.jsonl in it"),
         (["young"], 1, "young/metrics.jsonl has no step yet"),
-        (["text.txt"], 1, "text.txt is no log of gpt2 train"),
-        (["runs", "--png", "curves"], 2, "--png curves names no kind of picture"),
+        (["text.txt"], 1, "text.txt is not a log of gpt2 train"),
+        (["runs", "--png", "curves"], 2, "--png is curves: name a picture that ends with .png, .svg or .pdf"),
         (["runs", "--png", "curves.doc"], 1, "Format 'doc' is not supported"),
         (["runs", "--png", "no/where.png"], 1, "no/where.png: no such file or directory"),
     ],

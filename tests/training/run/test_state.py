@@ -201,7 +201,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, small_files:
     with pytest.raises(OSError) as error:
         trainee.save(tmp_path, 3)
     sentence = str(error.value)
-    assert f"the last good one is {good}. Make room, then gpt2 train --resume {tmp_path}" in sentence
+    assert f"the last good one is {good}. Make room, then go on with resume='{tmp_path}'" in sentence
     assert "(file too large)" in sentence
     assert list((tmp_path / "checkpoints").iterdir()) == [good]
     other = Trainee(seed=1)
@@ -254,7 +254,7 @@ def test_a_run_that_is_replaced_leaves_nothing(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     forget(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    with pytest.raises(UsageError, match="is no training run: name a directory that gpt2 train wrote"):
+    with pytest.raises(UsageError, match="is not a training run: name a directory that gpt2 train wrote"):
         latest(tmp_path)
     MetricsLog(tmp_path).close()
     with pytest.raises(UsageError, match="has no checkpoint"):

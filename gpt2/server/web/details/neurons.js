@@ -93,7 +93,7 @@ async function contexts(block, neuron) {
       "p.fine",
       {},
       `above 0 at ${number(100 * found.active)} % of positions; held at its mean, the loss changes by ` +
-        `${signed(change)} (95 % interval ${signed(low)} to ${signed(high)}) nats a token. ${found.text}.`,
+        `${signed(change)} (95 % interval ${signed(low)} to ${signed(high)}) nats per token. ${found.text}.`,
     ),
   );
 }

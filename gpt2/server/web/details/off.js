@@ -110,7 +110,7 @@ function importance(again) {
   return h(
     "section.wide",
     {},
-    h("h3", {}, "loss without it, nats a token, with 95 % intervals"),
+    h("h3", {}, "loss without it, nats per token, with 95 % intervals"),
     bar,
     h(
       "div.columns",
