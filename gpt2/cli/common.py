@@ -1,15 +1,18 @@
-"""What the commands share: the text argument, the model and where it computes, plain or rich output."""
+"""What the commands share: numbers among options, the text argument, the model and where it computes, output."""
 
+import dataclasses
 import json
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
+from gpt2.cli.errors import option
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +27,55 @@ File = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=""
 Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 """An option that may be a whole number; its help says what holds without one."""
 StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
+
+
+MEANT = {int: "a whole number", float: "a number"}
+NUMBERS = ConstructorRegistry()
+
+
+@dataclass(frozen=True)
+class NotANumber:
+    """A word that was typed where a number belongs, and what it should be."""
+
+    word: str
+    meant: str
+
+
+def _read(kind: type[int] | type[float], word: str) -> int | float | NotANumber:
+    """The number that a word is."""
+    try:
+        return kind(word)
+    except ValueError:
+        return NotANumber(word, MEANT[kind])
+
+
+@NUMBERS.primitive_rule
+def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How tyro reads an option of type int or float, alone, optional or in a tuple."""
+    kind: Any = info.type
+    if kind not in MEANT:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kind.__name__.upper(),
+        instance_from_str=lambda words: _read(kind, words[0]),
+        is_instance=lambda value: isinstance(value, int | kind) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def check_numbers(command: Any, prefix: str = "") -> None:
+    """Raise UsageError, naming the option, where a field of the command holds a word that is not a number."""
+    hints = get_type_hints(type(command), include_extras=True)
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, NotANumber):
+            marks = getattr(hints[field.name], "__metadata__", ())
+            nameless = any(getattr(mark, "name", None) == "" for mark in marks)  # its fields are options of their own
+            check_numbers(value, prefix if nameless else f"{prefix}{field.name}.")
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, NotANumber):
+                raise UsageError(f"{option(prefix + field.name)} is {part.word!r}: it must be {part.meant}.")
 
 
 @dataclass(kw_only=True)

@@ -78,10 +78,10 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
     """What tyro makes of the words. UsageError, one sentence, for a word that should be a number."""
     import tyro
 
-    from gpt2.cli import numbers
+    from gpt2.cli import common
 
-    made = tyro.cli(command, args=argv, prog=prog, registry=numbers.NUMBERS, **more)
-    numbers.check(made[0] if more.get("return_unknown_args") else made)
+    made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
+    common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made
 
 
