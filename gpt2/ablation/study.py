@@ -11,12 +11,13 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.ablation.statistics import region
 from gpt2.base.errors import UsageError
+from gpt2.training.identity import identity
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 
@@ -110,9 +111,12 @@ class Job:
         return replace(recipe, optim=optim, train=train)
 
     def key(self, study: Study) -> str:
-        """A hash of all that decides how the run goes; a result with this key need not be computed again."""
+        """A hash of all that decides how the run goes; a result with this key need not be computed again.
+
+        A setting that came after version 0.1 is hashed only where it is set, so that older results are still found.
+        """
         what = {
-            "recipe": asdict(self.recipe(study)),
+            "recipe": identity(self.recipe(study)),
             "variant": study.contestants[self.contestant].variant,
             "purpose": self.purpose,
             "tune_windows": study.tune_windows,
