@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpt2 import GPT2Config
-from gpt2.ablation.variants import VARIANTS, build
+from gpt2.ablation.models import VARIANTS, build
 from gpt2.checkpoint.files import save
 
 # By variant: the entry in config.json, each parameter as `described` gives it, and some logits far from the start.
