@@ -27,7 +27,7 @@ def _named(module: ModuleType) -> dict[str, Change]:
         own = getattr(value, "__dict__", {})  # of a class its own entries, and none that it inherits
         if NAME in own and value.__module__ == module.__name__:
             if own[NAME] in found:
-                raise UsageError(f"{module.__file__} holds two variants {own[NAME]!r}: give one of them another name.")
+                raise UsageError(f"{module.__file__} holds two variants called {own[NAME]!r}: rename one of them.")
             found[own[NAME]] = value
     return found
 
@@ -73,11 +73,11 @@ def read_variants(file: Path | str | None = None) -> dict[str, Change]:
     try:
         own = _run(path, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise UsageError(f"there is no file {file} with variants: name a Python file.") from None
+        raise UsageError(f"there is no Python file {file}: name the file that holds the variants.") from None
     if not own:
         raise UsageError(f"{file} holds no variant: write @variant(NAME) above a function in it.")
     for name in own.keys() & VARIANTS.keys():
-        raise UsageError(f"{file}: the name {name!r} is that of a variant of gpt2.ablation.variants: choose another.")
+        raise UsageError(f"{file}: {name!r} is a variant of the project's: give it another name.")
     return VARIANTS | own
 
 
@@ -90,7 +90,7 @@ def _run(path: Path, source: str) -> dict[str, Change]:
     try:
         exec(compile(source, path, "exec"), vars(module))
     except Exception as error:
-        raise UsageError(f"{path} cannot be run, mend it first: {type(error).__name__}: {error}.") from error
+        raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend it first.") from error
     return _named(module)
 
 
@@ -99,6 +99,6 @@ def _mend(name: str, known: Mapping[str, Change]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return (
-        f"choose among {', '.join(known)}; one of your own is found in its file, "
-        "with build=partial(gpt2.ablation.models.build, file='FILE.py')."
+        f"choose among {', '.join(known)}. If it is one of your own, name its file in Python: "
+        "load(name, build=partial(build, file='FILE.py')), with build of gpt2.ablation.models."
     )
