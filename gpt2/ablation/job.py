@@ -24,8 +24,8 @@ from gpt2.ablation.measure import (
     stream_scales,
 )
 from gpt2.ablation.memory import count_afresh, most_memory
+from gpt2.ablation.models import build
 from gpt2.ablation.study import Job, Study
-from gpt2.ablation.variants import build
 from gpt2.base.plain import plain
 from gpt2.checkpoint.files import save
 from gpt2.data.shards import TokenShards
@@ -80,7 +80,7 @@ def run_job(
     variant = study.contestants[job.contestant].variant
     usual = pretraining(recipe)
     config = usual.model.config
-    model = build(config, {"name": variant} if variant else None, recipe.train.seed)
+    model = build(config, {"name": variant} if variant else None, recipe.train.seed, study.variants)
     part = validation(study, job, usual)
     run = TrainingRun(recipe, replace(usual, model=model, val={"curve": Part(part, 0, min(CURVE_ROWS, len(part)))}))
     record: dict[str, Any] = {

@@ -11,12 +11,13 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.ablation.statistics import region
 from gpt2.base.errors import UsageError
+from gpt2.training.identity import identity
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 
@@ -33,7 +34,7 @@ class Contestant:
     title: str = "GPT-2"
     """A few words for tables."""
     variant: str | None = None
-    """A name of `gpt2.ablation.variants`."""
+    """A name of `gpt2.ablation.variants`, or one of the study's own file of variants."""
     against: str = BASELINE
     """The contestant it is compared with."""
     kind: Kind = "exploratory"
@@ -44,6 +45,8 @@ class Contestant:
     """Where the expectation comes from."""
     set: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the recipe that differ, as tables."""
+    code: str = ""
+    """A hash of the study's own file of variants, where the variant is one of those; no entry of the table."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Study:
     budgets        shares of the steps for which the baseline is trained as well
     tune_windows   share of the validation windows that the search uses; the report uses the others
     note           a sentence for the report, on how the study came about
+    variants       a Python file with variants of the study's own, which is run when the study is read
     """
 
     name: str
@@ -74,6 +78,7 @@ class Study:
     budgets: tuple[float, ...]
     tune_windows: float
     note: str = ""
+    variants: Path | None = None
 
     def recipe(self, contestant: str) -> Recipe:
         """The checked recipe of a contestant, before seed and learning rate are set."""
@@ -110,13 +115,20 @@ class Job:
         return replace(recipe, optim=optim, train=train)
 
     def key(self, study: Study) -> str:
-        """A hash of all that decides how the run goes; a result with this key need not be computed again."""
+        """A hash of all that decides how the run goes; a result with this key need not be computed again.
+
+        A setting that came after version 0.1 is hashed only where it is set, so that older results are still found. A
+        variant of the study's own is another one as soon as its file says something else.
+        """
+        contestant = study.contestants[self.contestant]
         what = {
-            "recipe": asdict(self.recipe(study)),
-            "variant": study.contestants[self.contestant].variant,
+            "recipe": identity(self.recipe(study)),
+            "variant": contestant.variant,
             "purpose": self.purpose,
             "tune_windows": study.tune_windows,
         }
+        if contestant.code:
+            what["code"] = contestant.code
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -163,6 +175,8 @@ def load_study(path: str | Path) -> Study:
             raise UsageError(f"{path}: {c.name} is against {c.against!r}, which is not a contestant: name one.")
     try:
         settings = {**_DEFAULTS, **table.get("study", {})}
+        if "variants" in settings:
+            settings["variants"] = path.parent / str(settings["variants"])
         study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
     except TypeError as error:
         raise UsageError(f"{path}: [study] {str(error).split('() ')[-1]}.") from None
@@ -170,11 +184,15 @@ def load_study(path: str | Path) -> Study:
         raise UsageError(f"{path}: a seed stands both in seeds and in tune_seeds: choose other seeds for the search.")
     if len(study.tune_rates) < 3 or list(study.tune_rates) != sorted(set(study.tune_rates)):
         raise UsageError(f"{path}: tune_rates are at least three factors that rise, such as [0.5, 1, 2].")
-    from gpt2.ablation.variants import VARIANTS
+    from gpt2.ablation.models import VARIANTS, read_variants
 
+    known = read_variants(study.variants)
     for c in contestants.values():
-        if c.variant is not None and c.variant not in VARIANTS:
-            raise UsageError(f"{path}: {c.name} has the variant {c.variant!r}: choose among {', '.join(VARIANTS)}.")
+        if c.variant is not None and c.variant not in known:
+            raise UsageError(f"{path}: {c.name} has the variant {c.variant!r}: choose among {', '.join(known)}.")
+        if c.variant is not None and c.variant not in VARIANTS and study.variants is not None:
+            code = hashlib.sha256(study.variants.read_bytes()).hexdigest()
+            contestants[c.name] = replace(c, code=code)
         study.recipe(c.name)
     return study
 
@@ -191,10 +209,10 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _contestant(path: Path, name: str, entry: dict[str, Any]) -> Contestant:
-    known = Contestant.__dataclass_fields__
+    known = [key for key in Contestant.__dataclass_fields__ if key not in ("name", "code")]
     for key in entry:
-        if key not in known or key == "name":
-            raise UsageError(f"{path}: contestants.{name} has no {key!r}: known are {', '.join(list(known)[1:])}.")
+        if key not in known:
+            raise UsageError(f"{path}: contestants.{name} has no {key!r}: known are {', '.join(known)}.")
     contestant = Contestant(**{"name": name, "title": name.replace("-", " "), **entry})
     try:
         if contestant.kind != "reference":

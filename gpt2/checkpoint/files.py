@@ -126,7 +126,7 @@ def load_model(
     if variant is not None and build is None:
         raise ValueError(
             f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: gpt2 next, generate, eval and "
-            "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.variants."
+            "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.models."
         )
     make: Builder = build or GPT2
     with torch.device("meta"), NoDraws():  # names and shapes alone

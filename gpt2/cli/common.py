@@ -100,7 +100,7 @@ def any_model(config: "GPT2Config", variant: dict[str, Any] | None = None) -> "G
         from gpt2.model import GPT2
 
         return GPT2(config)
-    from gpt2.ablation.variants import build
+    from gpt2.ablation.models import build
 
     return build(config, variant)
 

@@ -1,6 +1,9 @@
 """A training recipe: a TOML file as frozen dataclasses, every value checked before anything starts.
 
 In: the settings that recipe_file.py reads, overrides from the command line. Out: a `Recipe`, read by loop.py.
+
+A default never changes once it is released, and the default of a new setting leaves a run as it was without it: results
+and run directories of older versions are found by what differs from the defaults (identity.py).
 """
 
 import math

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2.ablation.measure import stream_scales
-from gpt2.ablation.variants import VARIANTS
+from gpt2.ablation.models import VARIANTS
 from gpt2.config import GPT2Config
 from gpt2.explain import accuracy, excerpt, heads, read_pairs, trace
 from gpt2.explain.see.attention import attention

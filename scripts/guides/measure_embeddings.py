@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.ablation.variants import build
+from gpt2.ablation.models import build
 from gpt2.config import GPT2Config
 from gpt2.explain import position_similarity
 from scripts.guides.subject import Subject

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gpt2.ablation import parts
+from gpt2.ablation import variants
 from gpt2.ablation.report import plots
 from gpt2.ablation.report.contrasts import diverged, exploratory, nulls, primary
 from gpt2.ablation.report.document import Commands, document, write_report
@@ -144,7 +144,7 @@ def test_the_document_and_its_pictures(tmp_path: Path) -> None:
     assert broken_links(written[0]) == []
     assert text.isascii() or not re.search(r"[ \t]+\n\n\n", text)
     assert "gpt2 prepare some.txt --out data/some" in text  # the study file's own commands
-    assert inspect.getsource(parts.NoPositions).strip() in text
+    assert inspect.getsource(variants.NoPositions).strip() in text
     assert "```python" not in text  # excerpts, which no test should run
     assert "| no positions | 4 | 3.375 | 4.375 | 5.375 | 6.375 |" in text
     assert "| repeated | 0.1 | 3 | 3.1000 | 3.1513 | +0.0513 |" in text

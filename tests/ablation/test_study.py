@@ -19,8 +19,8 @@ from gpt2.ablation.measure import (
     position_losses,
     stream_scales,
 )
+from gpt2.ablation.models import build
 from gpt2.ablation.study import Job, Study, load_study
-from gpt2.ablation.variants import build
 from gpt2.base.errors import UsageError
 from gpt2.data.prepare import prepare
 from gpt2.forward_pass import Pass

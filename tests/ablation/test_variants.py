@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2 import GPT2, GPT2Config
-from gpt2.ablation.variants import VARIANTS, build
+from gpt2.ablation.models import VARIANTS, build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import load_model, save
 from gpt2.probe import Probe

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpt2 import load
-from gpt2.ablation.variants import build
+from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import save
 from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT, Overview, parse

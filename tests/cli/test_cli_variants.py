@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gpt2 import load
-from gpt2.ablation.variants import VARIANTS, build
+from gpt2.ablation.models import VARIANTS, build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import Checkpoint, save
 from gpt2.cli.main import main

@@ -12,7 +12,7 @@ import pytest
 import torch
 from page_server import ask, request, serving
 
-from gpt2.ablation.variants import build
+from gpt2.ablation.models import build
 from gpt2.checkpoint.files import load
 from gpt2.server import questions
 from gpt2.server.answers.model import Model

@@ -4,29 +4,25 @@ In: a `Study`. Out: Markdown. Read next: document.py.
 """
 
 import inspect
-import textwrap
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
-from gpt2.ablation import parts
+from gpt2.ablation.models import read_variants
 from gpt2.ablation.report.markdown import table
 from gpt2.ablation.study import Study
-from gpt2.ablation.variants import VARIANTS
 
 
 def code(study: Study) -> str:
-    """Every variant of the study: the function that puts it in, the class that stands in; then the settings."""
+    """Every variant of the study: the function that puts it in, what it puts in; then the settings."""
+    variants = read_variants(study.variants)
     shown: set[str] = set()
     sections = []
     for name in dict.fromkeys(c.variant for c in study.contestants.values() if c.variant is not None):
         users = [c.title for c in study.contestants.values() if c.variant == name]
-        blocks = [inspect.getsource(VARIANTS[name])]
-        for kind in stand_ins(VARIANTS[name], parts):
-            if kind.__name__ not in shown:
-                shown.add(kind.__name__)
-                blocks.append(inspect.getsource(kind))
-        source = "\n\n\n".join(textwrap.dedent(b).rstrip() for b in blocks)
+        new = [thing for thing in (variants[name], *stand_ins(variants[name])) if thing.__name__ not in shown]
+        shown |= {thing.__name__ for thing in new}
+        source = "\n\n\n".join(inspect.getsource(thing).rstrip() for thing in new)
         sections.append(f"### {name}\n\nTrained as: {', '.join(users)}.\n\n```py\n{source}\n```\n")
     rows = [[c.title, ", ".join(f"`{s}`" for s in settings(c.set))] for c in study.contestants.values() if c.set]
     differing = table(["contestant", "settings"], rows)
@@ -34,14 +30,22 @@ def code(study: Study) -> str:
     return "\n".join([*sections, *([sizes] if rows else [])])
 
 
-def stand_ins(change: Any, module: ModuleType) -> list[type]:
-    """The classes of `module` that a function names, each behind those of the module that it is derived from."""
-    found: list[type] = []
-    for name in change.__code__.co_names:
-        kind = getattr(module, name, None)
-        if isinstance(kind, type) and kind.__module__ == module.__name__:
-            found += [k for k in reversed(kind.__mro__) if k.__module__ == module.__name__ and k not in found]
+def stand_ins(change: Callable[..., Any]) -> list[Any]:
+    """What stands beside a variant's function in its file and is named by it: classes and functions, as named."""
+    found = []
+    for name in dict.fromkeys(_names(change.__code__) if inspect.isfunction(change) else ()):
+        thing = vars(inspect.getmodule(change)).get(name)
+        if getattr(thing, "__module__", None) == change.__module__:
+            found.append(thing)
     return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that some code uses, also inside its comprehensions."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def settings(tables: Any, prefix: str = "") -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import UsageError
+from gpt2.training.identity import VERSION_0_1
 from gpt2.training.recipe import Recipe
 
 FACTS = "training.json"
@@ -69,9 +70,10 @@ def read_facts(checkpoint: Path) -> Facts:
 def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
     """A sentence for each setting in which two recipes (`dataclasses.asdict`) differ, by its name such as optim.lr.
 
-    A setting that a recipe does not have, written by another version, counts as its default.
+    A setting that a recipe does not have, since another version wrote it, counts as its default: a run that version 0.1
+    began goes on after settings were added, and after one was taken away that it left at its default.
     """
-    default = _flat(dataclasses.asdict(Recipe()))
+    default = _flat(VERSION_0_1) | _flat(dataclasses.asdict(Recipe()))
     before, now = default | _flat(old), default | _flat(new)
     changes = {}
     for name in {**default, **before, **now}:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gpt2 import load
-from gpt2.ablation.variants import VARIANTS, build
+from gpt2.ablation.models import VARIANTS, build
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.explain import Run, effects, keep_constant, scale, take, to_first, trace, zero
