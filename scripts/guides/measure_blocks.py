@@ -15,6 +15,7 @@ from gpt2.ablation.models import VARIANTS
 from gpt2.config import GPT2Config
 from gpt2.explain import accuracy, excerpt, heads, read_pairs, trace
 from gpt2.explain.see.attention import attention
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 from scripts.guides.subject import LENGTH, Subject
@@ -159,7 +160,8 @@ def measure_mlp(s: Subject) -> dict[str, Any]:
     pre, tokens = _neurons(s)
     mlp, ln = s.model.transformer.h[0].mlp, torch.randn(1, 6, s.model.config.n_embd, generator=torch.Generator())
     with torch.no_grad():
-        alone = (mlp(ln)[:, 3] - mlp(ln[:, 3:4])[:, 0]).abs().max() / mlp(ln).std()
+        whole, one = mlp(ln, Pass()), mlp(ln[:, 3:4], Pass())
+        alone = (whole[:, 3] - one[:, 0]).abs().max() / whole.std()
     purity, active = zip(*(_purity(pre[l], tokens) for l in layers))
     all_purity, all_active = torch.stack(purity), torch.stack(active)
     rare = all_purity.masked_fill(all_active > 0.05, 0)

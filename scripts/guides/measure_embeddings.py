@@ -11,6 +11,7 @@ from torch import Tensor
 from gpt2.ablation.models import build
 from gpt2.config import GPT2Config
 from gpt2.explain import position_similarity
+from gpt2.forward_pass import Pass
 from scripts.guides.subject import Subject
 
 KINDS = {
@@ -127,7 +128,7 @@ def measure_positions(s: Subject) -> dict[str, Any]:
     tower = s.model.transformer
     similar = position_similarity(s.checkpoint)
     ids, _ = s.rows
-    x = s.model.embed(ids, torch.arange(ids.size(1))).detach().flatten(0, 1)
+    x = s.model.embed(ids, Pass().begin(s.model, ids)).detach().flatten(0, 1)
     token = nearest(x, tower.wte.weight.detach())
     place = nearest(x - x.mean(0), tower.wpe.weight.detach()[: ids.size(1)] - tower.wpe.weight.detach().mean(0))
     own = torch.arange(ids.size(1)).repeat(ids.size(0))

@@ -10,7 +10,6 @@ import transformers
 from safetensors.torch import load_file
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint import files as checkpoint
 from gpt2.checkpoint import weights
 from gpt2.checkpoint.files import load, load_model, save
 from gpt2.evaluation.bits_per_byte import score
@@ -187,7 +186,7 @@ def test_a_failed_rename_brings_the_old_checkpoint_back(ours, tmp_path, monkeypa
             raise PermissionError(13, "Permission denied", str(destination))
         rename(source, destination)
 
-    monkeypatch.setattr(checkpoint.os, "rename", refuses_new)
+    monkeypatch.setattr("gpt2.checkpoint.target.os.rename", refuses_new)
     with pytest.raises(PermissionError):
         save(ours, None, target, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

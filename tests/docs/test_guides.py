@@ -235,7 +235,7 @@ def test_a_part_of_an_output_is_cut_and_marked():
 def test_code_is_the_source():
     text = render.code("gpt2.block.MLP.forward")
     assert "[gpt2/block.py](../gpt2/block.py), `MLP.forward`" in text
-    assert "F.gelu(pre, approximate" in text
+    assert "self.activation(pre)" in text
     with pytest.raises(ValueError, match=r"no gpt2\.block\.NLP"):
         render.code("gpt2.block.NLP")
 

@@ -10,8 +10,9 @@ import pytest
 
 from gpt2.ablation.study import Job, load_study
 from gpt2.base.errors import UsageError
+from gpt2.base.presets import PRESETS
 from gpt2.checkpoint import load
-from gpt2.config import PRESETS, GPT2Config
+from gpt2.config import GPT2Config
 from gpt2.data.prepare import prepare
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.training import recipe_file

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from gpt2.base.costs import n_params
+from gpt2.base.palette import KINDS
 from gpt2.checkpoint.files import save
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
@@ -119,7 +120,7 @@ def test_the_picture(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = imread(out)[..., :3]
     width = picture.shape[1]
     assert width == pytest.approx(3 * picture.shape[0], rel=0.3)
-    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):
+    for colour in (tuple(bytes.fromhex(kind[1:])) for kind in KINDS[:2]):
         drawn = (abs(picture * 255 - colour).max(axis=-1) < 3).any(axis=0)
         for panel in range(3):
             assert drawn[panel * width // 3 : (panel + 1) * width // 3].sum() > 50
