@@ -239,7 +239,7 @@ def jacobian(model: GPT2, ids: Tensor, layer: int) -> Tensor:
 
     def last(x: Tensor) -> Tensor:
         whole = torch.cat([stream[0, :-1], x[None]])[None]
-        return model.transformer.h[layer](whole)[0, -1]
+        return model.transformer.h[layer](whole, Pass())[0, -1]
 
     found = torch.autograd.functional.jacobian(last, stream[0, -1], vectorize=True)
     return torch.linalg.svdvals(found.detach())
