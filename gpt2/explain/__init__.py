@@ -1,7 +1,7 @@
 """What a component does: traced, seen, switched off.
 
     from gpt2.explain import heads, off, trace             # what is meant for use: everything in __all__
-    from gpt2.explain.change.off import Off, expand        # the rest comes from its own file
+    from gpt2.explain.change.switch import expand          # the rest comes from its own file
 
 A name here is loaded when it is asked for. The folders: run/ (one pass, kept and edited), see/ (what can be seen in
 it), change/ (what happens without a component), walk/ (every number in order), show/ (tables and plots).
@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 from gpt2.base.lazy import lazily
 
 if TYPE_CHECKING:
+    from gpt2.explain.change.before_after import before_after
     from gpt2.explain.change.behaviours import behaviours
     from gpt2.explain.change.effects import Effects, effects
     from gpt2.explain.change.gradient_patching import gradient_grids
     from gpt2.explain.change.heads import heads
     from gpt2.explain.change.neurons import neuron
-    from gpt2.explain.change.off import before_after, excerpt, off, switch
+    from gpt2.explain.change.off import excerpt, off
     from gpt2.explain.change.pair_effects import attribution_over_pairs, off_over_pairs, patch_over_pairs
     from gpt2.explain.change.pairs import accuracy, read_pairs
     from gpt2.explain.change.patching import Patching
+    from gpt2.explain.change.switch import switch
     from gpt2.explain.run.edits import (
         freeze,
         keep_constant,
@@ -55,7 +57,9 @@ __getattr__, __dir__ = lazily(
         "gpt2.explain.change.gradient_patching": "gradient_grids",
         "gpt2.explain.change.heads": "heads",
         "gpt2.explain.change.neurons": "neuron",
-        "gpt2.explain.change.off": "before_after excerpt off switch",
+        "gpt2.explain.change.before_after": "before_after",
+        "gpt2.explain.change.off": "excerpt off",
+        "gpt2.explain.change.switch": "switch",
         "gpt2.explain.change.pair_effects": "attribution_over_pairs off_over_pairs patch_over_pairs",
         "gpt2.explain.change.pairs": "accuracy read_pairs",
         "gpt2.explain.change.patching": "Patching",

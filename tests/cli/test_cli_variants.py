@@ -17,8 +17,8 @@ from gpt2.checkpoint.files import Checkpoint, save
 from gpt2.cli.main import main
 from gpt2.explain import Patching, effects, gradient_grids, heads, neuron, reference, trace, zero
 from gpt2.explain.change.behaviours import behaviours
-from gpt2.explain.change.off import expand
 from gpt2.explain.change.pairs import Accuracy
+from gpt2.explain.change.switch import expand
 from gpt2.explain.run.lacks import without
 from gpt2.server.app import create_app
 from tests.page_server import answers_of, ask, serving

@@ -51,7 +51,9 @@ class Off(Options):
         """Print the table, and the two texts."""
         from gpt2 import Sampling
         from gpt2.explain import reference
-        from gpt2.explain.change.off import before_after, excerpt, expand, off, switch
+        from gpt2.explain.change.before_after import before_after
+        from gpt2.explain.change.off import excerpt, off
+        from gpt2.explain.change.switch import expand, switch
 
         if self.pairs is not None and self.text is not None:
             raise UsageError("give --text or --pairs, not both.")

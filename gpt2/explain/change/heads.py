@@ -20,7 +20,8 @@ from gpt2.base.onednn import forward_only
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.head_report import HeadReport, Scores
 from gpt2.explain.change.intervals import Estimate, bootstrap
-from gpt2.explain.change.off import excerpt, off_document, switch
+from gpt2.explain.change.off import excerpt, off_document
+from gpt2.explain.change.switch import switch
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.reference import Reference, reference
 from gpt2.explain.see.attention import evenness

@@ -7,111 +7,29 @@ Read next: behaviours.py, the same for pairs of prompts.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from gpt2 import Sampling, generate
-from gpt2.addresses import parse
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
-from gpt2.explain.run.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
-from gpt2.explain.run.lacks import Lacking, there
+from gpt2.explain.change.switch import Kind, expand, switch
 from gpt2.explain.run.reference import Reference, reference
 from gpt2.explain.run.sweep import Base, Cell
 from gpt2.explain.run.trace import Run, trace
 from gpt2.explain.show import draw
-from gpt2.explain.show.result import WIDTH, Result, table
+from gpt2.explain.show.result import Result, table
 from gpt2.loss import SLICE_ELEMENTS, token_losses
 from gpt2.model import GPT2
-from gpt2.probe import Edit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Group
     from rich.table import Table
-
-Kind = Literal["mean", "zero", "constant", "position mean", "resample", "first"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-# What off can mean for each kind of component; any other address takes all but "constant" and "first".
-MEANINGS: dict[str, tuple[Kind, ...]] = {
-    "head": KINDS, "attn.out": KINDS, "mlp.out": ("mean", "zero", "position mean", "resample"),
-    "block": ("mean", "zero"), "scale": ("mean",), "embed.pos": ("mean", "zero"),
-}  # fmt: skip
-
-
-def switch(model: GPT2, component: str, kind: Kind, text: Reference, other: Run | None = None) -> dict[str, Edit]:
-    """The edits that switch one component off: for `trace`, for `generate`, for a sweep.
-
-    component  an address, or several joined by commas, which go off together
-    kind       "mean" over `text` (positions 0 left out); "zero"; "constant", z = b_V, for heads; "position mean", at
-               each position its own; "resample", the value of the run `other`; "first": attention to key 0 alone.
-               A block that is off writes nothing, and a norm's scale is held at its mean: both under "mean"
-
-    Raises UsageError for a kind that the component does not have, ValueError for an unknown address.
-    """
-    if kind not in KINDS:
-        raise UsageError(f"there is no kind {kind!r}: choose {', '.join(KINDS)}.")
-    edits: dict[str, Edit] = {}
-    for address in component.split(","):
-        for a in parse(address.strip(), model.config.n_layer, model.config.n_head):
-            what = "scale" if a.point.endswith(".scale") else "head" if a.point == "attn.z" else a.point
-            known = MEANINGS.get(what, MEANINGS["mlp.out"])
-            if kind not in known:
-                raise UsageError(f"{a.text} cannot be switched off by {kind!r}: choose {', '.join(known)}.")
-            if kind == "resample" and other is None:
-                raise UsageError(f"{a.text}: to resample, give the run of another text.")
-            place = a.text.replace(".attn.out", ".attn")
-            if kind == "constant" and what == "attn.out":
-                place = place.replace(".attn", ".attn.z")  # all heads at once; the bias b_O stays
-            edits[place] = _edit("zero" if what == "block" else kind, what, text, other)
-    return edits
-
-
-def _edit(kind: Kind, what: str, text: Reference, other: Run | None) -> Edit:
-    if what == "scale":
-        return freeze(text)
-    if kind == "resample" and other is not None:
-        return resample(other)
-    made: dict[Kind, Callable[[], Edit]] = {
-        "mean": lambda: mean(text), "zero": lambda: zero, "constant": keep_constant,
-        "position mean": lambda: mean_by_position(text), "first": to_first,
-    }  # fmt: skip
-    return made[kind]()
-
-
-def expand(model: GPT2, components: str | Sequence[str]) -> tuple[str, ...]:
-    """One name a component: `*` stands for each layer or head alone; what commas join stays together.
-
-    What this model, a variant, is without is left out where `*` names it: of a group that part alone. Raises UsageError
-    for nothing to switch off: no address, one without `*` that this model lacks, or no other; ValueError for an
-    unknown one.
-    """
-    given = [components] if isinstance(components, str) else list(components)
-    sizes = model.config.n_layer, model.config.n_head
-    groups = [{part.strip(): [a.text for a in parse(part.strip(), *sizes)] for part in one.split(",")} for one in given]
-    has = there(model, (name for group in groups for names in group.values() for name in names))
-    found: dict[str, None] = {}  # in order, each once
-    for group in groups:
-        for part, names in group.items():
-            if "*" not in part and not has.issuperset(names):
-                raise Lacking(f"this model is without {part}: there is nothing to switch off; name another component.")
-        if len(group) == 1:
-            found |= dict.fromkeys(name for names in group.values() for name in names if name in has)
-            continue
-        left = {part: [name for name in names if name in has] for part, names in group.items()}
-        together = [part if left[part] == names else ",".join(left[part]) for part, names in group.items()]
-        found |= dict.fromkeys([",".join(filter(None, together))] if any(together) else [])
-    if not given:
-        raise UsageError("there is nothing to switch off: give addresses, such as 3.head.7 or *.mlp.")
-    if not found:
-        raise Lacking(f"this model is without {', '.join(given)}: gpt2 explain off alone takes what it has.")
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -336,68 +254,3 @@ class _Plain:
         logit = (moved * self.rows[first:]).sum(-1)
         kl = change - (moved * (self.mean - self.rows)[first:]).sum(-1)
         return change, logit, kl.clamp(min=0)  # below 0 by rounding only
-
-
-@dataclass(frozen=True, repr=False)
-class BeforeAfter(Result):
-    """One prompt continued twice with the same noise: by the model as it is, and with edits."""
-
-    prompt: str
-    before: str
-    after: str
-    before_ids: tuple[int, ...]
-    after_ids: tuple[int, ...]
-
-    @property
-    def same(self) -> int:
-        """How many tokens both begin with."""
-        pairs = enumerate(zip(self.before_ids, self.after_ids))
-        return next((k for k, (a, b) in pairs if a != b), min(len(self.before_ids), len(self.after_ids)))
-
-    def table(self) -> "Table":
-        """Side by side."""
-        from rich.table import Table
-
-        made = Table(title=self.prompt, title_justify="left")
-        for name in ("before", "after"):
-            made.add_column(name, max_width=(WIDTH - 7) // 2, overflow="fold")  # 7: the frame
-        made.add_row(self.before, self.after)
-        return made
-
-    def __rich__(self) -> "Group":
-        """Prompt and texts, none of them wider than a printed table, however wide the console."""
-        from rich.console import Group
-        from rich.constrain import Constrain
-
-        shown = self.table()
-        shown.title = None
-        return Group(Constrain(self.prompt, WIDTH), shown)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The three texts."""
-        return {"prompt": self.prompt, "before": self.before, "after": self.after}
-
-
-def before_after(
-    model: Model,
-    prompt: str,
-    edit: Mapping[str, Edit],
-    sampling: Sampling | None = None,
-    progress: Callable[[float], None] = lambda share: None,
-) -> BeforeAfter:
-    """Continue a prompt with and without edits, with shared noise: where both see nearly the same, they say the same.
-
-    progress  told the share that is done, at the start of each of the two continuations
-
-    Raises UsageError for a bare GPT2, which has no tokenizer, and as `generate` does.
-    """
-    gpt, tokenizer = opened(model)
-    if tokenizer is None:
-        raise UsageError("a bare GPT2 has no tokenizer to write with: give what gpt2.load(name) returns.")
-    how = Sampling(max_tokens=60) if sampling is None else sampling
-    drawn = []
-    for share, edits in [(0.0, None), (0.5, edit)] if edit else [(0.0, None)]:
-        progress(share)
-        drawn.append(generate(gpt, tokenizer, prompt, how, edit=edits)[0][0])
-    before, after = drawn[0], drawn[-1]
-    return BeforeAfter(prompt, before.text, after.text, tuple(before.ids), tuple(after.ids))

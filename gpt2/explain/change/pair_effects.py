@@ -17,9 +17,9 @@ from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_PAIR, Estimate, bootstrap
-from gpt2.explain.change.off import Kind, expand, switch
 from gpt2.explain.change.pairs import PairSet
 from gpt2.explain.change.patching import LEAST_DIFFERENCE, Direction, Patching, TooClose
+from gpt2.explain.change.switch import Kind, expand, switch
 from gpt2.explain.run.reference import Reference, reference
 from gpt2.explain.run.sweep import Base
 from gpt2.explain.run.trace import trace

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gpt2.explain.change.off import before_after, off
+from gpt2.explain.change.before_after import before_after
+from gpt2.explain.change.off import off
 from gpt2.inference.sampling import Sampling
 from gpt2.server.answers.parameters import Parameters, Scene
 from gpt2.server.jobs import Tell

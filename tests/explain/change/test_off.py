@@ -9,7 +9,8 @@ from twins import SMALL, twins
 
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.intervals import bootstrap, wilson
-from gpt2.explain.change.off import KINDS, Kind, excerpt, off, switch
+from gpt2.explain.change.off import excerpt, off
+from gpt2.explain.change.switch import KINDS, Kind, switch
 from gpt2.explain.run.reference import Reference, reference
 from gpt2.explain.run.trace import trace
 from gpt2.model import GPT2
