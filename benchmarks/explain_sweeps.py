@@ -1,4 +1,4 @@
-"""Patching and switching off, ours beside TransformerLens with one hooked forward a cell: GPT-2 124M, random weights.
+"""Patching and switching off, ours beside TransformerLens with one hooked forward per cell: GPT-2 124M, random weights.
 
 In: an environment with both (`pip install -c constraints.txt -e . transformer-lens`). Out: results/NAME.json, every
 measurement, and NAME.md, a table; a second run adds its cases to the same files. `python -m benchmarks.explain_sweeps`

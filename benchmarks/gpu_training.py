@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_training --nanogpt PATH --out benchmarks/results/DATE-gpu-training
 
-Both compiled, fused AdamW, dropout 0, clipping at 1, random tokens, several micro-batches a step. nanoGPT's step is the
-one of its train.py (bf16 autocast, its vocabulary padded to 50,304), written here anew around its model and optimiser.
+Both compiled, fused AdamW, dropout 0, clipping at 1, random tokens, several micro-batches per step. nanoGPT's step is
+the one of its train.py (bf16 autocast, its vocabulary padded to 50,304), written anew around its model and optimiser.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def main() -> None:
     """Measure, print a table, write JSON and Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_training", description=__doc__.splitlines()[0])
     parser.add_argument("--nanogpt", type=Path, help="a checkout of it")
-    parser.add_argument("--rows", type=int, default=128, help="rows of 1024 tokens a step (default: 128)")
+    parser.add_argument("--rows", type=int, default=128, help="rows of 1024 tokens per step (default: 128)")
     parser.add_argument("--micro", type=int, default=32, help="rows computed at once (default: 32)")
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("gpu-training"))

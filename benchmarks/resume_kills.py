@@ -1,11 +1,11 @@
 """Runs of `gpt2 train` that are killed by `kill -9` and resumed: do they lose or change anything?
 
-In: how many runs to kill. Out: a line a run, and an exit code of 1 when any number of any log differs from the run that
-never stopped.
+In: how many runs to kill. Out: one line per run, and an exit code of 1 when any number of any log differs from the run
+that never stopped.
 
     python -m benchmarks.resume_kills --eager 20 --compiled 10 --out kills.json
 
-A tiny model (2 blocks, width 64, dropout 0.1, two micro-batches a step) learns the stories of gpt2/assets. For each
+A tiny model (2 blocks, width 64, dropout 0.1, two micro-batches per step) learns the stories of gpt2/assets. For each
 mode two runs go through undisturbed, and must agree to the bit. Every other run is killed: one at a random moment
 within a random step, the next one while a checkpoint is being written, which its temporary directory gives away. Then
 it is resumed to the end, and its whole metrics.jsonl is compared: every step once, and every loss, gradient norm, rate

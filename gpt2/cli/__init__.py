@@ -1,1 +1,1 @@
-"""The command line: one file a command, nothing but parsing and printing."""
+"""The command line: one file per command, nothing but parsing and printing."""

@@ -149,7 +149,7 @@ def head(data: Data) -> "Figure":
     axes[1].plot(
         [8 * i + 4 for i in range(len(data["loss"]))], data["loss"], color=draw.KINDS[0], marker="o", markersize=3
     )
-    axes[1].set(xlabel="position in the text", ylabel="loss, nats a token", ylim=(0, None))
+    axes[1].set(xlabel="position in the text", ylabel="loss, nats per token", ylim=(0, None))
     draw.title(axes[1], "Every position is scored; more context, less loss")
     return figure
 

@@ -45,7 +45,7 @@ def contrasts(findings: Findings) -> "Figure | None":
     axes.set_yticks(range(len(made)), [c.contestant.title for c in made], fontsize=7.5)
     axes.set_ylim(len(made) - 0.4, -0.6)
     axes.axvline(0, color="black", lw=0.8)
-    axes.set_xlabel("difference in validation loss, nats a token (linear within ±0.02, logarithmic outside)")
+    axes.set_xlabel("difference in validation loss, nats per token (linear within ±0.02, logarithmic outside)")
     draw.title(axes, "◆ primary  ● exploratory   band: as expected\nblue: hit, orange: miss, grey: undecided")
     return figure
 
@@ -63,7 +63,7 @@ def budgets(findings: Findings) -> "Figure | None":
     axes.plot(tokens, [runs.mean("val_loss") for runs in known.values()], "o-", color=draw.KINDS[0], ms=4, lw=1.2)
     _tokens(axes)
     axes.set_xticks(tokens, [f"{t / 1e6:.2g} M" for t in tokens])
-    axes.set_ylabel("validation loss, nats a token")
+    axes.set_ylabel("validation loss, nats per token")
     draw.title(axes, "the baseline, trained to completion (dots: seeds)")
     return figure
 
@@ -71,7 +71,8 @@ def budgets(findings: Findings) -> "Figure | None":
 def curves(findings: Findings) -> "Figure | None":
     """Validation loss during training: primary contestants and those that they are compared with."""
     names = dict.fromkeys(n for c in findings.study.primary for n in (c.against, c.name))
-    return _over_training(findings, [BASELINE, *names], "val_loss", "validation loss, nats a token", "learning curves")
+    unit = "validation loss, nats per token"
+    return _over_training(findings, [BASELINE, *names], "val_loss", unit, "learning curves")
 
 
 def induction(findings: Findings) -> "Figure | None":
@@ -96,7 +97,7 @@ def positions(findings: Findings) -> "Figure | None":
         places = [width * k + (len(b) - 1) / 2 for k, b in enumerate(bins)]
         axes.plot(places, [sum(b) / len(b) for b in bins], color=_colour(number), lw=1.4, label=runs.contestant.title)
     axes.set_xlabel(f"position in the row (means over {width})")
-    axes.set_ylabel("validation loss, nats a token")
+    axes.set_ylabel("validation loss, nats per token")
     axes.legend(frameon=False, fontsize=8)
     draw.title(axes, "loss by position")
     return figure

@@ -43,7 +43,7 @@ WRITES = ("attn.z", "attn.out", "mlp.out")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Effects(Result):
-    """One row a component, in the order given; all in logits, float64. `error` is the largest y - (x + ... )."""
+    """One row per component, in the order given; all in logits, float64. `error` is the largest y - (x + ... )."""
 
     replacement: str
     target: str

@@ -1,6 +1,6 @@
 """How sure a number is: bootstrap intervals over documents, Wilson intervals for accuracies.
 
-In: one number a document (or pair, or sample), with its weight. Out: an `Estimate`, the number with the ends of its
+In: one number per document (or pair, or sample), with its weight. Out: an `Estimate`, the number with the ends of its
 interval. Every figure in explain/ that speaks of more than one text goes through here.
 """
 
@@ -59,7 +59,7 @@ class Estimate:
 def bootstrap(sums: Tensor, counts: Tensor | None = None, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Sum over documents of `sums` divided by that of `counts`, with its 95% percentile interval over documents.
 
-    sums    [N, ...], one row a document: a sum over its tokens (or a mean, with counts left out)
+    sums    [N, ...], one row per document: a sum over its tokens (or a mean, with counts left out)
     counts  [N] or like `sums`: how many tokens each sum covers; None: one each, so the plain mean
 
     Whole documents are drawn with replacement, since tokens of one text are not independent; a ratio is taken anew

@@ -76,7 +76,7 @@ class Off(Result):
         return self.change.value.argsort(descending=True).tolist()
 
     def table(self, top: int | None = None) -> "Table":
-        """A row a component, the one that is missed most first; `top`: how many."""
+        """One row per component, the one that is missed most first; `top`: how many."""
         n = len(self.documents)
         sure = f", {n} documents; 95% intervals over documents" if n > 1 else f"\n{ONE_DOCUMENT}"
         made = table(

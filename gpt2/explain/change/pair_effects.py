@@ -1,8 +1,8 @@
 """What carries a preference, over a set of pairs: attribution, switching off and patching, with intervals over pairs.
 
-In: a model and a `PairSet`. Out: three results, a number a component (or place) each. They answer different questions:
-what a component adds itself (direct), what is lost without it (total), what it carries of the difference between the
-two prompts. Read next: behaviours.py, which puts them side by side.
+In: a model and a `PairSet`. Out: three results, one number per component (or place) each. They answer different
+questions: what a component adds itself (direct), what is lost without it (total), what it carries of the
+difference between the two prompts. Read next: behaviours.py, which puts them side by side.
 """
 
 from collections.abc import Callable, Sequence

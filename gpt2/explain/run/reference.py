@@ -100,7 +100,7 @@ class Reference(Result):
         return {key: (total / count).to(self.model.lm_head.weight.dtype) for key, total in sums.items()}
 
     def _passes(self, keys: list[Key]) -> Iterable[tuple[Probe, int]]:
-        """One pass a document, its values at these points in the probe; and its length."""
+        """One pass per document, its values at these points in the probe; and its length."""
         model = in_evaluation(self.model)
         probe = Probe([point if layer is None else f"{layer}.{point}" for layer, point in keys])
         for row in self.rows:

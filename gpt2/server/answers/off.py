@@ -37,7 +37,7 @@ class Continue(Scene):
 
 
 def importance(session: Session, ask: Importance, tell: Tell) -> dict[str, Any]:
-    """One row a component, the most missed first: loss change with its interval, KL(full || without)."""
+    """One row per component, the most missed first: loss change with its interval, KL(full || without)."""
 
     def make() -> dict[str, Any]:
         found = off(
