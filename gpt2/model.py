@@ -67,26 +67,24 @@ class GPT2(nn.Module):
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
-    def forward(
-        self, ids: Tensor, targets: Tensor | None = None, *, reduction: str = "mean", **companions: Any
-    ) -> Tensor:
+    def forward(self, ids: Tensor, targets: Tensor | None = None, *, reduction: str = "mean", **along: Any) -> Tensor:
         """Logits [B, T, V] of ids [B, T]; with `targets` [B, T] the cross-entropy in fp32 instead.
 
-        targets     the token that should follow each position; -100 counts for nothing
-        reduction   "mean" over counted targets, "sum", or "none" [B, T]
-        companions  what the pass takes with it, such as `cache` and `probe`: see `gpt2.forward_pass.Pass`
+        targets    the token that should follow each position; -100 counts for nothing
+        reduction  "mean" over counted targets, "sum", or "none" [B, T]
+        along      what the pass takes along, such as `cache` and `probe`: see `gpt2.forward_pass.Pass`
 
         Raises ValueError past the context: position vectors end there.
         """
-        here = Pass(**companions).begin(self, ids)
+        here = Pass(**along).begin(self, ids)
         x = self.embed(ids, here)
         x = self.blocks(x, here)
         x = self.norm(x, here)
         return self.head(x, here) if targets is None else self.loss(x, targets, reduction, here)
 
-    def hidden(self, ids: Tensor, **companions: Any) -> Tensor:
+    def hidden(self, ids: Tensor, **along: Any) -> Tensor:
         """The final normed hidden states [B, T, C]: `forward` without the head."""
-        here = Pass(**companions).begin(self, ids)
+        here = Pass(**along).begin(self, ids)
         return self.norm(self.blocks(self.embed(ids, here), here), here)
 
     def embed(self, ids: Tensor, here: Pass) -> Tensor:
