@@ -5,8 +5,6 @@ In: the numbers of a `config.json`. Out: a frozen `GPT2Config`. Read next: atten
 
 from dataclasses import dataclass
 
-GELU_NAMES = ("gelu_new", "gelu_pytorch_tanh")  # two names of one function: GELU in the tanh form
-
 
 @dataclass(frozen=True)
 class GPT2Config:
@@ -36,13 +34,15 @@ class GPT2Config:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} does not divide by n_head {self.n_head}: make it a multiple.")
-        if self.activation_function not in GELU_NAMES:
+        if self.activation_function not in ("gelu_new", "gelu_pytorch_tanh"):  # two names of GELU in the tanh form
             raise ValueError(f"activation_function is {self.activation_function!r}: only 'gelu_new' is GPT-2's.")
         for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-            if type(value := getattr(self, name)) not in (int, float) or not 0 <= value < 1:
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value < 1:
                 raise ValueError(f"{name} is {value!r}: a dropout rate is a number in [0, 1).")
         for name in ("layer_norm_epsilon", "initializer_range"):
-            if type(value := getattr(self, name)) not in (int, float) or not value > 0:
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not value > 0:
                 raise ValueError(f"{name} is {value!r}: it must be a number above 0.")
 
     @property

@@ -82,7 +82,8 @@ class Probe:
             x = self._apply(address, point, function, x)
         if (layer, point) in self._reads:
             if self._grad:
-                (x := x if x.requires_grad else x.detach().requires_grad_()).retain_grad()
+                x = x if x.requires_grad else x.detach().requires_grad_()
+                x.retain_grad()
             self.values[layer, point] = x
         return x
 
@@ -125,7 +126,8 @@ class Probe:
         columns = self._columns(a.span, 0)
         if a.span and (not self._even or columns.stop - columns.start != a.span[1] - a.span[0]):
             raise ValueError(f"{text!r} lies outside this pass, or rows stand at different positions: drop the @.")
-        return (x := self.values[a.layer, a.point]), self._index(a, a.point, x, slice(None), columns)
+        x = self.values[a.layer, a.point]
+        return x, self._index(a, a.point, x, slice(None), columns)
 
     def __getitem__(self, address: str) -> Tensor:
         """The value at an address, of the latest pass."""

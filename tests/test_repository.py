@@ -103,6 +103,15 @@ def test_the_core_is_read_in_one_sitting():
 
 
 @pytest.mark.parametrize("name", sorted(CORE))
+def test_a_line_of_the_core_holds_one_statement(name):
+    """No semicolon, no body behind a colon, no assignment inside an expression."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    assert len(lines) == len(set(lines))
+    assert not any(isinstance(node, ast.NamedExpr) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("name", sorted(CORE))
 def test_the_core_prints_nothing_and_opens_nothing(name):
     called = {n.func for n in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(n, ast.Call)}
     assert not {f.id for f in called if isinstance(f, ast.Name)} & {"print", "open", "input"}
