@@ -35,8 +35,8 @@ class Point(NamedTuple):
 
 
 LAYER = (
-    Point("resid_pre", "T C", "the residual stream that enters block l"),
-    Point("ln_1.scale", "T", "sigma: the norm before attention divides by it"),
+    Point("resid_pre", "T C", "the residual stream that enters block l, a running sum"),
+    Point("ln_1.scale", "T", "sigma: the norm divides what attention reads by it, so that only direction counts"),
     Point("ln_1.out", "T C", "the normed stream that attention reads"),
     Point("attn.q", "H T D", "the queries: what each position looks for"),
     Point("attn.k", "H T D", "the keys: what each position offers"),
@@ -45,21 +45,21 @@ LAYER = (
     Point("attn.pattern", "H T T", "the attention weights: row i sums to 1 over the positions 0 to i"),
     Point("attn.z", "H T D", "the weighted sums of the values, before the output projection"),
     Point("head.out", "H T C", "each head's write z W_O, without the bias"),
-    Point("attn.out", "T C", "the whole write of attention (l.attn for short)"),
-    Point("resid_mid", "T C", "the stream after attention"),
-    Point("ln_2.scale", "T", "sigma: the norm before the MLP divides by it"),
+    Point("attn.out", "T C", "the whole write of attention, fetched from earlier positions (l.attn for short)"),
+    Point("resid_mid", "T C", "the stream once attention has added to it"),
+    Point("ln_2.scale", "T", "sigma: the norm divides what the MLP reads by it, so that only direction counts"),
     Point("ln_2.out", "T C", "the normed stream that the MLP reads"),
     Point("mlp.pre", "T F", "the neurons before the activation function"),
     Point("mlp.post", "T F", "the neurons after the activation function; l.mlp.post#n is one of them"),
-    Point("mlp.out", "T C", "the whole write of the MLP (l.mlp for short)"),
+    Point("mlp.out", "T C", "the whole write of the MLP, from this position alone (l.mlp for short)"),
     Point("block", "T C", "what the block adds: resid_post - resid_pre"),
-    Point("resid_post", "T C", "the stream that leaves block l"),
+    Point("resid_post", "T C", "the stream once the MLP has added to it: it leaves block l"),
 )
 MODEL = (
-    Point("embed.tok", "T C", "the token vectors"),
-    Point("embed.pos", "T C", "the position vectors"),
+    Point("embed.tok", "T C", "the token vectors: each token is looked up in a table of learned numbers"),
+    Point("embed.pos", "T C", "the position vectors, learned and added so that order matters"),
     Point("embed.out", "T C", "the sum of both: what enters block 0"),
-    Point("final.scale", "T", "sigma of the final norm"),
+    Point("final.scale", "T", "sigma: the final norm divides the finished stream by it"),
     Point("final.out", "T C", "the normed stream that the head reads"),
     Point("logits", "T V", "the score of every possible next token"),
 )

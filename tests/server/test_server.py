@@ -117,7 +117,7 @@ def test_paths_outside_are_refused(port, path):
         ("picture", {**SCENE, "switches": {f"{BLOCKS}.attn": "off"}}, [f"no layer {BLOCKS}", f"0 to {BLOCKS - 1}"]),
         ("picture", {**SCENE, "switches": {"3.atn": "off"}}, ["'3.atn'", "3.attn"]),
         ("picture", {**SCENE, "switches": {f"3.head.{HEADS}": "off"}}, [f"no head {HEADS}", f"0 to {HEADS - 1}"]),
-        ("picture", {**SCENE, "switches": {"3.mlp@2": "off"}}, ["3.mlp@2", "no switch"]),
+        ("picture", {**SCENE, "switches": {"3.mlp@2": "off"}}, ["3.mlp@2", "not a switch"]),
         ("picture", {**SCENE, "switches": {"3.ln_1.scale": "off"}}, ["3.ln_1.scale", "mean"]),
         ("picture", {**SCENE, "switches": {"3.mlp": "dim"}}, ["'dim'", "off or mean"]),
         ("lens", {**SCENE, "first": 5, "stop": 9}, ["5 tokens"]),

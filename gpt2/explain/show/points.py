@@ -7,7 +7,7 @@ from gpt2.addresses import LAYER_POINTS, POINTS
 from gpt2.config import GPT2Config
 
 HEADS = {
-    "attn.z": ("l.head.h", "one head's z"),
+    "attn.z": ("l.head.h", "one head's z: what it fetches, with its own idea of where to look"),
     "head.out": ("l.head.h.out", "that head's write z W_O, without the bias"),
 }
 

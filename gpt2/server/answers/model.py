@@ -5,6 +5,7 @@ Read next: picture.py.
 
 from typing import Any
 
+from gpt2.explain.show.points import points
 from gpt2.server.answers.parameters import Parameters
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
@@ -16,7 +17,7 @@ class Model(Parameters):
 
 
 def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
-    """Name, sizes, and each switch with its states."""
+    """Name, sizes, the table of points, and each switch with its states."""
     config = session.config
     return {
         "name": session.name,
@@ -28,5 +29,6 @@ def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "parameters": sum(p.numel() for p in session.model.parameters()),
         "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
+        "points": {address: {"shape": shape, "meaning": meaning} for address, shape, meaning in points(config)},
         "switches": {address: list(states(address)) for address in components(config)},
     }

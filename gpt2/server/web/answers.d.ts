@@ -25,6 +25,7 @@ export interface Model {
   vocab_size: number;
   parameters: number;
   dtype: string;
+  points: Record<string, { shape: string; meaning: string }>; // l is a block, h a head
   switches: Record<string, string[]>; // address -> its states beside "on"
 }
 

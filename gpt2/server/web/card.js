@@ -50,7 +50,7 @@ function open(place, event) {
   fill(
     card,
     h("strong", {}, plainName(address)),
-    h("p", {}, sentence(address)),
+    h("p", {}, sentence(address, modelNow())),
     h("dl", {}, ...facts(address, row).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     h(
       "div.copies",

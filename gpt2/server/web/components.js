@@ -1,33 +1,23 @@
-// What each address is: its plain name, one sentence for a beginner, its glyph, its shape.
-// In: an address such as 3.head.1. Out: words. Nothing here depends on a run.
+// What each address is: its plain name, one sentence for a beginner, its shape.
+// In: an address such as 3.head.1, and the model's table of points. Out: words. Nothing here depends on a run.
 
-/** @type {Record<string, [name: string, sentence: string]>} */
-const WORDS = {
-  "embed.tok": ["token vectors", "Each token is looked up in a table: its row of learned numbers starts the stream."],
-  "embed.pos": ["position table", "A learned vector for each position is added, so that order matters."],
-  "embed.out": ["token + position", "The stream begins as the token's vector plus its position's vector."],
-  "ln_1.scale": [
-    "LayerNorm before attention",
-    "Divides what attention reads by its own size sigma, so that only direction counts.",
-  ],
-  "ln_2.scale": [
-    "LayerNorm before the MLP",
-    "Divides what the MLP reads by its own size sigma, so that only direction counts.",
-  ],
-  "final.scale": ["final LayerNorm", "Divides the finished stream by its own size, just before tokens are scored."],
-  attn: ["attention", "The step between rows: each position fetches information from itself and earlier ones."],
-  head: [
-    "attention head",
-    "One of attention's parallel readers, with its own idea of where to look and what to fetch.",
-  ],
-  mlp: ["MLP", "The step within a row: each position, on its own, adds what its neurons make of it."],
-  block: ["block", "Attention, then an MLP; each adds to the stream and removes nothing by itself."],
-  resid_mid: ["residual stream after attention", "The row's running sum, once attention has added to it."],
-  resid_post: ["residual stream after the block", "The row's running sum, once the MLP has added to it."],
-  logits: [
-    "prediction",
-    "Every token's vector is compared with the final stream; softmax turns scores into probabilities.",
-  ],
+/** @import { Model } from "./answers.d.ts" */
+
+/** @type {Record<string, string>} */
+const NAMES = {
+  "embed.tok": "token vectors",
+  "embed.pos": "position table",
+  "embed.out": "token + position",
+  "ln_1.scale": "LayerNorm before attention",
+  "ln_2.scale": "LayerNorm before the MLP",
+  "final.scale": "final LayerNorm",
+  attn: "attention",
+  head: "attention head",
+  mlp: "MLP",
+  block: "block",
+  resid_mid: "residual stream after attention",
+  resid_post: "residual stream after the block",
+  logits: "prediction",
 };
 
 /**
@@ -48,12 +38,9 @@ export function plainName(address) {
   const { block, head, kind } = parts(address);
   if (kind === "head") return `head ${block}.${head}`;
   if (kind === "block") return `block ${block}`;
-  const name = (WORDS[kind] ?? [kind])[0];
+  const name = NAMES[kind] ?? kind;
   return block === null ? name : `${name} of block ${block}`;
 }
-
-/** @param {string} address */
-export const sentence = (address) => (WORDS[parts(address).kind] ?? ["", ""])[1];
 
 /**
  * The name, short enough for "without ..." in the sentence below the picture.
@@ -76,22 +63,34 @@ export function shortName(address) {
 }
 
 /**
+ * The row of the model's table of points (gpt2/addresses.py) that an address names.
  * @param {string} address
- * @param {{ n_embd: number, n_head: number, vocab_size: number }} model
+ * @param {Pick<Model, "points">} model
+ */
+function point(address, model) {
+  const { block, kind } = parts(address);
+  if (kind === "head") return model.points["l.head.h"];
+  const name = readable(address).replace(/^\d+\./, "");
+  return model.points[block === null ? name : `l.${name}`];
+}
+
+/**
+ * What stands at an address, in one sentence.
+ * @param {string} address
+ * @param {Pick<Model, "points">} model
+ */
+export function sentence(address, model) {
+  const meaning = point(address, model)?.meaning ?? "";
+  return meaning && meaning[0].toUpperCase() + meaning.slice(1) + ".";
+}
+
+/**
+ * @param {string} address
+ * @param {Pick<Model, "points">} model
  * @param {number} T
  */
 export function shape(address, model, T) {
-  const { kind } = parts(address);
-  const C = model.n_embd;
-  /** @type {Record<string, number[]>} */
-  const shapes = {
-    head: [T, C / model.n_head],
-    logits: [T, model.vocab_size],
-    "ln_1.scale": [T],
-    "ln_2.scale": [T],
-    "final.scale": [T],
-  };
-  return "[" + (shapes[kind] ?? [T, C]).join(", ") + "]";
+  return (point(address, model)?.shape ?? "").replaceAll("T", String(T));
 }
 
 /**

@@ -10,6 +10,15 @@ test("an address is a block, a head, and what is there", () => {
   assert.deepEqual(parts("embed.pos"), { block: null, head: null, kind: "embed.pos" });
 });
 
+const model = {
+  points: {
+    "l.head.h": { shape: "[T, 64]", meaning: "one head's z" },
+    "l.mlp.out": { shape: "[T, 768]", meaning: "the whole write" },
+    "l.ln_1.scale": { shape: "[T]", meaning: "sigma" },
+    logits: { shape: "[T, 50257]", meaning: "the scores" },
+  },
+};
+
 test("components have names, short and long, and a sentence", () => {
   assert.equal(plainName("3.head.1"), "head 3.1");
   assert.equal(plainName("3.mlp"), "MLP of block 3");
@@ -19,12 +28,12 @@ test("components have names, short and long, and a sentence", () => {
   assert.equal(shortName("3.ln_2.scale"), "LayerNorm 3.2");
   assert.equal(shortName("3.attn"), "attention 3");
   assert.equal(shortName("embed.out"), "embed.out");
-  assert.match(sentence("3.head.1"), /^One of attention's parallel readers/);
-  assert.equal(sentence("2.unheard"), "");
+  assert.equal(sentence("3.head.1", model), "One head's z.");
+  assert.equal(sentence("2.mlp", model), "The whole write.");
+  assert.equal(sentence("2.unheard", model), "");
 });
 
 test("shapes are those of the address for T tokens", () => {
-  const model = { n_embd: 768, n_head: 12, vocab_size: 50257 };
   assert.equal(shape("3.head.1", model, 5), "[5, 64]");
   assert.equal(shape("3.mlp", model, 5), "[5, 768]");
   assert.equal(shape("3.ln_1.scale", model, 5), "[5]");
