@@ -80,7 +80,7 @@ function point(address, model) {
  * @param {Pick<Model, "points">} model
  */
 export function sentence(address, model) {
-  const meaning = point(address, model)?.meaning ?? "";
+  const meaning = (point(address, model)?.meaning ?? "").replace(/ \([^)]* for short\)$/, "");
   return meaning && meaning[0].toUpperCase() + meaning.slice(1) + ".";
 }
 

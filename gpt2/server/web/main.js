@@ -114,7 +114,7 @@ function modelCard() {
   const rows = [
     ["parameters", count(m.parameters)],
     ["blocks", m.n_layer],
-    ["heads a block", m.n_head],
+    ["heads per block", m.n_head],
     ["width of the stream", m.n_embd],
     ["neurons a block", m.n_inner],
     ["vocabulary", count(m.vocab_size)],

@@ -29,7 +29,7 @@ export function drawSentence() {
         " the model expects ",
         token(best.word),
         ` (${probability(best.p)}). `,
-        loss === null ? "" : `Loss on this text ${number(loss)} a token. `,
+        loss === null ? "" : `Loss on this text: ${number(loss)} nats per token. `,
       ),
       legend(),
     );
