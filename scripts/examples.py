@@ -74,12 +74,13 @@ def abridged(got: str, want: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """A command's environment: `gpt2`, put into `folder`, and `python` are those that run now; no downloads."""
+    """A command's environment: `gpt2`, put into `folder`, and `python` are those that run now; no downloads, no GPU."""
     command = folder / "gpt2"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gpt2 "$@"\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
     ours = {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8"}
+    ours["CUDA_VISIBLE_DEVICES"] = ""  # training would take one, and print so
     return os.environ | ours
 
 

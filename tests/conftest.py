@@ -24,8 +24,9 @@ def browser() -> "Iterator[Browser]":
 
     Without one its tests are left out, unless GPT2_REQUIRE_BROWSER is set, as in CI: then they fail.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=300_000)  # Playwright's own 5 s pass on a busy machine; this is for what never comes
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
         named = [os.environ.get("GPT2_CHROMIUM"), *map(shutil.which, BROWSERS), own if Path(own).exists() else None]

@@ -99,7 +99,7 @@ class StandIn(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             self.server.stalled.set()
-            self.server.released.wait(30)
+            self.server.released.wait(600)
         else:
             self.wfile.write(body)
 
@@ -350,11 +350,13 @@ def test_shards_are_taken_with_their_index(suffix, server, here, content):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_killed_download_is_never_taken_for_a_model(server, command, here, content):
+def test_a_killed_download_is_never_taken_for_a_model(server, command, here, content, tmp_path):
     server.stall = True
     process = command("fetch", "tests/tiny", wait=False)
-    assert server.stalled.wait(30)
-    time.sleep(0.1)
+    assert server.stalled.wait(300)
+    while not [*(tmp_path / "cache").rglob("*.incomplete")]:  # what it has so far lies on the disk
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     server.stall = False
@@ -371,7 +373,7 @@ def test_a_killed_download_is_never_taken_for_a_model(server, command, here, con
 def test_ctrl_c_ends_a_download_without_a_traceback(server, command):
     server.stall = True
     process = command("fetch", "tests/tiny", wait=False)
-    assert server.stalled.wait(30)
+    assert server.stalled.wait(300)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=600)  # the hub still holds the file back
     assert process.returncode == 130

@@ -161,13 +161,16 @@ def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpo
     norm = theirs.model.transformer.ln_f
     lens = page("lens", text=TEXT, switches={}, first=0, stop=16)
     for point, stream in streams.items():
-        p = theirs.model.lm_head(norm(stream[0])).softmax(-1)
+        logits = theirs.model.lm_head(norm(stream[0]))
+        p = logits.softmax(-1)
         r = lens["points"].index(point)
         assert lens["top"][r].tolist() == p.argmax(-1).tolist()
         close(lens["p"][r], p.max(-1).values)
         close(lens["entropy"][r], -(p * p.log()).sum(-1), 1e-3)
-        ranks = [int((p[t] > p[t, i]).sum()) + 1 for t, i in enumerate(theirs.ids[0, 1:].tolist())]
-        assert lens["rank"][r].tolist() == [*ranks, 0]
+        for t, token in enumerate(theirs.ids[0, 1:].tolist()):  # fp32 may rank others that are as likely before it
+            above, near = (int((logits[t] > logits[t, token] + room).sum()) for room in (1e-4, -1e-4))
+            assert above < lens["rank"][r, t] <= near < above + 9
+        assert lens["rank"][r, -1] == 0
 
 
 def test_every_head_of_an_exported_page_has_the_pattern_of_an_independent_model(checkpoint, page, theirs):

@@ -170,10 +170,10 @@ def test_an_abandoned_request_stops_computing(checkpoint, monkeypatch):
             begun.clear(), ended.clear()
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
             connection.request("POST", f"/{API}/endless", b"{}", {"Content-Type": "application/json"})
-            assert begun.wait(5)
+            assert begun.wait(300)
             assert not ended.wait(0.3)
             connection.close()
-            assert ended.wait(5)
+            assert ended.wait(300)
 
 
 def test_answers_survive_the_wire():

@@ -204,7 +204,7 @@ def test_a_lora_run_leaves_the_base_alone_and_serves_everywhere(
 
 
 def test_it_learns_where_to_stop(base: str, pairs: str, tmp_path: Path) -> None:
-    tuning = FineTune(Settings((pairs,), model=base, val=pairs, lr=1e-2, epochs=50, batch_size=8))
+    tuning = FineTune(Settings((pairs,), model=base, val=pairs, lr=1e-2, epochs=100, batch_size=8))
     result = tuning.run(tmp_path / "run")
     model = load(str(result.model)).model
     found = generate(model, tuning.tokenizer, [p["prompt"] for p in PAIRS], Sampling(temperature=0, max_tokens=12))

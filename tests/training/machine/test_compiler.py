@@ -65,12 +65,9 @@ def test_unlike_processors_and_versions_have_unlike_folders(monkeypatch: pytest.
 
 def test_what_the_user_says_of_the_instructions_names_the_folder(tmp_path: Path) -> None:
     code = "from gpt2.training.machine.compiler import processor_folder; print(processor_folder())"
-    found = [
-        python(code, tmp_path, ATEN_CPU_CAPABILITY=said, TORCHINDUCTOR_VEC_ISA_OK="1").stdout
-        for said in ("default", "avx2")
-    ]
-    assert "-default-" in found[0]
-    assert found[0] != found[1] or "avx2" not in torch.backends.cpu.get_cpu_capability().lower()
+    found = python(code, tmp_path, ATEN_CPU_CAPABILITY="default", TORCHINDUCTOR_VEC_ISA_OK="1").stdout.strip()
+    assert "-default-" in found
+    assert found != processor_folder() or torch.backends.cpu.get_cpu_capability().lower() == "default"
 
 
 @pytest.mark.parametrize("chosen", [True, False])
@@ -87,16 +84,21 @@ def test_the_folder_lies_in_the_users_or_in_torchs(
 
 
 COMPILE = """
+import os
 import torch
 import torch._inductor.cpu_vec_isa as isa
+from torch._inductor.async_compile import AsyncCompile
 from gpt2.training.machine.compiler import compiled
 isa.VecISA.__bool__ = lambda self: True  # that a trial program compiles is taken for granted
 if WIDE:
+    torch.backends.cpu.get_cpu_capability()  # torch's own kernels are chosen now, for this processor
+    os.environ["ATEN_CPU_CAPABILITY"] = "avx512"
     has = isa.x86_isa_checker()
     isa.x86_isa_checker = lambda: [*has, "avx512"]
     assert "avx512" in str(isa.pick_vec_isa())
-model = torch.nn.Sequential(torch.nn.GELU("tanh"), torch.nn.Softmax(-1))
-x = torch.linspace(-3, 3, 64 * 50).view(64, 50)
+    AsyncCompile.cpp_pybinding = lambda self, types, source: lambda *args: None  # what it wrote is not run here
+model = torch.nn.GELU("tanh")
+x = torch.linspace(-3, 3, 64)
 print((compiled(model)(x) - model(x)).abs().max().item())
 """
 
@@ -104,12 +106,12 @@ print((compiled(model)(x) - model(x)).abs().max().item())
 @needs_compiler
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="instructions of x86 processors")
 def test_what_was_compiled_for_wider_registers_is_not_taken(tmp_path: Path) -> None:
-    """Loops over 16 numbers, compiled again for registers of 8, left every other 8 unwritten: the result was NaN.
+    """Loops over 16 numbers, compiled again for registers of 8, left every other 8 unwritten.
 
-    The first process believes that its processor has AVX-512; where it has not, it dies once all is in the cache.
+    The first process believes that its processor has AVX-512, and only fills the cache: its C++ is never compiled.
     """
-    python(COMPILE.replace("WIDE", "True"), tmp_path)
-    assert [*tmp_path.glob("*avx512*/fxgraph")]
+    wide = python(COMPILE.replace("WIDE", "True"), tmp_path, ATEN_CPU_CAPABILITY="avx2")
+    assert [*tmp_path.glob("*avx512*/fxgraph")], wide.stderr
     narrow = python(COMPILE.replace("WIDE", "False"), tmp_path, ATEN_CPU_CAPABILITY="avx2")
     assert narrow.returncode == 0, narrow.stderr
     assert float(narrow.stdout) < 1e-6

@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from gpt2.base.errors import UsageError
@@ -52,7 +52,7 @@ def process(rank: int, port: int, jobs: list[tuple[Recipe, Path, bool]]) -> None
     torch.set_num_threads(1)
     loop.has_fast_bf16 = lambda device: False  # as tests/conftest.py has it: bf16 would hide the last digits
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
-    os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port))
+    os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE="True")
     world = join_world()
     for recipe, out, go_on in jobs:
         run = TrainingRun(recipe, world=world)
@@ -63,10 +63,9 @@ def process(rank: int, port: int, jobs: list[tuple[Recipe, Path, bool]]) -> None
 
 
 def two_processes(jobs: list[tuple[Recipe, Path, bool]]) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    mp.spawn(process, (port, jobs), nprocs=2)
+    """The processes meet at a store that this one holds, as torchrun's agent does: no port is looked for in advance."""
+    store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    mp.spawn(process, (store.port, jobs), nprocs=2)
 
 
 def losses(out: Path) -> list[float]:
