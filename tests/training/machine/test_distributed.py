@@ -138,5 +138,5 @@ class StopAfter:
 
 def test_rows_are_dealt_out_evenly() -> None:
     assert [World(rank, 3).rows(12) for rank in range(3)] == [slice(0, 4), slice(4, 8), slice(8, 12)]
-    with pytest.raises(UsageError, match=r"train\.batch_size 12 cannot be dealt out to 5 processes"):
+    with pytest.raises(UsageError, match=r"train\.batch_size is 12, which cannot be dealt out evenly to 5 processes"):
         World(0, 5).rows(12)
