@@ -35,7 +35,7 @@ def test_one_pair_says_nothing_and_what_diverged_is_refused() -> None:
     assert paired([1.0], [0.5]) == Difference(0.5, -math.inf, math.inf, 1.0, 1)
     with pytest.raises(ValueError, match="not finite"):
         paired([1.0, math.nan], [0.5, 0.5])
-    with pytest.raises(ValueError, match="no pairs"):
+    with pytest.raises(ValueError, match="do not make pairs"):
         paired([1.0], [0.5, 0.5])
 
 

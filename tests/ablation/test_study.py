@@ -217,7 +217,7 @@ def test_dead_neurons_counts_inputs_that_never_rise() -> None:
         ("tune_seeds = [100]", "tune_seeds = [1]", "stands both in seeds and in tune_seeds"),
         ("budgets = [0.5]", "tune_rates = [1.0]", "at least three"),
         ("budgets = [0.5]", "budget = [0.5]", "budget"),
-        ("[contestants.wide]", "[contestants.wide]\nagainst = 'nobody'", "no contestant"),
+        ("[contestants.wide]", "[contestants.wide]\nagainst = 'nobody'", "not a contestant"),
         ("[contestants.wide]", "[contestants.wide]\ncolour = 1", "has no 'colour'"),
     ],
 )

@@ -172,7 +172,7 @@ def test_without_a_text_the_guide_s_sentence_is_walked(run, monkeypatch):
         (("Hi", "--values", "0"), "--values is 0: show at least 1."),
         (("Hi", "--top", "0"), "--top is 0: show at least 1."),
         (("x" * 65,), "the text has 65 tokens and this model's context is 64: shorten it by 1."),
-        (("Hi", "--dtype", "int4"), "--dtype int4 is unknown"),
+        (("Hi", "--dtype", "int4"), "--dtype is 'int4': choose float32"),
     ],
 )
 def test_wrong_use_is_one_sentence(run, words, sentence):

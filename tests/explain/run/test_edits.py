@@ -296,7 +296,7 @@ def test_what_edits_refuse() -> None:
     assert "only heads have a constant part, 1.mlp has none: edit 1.head.0" in refusal("1.mlp", keep_constant())
     assert "use the mean of the head, 1.head.0" in refusal("1.attn.pattern", mean(documents()))
     assert "belongs to another model" in refusal("1.mlp", mean(reference(folded(small().model), DOCUMENTS)))
-    assert "is no norm's scale: freeze one such as 1.ln_1.scale" in refusal("1.mlp", freeze(documents()))
+    assert "is not a norm's scale: freeze one such as 1.ln_1.scale" in refusal("1.mlp", freeze(documents()))
     assert "to_first works on a head, such as 1.head.0" in refusal("1.mlp", to_first())
     assert "position 13 lies beyond the run to take from, which has 0 to 12" in refusal("1.mlp", take(other()), longer)
     assert "resample the head instead" in refusal("1.attn.pattern", resample(other()))
