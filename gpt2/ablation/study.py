@@ -165,8 +165,10 @@ def load_study(path: str | Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}.") from None
     unknown = set(table) - {"study", "baseline", "contestants"}
-    if unknown or "baseline" not in table:
+    if unknown:
         raise UsageError(f"{path}: it holds [study], [baseline] and [contestants.NAME], not {sorted(unknown)}.")
+    if "baseline" not in table:
+        raise UsageError(f"{path} has no [baseline], the run that all are compared with: take that of minute.toml.")
     contestants = {BASELINE: Contestant(kind="reference")}
     for name, entry in table.get("contestants", {}).items():
         contestants[name] = _contestant(path, name, entry)

@@ -119,6 +119,8 @@ def read_text(text: str | None) -> str:
         except UnicodeDecodeError as error:
             raise UsageError(f"standard input is not UTF-8 (byte {error.start}): convert it first.") from None
         text = text.removesuffix("\n")
+        if not text:
+            raise UsageError("no text: standard input is empty. Type the text in quotes after the command.")
     if not text:
         raise UsageError('the text is empty: give at least one character, for example "Once upon a time".')
     return text

@@ -57,6 +57,7 @@ class Command(ModelOptions):
         for name in ("values", "top"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} is {getattr(self, name)}: show at least 1.")
+        check_blocks(self.block)
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)
         checkpoint = self.load()
@@ -111,16 +112,18 @@ def shower(tokenizer: "Tokenizer") -> Callable[[int], str]:
     return lambda token: visible(tokenizer.token_bytes(token))
 
 
+def check_blocks(words: tuple[str, ...]) -> None:
+    """UsageError for a word after --block that is no number: it may be the text, which comes before the option."""
+    for word in words:
+        if not word.isdecimal() and word != "all":
+            raise UsageError(f"--block is {word!r}: give numbers from 0 on, or all; the text stands before --block.")
+    if not words:
+        raise UsageError("--block is empty: give numbers from 0 on, or all.")
+
+
 def block_numbers(words: tuple[str, ...], n_layer: int) -> list[int]:
     """The blocks that --block names, in order; `walk` checks their range."""
-    if "all" in words:
-        return list(range(n_layer))
-    for word in words:
-        if not word.isdecimal():
-            raise UsageError(f"--block is {word!r}: give numbers from 0 to {n_layer - 1}, or all.")
-    if not words:
-        raise UsageError(f"--block is empty: give numbers from 0 to {n_layer - 1}, or all.")
-    return sorted({int(word) for word in words})
+    return list(range(n_layer)) if "all" in words else sorted({int(word) for word in words})
 
 
 def one_token(tokenizer: "Tokenizer", text: str, show: Callable[[int], str]) -> int:
