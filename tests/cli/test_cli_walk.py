@@ -166,7 +166,7 @@ def test_without_a_text_the_guide_s_sentence_is_walked(run, monkeypatch):
         (("Hi", "--target", " mat"), "--target ' mat' is 4 tokens of this model ('·' 'm' 'a' 't'): give one of them."),
         (("Hi", "--target", ""), "--target is empty: give one token"),
         (("Hi", "--block", "4"), "there is no block 4: this model has blocks 0 to 3."),
-        (("Hi", "--block", "first"), "--block is 'first': give numbers from 0 on, or all; the text stands before --block."),
+        (("Hi", "--block", "first"), "--block is 'first': give numbers from 0 on, or all; the text stands before"),
         (("Hi", "--heads", "3"), "there is no head 3: each block has heads 0 to 2."),
         (("Hi", "--position", "2"), "there is no position 2: this text has positions 0 to 1."),
         (("Hi", "--values", "0"), "--values is 0: show at least 1."),
