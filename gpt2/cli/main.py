@@ -11,10 +11,14 @@ import io
 import os
 import sys
 import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import Note
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -108,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        with _notes_as_lines():
+            code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # here, where a reader that has gone is still caught
         return code
     except KeyboardInterrupt:
@@ -119,6 +124,22 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except OSError as error:  # what was printed could not be written
         return _failed(error)
+
+
+@contextmanager
+def _notes_as_lines() -> Iterator[None]:
+    """Print each note of ours as one line of the command's; other warnings as Python does."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, Note):
+                print(f"gpt2: {message}", file=sys.stderr)
+            else:
+                otherwise(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _dispatch(argv: list[str]) -> int:
