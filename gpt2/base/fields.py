@@ -1,7 +1,7 @@
 """The fields of files that others write, and what becomes of each here: the rule by which they are read.
 
-In: a table of `Field`s, and the object that a file holds. Out: nothing, or a refusal that names the field; and one line
-about fields that no table knows. The tables are in gpt2/checkpoint/ and gpt2/text/; docs/checkpoint_files.md shows them.
+In: a table of `Field`s, and the object that a file holds. Out: nothing, or a refusal that names the field; and one
+line about fields that no table knows. The tables are in gpt2/checkpoint/ and gpt2/text/.
 """
 
 from collections.abc import Iterable, Mapping

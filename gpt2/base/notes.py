@@ -9,7 +9,7 @@ _said: set[str] = set()
 
 
 class Note(UserWarning):
-    """Something that a user should know; `warnings.filterwarnings("ignore", category=gpt2.base.notes.Note)` hides it."""
+    """Something that a user should know; `warnings.filterwarnings("ignore", category=Note)` hides it."""
 
 
 def note(sentence: str) -> None:
