@@ -23,7 +23,7 @@ from tests.oracle.report import Row, bad, table
 Progress = Callable[[int, int], None]
 
 
-def run(seed: int, numbers: "range | list[int]", directory: Path, progress: Progress | None = None) -> Iterator[Row]:
+def run(seed: int, numbers: range, directory: Path, progress: Progress | None = None) -> Iterator[Row]:
     """Build, judge and remove each case; the files of those that are wrong stay."""
     for done, number in enumerate(numbers):
         place = directory / f"case-{number}"
@@ -59,11 +59,14 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="plant errors in the loader: each must be noticed")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    numbers = range(options.start, options.start + options.cases)
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.keep or Path(temporary)
         if options.faults:
-            return faults.report(options.seed, options.cases, directory, run)
-        rows = list(run(options.seed, range(options.start, options.start + options.cases), directory, shown()))
+            found = faults.hunt(options.seed, numbers, directory, build, judge)
+            print(faults.table(found))
+            return 0 if faults.caught(found) == len(found) else 1
+        rows = list(run(options.seed, numbers, directory, shown()))
     print(table(rows))
     if options.json is not None:
         written: list[dict[str, Any]] = [row.as_dict() for row in rows]

@@ -116,7 +116,7 @@ def draw_adapter(c: Case, odd: list[str]) -> None:
                 parameter.add_(noise.to(parameter.dtype) * 0.2)
     model.save_pretrained(str(directory))
     c.adapter = directory
-    finish(c, directory, odd)
+    finish(c, directory, odd, forced)
 
 
 def make(c: Case, fields: dict[str, Any], forced: dict[str, Any]) -> Any:
@@ -132,7 +132,7 @@ def make(c: Case, fields: dict[str, Any], forced: dict[str, Any]) -> Any:
         except Exception:
             optional = [name for name in fields if name not in CORE]
             if not optional and fields.get("target_modules") == ["c_attn"]:
-                forced = {}
+                forced = {}  # `finish` writes them into the file
             gone = c.pick(optional) if optional else "target_modules"
             if gone == "target_modules":
                 fields["target_modules"] = ["c_attn"]
@@ -141,10 +141,11 @@ def make(c: Case, fields: dict[str, Any], forced: dict[str, Any]) -> Any:
             c.drawn.pop(f"adapter.{gone}", None)
 
 
-def finish(c: Case, directory: Any, odd: list[str]) -> None:
+def finish(c: Case, directory: Any, odd: list[str], forced: dict[str, Any]) -> None:
     """Edit adapter_config.json, turn the file into a .bin, put a tokenizer beside it."""
     path = directory / "adapter_config.json"
     config = json.loads(path.read_text())
+    config |= {name: value for name, value in forced.items() if not config.get(name)}  # peft did not build these
     for name in odd:
         if name in EDITED:
             changes = EDITED[name](c)

@@ -1,8 +1,9 @@
-"""Ours beside the reference, through the public interface only: ids, logits, gradients, endings, text, sampling, saving.
+"""Ours beside the reference, through the public interface only: ids, logits, gradients, ends, text, sampling, saving.
 
 In: a case. Out: a `Result`: what came of it, why, and where ours differs.
 """
 
+import re
 import traceback
 import warnings
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Result:
 def judge(case: Case) -> Result:
     """Load the case in both ways and compare everything that can be compared."""
     result = Result()
+    case.random.seed(f"judge {case.seed}:{case.number}")
     reference: Reference | None = None
     try:
         reference = load_reference(case)
@@ -79,11 +81,12 @@ def first_line(error: Exception) -> str:
 
 
 def names_cause(case: Case, sentence: str) -> bool:
-    """A refusal must name a drawn field outside the family, or the file or tensor that was made odd."""
-    causes = [name.split(".", 1)[1].split(" (")[0] for name in case.odd] + case.hints
-    if not case.odd:
-        causes += [name.split(".", 1)[1].split(" ")[0] for name in case.drawn]
-    return any(cause and cause in sentence for cause in causes)
+    """A refusal must name a field that was drawn, what was made odd, or a tensor."""
+    fields = [name.split(".", 1) for name in case.drawn]
+    causes = [name.split(" ")[0] for file, name in fields if file not in ("weights", "tokenizer", "beside")]
+    causes += [hint for hint in case.hints if hint]
+    named = any(re.search(rf"(?<!\w){re.escape(cause)}(?!\w)", sentence) for cause in causes)
+    return named or re.search(r"\w+\.(weight|bias)\b|lora_\w+", sentence) is not None
 
 
 def compare(case: Case, reference: Reference, ours: Any, result: Result) -> None:
@@ -92,11 +95,13 @@ def compare(case: Case, reference: Reference, ours: Any, result: Result) -> None
     generator = torch.Generator().manual_seed(case.random.getrandbits(32))
     config = reference.plain.config
     ids = torch.randint(config.vocab_size, (2, config.n_positions), generator=generator)
-    if model.config.vocab_size != config.vocab_size:
-        result.differences.append(f"vocab_size: ours {model.config.vocab_size}, theirs {config.vocab_size}")
+    rows = model.config.vocab_size
+    if rows != config.vocab_size and not set(range(rows, config.vocab_size)) <= set(reference.tokenless()):
+        result.differences.append(f"vocab_size: ours {rows}, theirs {config.vocab_size}")
         return
+    ids = ids % rows  # rows without a token may be left out
     with torch.no_grad():
-        far = distance(model(ids), reference.logits(ids))
+        far = distance(model(ids), reference.logits(ids)[..., :rows])
     if not far <= (EXACT if reference.exact else 1e-4):
         result.differences.append(f"logits: off by {far:.1e} of the largest")
         return
@@ -138,13 +143,13 @@ def compare_tokens(case: Case, reference: Reference, tokenizer: Any, result: Res
 def compare_gradients(reference: Reference, model: Any, ids: Tensor, result: Result) -> None:
     theirs = dict(reference.model.named_parameters())
     reference.model.zero_grad()
-    for logits in (model(ids), reference.logits(ids)):
+    for logits in (model(ids), reference.logits(ids)[..., : model.config.vocab_size]):
         torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
     for name, parameter in model.named_parameters():
         if name not in theirs or theirs[name].grad is None or parameter.grad is None:
             result.differences.append(f"gradient of {name}: only one side has it")
             return
-        expected = theirs[name].grad
+        expected = theirs[name].grad[: len(parameter)] if "wte" in name or "lm_head" in name else theirs[name].grad
         if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):  # Conv1D's layout
             expected = expected.t()
         if not (far := distance(parameter.grad, expected)) <= 1e-7:
@@ -216,7 +221,9 @@ def compare_distribution(reference: Reference, ours: Any, prompt: list[int], res
     expected = given.scores[0][:1].double().softmax(dim=-1)
     with torch.no_grad():
         logits = ours.model(torch.tensor([prompt]))[:, -1]
-    logits = logits.index_fill(-1, torch.tensor(reference.tokenless(), dtype=torch.long), -torch.inf)
+    rows = [row for row in reference.tokenless() if row < logits.shape[-1]]
+    logits = logits.index_fill(-1, torch.tensor(rows, dtype=torch.long), -torch.inf)
+    expected = expected[:, : logits.shape[-1]]
     got = distribution(logits, [prompt], sampling_for(ours.model))
     far = float((got - expected).abs().max())
     if not far <= 1e-6:

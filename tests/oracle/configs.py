@@ -107,7 +107,9 @@ def wrong_type(c: Case) -> dict[str, Any]:
 
 def nulls(c: Case) -> dict[str, Any]:
     names = "activation_function layer_norm_epsilon scale_attn_weights scale_attn_by_inverse_layer_idx n_head n_layer"
-    names += " tie_word_embeddings reorder_and_upcast_attn vocab_size n_embd n_positions resid_pdrop model_type use_cache"
+    names += (
+        " tie_word_embeddings reorder_and_upcast_attn vocab_size n_embd n_positions resid_pdrop model_type use_cache"
+    )
     return {c.pick(names.split()): None}
 
 
@@ -217,4 +219,3 @@ def truth(config: dict[str, Any]) -> dict[str, Any]:
     known["vocab_size"] = config["vocab_size"]
     known["n_inner"] = config.get("n_inner") or 4 * known["n_embd"]
     return known
-

@@ -60,13 +60,14 @@ class Reference:
 
         processors = transformers.LogitsProcessorList([mask] if len(rows) else [])
         given = torch.tensor([ids])
-        return self.model.generate(
+        made = self.model.generate(
             input_ids=given,
             attention_mask=torch.ones_like(given),
             logits_processor=processors,
             tokenizer=self.tokenizer if self.plain.generation_config.stop_strings is not None else None,
             **options,
         )
+        return made if options.get("return_dict_in_generate") else getattr(made, "sequences", made)
 
     def ends(self) -> list[int]:
         end = self.plain.generation_config.eos_token_id
@@ -118,7 +119,9 @@ def load_adapter(model: Any, case: Case) -> Any:
 
 def load_tokenizer(case: Case, config: Any) -> Any:
     """The tokenizer beside the adapter where there is one, else the base's."""
-    beside = case.adapter is not None and any((case.adapter / name).exists() for name in ("tokenizer.json", "vocab.json"))
+    beside = case.adapter is not None and any(
+        (case.adapter / name).exists() for name in ("tokenizer.json", "vocab.json")
+    )
     if not beside:
         return transformers.AutoTokenizer.from_pretrained(case.base)
     return transformers.AutoTokenizer.from_pretrained(case.adapter, config=config)

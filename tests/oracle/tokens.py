@@ -160,7 +160,14 @@ def spoil(c: Case, name: str, content: dict[str, Any], size: int) -> int:
     elif name == "pretokenizer":
         kinds = [
             {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
-            {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}},
+            {
+                "pre_tokenizer": {
+                    "type": "ByteLevel",
+                    "add_prefix_space": False,
+                    "trim_offsets": True,
+                    "use_regex": False,
+                }
+            },
             {"pre_tokenizer": {"type": "Whitespace"}},
             {"decoder": None},
         ]
