@@ -158,6 +158,7 @@ def finish(c: Case, directory: Any, odd: list[str], forced: dict[str, Any]) -> N
     weights = directory / "adapter_model.safetensors"
     if c.chance(0.15) and not odd:
         c.note("adapter", "adapter_model.bin", True)
+        c.hints.append("adapter_model.safetensors")
         torch.save(load_file(weights), directory / "adapter_model.bin")
         weights.unlink()
     elif "tensors" in odd:

@@ -86,7 +86,7 @@ def names_cause(case: Case, sentence: str) -> bool:
     causes = [name.split(" ")[0] for file, name in fields if file not in ("weights", "tokenizer", "beside")]
     causes += [hint for hint in case.hints if hint]
     named = any(re.search(rf"(?<!\w){re.escape(cause)}(?!\w)", sentence) for cause in causes)
-    return named or re.search(r"\w+\.(weight|bias)\b|lora_\w+", sentence) is not None
+    return named or re.search(r"\w+\.(weight|bias)\b|lora_\w+|base_model\.model\.", sentence) is not None
 
 
 def compare(case: Case, reference: Reference, ours: Any, result: Result) -> None:
@@ -126,7 +126,7 @@ def compare_tokens(case: Case, reference: Reference, tokenizer: Any, result: Res
     theirs = reference.tokenizer
     for text in TEXTS:
         expected = theirs(text, add_special_tokens=False)["input_ids"]
-        ids = tokenizer.encode(text, allow_special=True)
+        ids = tokenizer.encode(text, allow_special=not theirs.split_special_tokens)
         if ids != expected:
             result.differences.append(f"ids of {text!r}: ours {ids[:9]}, theirs {expected[:9]}")
             break

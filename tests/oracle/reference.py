@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import peft
@@ -30,6 +30,7 @@ class Reference:
     """A model in float64, in eval mode, and its tokenizer.
 
     silent  why transformers does not read generation_config.json, where it does not; the model is loaded without it
+    config  its fields as they were read
     exact   False where peft changes the base in float32 on loading, so that the last digits are its own
     """
 
@@ -37,6 +38,7 @@ class Reference:
     tokenizer: Any
     silent: str = ""
     exact: bool = True
+    config: dict[str, Any] = field(default_factory=dict)
 
     @property
     def plain(self) -> Any:
@@ -93,10 +95,13 @@ def load_reference(case: Case) -> Reference:
     missing = [name for name in told["missing_keys"] if not any(part in name for part in UNUSED)]
     if missing:
         raise DrawnAtRandom(f"tensors not in the files: {sorted(missing)[:3]}")
+    fields = model.config.to_dict()
+    model.config.return_dict = True  # its own passes need it
     tokenizer = load_tokenizer(case, config)
+    tokenizer.decode(tokenizer("a text")["input_ids"])
     if case.adapter is not None:
         model = load_adapter(model, case)
-    return Reference(model.double().eval(), tokenizer, silent, exact)
+    return Reference(model.double().eval(), tokenizer, silent, exact, fields)
 
 
 def changes_base(case: Case) -> bool:

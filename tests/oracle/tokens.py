@@ -100,10 +100,11 @@ def write_slow(c: Case, content: dict[str, Any], directory: Path) -> None:
 
 def draw_tokenizer(c: Case, odd: list[str]) -> int:
     """Write a tokenizer into the base; the size of vocabulary that config.json should say."""
+    odd = next(([name] for name in odd if name in ("bert", "metaspace")), odd)  # these have files of their own
     c.odd += [f"tokenizer.{name}" for name in odd]
     for name in odd:
         c.note("tokenizer", f"{name} (odd)", True)
-    if odd and odd[0] in ("bert", "metaspace"):
+    if odd in (["bert"], ["metaspace"]):
         return other_family(c, odd[0])
     kinds = ["tokenizer.json", "vocab.json and merges.txt", "tokenizer.json, vocab.json and merges.txt"]
     content = byte_level_files(c, c.base, kinds)
