@@ -183,15 +183,22 @@ def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
         "n_layer": "blocks, one after the other",
         "n_head": f"attention heads in a block, of {sizes.head_dim} numbers each",
         "n_inner": f"width of the MLP, {sizes.inner_dim / sizes.n_embd:g} times n_embd",
-        "activation_function": "GELU in the tanh form",
+        "activation_function": "the MLP's; gelu_new is GELU in the tanh form",
         "layer_norm_epsilon": "added to the variance in LayerNorm",
         "embd_pdrop": "dropout after the embeddings, in training",
         "attn_pdrop": "dropout on attention weights",
         "resid_pdrop": "dropout after attention and after the MLP",
         "initializer_range": "standard deviation of fresh weights",
     }
+    choices = {
+        "scale_attn_weights": "whether scores are divided by the root of a head's width",
+        "scale_attn_by_inverse_layer_idx": "whether scores are divided by the block's number as well",
+        "tie_word_embeddings": "whether the head is the table of token vectors",
+    }
+    plain = GPT2Config()
+    meanings |= {name: meaning for name, meaning in choices.items() if config[name] != getattr(plain, name)}
     return [
-        (name, f"{config[name]:,}" if isinstance(config[name], int) else str(config[name]), meaning)
+        (name, f"{config[name]:,}" if type(config[name]) is int else str(config[name]), meaning)
         for name, meaning in meanings.items()
     ]
 
