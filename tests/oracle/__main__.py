@@ -63,7 +63,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.keep or Path(temporary)
         if options.faults:
-            found = faults.hunt(options.seed, numbers, directory, build, judge)
+            found = faults.hunt(options.seed, numbers, directory, judge)
             print(faults.table(found))
             return 0 if faults.caught(found) == len(found) else 1
         rows = list(run(options.seed, numbers, directory, shown()))

@@ -17,10 +17,9 @@ from gpt2.inference.defaults import sampling_for
 from gpt2.inference.sampling import distribution
 from tests.oracle import roundtrip
 from tests.oracle.draws import Case
-from tests.oracle.reference import Reference, load_reference
+from tests.oracle.reference import NEW, PROMPT, Reference, load_reference
 from tests.oracle.vocabularies import TEXTS
 
-NEW = 10  # tokens that a greedy continuation has at most
 EXACT = 1e-9  # of the largest logit
 
 
@@ -158,7 +157,7 @@ def compare_gradients(reference: Reference, model: Any, ids: Tensor, result: Res
 
 
 def prompt_of(case: Case, reference: Reference) -> list[int]:
-    ids = reference.tokenizer(case.pick(TEXTS[:5]), add_special_tokens=False)["input_ids"][:6]
+    ids = reference.tokenizer(case.prompt, add_special_tokens=False)["input_ids"][:PROMPT]
     return [i for i in ids if i < reference.plain.config.vocab_size]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+PROMPTS = ["The cat sat on the mat.", " the dog didn't mind", "Once upon a time there", "hello, world! and the", "x"]
 WILD = 0.72  # of the cases hold fields outside the family, which may be refused
 ODDS = 2  # so many in each of them
 
@@ -34,6 +35,7 @@ class Case:
     def __post_init__(self) -> None:
         self.random = random.Random(f"{self.seed}:{self.number}")
         self.base = self.directory / "base"
+        self.prompt = self.pick(PROMPTS)
         self.base.mkdir(parents=True, exist_ok=True)
 
     @property

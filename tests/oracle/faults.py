@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import gpt2
 from tests.oracle.draws import Case
+from tests.oracle.generator import build, cards
 
 ENOUGH = 3  # a fault that so many cases notice is not tried further
 
@@ -249,10 +250,12 @@ def planted(name: str, case: Case) -> Iterator[bool]:
         setattr(gpt2, where, before)
 
 
-def hunt(seed: int, numbers: range, directory: Path, build: Any, judge: Any) -> dict[str, Planted]:
+def hunt(seed: int, numbers: range, directory: Path, judge: Any) -> dict[str, Planted]:
     """Try every fault on cases that are equal without it, until enough cases notice each."""
     found = {name: Planted() for name in ALL}
     for number in numbers:
+        if any(not name.startswith("tokenizer.") for name in cards(seed, number)):
+            continue  # most such cases are refused, whatever the fault
         place = directory / f"case-{number}"
         case = build(seed, number, place)
         if judge(case).outcome == "equal":

@@ -2,9 +2,11 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 from tests.oracle import adapters, configs, generations, layouts, tokens
 from tests.oracle.draws import ODDS, WILD, Case, take_turns
+from tests.oracle.reference import continuation
 
 DECK = [
     *(f"config.{name}" for name in configs.ODD),
@@ -26,17 +28,22 @@ BESIDE = {
 }
 
 
-def wild(seed: int, number: int) -> int | None:
+def wild(number: int) -> int | None:
     """The how-manieth case with odd fields this one is, or None."""
     before, now = int(number * WILD), int((number + 1) * WILD)
     return before if now > before else None
 
 
+def cards(seed: int, number: int) -> list[str]:
+    """The odd fields whose turn it is in this case."""
+    turn = wild(number)
+    return [] if turn is None else take_turns(DECK, turn + 1000 * seed, ODDS)
+
+
 def build(seed: int, number: int, directory: Path) -> Case:
     """Write the files of one case into an empty directory."""
     case = Case(seed, number, directory)
-    turn = wild(seed, number)
-    odd = [] if turn is None else take_turns(DECK, turn + 1000 * seed, ODDS)
+    odd = cards(seed, number)
 
     def of(part: str) -> list[str]:
         return [name.removeprefix(f"{part}.") for name in odd if name.startswith(f"{part}.")]
@@ -48,6 +55,7 @@ def build(seed: int, number: int, directory: Path) -> Case:
     generation = generations.draw_generation(case, number)
     if generation is not None:
         case.write("generation_config.json", generation)
+    aim(case, config, generation)
     for name, content in BESIDE.items():
         if case.chance(0.08):
             case.note("beside", name, True)
@@ -57,3 +65,18 @@ def build(seed: int, number: int, directory: Path) -> Case:
             adapters.draw_adapter(case, of("adapter"))
     case.write("config.json", configs.spoil(case, config, of("config")))
     return case
+
+
+def aim(case: Case, config: dict[str, Any], generation: dict[str, Any] | None) -> None:
+    """Make most ends tokens that the model comes to: a random end is never reached."""
+    ends = [fields for fields in (config, generation) if fields and fields.get("eos_token_id")]
+    if not ends or case.chance(0.2):
+        return
+    with contextlib.suppress(Exception):
+        coming = continuation(case)
+        for fields in ends:
+            token, end = case.pick(coming[1:7]), fields["eos_token_id"]
+            fields["eos_token_id"] = token if isinstance(end, int) else [*end[:-1], token]
+        case.write("config.json", config)
+        if generation is not None:
+            case.write("generation_config.json", generation)

@@ -78,12 +78,14 @@ def write_weights(c: Case, config: dict[str, Any], sizes: dict[str, Any], odd: l
     """Draw the tensors of these sizes and write them in a drawn layout into the case's base."""
     tensors = tensors_for(sizes, c.random.getrandbits(32))
     tied = config.get("tie_word_embeddings", True) is not False
-    head = c.pick(["absent", "absent", "equal", "differing"]) if tied else "own"
+    head = c.pick(["absent"] * 10 + ["equal"] * 7 + ["differing", "in place of wte"]) if tied else "own"
     c.note("weights", f"lm_head {head}", True)
     if head == "absent":
         del tensors["lm_head.weight"]
     elif head == "equal":
         tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
+    elif head == "in place of wte":
+        del tensors["transformer.wte.weight"]
     extra(c, tensors, config)
     for name in odd:
         c.odd.append(f"weights.{name}")

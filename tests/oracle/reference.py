@@ -18,6 +18,7 @@ transformers.logging.disable_progress_bar()
 logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module="transformers")
 warnings.filterwarnings("ignore", module="peft")
+NEW, PROMPT = 10, 6  # tokens of a continuation and of a prompt, at most
 UNUSED = ("crossattention", "ln_cross_attn")  # weights that no pass without an encoder reads
 
 
@@ -130,3 +131,11 @@ def load_tokenizer(case: Case, config: Any) -> Any:
     if not beside:
         return transformers.AutoTokenizer.from_pretrained(case.base)
     return transformers.AutoTokenizer.from_pretrained(case.adapter, config=config)
+
+
+def continuation(case: Case) -> list[int]:
+    """The tokens that follow the case's prompt where nothing ends the text."""
+    reference = load_reference(case)
+    prompt = reference.tokenizer(case.prompt, add_special_tokens=False)["input_ids"][:PROMPT]
+    reference.plain.generation_config = transformers.GenerationConfig()
+    return reference.generate(prompt, do_sample=False, max_new_tokens=NEW)[0].tolist()[len(prompt) :]

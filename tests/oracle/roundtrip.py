@@ -37,7 +37,9 @@ def differences(case: Case, reference: Reference, ours: Any, ids: Tensor) -> lis
     if model.config.vocab_size == ours.model.config.vocab_size:  # rows without a token may be left out
         config["vocab_size"] = model.config.vocab_size
     found += unequal("config", config, model.config.to_dict())
-    found += unequal("generation_config", reference.plain.generation_config.to_dict(), model.generation_config.to_dict())
+    found += unequal(
+        "generation_config", reference.plain.generation_config.to_dict(), model.generation_config.to_dict()
+    )
     for name in TOKENIZER.split():
         before, after = getattr(reference.tokenizer, name), getattr(tokenizer, name)
         if before != after:
