@@ -66,8 +66,8 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     ),
     *_alike(
         "honoured", "a setting of generation, read where there is no generation_config.json, and by its rules",
-        "max_length max_new_tokens min_length min_new_tokens min_p do_sample early_stopping num_beams temperature top_k "
-        "top_p typical_p "
+        "max_length max_new_tokens min_length min_new_tokens min_p do_sample early_stopping num_beams temperature "
+        "top_k top_p typical_p "
         "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids "
         "num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id "
         "remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff "

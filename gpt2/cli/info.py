@@ -210,8 +210,8 @@ def _table(out: Any, header: list[str], sides: str, rows: list[list[str]], bars:
     if bars and not out.is_terminal:
         header, rows = header[:-1], [row[:-1] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, side in zip(header, sides):
-        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
+    for place, (name, side) in enumerate(zip(header, sides), start=1):
+        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=place < 3 or bars)
     for row in rows:
         table.add_row(*row)
     out.print()
