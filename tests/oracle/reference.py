@@ -102,7 +102,10 @@ def load_reference(case: Case) -> Reference:
     tokenizer.decode(tokenizer("a text")["input_ids"])
     if case.adapter is not None:
         model = load_adapter(model, case)
-    return Reference(model.double().eval(), tokenizer, silent, exact, fields)
+    reference = Reference(model.double().eval(), tokenizer, silent, exact, fields)
+    with torch.no_grad():
+        reference.logits(torch.tensor([[0, 1]]))
+    return reference
 
 
 def changes_base(case: Case) -> bool:
