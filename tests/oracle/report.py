@@ -73,11 +73,23 @@ def table(rows: list[Row]) -> str:
         lines += counted(f"fields drawn fewer than {LEAST} times", Counter(rare))
     lines += [f"draws of each of {len(draws)} fields:"]
     lines += ["  " + ", ".join(f"{name} {count}" for name, count in sorted(draws.items()))]
-    for row in rows:
-        if bad(row):
-            lines.append(f"case {row.number} {row.outcome}: {row.sentence[:300]} {'; '.join(row.differences)[:700]}")
+    lines += wrong(rows)
     return "\n".join(lines)
 
 
 def counted(title: str, counts: "Counter[str]") -> list[str]:
     return [f"{title}:", *(f"  {count:5d}  {name}" for name, count in counts.most_common())]
+
+
+def wrong(rows: list[Row]) -> list[str]:
+    """The wrong cases by cause, each cause with its case numbers and one full sentence."""
+    causes: dict[str, list[tuple[int, str]]] = {}
+    for row in filter(bad, rows):
+        for sentence in row.differences or [row.sentence]:
+            key = f"{row.outcome}: {reason(sentence.split(' of ')[0].split(' after ')[0])[:60]}"
+            causes.setdefault(key, []).append((row.number, sentence))
+    lines = []
+    for key, found in sorted(causes.items(), key=lambda item: -len(item[1])):
+        numbers = ", ".join(str(number) for number, _ in found[:8])
+        lines.append(f"{len(found):4d} {key}\n     cases {numbers}; first: {found[0][1][:400]}")
+    return lines
