@@ -66,18 +66,20 @@ def assemble(folder: Path) -> Assembled:
     side = read_side_files(folder)
     settings, names = side.settings or {}, read_object(folder / NAMES)
     check_fields(folder / SETTINGS, _without_own_tokens(settings), TOKENIZER_CONFIG)
+    options = settings
     if "added_tokens_decoder" not in settings:
         check_fields(folder / NAMES, _without_own_tokens(names), TOKENIZER_CONFIG)
+        options = {**settings, **names}
     whole = folder / "tokenizer.json"
     in_json = read_json(whole) if whole.is_file() else None
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     byte_level = b'"ByteLevel"' in side.kept.get("tokenizer.json", b"")
     kind, class_name = class_of(folder, settings, config if isinstance(config, dict) else {}, byte_level)
     if in_json is None:  # otherwise transformers leaves this to the file
-        path, kind, content, options = _without_json(folder, kind, settings)
+        path, kind, content = _without_json(folder, kind, options)
     else:
-        path, kind, options = whole, kind or "file", {**settings, "add_bos_token": None, "add_eos_token": None}
-        content = _guarded(path, lambda: _from_json(whole, in_json, kind or "file", settings | names))
+        path, kind = whole, kind or "file"
+        content = _guarded(path, lambda: _from_json(whole, in_json, kind or "file", options))
 
     def put_together() -> Named:
         library = built(content | {"added_tokens": content["added_tokens"] if kind == "file" else []})
@@ -87,13 +89,16 @@ def assemble(folder: Path) -> Assembled:
             ((in_json or {}).get("padding") or {}).get("pad_token"),
         )  # fmt: skip
         content["added_tokens"] = [
-            {"id": i, **token.__getstate__()} for i, token in sorted(library.get_added_tokens_decoder().items())
+            {"id": i, **token.__getstate__(), "special": token.content in named.special}
+            for i, token in sorted(library.get_added_tokens_decoder().items())
         ]
         _check_ids(path, content)
-        _put_around(library, kind, content, named, options, in_json is not None)
+        _put_around(library, kind, content, named, in_json is not None)
         return named
 
     _check_ids(path, content)
+    if not content["model"].get("vocab") and not content["added_tokens"]:
+        raise ValueError(f"{path} is not a usable tokenizer: the tokenizer's vocabulary is empty.")
     named = _guarded(path, put_together)
     _tell_of_other_ids(folder, settings, content)
     return Assembled(path, content, kind, class_name, named, side)
@@ -120,13 +125,11 @@ def _guarded(path: Path, work: Callable[[], Any]) -> Any:
         raise ValueError(f"{path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
 
 
-def _without_json(
-    folder: Path, kind: Kind | None, settings: Mapping[str, Any]
-) -> tuple[Path, Kind, dict[str, Any], Mapping[str, Any]]:
-    """The tokenizer of a directory without a tokenizer.json: the vocabulary's file, its kind, content and options."""
+def _without_json(folder: Path, kind: Kind | None, options: Mapping[str, Any]) -> tuple[Path, Kind, dict[str, Any]]:
+    """The tokenizer of a directory without a tokenizer.json: the vocabulary's file, its kind and its content."""
     words = folder / WORD_LIST
     if kind == "bert" and words.is_file():
-        return words, kind, _guarded(words, lambda: _from_words(words, settings)), settings
+        return words, kind, _guarded(words, lambda: _from_words(words, options))
     for vocab, merges in ((folder / one, folder / other) for one, other in LAYOUTS):
         if vocab.is_file() and merges.is_file():
             if kind in ("bert", "file"):
@@ -137,8 +140,8 @@ def _without_json(
             entries, pairs = read_json(vocab), list(read_merges(merges))
             if not isinstance(entries, dict):
                 raise ValueError(f"{vocab} is not a vocabulary: it must map each token to its id.")
-            content = gpt2_content(entries, pairs, _flag(folder, settings, "add_prefix_space", False))
-            return vocab, kind or "gpt2", content, settings
+            content = gpt2_content(entries, pairs, _flag(folder, options, "add_prefix_space", False))
+            return vocab, kind or "gpt2", content
     if words.is_file():
         raise ValueError(
             f"{words} is read only where tokenizer_class names BertTokenizer: put "
@@ -167,8 +170,8 @@ def _from_json(path: Path, content: Any, kind: Kind, options: Mapping[str, Any])
     if found != wanted or not isinstance(model["vocab"], dict):
         raise ValueError(
             f"{path}: its model is {shortened(found)}, but the directory's tokenizer_class (GPT-2's where none is "
-            f"named) makes a {wanted} of it: name PreTrainedTokenizerFast in tokenizer_config.json, which reads the file "
-            "as it is."
+            f"named) makes a {wanted} of it: name PreTrainedTokenizerFast in tokenizer_config.json, which reads the "
+            "file as it is."
         )
     if kind == "bert":
         return _words_content(path.parent, model["vocab"], options)
@@ -222,7 +225,6 @@ def _put_around(
     kind: Kind,
     content: dict[str, Any],
     named: Named,
-    options: Mapping[str, Any],
     from_json: bool,
 ) -> None:
     """Set the post-processor: what transformers puts before and after a text unless it is told not to."""

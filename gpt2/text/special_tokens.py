@@ -23,17 +23,20 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
 EXTRA = ("extra_special_tokens", "additional_special_tokens")
 
+
 @dataclass(frozen=True)
 class Named:
     """What the files name.
 
     tokens    "eos_token" and its like -> the token's text, those that the class names by itself included
     explicit  the keys of `tokens` that a file names
+    special   the texts of the added tokens that a file calls special, be it once among several entries
     options   tokenizer_config.json as the class gets it, with what special_tokens_map.json adds
     """
 
     tokens: dict[str, str]
     explicit: frozenset[str]
+    special: frozenset[str]
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -78,8 +81,8 @@ def add_special_tokens(
             added[int(number)] = _token(entry, config_file, "added_tokens_decoder")
     else:
         own |= _take_names(options, names, names_file)
-        special = {str(options[key]) for key in NAMED if options.get(key)} | set(map(str, options.get(EXTRA[0]) or []))
-        added |= _later_tokens(later, special, folder / "added_tokens.json")
+        called = {str(options[key]) for key in NAMED if options.get(key)} | set(map(str, options.get(EXTRA[0]) or []))
+        added |= _later_tokens(later, called, folder / "added_tokens.json")
         for entry in in_json:
             flags = {key: value for key, value in entry.items() if key != "id"}
             added[int(entry["id"])] = _token(flags, folder / "tokenizer.json", "added_tokens")
@@ -100,8 +103,9 @@ def add_special_tokens(
     if extra is not None and not isinstance(extra, (list, tuple)):
         raise ValueError(f"{config_file}: {EXTRA[0]} is {shortened(extra)}, and must be a list of tokens.")
     more = [_text_or_token(value, config_file, EXTRA[0]) for value in extra or []]
-    _add(library, [added[i] for i in sorted(added)], tokens, more)
-    return Named({key: str(token) for key, token in tokens.items()}, frozenset(explicit | own.keys()), options)
+    special = _add(library, [added[i] for i in sorted(added)], tokens, more)
+    texts = {key: str(token) for key, token in tokens.items()}
+    return Named(texts, frozenset(explicit | own.keys()), frozenset(special), options)
 
 
 def _take_names(options: dict[str, Any], names: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -135,10 +139,12 @@ def _later_tokens(later: Mapping[str, Any], special: set[str], file: Path) -> "d
 
 def _add(
     library: "tokenizers.Tokenizer", added: "list[tokenizers.AddedToken]", tokens: dict[str, Any], extra: list[Any]
-) -> None:
+) -> set[str]:
+    """Add what is not there yet; returned are the texts of the special ones."""
     from tokenizers import AddedToken
 
-    there = {str(token) for token in library.get_added_tokens_decoder().values()} | {str(token) for token in added}
+    before = list(library.get_added_tokens_decoder().values())
+    there = {str(token) for token in [*before, *added]}
     adding: list[Any] = list(added)
     for token in [*tokens.values(), *extra]:
         if str(token) not in there and not any(type(token) is type(old) and token == old for old in adding):
@@ -150,8 +156,14 @@ def _add(
         if not one.special and str(one) in named:
             one.special = True
         ready.append(one)
+    normalizer = library.normalizer
+    for text in {str(token) for token in ready} if normalizer is not None else set():
+        both = {token.normalized for token in [*before, *ready] if str(token) == text}
+        if len(both) > 1 and normalizer.normalize_str(text) != text:
+            raise ValueError(f"the token {shortened(text)} is named both as normalized and as not: name it in one way")
     if ready:
         library.add_tokens(ready)
+    return {str(token) for token in [*before, *ready] if token.special}
 
 
 def _is_own(key: str) -> bool:

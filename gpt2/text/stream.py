@@ -7,7 +7,6 @@ In: the ids of a prompt, then the ids that continue it. Out: pieces of the conti
 import codecs
 import re
 from collections.abc import Iterable
-from os.path import commonprefix
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,27 +35,37 @@ class StreamDecoder:
         if self._adds_bytes:
             self._utf8.decode(b"".join(map(tokenizer.bytes_in_text, self._ids)))
             self._ids = []
+        self._shows_half = bool(self._utf8.getstate()[0])  # the prompt's own text ends with U+FFFD for it
         self._sent = tokenizer.decode(self._ids) if self._ids else ""
 
     def push(self, token_id: int) -> str:
         """The text that is certain after this id: nothing while a character's bytes are incomplete."""
         if self._adds_bytes:
-            return self._utf8.decode(self._tokenizer.bytes_in_text(token_id))
+            return self._new(self._utf8.decode(self._tokenizer.bytes_in_text(token_id)))
         self._ids.append(int(token_id))
+        if self._tokenizer.waits_for_more(token_id):
+            return ""
         text = self._tokenizer.decode(self._ids)
-        if self._tokenizer.only_appends:
-            return self._send(text.rstrip("\ufffd"))
-        return self._send(_LAST_WORDS.sub("", text))
+        if not self._tokenizer.only_appends:
+            text = _LAST_WORDS.sub("", text)
+        return self._send(text.rstrip("\ufffd"))
 
     def finish(self) -> str:
         """What was held back."""
         if self._adds_bytes:
-            return self._utf8.decode(b"", final=True)
+            return self._new(self._utf8.decode(b"", final=True))
         return self._send(self._tokenizer.decode(self._ids))
+
+    def _new(self, text: str) -> str:
+        if text and self._shows_half:
+            self._shows_half = False
+            return text.removeprefix("\ufffd")
+        return text
 
     def _send(self, text: str) -> str:
         if self._sent.startswith(text):
             return ""
-        new = text[len(commonprefix([text, self._sent])) :]
+        parted = (i for i, (old, now) in enumerate(zip(self._sent, text)) if old != now)
+        start = next(parted, min(len(self._sent), len(text)))
         self._sent = text
-        return new
+        return text[start:]

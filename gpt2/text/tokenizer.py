@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
-from gpt2.text.ends import ends_in, ends_of
+from gpt2.text.characters import cleaned, visible, well_formed
+from gpt2.text.ends import ends_in
 from gpt2.text.merge_ranks import merge_ranks
-from gpt2.text.side_files import SideFiles
 from gpt2.text.stream import StreamDecoder
-from gpt2.text.tokenizer_class import WRITTEN, Kind
-from gpt2.text.tokenizer_files import EOT, byte_alphabet, gpt2_content, merges_of, write_text
+from gpt2.text.tokenizer_class import Kind
+from gpt2.text.tokenizer_files import EOT, byte_alphabet, gpt2_content, merges_of
+from gpt2.text.written import Written
+
+__all__ = ["EOT", "PATTERN", "StreamDecoder", "Tokenizer", "visible", "well_formed"]
 
 if TYPE_CHECKING:
     import tiktoken
@@ -37,6 +40,7 @@ PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 # tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
 # characters in a row, which it must be able to backtrack over; `tokenizers` does not.
 _ENDLESS_SPACE = re.compile(r"\s{100000}")
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens
 
 
 class Tokenizer:
@@ -66,12 +70,8 @@ class Tokenizer:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
         self.vocab_size = max(self._token) + 1
-        self._kind: Kind | None = None if found is None else found.kind
-        self._class_name = None if found is None else found.class_name
+        self._found = found
         self._options: Mapping[str, Any] = {} if found is None else found.named.options
-        self._named: Mapping[str, str] = {} if found is None else found.named.tokens
-        self._explicit = frozenset() if found is None else found.named.explicit
-        self._side = SideFiles() if found is None else found.side
         ends = {} if found is None else ends_in(found.path.parent, found.named, self._vocab)
         self.eot_id = ends.get("eos", self._vocab.get(EOT))
         self.bos_id = ends.get("bos", self.eot_id)
@@ -249,7 +249,10 @@ class Tokenizer:
         fast = self._tiktoken
         if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
             library = self._library(allow_special)
-            return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+            try:
+                return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+            except Exception as error:  # the library raises plain Exception
+                raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
         if len(texts) == 1:
             return [fast.encode(texts[0], allowed_special="all") if allow_special else fast.encode_ordinary(texts[0])]
         threads = threads or os.cpu_count() or 1
@@ -271,21 +274,25 @@ class Tokenizer:
             return token.encode()
         if token in self._added:
             return token.encode()
-        if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):  # SentencePiece's byte tokens
+        if match := _BYTE.fullmatch(token):
             return builtins.bytes([int(match[1], 16)])
         return token.replace("▁", " ").encode()
 
+    def has(self, token_id: int) -> bool:
+        """Whether a token has this id."""
+        return token_id in self._token
+
     def label(self, token_id: int) -> str:
         """A token as tables show it (`visible`); `<no token 123>` for an id that no token has."""
-        return visible(self.token_bytes(token_id)) if token_id in self._token else f"<no token {token_id}>"
+        return visible(self.token_bytes(token_id)) if self.has(token_id) else f"<no token {token_id}>"
 
     def holes(self, vocab_size: int) -> list[int]:
         """The ids below `vocab_size` that no token has: rows of a model that nothing may draw."""
-        return [i for i in range(vocab_size) if i not in self._token]
+        return [i for i in range(vocab_size) if not self.has(i)]
 
     def bytes_in_text(self, token_id: int) -> builtins.bytes:
         """The bytes that an id adds to a text: none for a hole; ValueError for an id past the vocabulary."""
-        return b"" if token_id not in self._token and 0 <= token_id < self.vocab_size else self.token_bytes(token_id)
+        return b"" if not self.has(token_id) and 0 <= token_id < self.vocab_size else self.token_bytes(token_id)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids, as `transformers` decodes them with `skip_special_tokens=False`.
@@ -313,10 +320,16 @@ class Tokenizer:
     @property
     def only_appends(self) -> bool:
         """Whether a further id leaves the text before it as it is, but for half a character at the end."""
+        return not self._cleans_up and self._decoders <= {"ByteLevel", "Metaspace", "ByteFallback", "Fuse", "Replace"}
+
+    def waits_for_more(self, token_id: int) -> bool:
+        """Whether the id is one byte of a run that is read as a whole: a wrong byte further on spoils all of it."""
+        return "ByteFallback" in self._decoders and bool(_BYTE.fullmatch(self._token.get(token_id, "")))
+
+    @cached_property
+    def _decoders(self) -> set[str | None]:
         decoder = self._content.get("decoder") or {}
-        parts = decoder.get("decoders", [decoder])
-        kinds = {part.get("type") for part in parts}
-        return not self._cleans_up and kinds <= {"ByteLevel", "Metaspace", "ByteFallback", "Fuse", "Replace"}
+        return {part.get("type") for part in decoder.get("decoders", [decoder])}
 
     @cached_property
     def _is_byte_level(self) -> bool:
@@ -339,80 +352,12 @@ class Tokenizer:
         and all else. `context` is the longest text of the model beside it; it is written (`model_max_length`) where
         no file said anything about the tokenizer.
         """
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        settings = self._settings(context)
-        if "tokenizer.json" not in self._side.kept and "vocab.txt" not in self._side.kept:
-            self._write_vocabulary(folder, whole=not any(settings.get(f"add_{end}_token") for end in ("bos", "eos")))
-        self._side.write(folder, settings)
-        if self._side.settings is None and "special_tokens_map.json" not in self._side.kept:
-            named = {key: value for key, value in settings.items() if key.endswith("_token")}
-            write_text(folder / "special_tokens_map.json", json.dumps(named, indent=2) + "\n")
-
-    def _write_vocabulary(self, folder: Path, whole: bool) -> None:
-        if self._ranks is not None or self._kind in ("gpt2", "roberta"):
-            model = self._content["model"]
-            write_text(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
-            lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges_of(model))]
-            write_text(folder / "merges.txt", "\n".join(lines) + "\n")
-        if whole:
-            write_text(folder / "tokenizer.json", json.dumps(self._content, ensure_ascii=False, indent=1))
-
-    def _settings(self, context: int | None) -> dict[str, Any]:
-        """What tokenizer_config.json is to say: what it said, and what other files said before."""
-        kind: Kind = self._kind or ("file" if self._ranks is None else "gpt2")
-        settings: dict[str, Any] = {}
-        if self._side.settings is None and "special_tokens_map.json" not in self._side.kept:
-            special = self._special.values()
-            ends = {"bos_token": self.bos_id, "eos_token": self.eot_id, "unk_token": self.eot_id}
-            settings |= {name: self._token[i] for name, i in ends.items() if i is not None and i in special}
-            settings |= {"clean_up_tokenization_spaces": False}
-            if context is not None:
-                settings["model_max_length"] = context
-            if kind in ("gpt2", "roberta"):
-                settings["add_prefix_space"] = False
-        settings |= self._side.settings or {}
-        settings["tokenizer_class"] = settings.get("tokenizer_class") or self._class_name or WRITTEN[kind]
-        again = ends_of(self._named or settings, self._vocab)
-        again.setdefault("eos", self._vocab.get(EOT, -1))
-        if self.eot_id is not None and again["eos"] != self.eot_id:
-            settings["eos_token_id"] = self.eot_id
-        if self.bos_id != self.eot_id and "bos_token" not in {*self._explicit, *settings}:
-            settings["bos_token_id"] = self.bos_id
-        return settings
-
-
-def visible(data: builtins.bytes) -> str:
-    r"""A token as it is printed: a space as `·`, a new line as `\n`, a tab as `\t`, the rest as it is.
-
-    Control and formatting characters, and bytes that are not whole UTF-8, are printed as `\xNN`.
-    """
-    return "".join(map(_visible_char, data.decode("utf-8", "surrogateescape")))
-
-
-def _visible_char(char: str) -> str:
-    named = {" ": "·", "\n": "\\n", "\t": "\\t"}
-    if char in named:
-        return named[char]
-    if char.isprintable():
-        return char
-    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
-
-
-def cleaned(text: str) -> str:
-    """A text without the spaces that joining words left before punctuation (`clean_up_tokenization_spaces`)."""
-    for found, put in (
-        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"),
-        (" 've", "'ve"), (" 're", "'re"),
-    ):  # fmt: skip
-        text = text.replace(found, put)
-    return text
-
-
-def well_formed(text: str) -> str:
-    """The text with paired surrogates joined and lone ones replaced by U+FFFD."""
-    try:
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        ends = {"eos": self.eot_id, "bos": self.bos_id}
+        kind: Kind = "file" if self._ranks is None else "gpt2"
+        Written(
+            self._content,
+            self._found,
+            self._vocab,
+            {end: i for end, i in ends.items() if i is not None},
+            kind if self._found is None else self._found.kind,
+        ).write(Path(directory), context)

@@ -82,7 +82,7 @@ TOKENIZER_CONFIG: tuple[Field, ...] = (
     Field("merges", "refused", "Merges in place of the file's.", (None,), _MEND),
     Field("tokenizer_object", "refused", "A tokenizer in place of the file's.", (None,), _MEND),
     Field("post_processor", "refused", "A post-processor in place of the file's.", (None,), _MEND),
-    Field("model_specific_special_tokens", "refused", "transformers writes names of its own directly.", (None, {}), _MEND),
+    Field("model_specific_special_tokens", "refused", "Names of tokens in another form.", (None, {}), _MEND),
     Field("gguf_file", "refused", "A vocabulary in another format.", (None,), _MEND),
 )
 
@@ -93,13 +93,13 @@ SPECIAL_TOKENS_MAP: tuple[Field, ...] = (
 """special_tokens_map.json; it is not read where tokenizer_config.json holds `added_tokens_decoder`."""
 
 ADDED_TOKENS: tuple[Field, ...] = (
-    Field("(each token)", "honoured", "Added in the order of the ids; its id is the next free one, as in transformers."),
+    Field("(each token)", "honoured", "Added in the order of the ids; its id is the next free one, as there."),
 )
 """added_tokens.json, from a token to its id; not read where tokenizer_config.json holds `added_tokens_decoder`."""
 
 TOKENIZER_JSON: tuple[Field, ...] = (
     Field("version", "without effect", "Of the format; tokenizers refuses those it does not know."),
-    Field("model", "honoured", "The vocabulary and its rules; GPT-2's, RoBERTa's and BERT's classes keep the vocabulary."),
+    Field("model", "honoured", "The vocabulary and its rules; a class with rules of its own keeps the vocabulary."),
     Field("added_tokens", "honoured", "Not read where a class of its own finds added_tokens_decoder beside it."),
     Field("normalizer", "honoured", "Not read by GPT-2's, RoBERTa's and BERT's classes, as in transformers."),
     Field("pre_tokenizer", "honoured", "Not read by GPT-2's, RoBERTa's and BERT's classes, as in transformers."),
