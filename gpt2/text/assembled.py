@@ -40,7 +40,8 @@ class Assembled:
     """A directory's tokenizer.
 
     path       the file with the vocabulary, for sentences
-    content    as of a tokenizer.json
+    content    as of a tokenizer.json, with every added token
+    start      the same without the tokens that were added to it (`named.added`)
     kind       which class of transformers reads it
     class_name that class as the files name it, None where they name none
     named      the tokens that the files name, and the options of the class
@@ -49,10 +50,19 @@ class Assembled:
 
     path: Path
     content: dict[str, Any]
+    start: dict[str, Any]
     kind: Kind
     class_name: str | None
     named: Named
     side: SideFiles
+
+    def library(self) -> "tokenizers.Tokenizer":
+        """The tokenizer, made in transformers' steps: what a later token changes of an earlier one depends on them."""
+        from tokenizers import AddedToken
+
+        library = built(self.start | {"post_processor": self.content.get("post_processor")})
+        library.add_tokens([AddedToken(**flags) for flags in self.named.added])
+        return library
 
 
 def assemble(folder: Path) -> Assembled:
@@ -82,7 +92,7 @@ def assemble(folder: Path) -> Assembled:
         content = _guarded(path, lambda: _from_json(whole, in_json, kind or "file", options))
 
     def put_together() -> Named:
-        library = built(content | {"added_tokens": content["added_tokens"] if kind == "file" else []})
+        library = built(start)
         named = add_special_tokens(
             library, kind, folder, settings, names, read_object(folder / LATER),
             [] if in_json is None else in_json.get("added_tokens") or [],
@@ -97,11 +107,12 @@ def assemble(folder: Path) -> Assembled:
         return named
 
     _check_ids(path, content)
+    start = content | {"added_tokens": content["added_tokens"] if kind == "file" else []}
     if not content["model"].get("vocab") and not content["added_tokens"]:
         raise ValueError(f"{path} is not a usable tokenizer: the tokenizer's vocabulary is empty.")
     named = _guarded(path, put_together)
     _tell_of_other_ids(folder, settings, content)
-    return Assembled(path, content, kind, class_name, named, side)
+    return Assembled(path, content, start, kind, class_name, named, side)
 
 
 def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":

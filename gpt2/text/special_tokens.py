@@ -31,12 +31,14 @@ class Named:
     tokens    "eos_token" and its like -> the token's text, those that the class names by itself included
     explicit  the keys of `tokens` that a file names
     special   the texts of the added tokens that a file calls special, be it once among several entries
+    added     the flags of the tokens that were added, in their order
     options   tokenizer_config.json as the class gets it, with what special_tokens_map.json adds
     """
 
     tokens: dict[str, str]
     explicit: frozenset[str]
     special: frozenset[str]
+    added: tuple[dict[str, Any], ...]
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -68,6 +70,7 @@ def add_special_tokens(
     if isinstance(options.get(EXTRA[0]), dict):
         own |= options.pop(EXTRA[0])
     added: dict[int, tokenizers.AddedToken] = {}
+    known: dict[str, tokenizers.AddedToken] = {}
     if "added_tokens_decoder" in options:
         entries = options["added_tokens_decoder"]
         if not isinstance(entries, dict):
@@ -83,12 +86,13 @@ def add_special_tokens(
         own |= _take_names(options, names, names_file)
         called = {str(options[key]) for key in NAMED if options.get(key)} | set(map(str, options.get(EXTRA[0]) or []))
         added |= _later_tokens(later, called, folder / "added_tokens.json")
+        known = {str(token): token for token in added.values()}  # also of an id that tokenizer.json gives to another
         for entry in in_json:
             flags = {key: value for key, value in entry.items() if key != "id"}
             added[int(entry["id"])] = _token(flags, folder / "tokenizer.json", "added_tokens")
     if kind == "file" and pad_token is not None:
         options.setdefault("pad_token", pad_token)
-    known = {str(token): token for token in added.values()}
+    known |= {str(token): token for token in added.values()}
     tokens: dict[str, Any] = {}
     explicit = {key for key in NAMED if options.get(key) is not None}
     for key in NAMED:
@@ -103,9 +107,18 @@ def add_special_tokens(
     if extra is not None and not isinstance(extra, (list, tuple)):
         raise ValueError(f"{config_file}: {EXTRA[0]} is {shortened(extra)}, and must be a list of tokens.")
     more = [_text_or_token(value, config_file, EXTRA[0]) for value in extra or []]
-    special = _add(library, [added[i] for i in sorted(added)], tokens, more)
-    texts = {key: str(token) for key, token in tokens.items()}
-    return Named(texts, frozenset(explicit | own.keys()), frozenset(special), options)
+    before = list(library.get_added_tokens_decoder().values())
+    ready = _in_order(before, [added[i] for i in sorted(added)], tokens, more)
+    if ready:
+        library.add_tokens(ready)
+    special = {str(token) for token in [*before, *ready] if token.special}
+    return Named(
+        {key: str(token) for key, token in tokens.items()},
+        frozenset(explicit | own.keys()),
+        frozenset(special),
+        tuple(token.__getstate__() for token in ready),
+        options,
+    )
 
 
 def _take_names(options: dict[str, Any], names: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -137,13 +150,15 @@ def _later_tokens(later: Mapping[str, Any], special: set[str], file: Path) -> "d
     return found
 
 
-def _add(
-    library: "tokenizers.Tokenizer", added: "list[tokenizers.AddedToken]", tokens: dict[str, Any], extra: list[Any]
-) -> set[str]:
-    """Add what is not there yet; returned are the texts of the special ones."""
+def _in_order(
+    before: "list[tokenizers.AddedToken]",
+    added: "list[tokenizers.AddedToken]",
+    tokens: dict[str, Any],
+    extra: list[Any],
+) -> "list[tokenizers.AddedToken]":
+    """The tokens to add after those of `before`, in transformers' order: a token given twice counts twice."""
     from tokenizers import AddedToken
 
-    before = list(library.get_added_tokens_decoder().values())
     there = {str(token) for token in [*before, *added]}
     adding: list[Any] = list(added)
     for token in [*tokens.values(), *extra]:
@@ -156,14 +171,7 @@ def _add(
         if not one.special and str(one) in named:
             one.special = True
         ready.append(one)
-    normalizer = library.normalizer
-    for text in {str(token) for token in ready} if normalizer is not None else set():
-        both = {token.normalized for token in [*before, *ready] if str(token) == text}
-        if len(both) > 1 and normalizer.normalize_str(text) != text:
-            raise ValueError(f"the token {shortened(text)} is named both as normalized and as not: name it in one way")
-    if ready:
-        library.add_tokens(ready)
-    return {str(token) for token in [*before, *ready] if token.special}
+    return ready
 
 
 def _is_own(key: str) -> bool:

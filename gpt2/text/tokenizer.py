@@ -76,9 +76,11 @@ class Tokenizer:
         self.eot_id = ends.get("eos", self._vocab.get(EOT))
         self.bos_id = ends.get("bos", self.eot_id)
         self.pad_id = ends.get("pad")
-        for token in added:  # the ends are special, so that no text spells them unless that is allowed
-            if found is not None and token["id"] in (self.eot_id, self.bos_id):
+        self._ends_made_special: list[dict[str, Any]] = []  # so that no text spells them unless that is allowed
+        for token in added if found is not None else ():
+            if token["id"] in (self.eot_id, self.bos_id) and not token["special"]:
                 token["special"] = True
+                self._ends_made_special.append({key: value for key, value in token.items() if key != "id"})
 
     # Making one
 
@@ -195,9 +197,16 @@ class Tokenizer:
         return {}
 
     def _library(self, allow_special: bool) -> "tokenizers.Tokenizer":
+        from tokenizers import AddedToken
+
         if allow_special not in self._libraries:
-            library = built(self._content)
-            library.encode_special_tokens = not allow_special  # True: their text is ordinary text
+            library = built(self._content) if self._found is None else self._found.library()
+            library.no_truncation()
+            library.no_padding()
+            if not allow_special and self._ends_made_special:
+                library.add_special_tokens([AddedToken(**flags) for flags in self._ends_made_special])
+            splits = bool(self._options.get("split_special_tokens"))
+            library.encode_special_tokens = splits or not allow_special  # True: their text is ordinary text
             self._libraries[allow_special] = library
         return self._libraries[allow_special]
 
@@ -245,7 +254,6 @@ class Tokenizer:
     ) -> list[list[int]]:
         """The ids of each text, computed on `threads` threads (as many as there are cores when None)."""
         texts = [well_formed(text) for text in texts]
-        allow_special = allow_special and not self._options.get("split_special_tokens")
         fast = self._tiktoken
         if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
             library = self._library(allow_special)
@@ -253,10 +261,11 @@ class Tokenizer:
                 return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
             except Exception as error:  # the library raises plain Exception
                 raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
+        allowed = allow_special and not self._options.get("split_special_tokens")
         if len(texts) == 1:
-            return [fast.encode(texts[0], allowed_special="all") if allow_special else fast.encode_ordinary(texts[0])]
+            return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]
         threads = threads or os.cpu_count() or 1
-        if allow_special:
+        if allowed:
             return fast.encode_batch(texts, num_threads=threads, allowed_special="all")
         return fast.encode_ordinary_batch(texts, num_threads=threads)
 
@@ -302,7 +311,7 @@ class Tokenizer:
         """
         ids = list(map(int, ids))
         parts = list(map(self.bytes_in_text, ids))  # an unknown id is refused, not skipped
-        if self._is_byte_level:
+        if self._bytes_add_up:
             text = b"".join(parts).decode("utf-8", "replace")
         else:
             text = self._library(True).decode(ids, skip_special_tokens=False)
@@ -315,7 +324,7 @@ class Tokenizer:
     @property
     def adds_bytes(self) -> bool:
         """Whether the bytes of a text are those of its tokens, one after the other."""
-        return self._is_byte_level and not self._cleans_up
+        return self._bytes_add_up and not self._cleans_up
 
     @property
     def only_appends(self) -> bool:
@@ -335,6 +344,11 @@ class Tokenizer:
     def _is_byte_level(self) -> bool:
         decoder = self._content.get("decoder") or {}
         return decoder.get("type") == "ByteLevel"
+
+    @property
+    def _bytes_add_up(self) -> bool:
+        """A normaliser changes how `tokenizers` writes an added token."""
+        return self._is_byte_level and not self._content.get("normalizer")
 
     @property
     def _cleans_up(self) -> bool:

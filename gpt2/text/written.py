@@ -42,9 +42,6 @@ class Written:
         if not {"tokenizer.json", WORD_LIST} & side.kept.keys():
             self._write_vocabulary(folder, settings)
         side.write(folder, settings)
-        if side.settings is None and NAMES not in side.kept:
-            named = {key: value for key, value in settings.items() if key.endswith("_token")}
-            write_text(folder / NAMES, json.dumps(named, indent=2) + "\n")
 
     def _write_vocabulary(self, folder: Path, settings: Mapping[str, Any]) -> None:
         """Write vocab.json and merges.txt, and a tokenizer.json where transformers reads the same from it."""
