@@ -35,7 +35,7 @@ class StreamDecoder:
         if self._adds_bytes:
             self._utf8.decode(b"".join(map(tokenizer.bytes_in_text, self._ids)))
             self._ids = []
-        self._shows_half = bool(self._utf8.getstate()[0])  # the prompt's own text ends with U+FFFD for it
+        self._shown = self._utf8.getstate()[0].decode("utf-8", "replace")  # half a character: the prompt's text ends so
         self._sent = tokenizer.decode(self._ids) if self._ids else ""
 
     def push(self, token_id: int) -> str:
@@ -57,15 +57,20 @@ class StreamDecoder:
         return self._send(self._tokenizer.decode(self._ids))
 
     def _new(self, text: str) -> str:
-        if text and self._shows_half:
-            self._shows_half = False
-            return text.removeprefix("\ufffd")
-        return text
+        if not text or not self._shown:
+            return text
+        shown, self._shown = self._shown, ""
+        return text[_common(shown, text) :]
 
     def _send(self, text: str) -> str:
         if self._sent.startswith(text):
             return ""
-        parted = (i for i, (old, now) in enumerate(zip(self._sent, text)) if old != now)
-        start = next(parted, min(len(self._sent), len(text)))
+        start = _common(self._sent, text)
         self._sent = text
         return text[start:]
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginnings."""
+    parted = (i for i, (left, right) in enumerate(zip(one, other)) if left != right)
+    return next(parted, min(len(one), len(other)))
