@@ -88,8 +88,9 @@ def assemble(folder: Path) -> Assembled:
     if in_json is None:  # otherwise transformers leaves this to the file
         path, kind, content = _without_json(folder, kind, options)
     else:
-        path, kind = whole, kind or "file"
-        content = _guarded(path, lambda: _from_json(whole, in_json, kind or "file", options))
+        path = whole
+        kind = chosen = kind or "file"
+        content = _guarded(path, lambda: _from_json(whole, in_json, chosen, options))
 
     def put_together() -> Named:
         library = built(start)
@@ -241,10 +242,10 @@ def _put_around(
     """Set the post-processor: what transformers puts before and after a text unless it is told not to."""
     from tokenizers import processors
 
-    def number(key: str, default: int | None = None) -> tuple[str, int]:
+    def number(key: str, default: int = 0) -> tuple[str, int]:
         token = named.tokens.get(key, "None")
         found = library.token_to_id(token)
-        return token, default if found is None and default is not None else found
+        return token, default if found is None else found
 
     made: Any = None
     if kind == "bert":

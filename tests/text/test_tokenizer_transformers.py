@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ TEXTS = [
     " the  cat <e> sat",
     "the[SEP]the",
 ]
-TOKENS = [EOT, "</s>", "<s>", "[PAD]", "<e>", "the", "Ġcat", "é"]
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("Ġc", "a"), ("Ġca", "t")]
 WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "the", "cat", "##s", "sat", ".", "中", "文", "h", "##e", "##é", "a", "'"]
 
@@ -51,7 +49,7 @@ def unigram(scheme: str = "always", with_bytes: bool = False) -> Library:
     pieces += [f"<0x{byte:02X}>" for byte in range(256)] if with_bytes else []
     library = Library(models.Unigram([(p, -float(i)) for i, p in enumerate(pieces)], 0, byte_fallback=with_bytes))
     library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    joined = [decoders.ByteFallback(), decoders.Fuse(), decoders.Metaspace(prepend_scheme=scheme)]
+    joined = [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=scheme), decoders.Fuse()]
     library.decoder = decoders.Sequence(joined) if with_bytes else decoders.Metaspace(prepend_scheme=scheme)
     library.add_special_tokens([AddedToken("</s>", special=True)])
     return library
@@ -179,7 +177,12 @@ def test_ids_text_and_names_are_those_of_transformers(name: str, tmp_path: Path)
             compare(folder, tmp_path / f"{layout} again")
 
 
-BERT = ({}, {"do_lower_case": False}, {"tokenize_chinese_chars": False, "strip_accents": True}, {"eos_token": "[SEP]", "clean_up_tokenization_spaces": True, "bos_token": "[BOS]"})  # fmt: skip
+BERT: tuple[dict[str, Any], ...] = (
+    {},
+    {"do_lower_case": False},
+    {"tokenize_chinese_chars": False, "strip_accents": True},
+    {"eos_token": "[SEP]", "clean_up_tokenization_spaces": True, "bos_token": "[BOS]"},
+)
 
 
 @pytest.mark.parametrize("settings", BERT)
@@ -311,10 +314,15 @@ def test_files_with_other_marks_and_line_ends(tmp_path: Path) -> None:
             Tokenizer.load(folder)
 
 
-Change = Callable[[Path], None]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
-    (r"tokenizer_config.json: tokenizer_class is 'T5TokenizerFast', which is not read here", {"tokenizer_config": {"tokenizer_class": "T5TokenizerFast"}}),
-    (r"auto_map is \{'AutoTokenizer'.*is not supported", {"tokenizer_config": {"auto_map": {"AutoTokenizer": ["a.B", None]}}}),
+    (
+        r"tokenizer_config.json: tokenizer_class is 'T5TokenizerFast', which is not read here",
+        {"tokenizer_config": {"tokenizer_class": "T5TokenizerFast"}},
+    ),
+    (
+        r"auto_map is \{'AutoTokenizer'.*is not supported",
+        {"tokenizer_config": {"auto_map": {"AutoTokenizer": ["a.B", None]}}},
+    ),
     (r"add_prefix_space is 'yes', and must be true or false", {"tokenizer_config": {"add_prefix_space": "yes"}}),
     (r"eos_token is 3, which is no token", {"tokenizer_config": {"eos_token": 3}}),
     (r"extra_special_tokens is 'a', and must be a list", {"tokenizer_config": {"extra_special_tokens": "a"}}),
@@ -369,8 +377,6 @@ def test_an_id_that_a_file_gives_in_vain_is_told(tmp_path: Path) -> None:
 def test_what_is_put_around_a_text_is_told(tmp_path: Path) -> None:
     pair(tmp_path, gpt2_vocabulary(EOT, "<s>"))
     write(tmp_path, tokenizer_config={"add_bos_token": True, "bos_token": "<s>"})
-    with pytest.warns(
-        Warning, match=r"transformers makes '<s> text' of a text; encode gives the ids of the text alone"
-    ):
+    with pytest.warns(Warning, match=r"transformers makes '<s> text' of a text; encode gives the ids"):
         ours = Tokenizer.load(tmp_path)
     assert (ours.encode("the"), ours.around(ours.encode("the"))) == ([257], [262, 257])
