@@ -25,7 +25,7 @@ HUB_IDS = {name: f"openai-community/{name}" for name in PRESETS} | {"distilgpt2"
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    "special_tokens_map.json", "added_tokens.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 # In order of preference: safetensors first, because a .bin file is a pickle (and is read as tensors only).
 WEIGHT_FILES = (

@@ -103,13 +103,13 @@ def stored(directory: Path) -> dict[str, Any]:
 
 def tokenizer(directory: Path) -> dict[str, Any] | None:
     """Size and identity of a directory's tokenizer; None where it has none."""
-    from gpt2.text.tokenizer import Tokenizer, visible
+    from gpt2.text.tokenizer import Tokenizer
     from gpt2.text.tokenizer_files import has_tokenizer
 
     if not has_tokenizer(directory):
         return None
     found = Tokenizer.load(directory)
-    end = None if found.eot_id is None else visible(found.token_bytes(found.eot_id))
+    end = None if found.eot_id is None else found.label(found.eot_id)
     return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
 
 
