@@ -13,7 +13,8 @@ from twins import SMALL, twins
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.adapter import Adapter, merge, read_adapter, write_adapter
+from gpt2.checkpoint.adapter import lora_adapter, read_adapter, write_adapter
+from gpt2.checkpoint.adapter_merge import merge
 from gpt2.checkpoint.files import load, save
 from gpt2.cli.main import main
 from gpt2.model import GPT2
@@ -179,9 +180,9 @@ def test_another_base_is_refused(adapter: Path) -> None:
 def test_wrong_shapes_and_names_are_refused() -> None:
     pair = (torch.zeros(2, 10), torch.zeros(72, 2))
     with pytest.raises(ValueError, match=r"c_attn is \[72, 10\], but \[72, 24\]"):
-        merge(GPT2(SMALL), Adapter("x", 2, 1.0, {"transformer.h.0.attn.c_attn": pair}))
+        merge(GPT2(SMALL), lora_adapter("x", 2, 1.0, {"transformer.h.0.attn.c_attn": pair}))
     with pytest.raises(ValueError, match=r"changes transformer\.h\.9\.attn\.c_attn"):
-        merge(GPT2(SMALL), Adapter("x", 2, 1.0, {"transformer.h.9.attn.c_attn": pair}))
+        merge(GPT2(SMALL), lora_adapter("x", 2, 1.0, {"transformer.h.9.attn.c_attn": pair}))
 
 
 @pytest.mark.parametrize("field, value, said", [
