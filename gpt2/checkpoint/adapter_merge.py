@@ -106,13 +106,14 @@ class _Merge:
             note(f"{where} was trained without a head: the base's is used.")
         if self.start == "lora_ga":
             note(f"{where}: init_lora_weights is 'lora_ga'; unless its base is the one that training left, {ON_DISK}")
-        unread = [name for name in self.stored.unread if not MASKS.search(name)]
+        heads = task in TASKS  # whose tensors the first note covers
+        unread = [n for n in self.stored.unread if not MASKS.search(n) and not (heads and ".lora_" not in n)]
         for name in unread:
             block = re.search(r"\bh\.(\d+)\.", name)
             if block and int(block[1]) >= self.model.config.n_layer:
                 changed = name.removeprefix(PREFIX).partition(".lora_")[0]
                 raise ValueError(f"it changes {changed}, which {self.adapter.base} does not have: wrong base.")
-        if unread and len(unread) == len(self.adapter.tensors):
+        if unread and len(self.stored.unread) == len(self.adapter.tensors):
             raise ValueError(f"none of its tensors fits the base, {shortened(unread[0])} for one: wrong base.")
         if unread:
             more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
@@ -223,7 +224,9 @@ class _Merge:
                 continue
             if a is not None and b is not None and (b.size(0), a.size(-1)) != (out, into):
                 found = [b.size(0), a.size(-1)]
-                raise ValueError(f"the adapter's {name} is {found}, but {[out, into]} in {self.adapter.base}: wrong base.")
+                raise ValueError(
+                    f"the adapter's {name} is {found}, but {[out, into]} in {self.adapter.base}: wrong base."
+                )
             what = f"{letter} of {name} is {list(matrix.shape)} and not {shape}"
             raise ValueError(f"{what}: its rank is not the {rank} of {ADAPTER_CONFIG}.")
         first, second = (a, b) if not is_table else (b, a)  # the second is zero at the start of training
@@ -242,19 +245,23 @@ class _Merge:
         """The magnitudes that training began with."""
         taken = self.taken.get(target.name)
         product = None if taken is None else self._product(taken, target.scale)
-        return torch.linalg.vector_norm(base if product is None else base + product, dim=axis)
+        return torch.linalg.vector_norm((base if product is None else base + product).float(), dim=axis)
 
     def _add_bias(self, target: Target, bias: Tensor | None, is_table: bool) -> None:
         if is_table:
             raise ValueError(f"lora_bias does not go with {target.name} in peft: train without one of them.")
         if bias is None:
             if self.start is not True:
-                raise ValueError(f"{target.name} lacks a bias, which peft would draw at random: save the adapter again.")
+                raise ValueError(
+                    f"{target.name} lacks a bias, which peft would draw at random: save the adapter again."
+                )
             return
         owner = self.model.get_submodule(self._own(target.name))
         if getattr(owner, "bias", None) is None:
             if bias.any():
-                raise ValueError(f"lora_bias adds a bias to {target.name}, and a GPT-2's head has none: use peft for it.")
+                raise ValueError(
+                    f"lora_bias adds a bias to {target.name}, and a GPT-2's head has none: use peft for it."
+                )
             return
         old = self.model.get_parameter(f"{self._own(target.name)}.bias")
         if old.shape != bias.shape:
@@ -267,7 +274,9 @@ class _Merge:
             for table in (name, *followers):
                 weight = self._weight(table).clone()
                 if min(ids) < 0 or max(ids) >= weight.size(0):
-                    raise ValueError(f"trainable_token_indices has an id beyond the {weight.size(0):,} rows of {table}.")
+                    raise ValueError(
+                        f"trainable_token_indices has an id beyond the {weight.size(0):,} rows of {table}."
+                    )
                 if list(rows.shape) != [len(ids), weight.size(1)]:
                     raise ValueError(f"the rows of {table} are {list(rows.shape)}, not {[len(ids), weight.size(1)]}.")
                 weight[list(ids)] = rows.to(weight)

@@ -1,6 +1,6 @@
 """Adapters whose training began by taking A and B out of the base: the base that is left, computed as peft does.
 
-In: a base weight, a rank and a scale. Out: the weight without scale B A, and these A and B. Read next: adapter_merge.py.
+In: a base weight, a rank and a scale. Out: the weight without scale B A, and A and B. Read next: adapter_merge.py.
 In float32, as in peft: what is left over differs in the last digits from that of another precision.
 """
 
@@ -23,7 +23,7 @@ def pissa(weight: Tensor, rank: int, scale: float) -> tuple[Tensor, Tensor, Tens
 def olora(weight: Tensor, rank: int, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """B and A begin as the first columns of Q and rows of R (Büyükakyüz 2024, "OLoRA", section 3).
 
-    weight as the file stores it [m, n] -> what is left [m, n], A [rank, n], B [m, rank]. For a Conv1D that is [in, out],
+    weight as the file stores it [m, n] -> what is left [m, n], A [rank, n], B [m, rank]. A Conv1D is [in, out] there,
     while A and B are used as for a linear layer: peft can run it only where both are equal.
     """
     weight = weight.float()

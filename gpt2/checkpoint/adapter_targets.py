@@ -100,7 +100,9 @@ def find_targets(fields: Mapping[str, Any], n_layer: int, tied: bool, headless: 
     adapted = {*matched, *(target.name for target in parameters)}
     followers = [HEAD] if tie_tokens else []
     twice = [HEAD] if tie_saved and HEAD in matched else []
-    twice += [name for name in (*tokens, *followers) if name in adapted or any(_is_in(name, module) for module in saved)]
+    twice += [
+        name for name in (*tokens, *followers) if name in adapted or any(_is_in(name, module) for module in saved)
+    ]
     twice += [target.name for target in parameters if any(_is_in(target.name, module) for module in saved)]
     if twice:
         raise ValueError(f"{twice[0]} is changed in two ways at once, which peft cannot do: train it in one.")
@@ -205,7 +207,9 @@ def _saved(wanted: list[str], names: list[str], matched: list[str]) -> tuple[str
     found = [name for name in names if name.endswith(tuple(wanted))] if wanted else []
     for name in found:
         if name in ("transformer.h", "h"):
-            raise ValueError(f"modules_to_save matches {name}, a list of blocks, which peft cannot store: name a block.")
+            raise ValueError(
+                f"modules_to_save matches {name}, a list of blocks, which peft cannot store: name a block."
+            )
         overlap = [other for other in (*found, *matched) if other != name and _is_in(other, name)]
         if overlap or name in matched:
             twice = overlap[0] if overlap else name

@@ -1,4 +1,4 @@
-"""What each tensor of an adapter's file is for, by its name: peft's rules, in which a name that fits nothing is ignored.
+"""What each tensor of an adapter's file is for, by its name and peft's rules: a name that fits nothing is ignored.
 
 In: the tensors of the file, and the `Targets`. Out: `Stored`. Read next: adapter_merge.py.
 Source: `set_peft_model_state_dict` of peft 0.21.2; the names of its layers and wrappers.
@@ -18,7 +18,8 @@ TABLES = (WTE, WPE, "wte", "wpe")
 PAIR = {"lora_A": "lora_A.{}.weight", "lora_B": "lora_B.{}.weight"}
 EMBEDDING = {"lora_A": "lora_embedding_A.{}", "lora_B": "lora_embedding_B.{}"}
 MAGNITUDE, BIAS = {"magnitude": "lora_magnitude_vector.{}.weight"}, {"bias": "lora_B.{}.bias"}
-TRAINING = (".lora_velora_embed", ".lora_monteclora_sampler.")  # what only training reads
+# What only training reads, and what peft writes a second time beside the names that it reads.
+UNUSED = (".lora_velora_embed", ".lora_monteclora_sampler.", ".modules_to_save.", ".token_adapter.")
 
 
 @dataclass
@@ -63,7 +64,7 @@ def sort_tensors(
             stored.tokens[where] = tensor
         elif kind == "part":
             stored.parts.setdefault(where, {})[part] = tensor
-        elif not any(one in name for one in TRAINING):
+        elif not any(one in name for one in UNUSED):
             stored.unread.append(full)
     needed = {where: name for name, (kind, where, _) in places.items() if kind in ("saved", "tokens")}
     for where, name in needed.items():

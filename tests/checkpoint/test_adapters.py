@@ -1,26 +1,15 @@
 """Adapters that `peft` made and changed at random: the merged model computes what peft computes, in float64."""
 
-import copy
-import json
-import warnings
-from functools import lru_cache
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
+from adapted import agree, made
+from peft import LoraConfig
 
-from gpt2.checkpoint.adapter import read_adapter
-from gpt2.checkpoint.adapter_merge import merge
-from gpt2.checkpoint.files import load_model
-from gpt2.model import GPT2
+from gpt2.checkpoint.adapter_fields import FIELDS
 
-IDS = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(0))
-SIZES = {"vocab_size": 50, "n_positions": 20, "n_embd": 12, "n_layer": 3, "n_head": 2}
 EVERYWHERE = ["c_attn", "c_proj", "c_fc"]
 
 HONOURED: dict[str, dict[str, Any]] = {
@@ -100,82 +89,15 @@ HONOURED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a random model as transformers writes it."""
-    torch.manual_seed(1)
-    model = GPT2LMHeadModel(GPT2Config(**SIZES))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    directory = tmp_path_factory.mktemp("adapters") / "base"
-    model.save_pretrained(directory)
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def _no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text beside an adapter takes longer than the rest of a test."""
-    monkeypatch.setattr(peft.PeftModel, "create_or_update_model_card", lambda self, directory: None)
-
-
-@lru_cache
-def _reference(base: Path) -> GPT2LMHeadModel:
-    return GPT2LMHeadModel.from_pretrained(base, attn_implementation="eager")
-
-
-def reference(base: Path) -> GPT2LMHeadModel:
-    """What transformers loads from the directory, a new one each time."""
-    return copy.deepcopy(_reference(base))
-
-
-def made(base: Path, directory: Path, model: GPT2LMHeadModel | None = None, **settings: Any) -> Path:
-    """An adapter that peft wrote, every trainable number changed at random."""
-    torch.manual_seed(2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        config = peft.LoraConfig(**{"r": 4, "lora_alpha": 6, "task_type": "CAUSAL_LM"} | settings)
-        adapted = peft.get_peft_model(model or reference(base), config)
-        with torch.no_grad():
-            for parameter in adapted.parameters():
-                if parameter.requires_grad:
-                    parameter.add_(torch.randn_like(parameter) * 0.1)
-        adapted.save_pretrained(directory)
-    return directory
-
-
-def by_peft(base: Path, directory: Path, model: GPT2LMHeadModel | None = None) -> Tensor:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        adapted = peft.PeftModel.from_pretrained(model or reference(base), directory).double().eval()
-        return adapted(input_ids=IDS).logits
-
-
-def merged(base: Path, directory: Path) -> GPT2:
-    return merge(load_model(base, torch.float64), read_adapter(directory))
-
-
-def logits(model: GPT2) -> Tensor:
-    with torch.no_grad():
-        return model.eval()(IDS)
-
-
-def agree(base: Path, directory: Path, model: GPT2LMHeadModel | None = None) -> float:
-    """How far the merged model is from the base; asserted is that it is peft's."""
-    ours = logits(merged(base, directory))
-    start = json.loads((directory / "adapter_config.json").read_text())["init_lora_weights"]
-    within = 1e-5 if start in ("pissa", "olora") else 1e-12  # these two are computed in float32
-    torch.testing.assert_close(ours, by_peft(base, directory, model), atol=within, rtol=within)
-    return float((ours - unchanged(base)[..., : ours.size(-1)]).abs().max())
-
-
-@lru_cache
-def unchanged(base: Path) -> Tensor:
-    return logits(load_model(base, torch.float64))
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("settings", HONOURED.values(), ids=HONOURED.keys())
 def test_what_peft_computes(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     directory = made(base, tmp_path / "adapter", **settings)
     assert agree(base, directory) > 0.01
+
+
+def test_the_table_has_every_field_of_peft() -> None:
+    assert {field.name for field in FIELDS} == {field.name for field in fields(LoraConfig)}
+    assert all(
+        field.what and (field.mend and field.plain) if field.fate == "refused" else field.what for field in FIELDS
+    )
