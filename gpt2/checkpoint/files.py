@@ -77,13 +77,27 @@ def load(
 
 
 def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device | str") -> Checkpoint:
-    """A LoRA adapter's base with the adapter merged into it, in float32 first, so that no small change is lost."""
-    from gpt2.checkpoint.adapter import merge, read_adapter
+    """An adapter's base with the adapter merged into it, in float32 or wider, so that no small change is lost."""
+    import torch
+
+    from gpt2.checkpoint.adapter import read_adapter
+    from gpt2.checkpoint.adapter_merge import merge
+    from gpt2.text.tokenizer import Tokenizer
+    from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
     adapter = read_adapter(directory)
-    base = load(adapter.base)
-    return Checkpoint(merge(base.model, adapter).to(device, dtype), base.tokenizer, name, directory)
+    base, wide = model_directory(adapter.base), torch.float64 if dtype == torch.float64 else torch.float32
+    # Ours were trained on what `load` gives, those of peft on every row that the base's file has.
+    model = load(adapter.base, wide).model if adapter.fingerprint else load_model(base, wide)
+    merge(model, adapter)
+    tokenizer = Tokenizer.load(directory if has_tokenizer(directory) else base)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries and the adapted model "
+            f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+        )
+    return Checkpoint(_without_padding(model, tokenizer.vocab_size).to(device, dtype), tokenizer, name, directory)
 
 
 def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
