@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpt2.checkpoint.foreign import foreign_config
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
@@ -86,6 +87,8 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     Raises ValueError naming the file and the field for what is missing, not JSON, or not GPT-2's function.
     """
     path = directory / CONFIG_FILE
+    if directory.is_file():
+        return foreign_config(directory), None
     if not path.is_file():
         raise ValueError(f"{directory} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     fields = read_json(path)
