@@ -7,13 +7,21 @@ torch is imported when weights are, not before. Read next: inference/ or trainin
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpt2.base.notes import note
 from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
-from gpt2.checkpoint.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
+from gpt2.checkpoint.hf_config import (
+    CONFIG_FILE,
+    GENERATION_FILE,
+    config_fields,
+    read_config,
+    read_settings,
+    settings_of,
+)
 from gpt2.checkpoint.hub import (
     BUNDLED,
     WEIGHT_FILES,
@@ -144,6 +152,12 @@ def load_model(
     state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
     model.load_state_dict(state, assign=True)
     model.tie_weights()
+    settings = model.settings = None if foreign else read_settings(directory)
+    if settings and settings.config.get("reorder_and_upcast_attn") and dtype in (torch.float16, torch.bfloat16):
+        note(
+            f"{directory}: in half precision reorder_and_upcast_attn changes the eager attention of transformers "
+            "alone; neither its default nor what is computed here."
+        )
     return model.eval()
 
 
@@ -180,11 +194,15 @@ def save(
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
-    fields = config_fields(config, ends, dtype_name, getattr(inner, "variant", None), tied)
+    settings = settings_of(inner)
+    carried = ends if settings is None else settings.config
+    generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
+    fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
 
     with whole_directory(target) as temporary:
         _write_json(fields, temporary / CONFIG_FILE)
-        _write_json(generation_fields(ends), temporary / "generation_config.json")
+        if generation is not None:
+            _write_json(generation, temporary / GENERATION_FILE)
         weights = temporary / WEIGHT_FILES[0]
         write_tensors(stored, weights)
         weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
@@ -193,5 +211,5 @@ def save(
     return target
 
 
-def _write_json(value: dict[str, Any], path: Path) -> None:
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
