@@ -7,7 +7,7 @@ Nothing here imports torch.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2.base.errors import Failure
+from gpt2.base.errors import Failure, UsageError
 from gpt2.checkpoint.foreign import is_llmc
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.checkpoint.hub import BUNDLED, cached, model_directory
@@ -30,12 +30,24 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
 
     Raises UsageError for a name that means nothing, ValueError when there is none or it is larger than the model's.
     """
-    tokenizer = named_tokenizer(name) if name is not None else _own(place, config)
+    if name is None:
+        tokenizer = _own(place, config)
+        mend = "put the one there that the model was trained with, or name it with {tokenizer}."
+    else:
+        tokenizer = _asked_for(name)
+        mend = f"{place} was trained with another one, so name that with {{tokenizer}}."
     if tokenizer.vocab_size > config.vocab_size:
         what = f"{name or place}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size"
-        mend = "put the one there that the model was trained with, or name it with {tokenizer}."
         raise Failure(f"{what} {config.vocab_size:,}", mend, tokenizer=None)
     return tokenizer
+
+
+def _asked_for(name: str) -> "Tokenizer":
+    try:
+        return named_tokenizer(name)
+    except UsageError:
+        mend = "name a directory that holds a tokenizer, a prepared data set, nanoGPT's meta.pkl, or a model."
+        raise UsageError(argument="tokenizer", value=name, mend=mend) from None
 
 
 def named_tokenizer(name: str) -> "Tokenizer":
@@ -49,7 +61,7 @@ def named_tokenizer(name: str) -> "Tokenizer":
                 return Tokenizer.load(directory)
         meta = path if path.is_file() and path.suffix == ".pkl" else path / META_FILE
         if meta.is_file():
-            from gpt2.text.characters import read_characters
+            from gpt2.text.character_table import read_characters
 
             return read_characters(meta)
     place = model_directory(name, weights=False)
@@ -70,7 +82,7 @@ def _meta(place: Path) -> Path | None:
 
 
 def _characters(meta: Path, config: GPT2Config) -> "Tokenizer":
-    from gpt2.text.characters import read_characters
+    from gpt2.text.character_table import read_characters
 
     found = read_characters(meta)
     if found.vocab_size != config.vocab_size:

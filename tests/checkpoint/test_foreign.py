@@ -177,6 +177,8 @@ def test_characters_of_a_data_set(place, tmp_path):
     assert found.encode(text) == [characters.index(char) for char in text]
     assert found.decode(found.encode(text)) == text
     assert found.vocab_size == len(characters)
+    with pytest.raises(ValueError, match="the text has 'S', for which this tokenizer has no token"):
+        found.encode("no Snow")
 
 
 @pytest.mark.parametrize(

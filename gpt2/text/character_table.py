@@ -5,6 +5,7 @@ lists, texts and numbers is refused before it is made.
 """
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,20 @@ from gpt2.text.tokenizer import Tokenizer
 
 META_FILE = "meta.pkl"
 LARGEST = 64_000_000  # bytes; all of Unicode needs less
+
+
+class CharacterTokenizer(Tokenizer):
+    """A tokenizer whose every token is one character; a text with another character is refused by its name."""
+
+    def encode_batch(
+        self, texts: Sequence[str], allow_special: bool = False, threads: int | None = None
+    ) -> list[list[int]]:
+        """The ids of each text. ValueError naming a character that has no id."""
+        unknown = set().union(*texts) - self._vocab.keys()
+        if unknown:
+            known = shortened("".join(self._vocab))
+            raise ValueError(f"the text has {min(unknown)!r}, for which this tokenizer has no token: it has {known}.")
+        return super().encode_batch(texts, allow_special, threads)
 
 
 class _PlainValues(pickle.Unpickler):
@@ -38,7 +53,7 @@ def read_characters(path: Path) -> Tokenizer:
     except Exception as error:  # a damaged or hostile file may raise anything
         why = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is damaged or holds more than a vocabulary ({why}): it was not read.") from None
-    return Tokenizer(_content(_characters(path, meta)))
+    return CharacterTokenizer(_content(_characters(path, meta)))
 
 
 def _characters(path: Path, meta: Any) -> dict[str, int]:
