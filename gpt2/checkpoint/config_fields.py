@@ -33,7 +33,7 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     *_alike("honoured", "a dropout rate, which acts in training", "embd_pdrop attn_pdrop resid_pdrop"),
     Field("initializer_range", "honoured", "standard deviation of weights drawn afresh"),
     Field("bos_token_id", "honoured", "the token before a text, where the tokenizer's files name none"),
-    Field("eos_token_id", "honoured", "where generation ends without generation_config.json; any of a list"),
+    Field("eos_token_id", "honoured", "where generation ends if there is no generation_config.json"),
     Field("head_dim", "without effect", "transformers' GPT-2 computes n_embd / n_head; another value is refused here"),
     Field(
         "reorder_and_upcast_attn", "honoured",
@@ -66,8 +66,9 @@ CONFIG_FIELDS: tuple[Field, ...] = (
         "tie_encoder_decoder",
     ),
     *_alike(
-        "without effect", "transformers drops settings of generation that stand in config.json",
-        "max_length min_length do_sample early_stopping num_beams temperature top_k top_p typical_p "
+        "honoured", "a setting of generation, read where there is no generation_config.json, and by its rules",
+        "max_length max_new_tokens min_length min_new_tokens min_p do_sample early_stopping num_beams temperature "
+        "top_k top_p typical_p "
         "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids "
         "num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id "
         "remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff "

@@ -22,7 +22,6 @@ from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
-CONFIG_END = 50256  # what transformers' GPT2Config has where config.json says nothing
 VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours, so that transformers refuses it
 
 # Other names of a field, which win over the field's own, as in transformers.
@@ -152,14 +151,18 @@ class Settings:
     where: Path = Path()
 
     @property
-    def ends(self) -> tuple[int, ...]:
-        """The tokens that end a generation, any of them.
+    def acting(self) -> tuple[Path, Mapping[str, Any]]:
+        """The file whose fields decide on generation, and its fields: as in transformers, generation_config.json where
+        it exists, even if it is empty, and config.json where it does not."""
+        if self.generation is None:
+            return self.where / CONFIG_FILE, self.config
+        return self.where / GENERATION_FILE, self.generation
 
-        They are those of generation_config.json where that file exists, none if it names none; else of config.json.
-        """
-        if self.generation is not None:
-            return _ids(self.generation.get("eos_token_id"), self.where / GENERATION_FILE)
-        return _ids(self.config.get("eos_token_id", CONFIG_END), self.where / CONFIG_FILE)
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a generation, any of them: those that the acting file names, or none."""
+        path, fields = self.acting
+        return _ids(fields.get("eos_token_id"), path)
 
     def ending_at(self, token: int) -> "Settings":
         """The same, with one more token that ends a generation: a fine-tune taught the model to write it."""

@@ -37,8 +37,8 @@ class Command(ModelOptions):
 
     The defaults below hold where the model's generation_config.json says nothing else: its limits,
     stop strings and repetition penalty count, and its temperature, top_k, top_p and min_p if it says
-    do_sample: true. An option always wins, and --own-defaults leaves that file aside. The tokens
-    at which a text ends are those of that file, or of config.json where there is none.
+    do_sample: true. Where there is no such file, its fields in config.json count. An option always
+    wins, and --own-defaults leaves the files aside, but for the tokens at which a text ends.
 
     examples:
       gpt2 generate "Once upon a time" --temperature 0.6 --seed 3

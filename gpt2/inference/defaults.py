@@ -9,7 +9,7 @@ from typing import Any
 from gpt2.base.errors import UsageError
 from gpt2.base.fields import check_fields, shortened
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
-from gpt2.checkpoint.hf_config import GENERATION_FILE, settings_of
+from gpt2.checkpoint.hf_config import settings_of
 from gpt2.inference.sampling import Sampling
 from gpt2.model import GPT2
 
@@ -21,16 +21,20 @@ SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # trans
 def sampling_for(model: GPT2, **options: Any) -> Sampling:
     """The settings of generation_config.json, with `options` (fields of `Sampling`) in place of what it says.
 
+    Where that file does not exist, the same fields of config.json count, as in transformers.
+
     Limits, stop strings and the repetition penalty of the file always count; temperature, top_k, top_p and min_p only
-    where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else,
-    and a model without such a file, has the defaults of `Sampling`.
+    where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else
+    has the defaults of `Sampling`.
 
     Raises ValueError naming a field of the file that is not supported, UsageError for an option with a wrong value.
     """
     settings = settings_of(model)
-    if settings is None or settings.generation is None:
+    if settings is None:
         return Sampling(**options)
-    path, file = settings.where / GENERATION_FILE, settings.generation
+    path, file = settings.acting
+    if settings.generation is None:  # most fields of config.json are about other things
+        file = {field.name: file[field.name] for field in (*ALWAYS, *SAMPLING) if field.name in file}
     sampled = file.get("do_sample")
     if sampled not in (True, False, None):
         raise ValueError(f"{path}: do_sample is {shortened(sampled)}: it must be true, false or null.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpt2.base.errors import UsageError
-from gpt2.base.notes import note
+from gpt2.base.notes import Note, note
 from gpt2.checkpoint.hf_config import settings_of
 from gpt2.config import GPT2Config
 from gpt2.inference.decoder import Decoder
@@ -241,5 +241,6 @@ def _run(
 def _warn() -> None:
     warnings.warn(
         "the context is full: the text goes on from its last half (slide=False stops instead).",
+        Note,
         stacklevel=2,
     )
