@@ -133,9 +133,10 @@ def load_model(
 
     directory = Path(directory)
     config, variant = read_config(directory)
+    foreign = directory.is_file()
     if activation is not None:
         config = replace(config, activation_function=activation)
-    else:
+    elif foreign:
         say_what_is_assumed(directory)
     if variant is not None and build is None:
         raise ValueError(
@@ -143,7 +144,6 @@ def load_model(
             "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.models."
         )
     make: Builder = build or GPT2
-    foreign = directory.is_file()
     stored = foreign_tensors(directory) if foreign else read_tensors(weight_files(directory))
     if not foreign and variant is None and config.tie_word_embeddings and own_head(stored, directory):
         config = replace(config, tie_word_embeddings=False)

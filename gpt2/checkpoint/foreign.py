@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 NANOGPT_FILE = "ckpt.pt"  # as nanoGPT calls it in its output directory
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 LLMC_MAGIC = 20240326  # the first of llm.c's 256 numbers
-ASSUMED = "gelu"  # nanoGPT's activation today; at first it was "gelu_new"
 
 
 def foreign_file(path: Path) -> Path | None:
@@ -63,8 +62,8 @@ def foreign_tensors(path: Path) -> "dict[str, Tensor]":
 
 def say_what_is_assumed(path: Path) -> None:
     """Say once that a nanoGPT file does not tell its activation, and which is taken."""
-    if path.is_file() and not is_llmc(path):
+    if not is_llmc(path):
         note(
-            f"{path} does not say which GELU its model was trained with. Taken is {ASSUMED!r}, the erf form of "
-            "nanoGPT's code today; give the activation 'gelu_new', the tanh form, for a file of its first version."
+            f"{path} does not say which GELU its model was trained with. Taken is 'gelu', the erf form of nanoGPT's "
+            "code today; give the activation 'gelu_new', the tanh form, for a file of its first version."
         )

@@ -15,7 +15,6 @@ from typing import Any
 
 from gpt2.base.errors import Advice, Failure, UsageError
 from gpt2.base.fields import shortened
-from gpt2.base.lfs import refuse_pointer
 from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import CONFIG_FILE, read_config, read_json
@@ -127,18 +126,10 @@ def weight_files(directory: Path) -> list[Path]:
     """The files that hold a checkpoint's weights, in the order of its index; those it names may be missing.
 
     The first of `WEIGHT_FILES` that is there, as transformers has it, unless config.json names another file as
-    `transformers_weights`. Raises ValueError when there are none, when the index is not one, and where a Git LFS
-    pointer stands in place of weights.
+    `transformers_weights`. Raises ValueError when there are none, and when the index is not one.
     """
     if directory.is_file():
         return [directory]
-    files = _weight_files(directory)
-    for path in files:
-        refuse_pointer(path)
-    return files
-
-
-def _weight_files(directory: Path) -> list[Path]:
     for name in _candidates(directory):
         path = directory / name
         if not path.is_file():

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpt2.checkpoint.foreign import LLMC_MAGIC
-from gpt2.checkpoint.names import CONV1D, WTE
+from gpt2.checkpoint.tensor_files import CONV1D, WTE
 from gpt2.config import GPT2Config
 
 HEADER = 256  # numbers of four bytes
@@ -36,8 +35,8 @@ def read_header(path: Path) -> Header:
     Raises ValueError naming the file for another version, sizes that make no GPT-2, and another length than theirs.
     """
     numbers = [int(number) for number in np.fromfile(path, dtype="<i4", count=HEADER)]
-    if len(numbers) < HEADER or numbers[0] != LLMC_MAGIC:
-        raise ValueError(f"{path} is truncated or not a checkpoint of llm.c: fetch it again.")
+    if len(numbers) < HEADER:
+        raise ValueError(f"{path} is a truncated checkpoint of llm.c: fetch it again.")
     version, context, vocab_size, n_layer, n_head, n_embd, padded = numbers[1:8]
     if version not in DTYPES:
         raise ValueError(

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from gpt2.base.fields import shortened
-from gpt2.checkpoint.foreign import ASSUMED
-from gpt2.checkpoint.names import CONV1D, MASKS, own_name
-from gpt2.checkpoint.tensor_files import unpickled
+from gpt2.checkpoint.tensor_files import CONV1D, MASKS, own_name, unpickled
 from gpt2.config import GPT2Config
 
 SIZES = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "n_embd", "block_size": "n_positions",
          "vocab_size": "vocab_size"}  # fmt: skip
 OTHERS = {"bias": True, "dropout": 0.0}  # what the first files, which have neither, were trained with
+ACTIVATION = "gelu"  # the erf form, which the code has today; at first it was "gelu_new"
 NO_BIAS = ("ln_1", "ln_2", "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
 
@@ -82,7 +81,7 @@ def _config(path: Path, arguments: dict[str, Any]) -> GPT2Config:
     sizes = {ours: arguments[theirs] for theirs, ours in SIZES.items()}
     rates = dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), arguments["dropout"])
     try:
-        return GPT2Config(**sizes, **rates, activation_function=ASSUMED)
+        return GPT2Config(**sizes, **rates, activation_function=ACTIVATION)
     except ValueError as error:
         raise ValueError(f"{path}: model_args: {error}") from None
 

@@ -1,7 +1,7 @@
 """The weight files of a checkpoint as tensors: safetensors, and pickles of which tensors alone are read.
 
-In: files. Out: their tensors as stored, under this model's names. A pickle may hold the state dict inside another
-dict, as training scripts save it. Read next: weights.py.
+In: files. Out: their tensors as stored, under this model's names, whatever a file calls them. A pickle may hold the
+state dict inside another dict, as training scripts save it. Read next: weights.py.
 """
 
 import re
@@ -16,11 +16,28 @@ from torch import Tensor
 
 from gpt2.base.fields import shortened
 from gpt2.base.lfs import refuse_pointer
-from gpt2.checkpoint.names import MASKS, own_name
+
+HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
+CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # [in, out] in Hugging Face's files, [out, in] here
+MASKS = re.compile(r"\bh\.\d+\.attn\.(bias|masked_bias)$")  # causal masks that old files carry as buffers
+
+# What torch.compile, DistributedDataParallel, FSDP, checkpointed activations and DeepSpeed add, anywhere in a name.
+WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+OUTER = re.compile(r"^(model\.)+(?=(transformer|lm_head|wte|wpe|h|ln_f)\.)")  # the attribute of a trainer's own class
+# transformers leaves out one `transformer.` where the rest is a name of its own, and adds it where it is missing.
+DOUBLE = re.compile(r"^transformer\.(?=(transformer|lm_head)\.)")
+BARE = re.compile(r"(wte|wpe|h|ln_f)\.")  # how names begin in a file of the model without its head
 
 NESTS = ("model", "state_dict", "model_state_dict", "module")  # under which training scripts save a state dict
 DEEPEST = 4
 ALONE = "save the weights alone, with torch.save(model.state_dict(), ...)"
+
+
+def own_name(name: str) -> str:
+    """This model's name of a tensor: no wrapper's prefix, and `transformer.` where a file leaves it out."""
+    name = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+    name = DOUBLE.sub("", OUTER.sub("", name))
+    return f"transformer.{name}" if BARE.match(name) else name
 
 
 def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
@@ -33,7 +50,6 @@ def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} is missing, but the index names it: download or copy it again.")
-        refuse_pointer(path)
         contents = _safetensors(path) if path.suffix == ".safetensors" else state_dict(path, unpickled(path))
         for stored, tensor in contents.items():
             name = own_name(stored)
@@ -53,6 +69,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, RuntimeError, KeyError) as error:
+        refuse_pointer(path)
         raise ValueError(f"{path} is truncated or not a safetensors file ({reason(error)}): fetch it again.") from None
 
 
@@ -62,6 +79,7 @@ def unpickled(path: Path) -> Any:
         mapped = zipfile.is_zipfile(path)  # files written before torch 1.6 are not, and cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged or hostile file may raise anything
+        refuse_pointer(path)
         raise ValueError(
             f"{path} is damaged or holds more than tensors ({reason(error)}): fetch it again, or {ALONE}."
         ) from None

@@ -109,7 +109,7 @@ def _own(place: Path, config: GPT2Config) -> "Tokenizer":
         return Tokenizer.load(found)
     if config.vocab_size in GPT2_ROWS:
         what = f"{place} has no tokenizer, and GPT-2's is not on this machine"
-        mend = "`gpt2 tokenize --model gpt2 a` fetches it, or name a directory that holds it with {tokenizer}."
+        mend = "name a directory that holds it, or gpt2 to download it, as {tokenizer}."
     else:
         what = f"{place} has no tokenizer: its vocabulary of {config.vocab_size:,} is not GPT-2's"
         mend = "name its data set's meta.pkl, or a directory with the tokenizer, with {tokenizer}."

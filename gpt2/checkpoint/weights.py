@@ -18,8 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from gpt2.base.fields import shortened
 from gpt2.base.notes import note
-from gpt2.checkpoint.names import CONV1D, HEAD, WTE, beside_the_model, own_name
-from gpt2.checkpoint.tensor_files import reason
+from gpt2.checkpoint.tensor_files import CONV1D, HEAD, WTE, own_name, reason
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -110,7 +109,7 @@ def own_head(stored: Mapping[str, Tensor], where: Path) -> bool:
 
 def _leave_out(stored: dict[str, Tensor], expected: Mapping[str, Tensor], tied_head: str | None, where: Path) -> None:
     """Drop what belongs to no language model."""
-    names = [name for name in beside_the_model(stored) if name not in expected]
+    names = [name for name in stored if name not in expected and not name.startswith("transformer.")]
     for name in names:
         del stored[name]
     if names:

@@ -54,7 +54,8 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     try:
         directory = model_directory(name, download=False)
         config, variant = read_config(directory)
-        say_what_is_assumed(directory)
+        if directory.is_file():
+            say_what_is_assumed(directory)
     except ValueError:
         if preset is None or directory is not None:
             raise
@@ -88,6 +89,7 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
 
 def stored(directory: Path) -> dict[str, Any]:
     """The weight files of a directory: names, bytes, and types where the format tells them."""
+    from gpt2.base.lfs import refuse_pointer
     from gpt2.checkpoint.hf_config import stored_dtypes
     from gpt2.checkpoint.hub import weight_files
 
@@ -95,6 +97,8 @@ def stored(directory: Path) -> dict[str, Any]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
+    for file in files:
+        refuse_pointer(file)
     types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
     return {
         "files": [file.name for file in files],

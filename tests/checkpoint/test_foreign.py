@@ -203,7 +203,7 @@ def test_gpt2s_tokenizer_is_found_or_asked_for(tmp_path, monkeypatch, gpt2_files
     """A vocabulary of 50304 is GPT-2's, padded: its rows past 50257 are cut off."""
     path = nano(make("gelu", rows=50304), tmp_path / "ckpt.pt", vocab_size=50304)
     monkeypatch.setattr("gpt2.checkpoint.tokenizer_of.cached", lambda name, weights: None)
-    with pytest.raises(ValueError, match=r"GPT-2's is not on this machine: .* with tokenizer"):
+    with pytest.raises(ValueError, match=r"GPT-2's is not on this machine: .* as tokenizer"):
         load(str(path))
     assert load(str(path), tokenizer=str(gpt2_files)).model.config.vocab_size == 50257
     monkeypatch.setattr("gpt2.checkpoint.tokenizer_of.cached", lambda name, weights: gpt2_files)
