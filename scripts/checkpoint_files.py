@@ -37,7 +37,10 @@ TABLES = {
     "tokenizer_config.json": ("Beside the tokenizer's own files.", tokenizer_fields.TOKENIZER_CONFIG),
     "special_tokens_map.json": ("An older place for the names of special tokens.", tokenizer_fields.SPECIAL_TOKENS_MAP),
     "added_tokens.json": ("Tokens that were added to a vocabulary.", tokenizer_fields.ADDED_TOKENS),
-    "tokenizer.json": ("The whole tokenizer, in the form of the `tokenizers` library.", tokenizer_fields.TOKENIZER_JSON),
+    "tokenizer.json": (
+        "The whole tokenizer, in the form of the `tokenizers` library.",
+        tokenizer_fields.TOKENIZER_JSON,
+    ),
     "adapter_config.json": ("An adapter that peft wrote.", adapter_fields.FIELDS),
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 from gpt2.base.fields import check_fields, shortened
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
+from gpt2.checkpoint.foreign import foreign_config
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
@@ -31,7 +32,10 @@ SYNONYMS = {
     "n_head": "num_attention_heads",
 }
 # What is never written again: it would stand in the way, or belongs to files that are not copied.
-DROPPED = (*SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant")
+DROPPED = (
+    *SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant",
+    "transformers_weights",
+)  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -78,6 +82,8 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     Raises ValueError naming the file and the field for what is missing, not JSON, or not GPT-2's function.
     """
     path = directory / CONFIG_FILE
+    if directory.is_file():
+        return foreign_config(directory), None
     if not path.is_file():
         raise ValueError(f"{directory} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     fields = read_json(path)
