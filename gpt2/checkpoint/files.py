@@ -95,6 +95,7 @@ def _load_adapted(
 
     from gpt2.checkpoint.adapter import read_adapter
     from gpt2.checkpoint.adapter_merge import merge
+    from gpt2.text.tokenizer import Tokenizer
     from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
@@ -106,7 +107,15 @@ def _load_adapted(
     else:
         model = load_model(base, wide, activation=activation)
     merge(model, adapter)
-    words = tokenizer_for(directory if has_tokenizer(directory) else base, model.config, tokenizer)
+    if tokenizer is None and has_tokenizer(directory):
+        words = Tokenizer.load(directory)
+        if words.vocab_size > model.config.vocab_size:
+            raise ValueError(
+                f"{directory}: the tokenizer has {words.vocab_size:,} entries and the adapted model "
+                f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+            )
+    else:
+        words = tokenizer_for(base, model.config, tokenizer)
     return Checkpoint(_without_padding(model, words.vocab_size).to(device, dtype), words, name, directory)
 
 
@@ -206,7 +215,7 @@ def save(
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
     settings = settings_of(inner)
-    carried = ends if settings is None else settings.config
+    carried = {"use_cache": True, **ends} if settings is None else settings.config
     generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
     fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
 

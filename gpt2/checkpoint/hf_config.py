@@ -33,7 +33,7 @@ SYNONYMS = {
 }
 # What is never written again: it would stand in the way, or belongs to files that are not copied.
 DROPPED = (
-    *SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant",
+    *SYNONYMS.values(), "auto_map", "quantization_config", "compression_config", "glassbox_variant",
     "transformers_weights",
 )  # fmt: skip
 
@@ -117,13 +117,11 @@ def config_fields(
 ) -> dict[str, Any]:
     """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
 
-    carried  fields to write beside those of `config`: of the file that the model was read from, or
+    carried  fields to write beside those of `config`: of the file that the model was read from, or for a new model
              {"bos_token_id", "eos_token_id"}, both None without a tokenizer, and not transformers' default 50256
     dtype    such as "float16"
     """
     fields: dict[str, Any] = {
-        "use_cache": True,
-        "reorder_and_upcast_attn": False,
         **{name: value for name, value in carried.items() if name not in DROPPED},
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
