@@ -4,7 +4,7 @@ In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the fie
 another function than GPT-2 is never passed over in silence. Read next: weights.py, checkpoint.py.
 
 Ignored, because the function does not depend on them: architectures, transformers_version, torch_dtype,
-dtype, use_cache, n_ctx beside n_positions, bos/eos/pad_token_id (gpt2/text/tokenizer_files.py reads them), id2label,
+dtype, use_cache, n_ctx beside n_positions, bos/eos/pad_token_id (gpt2/text/ends.py reads them), id2label,
 label2id, summary_*, task_specific_params, gradient_checkpointing, output_*, generation settings, and names that
 transformers ignores too.
 """
