@@ -105,7 +105,7 @@ def find_targets(fields: Mapping[str, Any], n_layer: int, tied: bool, headless: 
     ]
     twice += [target.name for target in parameters if any(_is_in(target.name, module) for module in saved)]
     if twice:
-        raise ValueError(f"{twice[0]} is changed in two ways at once, which peft cannot do: train it in one.")
+        raise ValueError(f"{twice[0]} is changed in two ways at once, which is not supported: train it in one.")
     return Targets(modules, parameters, saved, tokens, tie_targets or tie_saved or tie_tokens)
 
 
