@@ -140,7 +140,7 @@ def _matches(fields: Mapping[str, Any], name: str, names: Iterable[str]) -> bool
     return _ends(name, wanted) and (not chosen or _in_layers(name, layers, fields.get("layers_pattern")))
 
 
-def _in_layers(name: str, layers: int | list[int], patterns: str | list[str] | None) -> bool:
+def _in_layers(name: str, layers: Any, patterns: str | list[str] | None) -> bool:
     """Whether the module stands in one of the chosen blocks."""
     expressions = [patterns] if isinstance(patterns, str) and patterns else list(patterns or [])
     found = None
