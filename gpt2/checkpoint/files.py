@@ -90,13 +90,31 @@ def _load_adapted(
     tokenizer: str | None,
     activation: str | None,
 ) -> Checkpoint:
-    """A LoRA adapter's base with the adapter merged into it, in float32 first, so that no small change is lost."""
-    from gpt2.checkpoint.adapter import merge, read_adapter
+    """An adapter's base with the adapter merged into it, in float32 or wider, so that no small change is lost."""
+    import torch
+
+    from gpt2.checkpoint.adapter import read_adapter
+    from gpt2.checkpoint.adapter_merge import merge
+    from gpt2.text.tokenizer import Tokenizer
+    from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
     adapter = read_adapter(directory)
-    base = load(adapter.base, tokenizer=tokenizer, activation=activation)
-    return Checkpoint(merge(base.model, adapter).to(device, dtype), base.tokenizer, name, directory)
+    base, wide = model_directory(adapter.base), torch.float64 if dtype == torch.float64 else torch.float32
+    # Ours were trained on what `load` gives, those of peft on every row that the base's file has.
+    if adapter.fingerprint:
+        model = load(adapter.base, wide, tokenizer=tokenizer, activation=activation).model
+    else:
+        model = load_model(base, wide, activation=activation)
+    merge(model, adapter)
+    own = tokenizer is None and has_tokenizer(directory)
+    words = Tokenizer.load(directory) if own else tokenizer_for(base, model.config, tokenizer)
+    if words.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"{directory}: the tokenizer has {words.vocab_size:,} entries and the adapted model "
+            f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+        )
+    return Checkpoint(_without_padding(model, words.vocab_size).to(device, dtype), words, name, directory)
 
 
 def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":

@@ -183,10 +183,7 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gpt2.text.tokenizer import visible
-
-    def name(token: int) -> str:
-        return visible(tokenizer.token_bytes(token))
+    name = tokenizer.label
 
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -111,13 +111,12 @@ def tokenizer(directory: Path, config: GPT2Config) -> dict[str, Any] | None:
     """Size and identity of a model's tokenizer; None where it has none."""
     from gpt2.base.errors import Failure
     from gpt2.checkpoint.tokenizer_of import tokenizer_for
-    from gpt2.text.tokenizer import visible
 
     try:
         found = tokenizer_for(directory, config)
     except Failure:
         return None
-    end = None if found.eot_id is None else visible(found.token_bytes(found.eot_id))
+    end = None if found.eot_id is None else found.label(found.eot_id)
     return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
 
 
