@@ -19,7 +19,6 @@ from gpt2.checkpoint.adapter_targets import HEAD, WTE, Target, Targets, find_tar
 from gpt2.checkpoint.adapter_tensors import TABLES, Stored, sort_tensors
 from gpt2.checkpoint.adapter_vocabulary import fit_vocabulary
 from gpt2.checkpoint.hub import ADAPTER_CONFIG
-from gpt2.checkpoint.tensor_files import MASKS
 from gpt2.model import GPT2
 
 HEADLESS = ("h.", "wte.", "wpe.", "ln_f.")  # how names begin in an adapter of transformers' GPT2Model

@@ -208,8 +208,9 @@ def save(
     target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}.")
+    if tokenizer is not None and tokenizer.ordinary_size > config.vocab_size:
+        entries = f"{tokenizer.ordinary_size:,} entries"
+        raise ValueError(f"the tokenizer's {entries} exceed vocab_size {config.vocab_size:,}: save the one that fits.")
     tied = _tied(inner)
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
