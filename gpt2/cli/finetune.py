@@ -95,12 +95,14 @@ class Command:
                 "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
             )
         from gpt2.checkpoint.files import load, save
-        from gpt2.checkpoint.target import check_target
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
+        from gpt2.training.run.directory import MERGED, check_resumed, check_run
         from gpt2.training.run.interrupts import StopSignals
 
-        for name in ("model", "merged"):
-            check_target(out / name, overwrite=self.overwrite or self.resume is not None)
+        if self.resume is None:
+            check_run(out, self.overwrite)
+        else:
+            check_resumed(out)
         names = [field.name for field in dataclasses.fields(Settings)]
         settings = Settings(**{name: getattr(self, name) for name in names} | {"lora": self.lora or 0})
         tuning = FineTune(read_settings(out) if self.resume is not None else settings)
@@ -115,7 +117,7 @@ class Command:
         samples["after"] = tuning.sample(kept, prompt)
         merged = None
         if self.merge and result.finished:
-            merged = str(save(kept, tuning.tokenizer, out / "merged", overwrite=True))
+            merged = str(save(kept, tuning.tokenizer, out / MERGED, overwrite=True))
         if self.json:
             print_json(as_json(tuning, result) | {"merged": merged, "samples": samples})
         else:
@@ -131,12 +133,7 @@ class Command:
             return Path(self.resume)
         if not self.files:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
-        out = Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file: choose another directory with --out.")
-        if (out / "metrics.jsonl").exists() and not self.overwrite:
-            raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
-        return out
+        return Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
 
 
 def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:

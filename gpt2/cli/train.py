@@ -81,16 +81,13 @@ class Command:
             raise UsageError(f"--resume {out} goes on in its own directory: leave out --out {self.out}.")
         if self.resume is None and self.override:
             raise UsageError("--override belongs to --resume RUN: a new run has nothing to override.")
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file: choose another directory with --out.")
-        if self.resume is None and (out / "metrics.jsonl").exists() and not self.overwrite:
-            raise UsageError(
-                f"{out} already holds a run: go on with it (--resume {out}), choose another --out, or add --overwrite."
-            )
-        from gpt2.checkpoint.target import check_target
         from gpt2.training.machine.distributed import join_world, leave_world
+        from gpt2.training.run.directory import check_resumed, check_run
 
-        check_target(out / "model", overwrite=self.resume is not None or self.overwrite)
+        if self.resume is None:
+            check_run(out, self.overwrite, "go on with it ({resume}), choose another {out}, or add {overwrite}.")
+        else:
+            check_resumed(out)
         world = join_world()
         try:
             self._train(recipe, out, seconds, world)

@@ -32,7 +32,14 @@ from gpt2.training.finetune.lora import adapter_of, add_lora
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
-from gpt2.training.run.directory import CHECKPOINTS, FINETUNE, best
+from gpt2.training.run.directory import (
+    FINETUNE,
+    best,
+    check_resumed,
+    check_run,
+    checkpoints,
+    forget_checkpoints,
+)
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, read_metrics
 from gpt2.training.run.runner import Report, resume, train
@@ -243,6 +250,7 @@ class FineTune:
 
         Raises what `runner.train` and `runner.resume` raise.
         """
+        check_resumed(out) if go_on else check_run(out, overwrite=True)
         run = TrainingRun(self.recipe, self.task)
         with explain_out_of_memory(run.memory_savers):
             first = {"step": -1, "val": run.evaluate()}
@@ -271,7 +279,7 @@ class FineTune:
         if finished and top is not None:
             with whole_directory(out / "model") as temporary:
                 shutil.copytree(top / "model", temporary, dirs_exist_ok=True)
-            shutil.rmtree(out / CHECKPOINTS)  # nothing is left to resume
+            forget_checkpoints(out)
         return Result(
             model=outcome.model,
             steps=outcome.steps,
@@ -311,7 +319,7 @@ def read_settings(run: Path) -> Settings:
     path = run / FINETUNE
     if not path.is_file():
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
-    if (run / "model").is_dir() and not (run / CHECKPOINTS).is_dir():
+    if (run / "model").is_dir() and not checkpoints(run):
         raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
     try:
         fields = read_json(path)
