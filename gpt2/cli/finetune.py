@@ -10,7 +10,7 @@ import tyro
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import console, print_json
+from gpt2.cli.common import Device, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
@@ -77,6 +77,8 @@ class Command:
     """Go on with a fine-tune that was stopped; its settings are kept."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace a run that is already there."""
+    device: Device = "auto"
+    """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end."""
 
@@ -96,9 +98,11 @@ class Command:
             )
         from gpt2.checkpoint.files import load, save
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
+        from gpt2.training.machine.device import pick_device
         from gpt2.training.run.directory import MERGED, check_resumed, check_run
         from gpt2.training.run.interrupts import StopSignals
 
+        pick_device(self.device)
         if self.resume is None:
             check_run(out, self.overwrite)
         else:
@@ -112,7 +116,8 @@ class Command:
         show = Report(tuning, quiet=self.json)
         samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.sample(tuning.model, prompt)}
         with show, StopSignals(show.say) as signals:
-            result = tuning.run(out, show, stop=lambda: signals.requested, go_on=self.resume is not None)
+            stop, go_on = (lambda: signals.requested), self.resume is not None
+            result = tuning.run(out, show, stop, go_on, self.device)
         kept = load(str(result.model)).model
         samples["after"] = tuning.sample(kept, prompt)
         merged = None

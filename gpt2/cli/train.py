@@ -11,7 +11,7 @@ import tyro
 from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import print_json
+from gpt2.cli.common import Device, print_json
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe, resumed_recipe
 
@@ -69,6 +69,8 @@ class Command:
     """Resume although settings of the recipe were changed."""
     max_time: str | None = None
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
+    device: Device = "auto"
+    """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
     json: bool = False
     """Print one JSON line per logged step instead of the progress bar."""
 
@@ -88,7 +90,7 @@ class Command:
             check_run(out, self.overwrite, "go on with it ({resume}), choose another {out}, or add {overwrite}.")
         else:
             check_resumed(out)
-        world = join_world()
+        world = join_world(self.device)
         try:
             self._train(recipe, out, seconds, world)
         finally:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gpt2.base.lfs import refuse_pointer
+
 EOT = "<|endoftext|>"
 """The separator between documents, the one special token of GPT-2; a directory may name another (`read_ends`)."""
 
@@ -182,6 +184,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
+    refuse_pointer(path)
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:

@@ -31,6 +31,7 @@ from gpt2.text.tokenizer import EOT, Tokenizer
 from gpt2.training.finetune.lora import adapter_of, add_lora
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
+from gpt2.training.machine.distributed import World
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
 from gpt2.training.run.directory import (
     FINETUNE,
@@ -241,17 +242,19 @@ class FineTune:
         report: Report = lambda event: None,
         stop: Callable[[], bool] = lambda: False,
         go_on: bool = False,
+        device: str = "auto",
     ) -> Result:
         """Train in the run directory `out`; OUT/model holds the best weights at the end, the last if it was stopped.
 
         report  is given the events of the loop, and the first validation as that of step -1
         stop    asked after each step: whether to save and end here
         go_on   resume what stands in `out`
+        device  where to train, as `pick_device` takes it
 
         Raises what `runner.train` and `runner.resume` raise.
         """
         check_resumed(out) if go_on else check_run(out, overwrite=True)
-        run = TrainingRun(self.recipe, self.task)
+        run = TrainingRun(self.recipe, self.task, World(wanted=device))
         with explain_out_of_memory(run.memory_savers):
             first = {"step": -1, "val": run.evaluate()}
         patience = _Patience(first)
