@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpt2.cache import KVCache
     from gpt2.checkpoint.files import load, save
     from gpt2.config import GPT2Config
+    from gpt2.inference.defaults import sampling_for
     from gpt2.inference.generate import generate
     from gpt2.inference.sampling import Sampling
     from gpt2.model import GPT2
@@ -31,6 +32,7 @@ __all__ = [
     "__version__",
     "generate",
     "load",
+    "sampling_for",
     "save",
 ]  # fmt: skip
 
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazily(
         "gpt2.checkpoint.files": "load save",
         "gpt2.base.presets": "PRESETS",
         "gpt2.config": "GPT2Config",
+        "gpt2.inference.defaults": "sampling_for",
         "gpt2.inference.generate": "generate",
         "gpt2.inference.sampling": "Sampling",
         "gpt2.model": "GPT2",

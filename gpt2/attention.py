@@ -18,10 +18,12 @@ class CausalSelfAttention(nn.Module):
     Source: Vaswani et al. 2017, section 3.2; Radford et al. 2019, section 2.3.
     """
 
-    def __init__(self, config: GPT2Config) -> None:
+    def __init__(self, config: GPT2Config, layer: int = 0) -> None:
         super().__init__()
         self.n_head, self.head_dim = config.n_head, config.head_dim
-        self.divisor = math.sqrt(config.head_dim)
+        self.divisor = math.sqrt(config.head_dim) if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:  # Karamcheti et al. 2021, "Mistral"
+            self.divisor *= layer + 1
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.attn_pdrop = config.attn_pdrop

@@ -5,10 +5,18 @@ In: the numbers of a `config.json`. Out: a frozen `GPT2Config`. Read next: atten
 
 from dataclasses import dataclass
 
+ACTIVATIONS = (
+    "gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh gelu_pytorch_tanh hardswish laplace "
+    "leaky_relu linear mish quick_gelu relu relu2 relu6 sigmoid silu sqrtsoftplus swish tanh"
+).split()
+
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """Sizes and rates of a GPT-2, under Hugging Face's field names. The defaults are GPT-2 small.
+    """Sizes, rates and choices of a GPT-2, under Hugging Face's field names. The defaults are GPT-2 small.
+
+    The choices are those of derived checkpoints, as `transformers` computes them: another activation function, scores
+    without their divisor or divided by the block's number as well, a head of its own.
 
     Raises ValueError, with the field, its value and the mend, for values that make no GPT-2.
     Source: Radford et al. 2019, section 2.3 and table 2; OpenAI's released `hparams.json`.
@@ -26,6 +34,9 @@ class GPT2Config:
     attn_pdrop: float = 0.1
     resid_pdrop: float = 0.1
     initializer_range: float = 0.02
+    scale_attn_weights: bool = True
+    scale_attn_by_inverse_layer_idx: bool = False
+    tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"):
@@ -34,8 +45,12 @@ class GPT2Config:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} does not divide by n_head {self.n_head}: make it a multiple.")
-        if self.activation_function not in ("gelu_new", "gelu_pytorch_tanh"):  # two names of GELU in the tanh form
-            raise ValueError(f"activation_function is {self.activation_function!r}: only 'gelu_new' is GPT-2's.")
+        if self.activation_function not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation_function is {self.activation_function!r}: it must be one of {known}.")
+        for name in ("scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be true or false.")
         for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 <= value < 1:

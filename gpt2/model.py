@@ -28,12 +28,14 @@ class Transformer(nn.Module):
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
-        self.h = cast(Sequence[Block], nn.ModuleList(Block(config) for _ in range(config.n_layer)))
+        self.h = cast(Sequence[Block], nn.ModuleList(Block(config, layer) for layer in range(config.n_layer)))
         self.ln_f = LayerNorm(config, "final")
 
 
 class GPT2(nn.Module):
     """The model of Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3."""
+
+    settings: Any = None  # what the files of its checkpoint say beside the sizes
 
     def __init__(self, config: GPT2Config, seed: int = 0) -> None:
         super().__init__()
@@ -44,8 +46,9 @@ class GPT2(nn.Module):
         self.init_weights(seed)
 
     def tie_weights(self) -> None:
-        """The head scores a token by the same vector that stands for it at the input."""
-        self.lm_head.weight = self.transformer.wte.weight
+        """The head scores a token by the same vector that stands for it at the input, unless it has its own."""
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.transformer.wte.weight
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:

@@ -43,7 +43,7 @@ def test_flops_are_those_of_the_matrix_products() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n_layer", 0), ("vocab_size", -1), ("n_embd", 30), ("activation_function", "relu"), ("attn_pdrop", 1.0),
+    [("n_layer", 0), ("vocab_size", -1), ("n_embd", 30), ("activation_function", "prelu"), ("attn_pdrop", 1.0),
      ("layer_norm_epsilon", 0.0), ("n_positions", 2.5), ("n_inner", 0), ("n_head", True)],
 )  # fmt: skip
 def test_a_bad_size_is_named(field: str, value: object) -> None:

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
+from transformers.activations import ACT2FN
 
 from gpt2.base.presets import PRESETS
-from gpt2.config import GPT2Config
+from gpt2.config import ACTIVATIONS, GPT2Config
 from gpt2.model import GPT2
-from tests.twins import SMALL, hf_name_to_ours, twins
+from tests.twins import SMALL, hf_config, hf_name_to_ours, twins
 
 
 def tokens(config: GPT2Config, seed: int, B: int = 2, T: int = 17) -> Tensor:
@@ -55,6 +56,48 @@ def test_float64_logits_loss_and_gradients(config: GPT2Config, seed: int) -> Non
     assert logit_difference(ours, hf, ids) < 1e-10
     differences = gradient_differences(ours, hf, ids)
     assert max(differences.values()) < 1e-9, differences
+
+
+FAMILY = [
+    *(replace(SMALL, activation_function=name) for name in ACTIVATIONS),
+    replace(SMALL, scale_attn_weights=False),
+    replace(SMALL, scale_attn_by_inverse_layer_idx=True),
+    replace(SMALL, scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True),
+    replace(SMALL, tie_word_embeddings=False),
+    replace(SMALL, layer_norm_epsilon=0.1),
+    replace(SMALL, activation_function="relu", scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False),
+]
+
+
+@pytest.mark.parametrize("config", FAMILY, ids=lambda c: ", ".join(f"{n}={v}" for n, v in departures(c).items()))
+def test_the_whole_family_in_float64(config: GPT2Config) -> None:
+    ids = tokens(config, 1)
+    ours, hf = twins(config, 1, ids)
+    assert logit_difference(ours, hf, ids) < 1e-10
+    differences = gradient_differences(ours, hf, ids)
+    assert max(differences.values()) < 1e-9, differences
+
+
+def departures(config: GPT2Config) -> dict[str, object]:
+    """The fields in which a configuration is not SMALL's."""
+    return {name: value for name, value in vars(config).items() if value != getattr(SMALL, name)}
+
+
+def test_every_activation_without_parameters_is_there() -> None:
+    theirs = {name for name in ACT2FN if not list(ACT2FN[name].parameters())}
+    assert set(ACTIVATIONS) == theirs
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_reordered_attention_is_the_same_function(dtype: torch.dtype) -> None:
+    """In float32; in half precision only transformers' eager attention differs, and its default is what we compute."""
+    ids = tokens(SMALL, 1)
+    ours, hf = twins(SMALL, 1, ids, dtype)
+    reordered = GPT2LMHeadModel(hf_config(SMALL, reorder_and_upcast_attn=True)).to(dtype).eval()
+    reordered.load_state_dict(hf.state_dict())
+    if dtype != torch.float32:
+        reordered.set_attn_implementation("sdpa")
+    assert logit_difference(ours, reordered, ids) < (1e-5 if dtype == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

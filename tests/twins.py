@@ -48,10 +48,13 @@ def twins(
     return ours, hf
 
 
-def hf_config(config: GPT2Config) -> HFConfig:
+def hf_config(config: GPT2Config, **more: object) -> HFConfig:
     """The same configuration for transformers."""
     return HFConfig(
         vocab_size=config.vocab_size, n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer,
         n_head=config.n_head, n_inner=config.n_inner, bos_token_id=0, eos_token_id=0, attn_implementation="eager",
-        loss_type="ForCausalLMLoss",
+        loss_type="ForCausalLMLoss", activation_function=config.activation_function,
+        layer_norm_epsilon=config.layer_norm_epsilon, scale_attn_weights=config.scale_attn_weights,
+        scale_attn_by_inverse_layer_idx=config.scale_attn_by_inverse_layer_idx,
+        tie_word_embeddings=config.tie_word_embeddings, **more,
     )  # fmt: skip

@@ -7,10 +7,11 @@ from gpt2.config import GPT2Config
 
 
 def parameter_counts(config: GPT2Config) -> dict[str, int]:
-    """Parameters by component; their sum is the model's size, with the tied head counted once."""
-    C, F, L = config.n_embd, config.inner_dim, config.n_layer
+    """Parameters by component; their sum is the model's size, with a tied head counted once."""
+    C, F, L, table = config.n_embd, config.inner_dim, config.n_layer, config.vocab_size * config.n_embd
+    tokens = {"token embedding (and head)": table}
     return {
-        "token embedding (and head)": config.vocab_size * C,
+        **(tokens if config.tie_word_embeddings else {"token embedding": table, "head": table}),
         "position embedding": config.n_positions * C,
         "attention": L * (C * 3 * C + 3 * C + C * C + C),
         "mlp": L * (C * F + F + F * C + C),
@@ -19,7 +20,7 @@ def parameter_counts(config: GPT2Config) -> dict[str, int]:
 
 
 def n_params(config: GPT2Config) -> int:
-    """All parameters, the tied head counted once."""
+    """All parameters, a tied head counted once."""
     return sum(parameter_counts(config).values())
 
 

@@ -34,10 +34,13 @@ class Field:
     mend: str = ""
 
 
-def check_fields(path: Path, given: Mapping[str, Any], table: Iterable[Field]) -> None:
+def check_fields(
+    path: Path, given: Mapping[str, Any], table: Iterable[Field], unread: str = "saving keeps what is there"
+) -> None:
     """Refuse what cannot be honoured. ValueError, naming the file, the field and its value; unknown ones are told once.
 
-    path  the file, for the sentence
+    path    the file, for the sentence
+    unread  what becomes of unknown ones, for the sentence
     """
     known = {field.name: field for field in table}
     for name, value in given.items():
@@ -50,7 +53,7 @@ def check_fields(path: Path, given: Mapping[str, Any], table: Iterable[Field]) -
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         names = ", ".join(shortened(name, 40) for name in unknown[:5])
-        note(f"{path}: nothing here reads {names}{more}; saving keeps what is there.")
+        note(f"{path}: nothing here reads {names}{more}; {unread}.")
 
 
 def same(value: Any, plain: Any) -> bool:

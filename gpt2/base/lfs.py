@@ -1,29 +1,27 @@
-"""Git LFS pointers: what a clone without Git LFS holds in place of large files.
+"""Git LFS: a repository that was cloned without it holds a few lines of text in place of each large file.
 
-In: a file. Out: whether it is a pointer, or a refusal that says what to do. Every reader of a checkpoint's files asks.
-Source: the specification of Git LFS, https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md.
+In: a file. Out: whether it is such a pointer, or a refusal that says how to get what it points to.
+Source: the Git LFS project's description of its pointer files.
 """
 
 from pathlib import Path
 
-BEGINNING = b"version https://git-lfs.github.com/spec/"
-LARGEST = 1024  # bytes: the specification has every pointer below this
+FIRST_LINE = b"version https://git-lfs.github.com/spec/v1"
+LONGEST = 1024  # bytes of a pointer
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether the file is a pointer of Git LFS in place of what it is called. False for what cannot be read."""
-    try:
-        if path.stat().st_size >= LARGEST:
-            return False
-        with open(path, "rb") as file:
-            return file.read(len(BEGINNING)) == BEGINNING
-    except OSError:
+    """Whether a file is a Git LFS pointer, and not what its name says."""
+    if not path.is_file() or path.stat().st_size > LONGEST:
         return False
+    with path.open("rb") as file:
+        return file.read(len(FIRST_LINE)) == FIRST_LINE
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise ValueError, with what to type, where the file is a pointer."""
+    """Raise ValueError, with the mend, where a file is a Git LFS pointer."""
     if is_pointer(path):
         raise ValueError(
-            f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its clone, or download it again."
+            f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in {path.parent}, or download the "
+            "file again."
         )

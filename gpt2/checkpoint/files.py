@@ -7,12 +7,20 @@ torch is imported when weights are, not before. Read next: inference/ or trainin
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpt2.checkpoint.hf_config import CONFIG_FILE, config_fields, generation_fields, read_config
+from gpt2.base.notes import note
+from gpt2.checkpoint.hf_config import (
+    CONFIG_FILE,
+    GENERATION_FILE,
+    config_fields,
+    read_config,
+    read_settings,
+    settings_of,
+)
 from gpt2.checkpoint.hub import (
     BUNDLED,
     WEIGHT_FILES,
@@ -69,13 +77,27 @@ def load(
 
 
 def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device | str") -> Checkpoint:
-    """A LoRA adapter's base with the adapter merged into it, in float32 first, so that no small change is lost."""
-    from gpt2.checkpoint.adapter import merge, read_adapter
+    """An adapter's base with the adapter merged into it, in float32 or wider, so that no small change is lost."""
+    import torch
+
+    from gpt2.checkpoint.adapter import read_adapter
+    from gpt2.checkpoint.adapter_merge import merge
+    from gpt2.text.tokenizer import Tokenizer
+    from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
     adapter = read_adapter(directory)
-    base = load(adapter.base)
-    return Checkpoint(merge(base.model, adapter).to(device, dtype), base.tokenizer, name, directory)
+    base, wide = model_directory(adapter.base), torch.float64 if dtype == torch.float64 else torch.float32
+    # Ours were trained on what `load` gives, those of peft on every row that the base's file has.
+    model = load(adapter.base, wide).model if adapter.fingerprint else load_model(base, wide)
+    merge(model, adapter)
+    tokenizer = Tokenizer.load(directory if has_tokenizer(directory) else base)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries and the adapted model "
+            f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+        )
+    return Checkpoint(_without_padding(model, tokenizer.vocab_size).to(device, dtype), tokenizer, name, directory)
 
 
 def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
@@ -135,6 +157,12 @@ def load_model(
     state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
     model.load_state_dict(state, assign=True)
     model.tie_weights()
+    model.settings = read_settings(directory)
+    if model.settings.config.get("reorder_and_upcast_attn") and dtype in (torch.float16, torch.bfloat16):
+        note(
+            f"{directory}: in half precision reorder_and_upcast_attn changes the eager attention of transformers "
+            "alone; neither its default nor what is computed here."
+        )
     return model.eval()
 
 
@@ -171,11 +199,15 @@ def save(
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
-    fields = config_fields(config, ends, dtype_name, getattr(inner, "variant", None), tied)
+    settings = settings_of(inner)
+    carried = ends if settings is None else settings.config
+    generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
+    fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
 
     with whole_directory(target) as temporary:
         _write_json(fields, temporary / CONFIG_FILE)
-        _write_json(generation_fields(ends), temporary / "generation_config.json")
+        if generation is not None:
+            _write_json(generation, temporary / GENERATION_FILE)
         weights = temporary / WEIGHT_FILES[0]
         write_tensors(stored, weights)
         weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
@@ -184,5 +216,5 @@ def save(
     return target
 
 
-def _write_json(value: dict[str, Any], path: Path) -> None:
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,46 +1,38 @@
-"""What a checkpoint says of itself: config.json, as Hugging Face writes it, to GPT2Config and back.
+"""What a checkpoint says of itself: config.json and generation_config.json, as Hugging Face writes them, and back.
 
-In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the field: a setting that would make
-another function than GPT-2 is never passed over in silence. Read next: weights.py, checkpoint.py.
-
-Ignored, because the function does not depend on them: architectures, transformers_version, torch_dtype,
-dtype, use_cache, n_ctx beside n_positions, bos/eos/pad_token_id (gpt2/text/tokenizer_files.py reads them), id2label,
-label2id, summary_*, task_specific_params, gradient_checkpointing, output_*, generation settings, and names that
-transformers ignores too.
+In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the field: a setting that would make another
+function is never passed over in silence; and `Settings`, the rest, which `load` leaves on the model and `save` writes
+again. gpt2/checkpoint/config_fields.py and generation_fields.py list every field.
+Read next: weights.py, files.py.
 """
 
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gpt2.base.fields import check_fields, shortened
 from gpt2.base.lfs import refuse_pointer
+from gpt2.base.notes import note
+from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours, so that transformers refuses it
 
-# Field -> the values under which the function is GPT-2's, Hugging Face's default among them.
-PLAIN: dict[str, tuple[Any, ...]] = {
-    "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "reorder_and_upcast_attn": (False,),
-    "add_cross_attention": (False,),
-    "is_encoder_decoder": (False,),
-    "tie_word_embeddings": (True,),
-    "quantization_config": (None,),
-    "pruned_heads": (None, {}),
-    "auto_map": (None, {}),
-}
-# Other names of a field: OpenAI's old one, and transformers' common ones.
+# Other names of a field, which win over the field's own, as in transformers.
 SYNONYMS = {
-    "n_positions": ("max_position_embeddings", "n_ctx"),
-    "n_embd": ("hidden_size",),
-    "n_layer": ("num_hidden_layers",),
-    "n_head": ("num_attention_heads",),
+    "n_positions": "max_position_embeddings",
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
 }
+# What is never written again: it would stand in the way, or belongs to files that are not copied.
+DROPPED = (*SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -98,43 +90,42 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     kinds = ("gpt2",) if variant is None else ("gpt2", VARIANT_TYPE)
     if fields.get("model_type", "gpt2") not in kinds:
         raise ValueError(f"{path}: model_type is {fields['model_type']!r}, but only 'gpt2' is supported here.")
-    for name, plain in PLAIN.items():
-        if name == "tie_word_embeddings" and variant is not None:
-            continue  # a variant's builder says whether its head is tied
-        if fields.get(name, plain[0]) not in plain:
-            raise ValueError(
-                f"{path}: {name} is {fields[name]!r}, which makes another function than GPT-2's and is not "
-                f"supported: only {plain[0]!r} is."
-            )
+    check_fields(path, fields, CONFIG_FIELDS)
+    if fields.get("auto_map"):
+        note(f"{path}: auto_map names code of the checkpoint's own, which is not run: read as a plain GPT-2.")
     values = {}
     for name in GPT2Config.__dataclass_fields__:
-        known = [key for key in (name, *SYNONYMS.get(name, ())) if key in fields]
+        known = [key for key in (SYNONYMS.get(name, name), name) if key in fields]
         if known:
             values[name] = fields[known[0]]
     try:
-        return GPT2Config(**values), variant
+        config = GPT2Config(**values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if fields.get("head_dim") not in (None, config.head_dim):
+        raise ValueError(
+            f"{path}: head_dim is {shortened(fields['head_dim'])}, but n_embd / n_head is {config.head_dim}."
+        )
+    return config, variant
 
 
 def config_fields(
-    config: GPT2Config, ends: Mapping[str, int | None], dtype: str, variant: dict[str, Any] | None, tied: bool
+    config: GPT2Config, carried: Mapping[str, Any], dtype: str, variant: dict[str, Any] | None, tied: bool
 ) -> dict[str, Any]:
-    """What config.json says of a model: its sizes, its `ends`, and in which `dtype` its weights are stored.
+    """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
 
-    ends   {"bos_token_id", "eos_token_id"}: without a tokenizer both None, and not transformers' default 50256
-    dtype  such as "float16"
+    carried  fields to write beside those of `config`: of the file that the model was read from, or
+             {"bos_token_id", "eos_token_id"}, both None without a tokenizer, and not transformers' default 50256
+    dtype    such as "float16"
     """
     fields: dict[str, Any] = {
+        "use_cache": True,
+        "reorder_and_upcast_attn": False,
+        **{name: value for name, value in carried.items() if name not in DROPPED},
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **{name: getattr(config, name) for name in GPT2Config.__dataclass_fields__},
-        **ends,
         "tie_word_embeddings": tied,
-        "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
-        "reorder_and_upcast_attn": False,
-        "use_cache": True,
         "dtype": dtype,  # transformers 5
         "torch_dtype": dtype,  # transformers 4, vLLM
     }
@@ -143,6 +134,60 @@ def config_fields(
     return fields
 
 
-def generation_fields(ends: Mapping[str, int | None]) -> dict[str, Any]:
-    """What generation_config.json says: where generation starts and stops, `ends` as in `config_fields`."""
-    return {"_from_model_config": True, **ends}
+@dataclass(frozen=True)
+class Settings:
+    """The fields of a checkpoint's files, as read.
+
+    config      of config.json
+    generation  of generation_config.json; None where there is no such file
+    where       the directory, for sentences
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] | None = None
+    where: Path = Path()
+
+    @property
+    def acting(self) -> tuple[Path, Mapping[str, Any]]:
+        """The file whose fields decide on generation, and its fields: as in transformers, generation_config.json where
+        it exists, even if it is empty, and config.json where it does not."""
+        if self.generation is None:
+            return self.where / CONFIG_FILE, self.config
+        return self.where / GENERATION_FILE, self.generation
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a generation, any of them: those that the acting file names, or none."""
+        path, fields = self.acting
+        return _ids(fields.get("eos_token_id"), path)
+
+    def ending_at(self, token: int) -> "Settings":
+        """The same, with one more token that ends a generation: a fine-tune taught the model to write it."""
+        if token in self.ends:
+            return self
+        ends = [*self.ends, token]
+        named = {"eos_token_id": ends[0] if len(ends) == 1 else ends}
+        return replace(self, config={**self.config, **named}, generation={**(self.generation or {}), **named})
+
+
+def _ids(value: Any, path: Path) -> tuple[int, ...]:
+    """A field that is one id, a list of ids, or null."""
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(type(i) is int for i in ids):
+        raise ValueError(f"{path}: eos_token_id is {value!r}: it must be a token's id, a list of ids, or null.")
+    return tuple(ids)
+
+
+def read_settings(directory: Path) -> Settings:
+    """The settings of a checkpoint directory. Raises ValueError naming the file and the field at fault."""
+    path = directory / GENERATION_FILE
+    generation = read_json(path) if path.is_file() else None
+    settings = Settings(read_json(directory / CONFIG_FILE), generation, directory)
+    _ = settings.ends  # whatever is no id is refused now
+    return settings
+
+
+def settings_of(model: Any) -> Settings | None:
+    """What `load` left on a model; None for one that was made here."""
+    settings = getattr(model, "settings", None)
+    return settings if isinstance(settings, Settings) else None

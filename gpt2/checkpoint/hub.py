@@ -34,7 +34,7 @@ OTHER_NAMES = {
 """What else people call the sizes, in small letters without hyphens."""
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    "special_tokens_map.json", "added_tokens.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 # In order of preference: safetensors first, because a .bin file is a pickle (and is read as tensors only).
 WEIGHT_FILES = (
@@ -63,11 +63,11 @@ def model_directory(name: str, download: bool = True, weights: bool = True) -> P
     if name == BUNDLED:
         return bundled_directory()
     path = Path(name).expanduser()
-    if (path / CONFIG_FILE).is_file():
-        return path
     base = adapter_base(path)
     if base is not None:
         return model_directory(base, download, weights)
+    if (path / CONFIG_FILE).is_file():
+        return path
     hub_id = HUB_IDS.get(name, name)
     if not HUB_ID.fullmatch(hub_id) or (path.exists() and name not in HUB_IDS):
         raise _no_such_model(name, path)
@@ -82,17 +82,24 @@ def model_directory(name: str, download: bool = True, weights: bool = True) -> P
 def adapter_base(directory: Path) -> str | None:
     """The name of the model that a LoRA adapter's directory belongs to; None for any other directory.
 
-    Raises ValueError when the adapter does not name it, or names a directory that holds no model.
+    Raises ValueError when the adapter does not name it, or names a directory that holds no model; and for a directory
+    with both an adapter and a model, which transformers and peft read differently.
     """
     path = directory / ADAPTER_CONFIG
-    if (directory / CONFIG_FILE).is_file() or not path.is_file():
+    if not path.is_file():
         return None
+    if (directory / CONFIG_FILE).is_file() and any((directory / name).is_file() for name in WEIGHT_FILES):
+        raise ValueError(f"{directory} holds a model and an adapter: move {ADAPTER_CONFIG} away, or the model.")
     base = read_json(path).get("base_model_name_or_path")
     mend = f"write the base model's directory or hub id there, as base_model_name_or_path in {path}."
     if not isinstance(base, str) or not base:
         raise ValueError(f"the adapter {directory} does not name its base model: {mend}")
-    named_by_path = Path(base).is_absolute() or (Path(base) / ADAPTER_CONFIG).is_file()
-    if named_by_path and not (Path(base) / CONFIG_FILE).is_file():
+    own = Path(base).expanduser()
+    if base != BUNDLED and not (own / CONFIG_FILE).is_file() and (own / ADAPTER_CONFIG).is_file():
+        raise ValueError(
+            f"the base of the adapter {directory} is an adapter itself: merge it, gpt2 export {base} DIR, and {mend}"
+        )
+    if own.is_absolute() and not (own / CONFIG_FILE).is_file():
         raise ValueError(f"the base model of the adapter {directory} is not in {base}: {mend}")
     return base
 

@@ -17,12 +17,19 @@ from gpt2.base.disk import sync
 from gpt2.base.ours import Folder, always, check_directory
 from gpt2.checkpoint.hf_config import CONFIG_FILE, VARIANT_TYPE
 from gpt2.checkpoint.hub import ADAPTER_CONFIG, TOKENIZER_FILES, WEIGHT_FILES
+from gpt2.text.side_files import TEMPLATES
 
 SHARDS = (r"model-\d{5}-of-\d{5}\.safetensors", r"pytorch_model-\d{5}-of-\d{5}\.bin")
-NAMES = (
-    CONFIG_FILE, "generation_config.json", ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin",
-    "chat_template.jinja", "vocab.txt", "spiece.model", *TOKENIZER_FILES, *WEIGHT_FILES,
-)  # fmt: skip
+NAMES = (CONFIG_FILE, "generation_config.json", ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
+TOKENIZER = Folder(
+    "a tokenizer",
+    {
+        "|".join(map(re.escape, (*TOKENIZER_FILES, "spiece.model"))): always,
+        r"\..+\.\d+\.tmp": always,  # half-written
+        TEMPLATES: Folder("chat templates", {r".+\.jinja": always}),
+    },
+)
+"""A directory of a tokenizer's files alone."""
 
 
 def _is_checkpoint(directory: Path) -> bool:
@@ -36,8 +43,9 @@ def _is_checkpoint(directory: Path) -> bool:
     return False
 
 
-CHECKPOINT = Folder("a checkpoint", {"|".join([*map(re.escape, NAMES), *SHARDS]): always}, _is_checkpoint)
-HALF = replace(CHECKPOINT, holds={**CHECKPOINT.holds, r"\..+\.\d+\.tmp": always}, proof=always)
+FILES = "|".join([*map(re.escape, (*NAMES, *WEIGHT_FILES)), *SHARDS])
+CHECKPOINT = Folder("a checkpoint", {FILES: always, **TOKENIZER.holds}, _is_checkpoint)
+HALF = replace(CHECKPOINT, proof=always)
 """One that was being written, or deleted, when the process was killed."""
 
 

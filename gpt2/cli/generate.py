@@ -35,6 +35,11 @@ class Command(ModelOptions):
     --repetition-penalty to --min-p apply in this order. The model sees the text's own tokens,
     with no <|endoftext|> before them.
 
+    The defaults below hold where the model's generation_config.json says nothing else: its limits,
+    stop strings and repetition penalty count, and its temperature, top_k, top_p and min_p if it says
+    do_sample: true. Where there is no such file, its fields in config.json count. An option always
+    wins, and --own-defaults leaves the files aside, but for the tokens at which a text ends.
+
     examples:
       gpt2 generate "Once upon a time" --temperature 0.6 --seed 3
       gpt2 generate "<|endoftext|>" --allow-special
@@ -44,24 +49,28 @@ class Command(ModelOptions):
     """The text to continue, in quotes; `-` or none: standard input."""
     allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
-    max_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 200
+    max_tokens: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 200)")] = None
     """The most tokens that are added."""
-    repetition_penalty: Annotated[float, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = 1.0
+    repetition_penalty: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = (
+        None
+    )
     """Above 1, tokens that are in the text already become less likely."""
-    temperature: Annotated[float, tyro.conf.arg(metavar="X")] = 0.8
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0.8)")] = None
     """Below 1 the text is safer, above 1 wilder; 0 always takes the likeliest token."""
     top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
-    """Choose among the K likeliest tokens only."""
-    top_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = 0.95
+    """Choose among the K likeliest tokens only; 0: among all."""
+    top_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = None
     """Choose among the likeliest tokens that together reach probability P."""
-    min_p: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = 0.0
+    min_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = None
     """Choose among tokens that are at least P times as likely as the likeliest."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Number that decides the random choices: another seed gives another text."""
-    n: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    n: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """How many continuations to write."""
     stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
     """End before this text appears."""
+    own_defaults: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Take the defaults below, whatever the model's generation_config.json says."""
     slide: bool = True
     """When the context is full, go on from its last half; with --no-slide, stop. A longer prompt is refused."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
@@ -75,11 +84,17 @@ class Command(ModelOptions):
         if "" in self.stop:
             raise UsageError("--stop is empty: give a text of at least one character.")
 
+        from gpt2.inference.defaults import sampling_for
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
 
-        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+        given = {field.name: getattr(self, field.name, None) for field in fields(Sampling)}
+        typed = {name: value for name, value in given.items() if value not in (None, ())}
+        if self.top_k == 0:
+            typed["top_k"] = None
+        own = Sampling(**typed)  # a wrong option is refused before the model is loaded
         checkpoint = self.load()
+        sampling = own if self.own_defaults else sampling_for(checkpoint.model, **typed)
         context = checkpoint.model.config.n_positions
         ids = checkpoint.tokenizer.encode(text, self.allow_special)
         notes: list[str] = []
@@ -168,10 +183,7 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gpt2.text.tokenizer import visible
-
-    def name(token: int) -> str:
-        return visible(tokenizer.token_bytes(token))
+    name = tokenizer.label
 
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -103,13 +103,13 @@ def stored(directory: Path) -> dict[str, Any]:
 
 def tokenizer(directory: Path) -> dict[str, Any] | None:
     """Size and identity of a directory's tokenizer; None where it has none."""
-    from gpt2.text.tokenizer import Tokenizer, visible
+    from gpt2.text.tokenizer import Tokenizer
     from gpt2.text.tokenizer_files import has_tokenizer
 
     if not has_tokenizer(directory):
         return None
     found = Tokenizer.load(directory)
-    end = None if found.eot_id is None else visible(found.token_bytes(found.eot_id))
+    end = None if found.eot_id is None else found.label(found.eot_id)
     return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
 
 
@@ -183,15 +183,22 @@ def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
         "n_layer": "blocks, one after the other",
         "n_head": f"attention heads in a block, of {sizes.head_dim} numbers each",
         "n_inner": f"width of the MLP, {sizes.inner_dim / sizes.n_embd:g} times n_embd",
-        "activation_function": "GELU in the tanh form",
+        "activation_function": "the MLP's; gelu_new is GELU in the tanh form",
         "layer_norm_epsilon": "added to the variance in LayerNorm",
         "embd_pdrop": "dropout after the embeddings, in training",
         "attn_pdrop": "dropout on attention weights",
         "resid_pdrop": "dropout after attention and after the MLP",
         "initializer_range": "standard deviation of fresh weights",
     }
+    choices = {
+        "scale_attn_weights": "whether scores are divided by the root of a head's width",
+        "scale_attn_by_inverse_layer_idx": "whether scores are divided by the block's number as well",
+        "tie_word_embeddings": "whether the head is the table of token vectors",
+    }
+    plain = GPT2Config()
+    meanings |= {name: meaning for name, meaning in choices.items() if config[name] != getattr(plain, name)}
     return [
-        (name, f"{config[name]:,}" if isinstance(config[name], int) else str(config[name]), meaning)
+        (name, f"{config[name]:,}" if type(config[name]) is int else str(config[name]), meaning)
         for name, meaning in meanings.items()
     ]
 
@@ -203,8 +210,8 @@ def _table(out: Any, header: list[str], sides: str, rows: list[list[str]], bars:
     if bars and not out.is_terminal:
         header, rows = header[:-1], [row[:-1] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, side in zip(header, sides):
-        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
+    for place, (name, side) in enumerate(zip(header, sides), start=1):
+        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=place < 3 or bars)
     for row in rows:
         table.add_row(*row)
     out.print()

@@ -68,9 +68,11 @@ class Command(ModelOptions):
 
 
 def readable(tokenizer: "Tokenizer", token: int) -> str:
-    """The token's text; where it is not whole UTF-8, the \\xNN form."""
+    """The token's text; where it is not whole UTF-8, the \\xNN form; `<no token 5>` for an id that no token has."""
     from gpt2.text.tokenizer import visible
 
+    if not tokenizer.has(token):
+        return tokenizer.label(token)
     data = tokenizer.token_bytes(token)
     try:
         return data.decode()
@@ -83,8 +85,6 @@ def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gpt2.text.tokenizer import visible
-
     out = console()
     bars = out.is_terminal
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -96,7 +96,7 @@ def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
     table.add_column("logit", justify="right", no_wrap=True)
     for rank, (token, probability, logit) in enumerate(rows, start=1):
         bar = [Text("█" * max(1, round(probability * BAR)), style="cyan")] if bars else []
-        name = Text(visible(tokenizer.token_bytes(token)), style="bold")
+        name = Text(tokenizer.label(token), style="bold")
         table.add_row(str(rank), name, f"{probability:.2%}", *bar, f"{logit:.3f}")
     # In a pipe the width is unknown and nothing may be clipped.
     out.print(table, width=None if bars else 10_000)

@@ -1,4 +1,4 @@
-"""What was typed wrong, in one plain sentence: options that do not exist, values that are missing or not among the choices.
+"""What was typed wrong, in one plain sentence: an option that does not exist, a value that is missing or no choice.
 
 In: what tyro says of the words that it cannot read. Out: a UsageError. tyro draws a box by itself; it asks
 `on_parse_error` first, which its own documentation calls unstable: where a release lacks it, the box is shown.

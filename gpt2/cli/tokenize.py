@@ -36,7 +36,6 @@ class Command:
         from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.next import readable
-        from gpt2.text.tokenizer import visible
 
         text = read_text(self.text)
         tokenizer = load_tokenizer(self.model)
@@ -55,7 +54,7 @@ class Command:
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("token", overflow="fold")
         for position, token_id in enumerate(ids):
-            token = Text(visible(tokenizer.token_bytes(token_id)), style="bold")
+            token = Text(tokenizer.label(token_id), style="bold")
             table.add_row(str(position), str(token_id), token)
         # In a pipe the width is unknown and nothing may be cut.
         out.print(table, width=None if out.is_terminal else 10_000)

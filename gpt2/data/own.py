@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from gpt2.base.ours import Folder, always
-from gpt2.checkpoint.hub import TOKENIZER_FILES
+from gpt2.checkpoint.target import TOKENIZER as TOKENIZER_KIND
 from gpt2.data.shards import DOC_STARTS, MANIFEST, TOKENIZER, read_manifest
 
 STATE = "unfinished.json"
@@ -23,16 +23,14 @@ UNFINISHED = Folder(
     {
         SHARD: always,
         "|".join(map(re.escape, (MANIFEST, DOC_STARTS, f"{STATE}.tmp", *AIDS))): always,
-        TOKENIZER: Folder(
-            "a tokenizer", {"|".join(map(re.escape, TOKENIZER_FILES)): always, r"\..+\.\d+\.tmp": always}
-        ),
+        TOKENIZER: TOKENIZER_KIND,
     },
 )
 """The hidden directory in which a data set is made."""
 
 
 def data_set(directory: Path) -> Folder:
-    """What a finished data set holds: the files that its manifest names, and those of the program's that may be left.
+    """What a finished data set holds: the shards that its manifest names, and what the program puts beside them.
 
     Without a manifest that can be read nothing in the directory is ours.
     """
@@ -40,9 +38,7 @@ def data_set(directory: Path) -> Folder:
     try:
         manifest = read_manifest(directory)
         shards = [re.escape(shard["file"]) for shard in manifest["shards"] if re.fullmatch(SHARD, shard["file"])]
-        files = [Path(name) for name in manifest["files"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Folder(what)
-    inside = [re.escape(path.name) for path in files if path.parts[:-1] == (TOKENIZER,)]
     names = [*map(re.escape, (MANIFEST, DOC_STARTS, *AIDS)), *shards]
-    return Folder(what, {"|".join(names): always, TOKENIZER: Folder("its tokenizer", {"|".join(inside): always})})
+    return Folder(what, {"|".join(names): always, TOKENIZER: TOKENIZER_KIND})

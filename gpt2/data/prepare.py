@@ -188,7 +188,10 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         raise ValueError(f"there is no document in {', '.join(text.name for text in texts)}: the set would be empty.")
     _save_starts(place.directory / STARTS, state.begun, place.directory / DOC_STARTS)
     tokenizer.save(place.directory / TOKENIZER)
-    others = [place.directory / DOC_STARTS, *sorted((place.directory / TOKENIZER).iterdir())]
+    others = [
+        place.directory / DOC_STARTS,
+        *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),
+    ]
     manifest = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,

@@ -7,21 +7,23 @@ Read next: cli/generate.py.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import Note, note
+from gpt2.checkpoint.hf_config import settings_of
 from gpt2.config import GPT2Config
 from gpt2.inference.decoder import Decoder
+from gpt2.inference.defaults import sampling_for
 from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
 from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
-from gpt2.text.tokenizer import Tokenizer
+from gpt2.text.tokenizer import Tokenizer, visible
 from gpt2.text.words import check_ids
 
-DEFAULT = Sampling()
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
 Reason = Literal["length", "stop", "eos"]
 
@@ -67,15 +69,24 @@ class _Row:
     """One continuation while it grows."""
 
     def __init__(
-        self, prompt: int, sample: int, ids: list[int], tokenizer: Tokenizer, sampling: Sampling, context: int
+        self,
+        prompt: int,
+        sample: int,
+        ids: list[int],
+        tokenizer: Tokenizer,
+        sampling: Sampling,
+        context: int,
+        ends: Collection[int],
     ) -> None:
         self.prompt, self.sample = prompt, sample
         self.ids = list(ids)  # prompt and output
         self.start = len(ids)
         self.longest = self.start + sampling.max_tokens
+        if sampling.max_length is not None:
+            self.longest = min(self.longest, sampling.max_length)
         if not sampling.slide:  # a full context still predicts the token that follows it
             self.longest = min(self.longest, context + 1)
-        self.eot_id = tokenizer.eot_id
+        self.ends = ends
         self.decoder = tokenizer.stream()
         self.stops = StopStrings(sampling.stop)
         self.text = ""
@@ -86,7 +97,7 @@ class _Row:
         self.ids.append(token)
         if self.logprobs is not None and logprob is not None:
             self.logprobs.append(logprob)
-        ended = token == self.eot_id
+        ended = token in self.ends
         text = "" if ended else self.stops.push(self.decoder.push(token))
         reason: Reason | None = None
         if ended:
@@ -107,13 +118,14 @@ def generate(
     model: GPT2,
     tokenizer: Tokenizer,
     prompts: Prompts,
-    sampling: Sampling = DEFAULT,
+    sampling: Sampling | None = None,
     *,
     edit: Mapping[str, Edit] | None = None,
     probe: Probe | None = None,
     on_slide: Callable[[], None] | None = None,
 ) -> list[list[Completion]]:
     """`sampling.n` continuations of each prompt: result[prompt][sample]. Arguments as for `stream`."""
+    sampling = sampling or sampling_for(model)
     done: dict[tuple[int, int], Completion] = {}
     for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, on_slide=on_slide):
         if piece.completion is not None:
@@ -125,7 +137,7 @@ def stream(
     model: GPT2,
     tokenizer: Tokenizer,
     prompts: Prompts,
-    sampling: Sampling = DEFAULT,
+    sampling: Sampling | None = None,
     *,
     edit: Mapping[str, Edit] | None = None,
     probe: Probe | None = None,
@@ -135,6 +147,7 @@ def stream(
 
     prompts   texts, or lists of token ids, of any lengths; a lone text is one prompt. Nothing is put before
               them: the model sees an `<|endoftext|>` only where the ids have one
+    sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
     edit      address -> f(x, at) -> x, as in `gpt2.probe`, applied in every pass; `at.rows` counts prompts.
               Positions count in the window that is computed: from 0 again after the context was full
     probe     in place of `edit`, a Probe that every pass consults: when a piece comes, it holds the values of
@@ -149,7 +162,12 @@ def stream(
     """
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
+    sampling = sampling or sampling_for(model)
     ids = encode_prompts(tokenizer, prompts, model.config)
+    longest = max(map(len, ids))
+    if sampling.max_length is not None and longest >= sampling.max_length:
+        mend = f"the longest prompt has {longest} tokens already: give more."
+        raise UsageError(argument="max_length", value=sampling.max_length, mend=mend)
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide)
 
 
@@ -162,6 +180,20 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config) -
         raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
     encoded = (tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given)
     return [check_ids(ids, config, "prompt") for ids in encoded]
+
+
+def ends_of(model: GPT2, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens that end a text, any of them: those that the model's files name, else the tokenizer's."""
+    settings = settings_of(model)
+    if settings is None:
+        return () if tokenizer.eot_id is None else (tokenizer.eot_id,)
+    if tokenizer.eot_id is not None and tokenizer.eot_id not in settings.ends:
+        end = visible(tokenizer.token_bytes(tokenizer.eot_id))
+        note(
+            f"the tokenizer ends texts with {end}, but the files of the model do not name it as an end "
+            f"(eos_token_id): texts go on past it."
+        )
+    return settings.ends
 
 
 def _run(
@@ -178,7 +210,8 @@ def _run(
     context = decoder.model.config.n_positions
     logits = decoder.prefill(prompts, room=sampling.max_tokens - 1)
     order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
-    rows = [_Row(p, s, prompts[p], tokenizer, sampling, context) for p, s in order]
+    ends = ends_of(decoder.model, tokenizer)
+    rows = [_Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
     if sampling.n > 1:  # the samples of a prompt share its prefill
         logits = logits.repeat_interleave(sampling.n, dim=0)
         decoder.keep([p for p, _ in order])
@@ -208,5 +241,6 @@ def _run(
 def _warn() -> None:
     warnings.warn(
         "the context is full: the text goes on from its last half (slide=False stops instead).",
+        Note,
         stacklevel=2,
     )

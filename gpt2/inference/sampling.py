@@ -23,6 +23,7 @@ class Sampling:
     """How a text is continued. The defaults suit a story: varied, without the far tail of the distribution.
 
     max_tokens          new tokens at most
+    max_length          tokens at most, the prompt's included; None: no such limit
     temperature         divides the scores; 0 is greedy: the likeliest token (after the repetition penalty)
     top_k               only the k likeliest tokens; None: all
     top_p               only the likeliest tokens that together have this probability; 1: all
@@ -38,6 +39,7 @@ class Sampling:
     """
 
     max_tokens: int = 200
+    max_length: int | None = None
     temperature: float = 0.8
     top_k: int | None = None
     top_p: float = 0.95
@@ -55,9 +57,9 @@ class Sampling:
             mend = "give a tuple of strings of at least one character."
             raise UsageError(argument="stop", value=stop, mend=mend)
         object.__setattr__(self, "stop", tuple(stop))
-        for name, least in (("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0)):
+        for name, least in (("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0), ("max_length", 1)):
             value = getattr(self, name)
-            if value is None and name in ("top_k", "logprobs"):
+            if value is None and name in ("top_k", "logprobs", "max_length"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 mend = f"it must be a whole number of at least {least}."

@@ -15,7 +15,6 @@ from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.run.values import ALWAYS, size
 from gpt2.explain.see.flow import READ, Flow, flow
 from gpt2.server.switches import edits
-from gpt2.text.tokenizer import visible
 from gpt2.text.words import check_ids, token_id
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Session:
 
     def word(self, token: int) -> str:
         """A token as the page shows it: a space is a middle dot."""
-        return visible(self.tokenizer.token_bytes(token))
+        return self.tokenizer.label(token)
 
     def token(self, text: str) -> int:
         """The id of a word of one token, given with a space or a middle dot before it. UsageError otherwise."""

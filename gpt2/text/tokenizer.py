@@ -9,26 +9,26 @@ which ones are); `tokenizers` serves every other `tokenizer.json`, and trains ne
 """
 
 import builtins
-import codecs
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.text.tokenizer_files import (
-    EOT,
-    byte_alphabet,
-    gpt2_content,
-    merge_ranks,
-    merges_of,
-    read_content,
-    read_ends,
-    write_text,
-)
+from gpt2.base.notes import note
+from gpt2.text.assembled import Assembled, assemble, built
+from gpt2.text.characters import cleaned, visible, well_formed
+from gpt2.text.ends import ends_in
+from gpt2.text.merge_ranks import merge_ranks
+from gpt2.text.stream import StreamDecoder
+from gpt2.text.tokenizer_class import Kind
+from gpt2.text.tokenizer_files import EOT, byte_alphabet, gpt2_content, merges_of
+from gpt2.text.written import Written
+
+__all__ = ["EOT", "PATTERN", "StreamDecoder", "Tokenizer", "visible", "well_formed"]
 
 if TYPE_CHECKING:
     import tiktoken
@@ -40,6 +40,7 @@ PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 # tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
 # characters in a row, which it must be able to backtrack over; `tokenizers` does not.
 _ENDLESS_SPACE = re.compile(r"\s{100000}")
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens
 
 
 class Tokenizer:
@@ -51,12 +52,13 @@ class Tokenizer:
         vocab_size: one more than the largest id.
         eot_id: the token that ends a text: the one that its directory names, else `<|endoftext|>`, else None.
         bos_id: the token that stands before a text: the one that its directory names, else `eot_id`.
+        pad_id: the token that fills up short rows, if the directory names one, else None.
     """
 
-    def __init__(self, content: dict[str, Any], directory: Path | None = None) -> None:
+    def __init__(self, content: dict[str, Any], found: Assembled | None = None) -> None:
         """Take the parsed content of a `tokenizer.json`; its truncation and padding are dropped.
 
-        `directory` may hold files that name the ends of a text (`gpt2.text.tokenizer_files.read_ends`).
+        `found` is what a directory says beside it.
         """
         self._content = content | {"truncation": None, "padding": None}
         vocab, added = content["model"]["vocab"], content.get("added_tokens") or []
@@ -68,27 +70,39 @@ class Tokenizer:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
         self.vocab_size = max(self._token) + 1
-        ends = {} if directory is None else read_ends(directory, self._vocab)
+        self._found = found
+        self._options: Mapping[str, Any] = {} if found is None else found.named.options
+        ends = {} if found is None else ends_in(found.path.parent, found.named, self._vocab)
         self.eot_id = ends.get("eos", self._vocab.get(EOT))
         self.bos_id = ends.get("bos", self.eot_id)
+        self.pad_id = ends.get("pad")
+        self._ends_made_special: list[dict[str, Any]] = []  # so that no text spells them unless that is allowed
+        for token in added if found is not None else ():
+            if token["id"] in (self.eot_id, self.bos_id) and not token["special"]:
+                token["special"] = True
+                self._ends_made_special.append({key: value for key, value in token.items() if key != "id"})
 
     # Making one
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> "Tokenizer":
-        """Read the tokenizer of a directory.
+        """Read the tokenizer of a directory, as `transformers.AutoTokenizer` would (`gpt2.text.assembled`).
 
-        Taken is the first of: tokenizer.json; vocab.json and merges.txt; encoder.json and vocab.bpe.
+        Taken is the first of: tokenizer.json; vocab.json and merges.txt; encoder.json and vocab.bpe; vocab.txt.
         Raises ValueError when none of them is there or one cannot be understood.
         """
-        path, content = read_content(Path(directory))
+        found = assemble(Path(directory))
         try:
-            tokenizer = cls(content, path.parent)
+            tokenizer = cls(found.content, found)
             if tokenizer._ranks is None:
                 tokenizer._library(False)  # whatever `tokenizers` cannot read is refused now
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
-            raise ValueError(f"{path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
+            raise ValueError(f"{found.path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
+        if tokenizer.before or tokenizer.after:
+            ids = [*tokenizer.before, None, *tokenizer.after]
+            shape = " ".join("text" if i is None else tokenizer.label(i) for i in ids)
+            note(f"{directory}: transformers makes {shape!r} of a text; encode gives the ids of the text alone.")
         return tokenizer
 
     @classmethod
@@ -140,6 +154,13 @@ class Tokenizer:
         }
         if self.eot_id != self._vocab.get(EOT):
             identity["end"] = self.eot_id
+        plain = {"special": True, "lstrip": False, "rstrip": False, "single_word": False}
+        if flagged := [
+            {key: token.get(key) for key in ("content", *plain)}
+            for token in self._content.get("added_tokens") or []
+            if any(bool(token.get(key)) != value for key, value in plain.items())
+        ]:
+            identity["added"] = flagged
         if self._ranks is None:
             identity["rules"] = {key: self._content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
             identity["model"] = {key: model[key] for key in sorted(model) if key not in ("vocab", "merges")}
@@ -176,24 +197,55 @@ class Tokenizer:
         return {}
 
     def _library(self, allow_special: bool) -> "tokenizers.Tokenizer":
-        if allow_special not in self._libraries:
-            from tokenizers import Tokenizer as Library
+        from tokenizers import AddedToken
 
-            try:
-                library = Library.from_str(json.dumps(self._content))
-            except Exception as error:  # the library raises plain Exception
-                raise ValueError(f"`tokenizers` cannot read it ({error})") from None
-            library.encode_special_tokens = not allow_special  # True: their text is ordinary text
+        if allow_special not in self._libraries:
+            library = built(self._content) if self._found is None else self._found.library()
+            library.no_truncation()
+            library.no_padding()
+            if not allow_special and self._ends_made_special:
+                library.add_special_tokens([AddedToken(**flags) for flags in self._ends_made_special])
+            splits = bool(self._options.get("split_special_tokens"))
+            library.encode_special_tokens = splits or not allow_special  # True: their text is ordinary text
             self._libraries[allow_special] = library
         return self._libraries[allow_special]
+
+    @cached_property
+    def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        processor = self._content.get("post_processor")
+        if not processor or processor.get("type") == "ByteLevel":
+            return (), ()
+        encoding = self._library(True).encode("a")
+        alone = self._library(True).encode("a", add_special_tokens=False).ids
+        for start in range(len(encoding.ids) - len(alone) + 1):
+            if encoding.ids[start : start + len(alone)] == alone and not any(
+                encoding.special_tokens_mask[start : start + len(alone)]
+            ):
+                return tuple(encoding.ids[:start]), tuple(encoding.ids[start + len(alone) :])
+        return tuple(encoding.ids), ()
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The ids that transformers puts before the ids of a text (`add_special_tokens=True`)."""
+        return self._around[0]
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The ids that transformers puts after the ids of a text (`add_special_tokens=True`)."""
+        return self._around[1]
+
+    def around(self, ids: Iterable[int]) -> list[int]:
+        """The ids of a text with those before and after it: what `transformers` gives for the text by default."""
+        return [*self.before, *ids, *self.after]
 
     # Text to ids
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         """The ids of a text.
 
-        Text that spells a special token (`<|endoftext|>`) is ordinary text unless `allow_special`. A lone
-        surrogate, which no UTF-8 can hold, becomes U+FFFD.
+        Text that spells a special token (`<|endoftext|>`) is ordinary text unless `allow_special`. Nothing is put
+        around them, such as BERT's [CLS] and [SEP]: these are transformers' ids with `add_special_tokens=False`, and
+        `around` adds what it adds by default. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD.
         """
         return self.encode_batch([text], allow_special, threads=1)[0]
 
@@ -205,122 +257,121 @@ class Tokenizer:
         fast = self._tiktoken
         if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
             library = self._library(allow_special)
-            return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+            try:
+                return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+            except Exception as error:  # the library raises plain Exception
+                raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
+        allowed = allow_special and not self._options.get("split_special_tokens")
         if len(texts) == 1:
-            return [fast.encode(texts[0], allowed_special="all") if allow_special else fast.encode_ordinary(texts[0])]
+            return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]
         threads = threads or os.cpu_count() or 1
-        if allow_special:
+        if allowed:
             return fast.encode_batch(texts, num_threads=threads, allowed_special="all")
         return fast.encode_ordinary_batch(texts, num_threads=threads)
 
     # Ids to text
 
     def token_bytes(self, token_id: int) -> builtins.bytes:
-        """The bytes that a token stands for; raises ValueError for an id outside the vocabulary."""
+        """The bytes that a token stands for; raises ValueError for an id that no token has."""
         token = self._token.get(token_id)
         if token is None:
             raise ValueError(f"token id {token_id} is not in the vocabulary (ids 0 to {self.vocab_size - 1}).")
-        if token in self._added:
-            return token.encode()
         if self._is_byte_level:
             alphabet = byte_alphabet()
             if all(char in alphabet for char in token):
                 return builtins.bytes(alphabet[char] for char in token)
             return token.encode()
-        if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):  # SentencePiece's byte tokens
+        if token in self._added:
+            return token.encode()
+        if match := _BYTE.fullmatch(token):
             return builtins.bytes([int(match[1], 16)])
         return token.replace("▁", " ").encode()
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of the ids; bytes that are not whole UTF-8 become U+FFFD."""
-        if self._is_byte_level:
-            return b"".join(map(self.token_bytes, map(int, ids))).decode("utf-8", "replace")
-        ids = list(ids)
-        for token_id in ids:
-            self.token_bytes(token_id)  # an unknown id is refused, not skipped
-        return self._library(True).decode(ids, skip_special_tokens=False)
+    def has(self, token_id: int) -> bool:
+        """Whether a token has this id."""
+        return token_id in self._token
 
-    def stream(self) -> "StreamDecoder":
-        """A decoder that takes one id at a time."""
-        return StreamDecoder(self)
+    def label(self, token_id: int) -> str:
+        """A token as tables show it (`visible`); `<no token 123>` for an id that no token has."""
+        return visible(self.token_bytes(token_id)) if self.has(token_id) else f"<no token {token_id}>"
+
+    def holes(self, vocab_size: int) -> list[int]:
+        """The ids below `vocab_size` that no token has: rows of a model that nothing may draw."""
+        return [i for i in range(vocab_size) if not self.has(i)]
+
+    def bytes_in_text(self, token_id: int) -> builtins.bytes:
+        """The bytes that an id adds to a text: none for a hole; ValueError for an id past the vocabulary."""
+        return b"" if not self.has(token_id) and 0 <= token_id < self.vocab_size else self.token_bytes(token_id)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the ids, as `transformers` decodes them with `skip_special_tokens=False`.
+
+        Bytes that are not whole UTF-8 become U+FFFD. An id within the vocabulary that no token has adds nothing; one
+        outside it raises ValueError.
+        """
+        ids = list(map(int, ids))
+        parts = list(map(self.bytes_in_text, ids))  # an unknown id is refused, not skipped
+        if self._bytes_add_up:
+            text = b"".join(parts).decode("utf-8", "replace")
+        else:
+            text = self._library(True).decode(ids, skip_special_tokens=False)
+        return cleaned(text) if self._cleans_up else text
+
+    def stream(self, prompt_ids: Iterable[int] = ()) -> StreamDecoder:
+        """A decoder that takes one id at a time; `prompt_ids` are those that stand before the first."""
+        return StreamDecoder(self, prompt_ids)
+
+    @property
+    def adds_bytes(self) -> bool:
+        """Whether the bytes of a text are those of its tokens, one after the other."""
+        return self._bytes_add_up and not self._cleans_up
+
+    @property
+    def only_appends(self) -> bool:
+        """Whether a further id leaves the text before it as it is, but for half a character at the end."""
+        return not self._cleans_up and self._decoders <= {"ByteLevel", "Metaspace", "ByteFallback", "Fuse", "Replace"}
+
+    def waits_for_more(self, token_id: int) -> bool:
+        """Whether the id is one byte of a run that is read as a whole: a wrong byte further on spoils all of it."""
+        return "ByteFallback" in self._decoders and bool(_BYTE.fullmatch(self._token.get(token_id, "")))
+
+    @cached_property
+    def _decoders(self) -> set[str | None]:
+        decoder = self._content.get("decoder") or {}
+        return {part.get("type") for part in decoder.get("decoders", [decoder])}
 
     @cached_property
     def _is_byte_level(self) -> bool:
         decoder = self._content.get("decoder") or {}
         return decoder.get("type") == "ByteLevel"
 
+    @property
+    def _bytes_add_up(self) -> bool:
+        """A normaliser changes how `tokenizers` writes an added token."""
+        return self._is_byte_level and not self._content.get("normalizer")
+
+    @property
+    def _cleans_up(self) -> bool:
+        told = "clean_up_tokenization_spaces"
+        is_bpe = self._content["model"].get("type", "BPE") == "BPE"
+        forced = self._options.get(f"{told}_for_bpe_even_though_it_will_corrupt_output")
+        return bool(self._options.get(told)) and (not is_bpe or bool(forced))
+
     # Writing
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write the tokenizer's files so that `transformers.AutoTokenizer` gives the same ids."""
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        ends = {"bos_token": self.bos_id, "eos_token": self.eot_id, "unk_token": self.eot_id}
-        special = {name: self._token[i] for name, i in ends.items() if i is not None}
-        settings: dict[str, Any] = special | {"clean_up_tokenization_spaces": False}
-        model = self._content["model"]
-        if self._ranks is not None:
-            settings |= {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
-            write_text(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
-            lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges_of(model))]
-            write_text(folder / "merges.txt", "\n".join(lines) + "\n")
-        else:
-            settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-        write_text(folder / "tokenizer.json", json.dumps(self._content, ensure_ascii=False, indent=1))
-        write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
-        write_text(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")
+    def save(self, directory: str | os.PathLike[str], context: int | None = None) -> None:
+        """Write the tokenizer's files so that `transformers.AutoTokenizer` gives the same ids.
 
-
-class StreamDecoder:
-    """Decodes ids as they come. What `push` and `finish` return, joined, is `decode` of all the ids."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._ids: list[int] = []  # only for a tokenizer whose text is not the sum of its tokens' bytes
-        self._sent = ""
-
-    def push(self, token_id: int) -> str:
-        """The text that is certain after this id: nothing while a character's bytes are incomplete."""
-        if self._tokenizer._is_byte_level:
-            return self._utf8.decode(self._tokenizer.token_bytes(token_id))
-        self._ids.append(token_id)
-        text = self._tokenizer.decode(self._ids).rstrip("\ufffd")
-        return self._send(text[: max(map(text.rfind, " \n")) + 1])  # a later token may change the last word
-
-    def finish(self) -> str:
-        """What was held back."""
-        if self._tokenizer._is_byte_level:
-            return self._utf8.decode(b"", final=True)
-        return self._send(self._tokenizer.decode(self._ids))
-
-    def _send(self, text: str) -> str:
-        new = text[len(self._sent) :]
-        self._sent += new
-        return new
-
-
-def visible(data: builtins.bytes) -> str:
-    r"""A token as it is printed: a space as `·`, a new line as `\n`, a tab as `\t`, the rest as it is.
-
-    Control and formatting characters, and bytes that are not whole UTF-8, are printed as `\xNN`.
-    """
-    return "".join(map(_visible_char, data.decode("utf-8", "surrogateescape")))
-
-
-def _visible_char(char: str) -> str:
-    named = {" ": "·", "\n": "\\n", "\t": "\\t"}
-    if char in named:
-        return named[char]
-    if char.isprintable():
-        return char
-    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
-
-
-def well_formed(text: str) -> str:
-    """The text with paired surrogates joined and lone ones replaced by U+FFFD."""
-    try:
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        One that was read from a directory is written as it stood there, with pad token, chat template, longest length
+        and all else. `context` is the longest text of the model beside it; it is written (`model_max_length`) where
+        no file said anything about the tokenizer.
+        """
+        ends = {"eos": self.eot_id, "bos": self.bos_id}
+        kind: Kind = "file" if self._ranks is None else "gpt2"
+        Written(
+            self._content,
+            self._found,
+            self._vocab,
+            {end: i for end, i in ends.items() if i is not None},
+            kind if self._found is None else self._found.kind,
+        ).write(Path(directory), context)

@@ -1,25 +1,25 @@
-"""What a tokenizer's files hold, and whether `tiktoken` may serve it.
+"""What a tokenizer's files hold: reading and writing them, and GPT-2's rules in the form of a tokenizer.json.
 
-In: a directory with tokenizer.json, or with GPT-2's pair vocab.json and merges.txt (OpenAI's own names for
-them: encoder.json, vocab.bpe). Out: the content of a tokenizer.json, the one form in which every tokenizer is
-held by `gpt2/text/tokenizer.py`, the file to read before this one.
+In: the path of a file. Out: its text or object, or one sentence that says what is wrong with it.
+`gpt2/text/assembled.py` makes a tokenizer of them: read it next.
 """
 
+import codecs
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from gpt2.base.lfs import refuse_pointer
 
 EOT = "<|endoftext|>"
-"""The separator between documents, the one special token of GPT-2; a directory may name another (`read_ends`)."""
+"""The separator between documents, the one special token of GPT-2; a directory may name another."""
 
 LAYOUTS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+WORD_LIST = "vocab.txt"
+SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model")
 
 
 @lru_cache(maxsize=1)
@@ -37,68 +37,23 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(moved)}
 
 
-def merge_ranks(content: dict[str, Any]) -> dict[bytes, int] | None:
-    """The bytes of each ordinary token and its id, if `tiktoken` gives the ids of `tokenizers`; else None.
-
-    It does for a byte-level BPE with GPT-2's pattern and no normaliser, whose ids stand in the order of the
-    merges and whose every token is what its own bytes merge to. `tiktoken` knows no merges: it joins the
-    neighbours whose joint bytes have the lowest id, and takes a word that is a token at once. Where every
-    token is reached, two neighbours with the joint bytes of a token are always the pair of its merge.
-    """
-    model, split = content["model"], content.get("pre_tokenizer") or {}
-    decoder, added = content.get("decoder") or {}, content.get("added_tokens") or []
-    like_gpt2 = (
-        model.get("type", "BPE") == "BPE"
-        and not any(model.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
-        and not content.get("normalizer")
-        and (split.get("type"), split.get("use_regex", True)) == ("ByteLevel", True)
-        and not split.get("add_prefix_space", True)
-        and decoder.get("type") == "ByteLevel"
-        and all(token.get("special") for token in added)
-        and not any(token.get(key) for token in added for key in ("lstrip", "rstrip", "single_word"))
-    )
-    if not like_gpt2:
-        return None
-    special = {token["content"] for token in added}
-    ordinary = {token: i for token, i in model["vocab"].items() if token not in special}
-    alphabet, merges = byte_alphabet(), merges_of(model)
-    merged = [ordinary.get(left + right, -1) for left, right in merges]
-    if any(b <= a for a, b in pairwise([-1, *merged])):
-        return None
-    if not all(part in model["vocab"] for merge in merges for part in merge):
-        return None
-    if not ordinary.keys() >= alphabet.keys() or len(ordinary) != len(alphabet) + len(merges):
-        return None
-    if not set().union(*ordinary) <= alphabet.keys():
-        return None
-    if not _each_token_is_reached(model["vocab"], ordinary, merges):
-        return None
-    byte = {ord(char): byte for char, byte in alphabet.items()}
-    return {token.translate(byte).encode("latin-1"): i for token, i in ordinary.items()}
-
-
-def _each_token_is_reached(vocab: dict[str, int], tokens: Iterable[str], merges: list[tuple[str, str]]) -> bool:
-    from tokenizers import models
-
-    model = models.BPE(vocab=vocab, merges=merges)
-    return all(len(model.tokenize(token)) == 1 for token in tokens)
-
-
 def merges_of(model: dict[str, Any]) -> list[tuple[str, str]]:
     """The merges as pairs; files hold them as "a b" or as ["a", "b"]."""
     return [(left, right) for left, right in (m.split(" ") if isinstance(m, str) else m for m in model["merges"])]
 
 
 def gpt2_content(
-    vocab: dict[str, int], merges: Sequence[tuple[str, str]], added: Mapping[str, int] = MappingProxyType({})
+    vocab: dict[str, int], merges: Sequence[tuple[str, str]], prefix_space: bool = False
 ) -> dict[str, Any]:
-    """The `tokenizer.json` of a byte-level BPE with GPT-2's rules; `added` are special tokens beside `EOT`."""
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    special = {token: i for token, i in vocab.items() if token == EOT} | dict(added)
+    """The `tokenizer.json` of a byte-level BPE with GPT-2's rules, whose one special token is `EOT` if it is there.
+
+    prefix_space  a text that begins with a word is read as if a space stood before it
+    """
+    byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space, "trim_offsets": True, "use_regex": True}
     plain = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {
         "version": "1.0",
-        "added_tokens": [{"id": i, "content": token, **plain} for token, i in special.items()],
+        "added_tokens": [{"id": i, "content": token, **plain} for token, i in vocab.items() if token == EOT],
         "normalizer": None,
         "pre_tokenizer": byte_level,
         "post_processor": byte_level | {"trim_offsets": False},
@@ -119,88 +74,46 @@ def gpt2_content(
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether the directory holds the files of a tokenizer."""
-    layouts = [("tokenizer.json",), *LAYOUTS]
+    """Whether the directory holds the files of a tokenizer, of a kind that is read here or of one that is refused."""
+    layouts = [("tokenizer.json",), *LAYOUTS, (WORD_LIST,), *((name,) for name in SENTENCEPIECE)]
     return any(all((folder / name).is_file() for name in names) for names in layouts)
 
 
-def read_content(folder: Path) -> tuple[Path, Any]:
-    """The file that holds the tokenizer of a directory, and its content in the form of a tokenizer.json."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a directory: give the directory that holds tokenizer.json.")
-    if (folder / "tokenizer.json").is_file():
-        return folder / "tokenizer.json", _read_json(folder / "tokenizer.json")
-    for vocab_name, merges_name in LAYOUTS:
-        vocab, merges = folder / vocab_name, folder / merges_name
-        if vocab.is_file() and merges.is_file():
-            entries = _read_json(vocab)
-            if not isinstance(entries, dict):
-                raise ValueError(f"{vocab} is not a vocabulary: it must map each token to its id.")
-            pairs = list(_read_merges(merges))
-            return vocab, gpt2_content(entries, pairs, _read_added(folder, entries, pairs))
-    raise ValueError(f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt.")
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file. ValueError for anything else than an object."""
+    value = read_json(path) if path.is_file() else {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a {type(value).__name__}, and must hold an object: fetch the tokenizer again.")
+    return value
 
 
-def read_ends(folder: Path, ids: Mapping[str, int]) -> dict[str, int]:
-    """The tokens that the files beside a tokenizer name as ends of a text: {"bos": id, "eos": id}, or fewer.
-
-    Asked in this order: tokenizer_config.json and special_tokens_map.json, which name the token, then
-    generation_config.json and config.json, which name its id (of a list, the first). A token that is not in the
-    vocabulary, as transformers' default 50256 in a small one, is passed over.
-    """
-    known: set[int] = set(ids.values())
-    ends: dict[str, int] = {}
-    for file in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"):
-        named = _read_object(folder / file)
-        for end in ("bos", "eos"):
-            token, number = _content(named.get(f"{end}_token")), named.get(f"{end}_token_id")
-            number = number[0] if isinstance(number, list) and number else number
-            found = ids.get(token) if token is not None else number
-            if type(found) is int and found in known:
-                ends.setdefault(end, found)
-    return ends
-
-
-def _read_added(folder: Path, vocab: Mapping[str, int], merges: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """The tokens beside vocab.json and merges.txt that no text spells: those added later, and the ends of a text."""
-    settings = _read_object(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
-    later = {_content(entry): int(i) for i, entry in settings.items()}
-    added = {token: i for token, i in (_read_object(folder / "added_tokens.json") | later).items() if token}
-    spelt = {*byte_alphabet(), *(left + right for left, right in merges)}  # an end may be "\n", an ordinary token
-    ends = set(read_ends(folder, {**vocab, **added}).values())
-    return added | {token: i for token, i in vocab.items() if i in ends and token not in spelt}
-
-
-def _content(token: Any) -> str | None:
-    """The text of a token, which files hold as a string or as an object with its text as `content`."""
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty for a file that is not there or holds something else."""
-    value = _read_json(path) if path.is_file() else {}
-    return value if isinstance(value, dict) else {}
-
-
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text. ValueError for what is not UTF-8, and for a byte order mark, which transformers refuses too."""
     refuse_pointer(path)
+    data = path.read_bytes()
+    for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if data.startswith(mark):
+            raise ValueError(f"{path} begins with a byte order mark (BOM): save it as UTF-8 without one.")
     try:
-        return path.read_bytes().decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 (byte {error.start}): fetch the tokenizer again.") from None
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The value in a JSON file, whatever it is. ValueError naming the line for what is not JSON."""
     try:
-        return json.loads(_read_text(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON (line {error.lineno}): fetch the tokenizer again.") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply for JSON: fetch the tokenizer again.") from None
 
 
-def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip() or (number == 1 and line.startswith("#version")):
+def read_merges(path: Path) -> Iterator[tuple[str, str]]:
+    """The pairs of a merges.txt, in order. ValueError naming the line for what is no pair."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip() or line.startswith("#version"):
             continue
         parts = line.rstrip("\r").split(" ")
         if len(parts) != 2:
@@ -209,10 +122,15 @@ def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all, with line ends as they are."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.write_bytes(data)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
-from gpt2.text.tokenizer import Tokenizer, visible
+from gpt2.text.tokenizer import Tokenizer
 
 Text: TypeAlias = str | Tensor | Sequence[int] | Sequence[Sequence[int]] | Sequence[str]
 
@@ -79,10 +79,5 @@ def token_id(model: GPT2, tokenizer: Tokenizer | None, word: str | int) -> int:
 
 
 def label(tokenizer: Tokenizer | None, token: int) -> str:
-    """A token as it is shown: a space as `·`; its number where there is no tokenizer or no such entry."""
-    if tokenizer is None or token >= tokenizer.vocab_size:
-        return str(token)
-    try:
-        return visible(tokenizer.token_bytes(token))
-    except ValueError:  # a hole in the vocabulary
-        return str(token)
+    """A token as it is shown: a space as `·`; its number where there is no tokenizer."""
+    return str(token) if tokenizer is None else tokenizer.label(token)

@@ -6,7 +6,7 @@ In: a recipe. Out: a `Task`, read by loop.py. `pretraining` makes the usual one;
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gpt2.checkpoint import Checkpoint, load, save
+from gpt2.config import GPT2Config
 from gpt2.data.batches import Mix, TokenSet
 from gpt2.data.shards import TokenShards
 from gpt2.loss import IGNORED
@@ -115,23 +116,30 @@ def identity(manifest: Mapping[str, Any]) -> str:
 
 
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:
-    model = GPT2(recipe.model.config(tokenizer.vocab_size), seed=recipe.train.seed)
+    config = recipe.model.config(tokenizer.vocab_size)
     if recipe.train.init is not None:
-        _start_from(load(recipe.train.init), model, tokenizer)
-    return model
+        return _started_from(load(recipe.train.init), config, tokenizer)
+    return GPT2(config, seed=recipe.train.seed)
 
 
-def _start_from(checkpoint: Checkpoint, model: GPT2, tokenizer: Tokenizer) -> None:
-    """Take over a checkpoint's weights. ValueError when its tokenizer or a size is another."""
+def _started_from(checkpoint: Checkpoint, ours: GPT2Config, tokenizer: Tokenizer) -> GPT2:
+    """The checkpoint's model, whose activation, norms, scaling and head it keeps, with the recipe's dropouts.
+
+    ValueError when its tokenizer or a size is another.
+    """
     if checkpoint.tokenizer.hash != tokenizer.hash:
         raise ValueError(
             f"train.init {checkpoint.name} has another tokenizer than the data: prepare the data with that tokenizer."
         )
-    ours, theirs = model.config, checkpoint.model.config
+    theirs = checkpoint.model.config
     for name in ("n_layer", "n_head", "n_embd", "n_positions"):
         if getattr(ours, name) != getattr(theirs, name):
             raise ValueError(
                 f"model.{name} is {getattr(ours, name)}, but it is {getattr(theirs, name)} in train.init: make "
                 "them equal."
             )
+    dropouts = {name: getattr(ours, name) for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
+    model = GPT2(replace(theirs, **dropouts))
     model.load_state_dict(checkpoint.model.state_dict())
+    model.settings = checkpoint.model.settings
+    return model

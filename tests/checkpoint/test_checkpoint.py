@@ -67,7 +67,9 @@ def test_loading_imports_no_compiler(ours, tmp_path):
 def test_harmless_fields_and_old_names_are_accepted(hub_directory):
     path = hub_directory / "config.json"
     fields = json.loads(path.read_text())
-    fields["n_ctx"] = fields.pop("n_positions")
+    fields["n_ctx"] = 7  # transformers does not read it
+    fields["max_position_embeddings"] = fields.pop("n_positions")
+    fields["n_head"], fields["num_attention_heads"] = 1, fields["n_head"]  # the common name wins
     fields["hidden_size"] = fields.pop("n_embd")
     fields["num_hidden_layers"] = fields.pop("n_layer")
     fields |= {

@@ -30,9 +30,9 @@ def hub_directory(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("scale_attn_by_inverse_layer_idx", True), ("reorder_and_upcast_attn", True),
-     ("add_cross_attention", True), ("tie_word_embeddings", False), ("scale_attn_weights", False),
-     ("activation_function", "gelu"),
+    [("scale_attn_by_inverse_layer_idx", None), ("tie_word_embeddings", 0), ("scale_attn_weights", "no"),
+     ("add_cross_attention", True), ("is_encoder_decoder", True), ("per_layer_config", {"0": {}}),
+     ("activation_function", "prelu"), ("activation_function", "xielu"), ("head_dim", 3),
      ("model_type", "llama"), ("quantization_config", {"bits": 4}), ("pruned_heads", {"0": [1]}),
      ("n_embd", "32"), ("n_layer", 0), ("attn_pdrop", "0.1"), ("layer_norm_epsilon", None), ("n_head", 5)],
 )  # fmt: skip

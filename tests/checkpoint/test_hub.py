@@ -25,7 +25,7 @@ from gpt2.text.tokenizer import Tokenizer
 
 SHA = "1" * 40
 NEEDED = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-          "vocab.json", "merges.txt", "special_tokens_map.json"}  # fmt: skip
+          "vocab.json", "merges.txt"}  # fmt: skip
 NOT_NEEDED = {"README.md", "modeling_gpt2.py", "pytorch_model.bin", "tf_model.h5", "model.fp16.safetensors",
               "onnx/model.onnx", "onnx/config.json"}  # fmt: skip
 

@@ -1,10 +1,10 @@
 """`gpt2 next` and `gpt2 generate`: what they print, for eyes and for machines, and what they refuse."""
 
-import dataclasses
 import io
 import json
 import re
 import sys
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -227,10 +227,15 @@ def test_the_special_token_is_read_where_it_is_allowed(gpt2, model, name):
     assert gpt2(*words)[1] == f"<|endoftext|>{text}\n"
 
 
-def test_the_defaults_are_those_of_the_library():
-    ours, library = command.Command(), Sampling()
-    for field in dataclasses.fields(Sampling):
-        assert getattr(ours, field.name) == getattr(library, field.name), field.name
+def test_the_help_says_the_defaults_of_the_library():
+    hints = get_type_hints(command.Command, include_extras=True)
+    shown = {"max_tokens": "200", "temperature": "0.8", "top_p": "0.95; 1 is off", "n": "1"}
+    for name, words in shown.items():
+        assert getattr(command.Command(), name) is None
+        assert any(
+            getattr(mark, "help_behavior_hint", "") == f"(default: {words})" for mark in hints[name].__metadata__
+        )
+        assert float(words.split(";")[0]) == getattr(Sampling(), name)
 
 
 # What is refused: one sentence, exit code 2, nothing on standard output.
@@ -241,7 +246,7 @@ def test_the_defaults_are_those_of_the_library():
     [
         (("generate", "a", "--top-p", 0), "--top-p is 0: it must be above 0"),
         (("generate", "a", "--temperature", -1), "--temperature is -1: it must be 0 (greedy) or more"),
-        (("generate", "a", "--top-k", 0), "--top-k is 0: it must be a whole number of at least 1"),
+        (("generate", "a", "--top-k", -1), "--top-k is -1: it must be a whole number of at least 1"),
         (("generate", "a", "--max-tokens", 0), "--max-tokens is 0"),
         (("generate", "a", "--n", 0), "--n is 0"),
         (("generate", "a", "--top-k", 2.5), "--top-k is '2.5': it must be a whole number."),

@@ -107,9 +107,7 @@ class Command(ModelOptions):
 
 def shower(tokenizer: "Tokenizer") -> Callable[[int], str]:
     """A function from an id to the token's text with its space made visible."""
-    from gpt2.text.tokenizer import visible
-
-    return lambda token: visible(tokenizer.token_bytes(token))
+    return tokenizer.label
 
 
 def check_blocks(words: tuple[str, ...]) -> None:

@@ -77,7 +77,8 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
         page.rows([("", f"key {j} {tokens[j]}", h.k[j].values) for j in columns])
         page.rows([("", f"value {j} {tokens[j]}", h.v[j].values) for j in columns])
 
-    page.step("Scores", f"How well the query of {here} fits each key: score = query . key / sqrt({D}).",
+    below = _divisor(attn.divisor, D)
+    page.step("Scores", f"How well the query of {here} fits each key: score = query . key / {below}.",
               f"{l}.attn.scores", (H, T_all, T_all))  # fmt: skip
     page.sources(tokens, columns, p)
     for h in attn.heads:
@@ -86,7 +87,7 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
     for h in followed:
         j = int(h.pattern.argmax())
         dot = num(float(h.q.values @ h.k[j].values))
-        page.say(f"head {h.head}, {tokens[j]}: {dot} / {num(math.sqrt(D))} = {num(h.scores[j])}", "dim")
+        page.say(f"head {h.head}, {tokens[j]}: {dot} / {num(attn.divisor)} = {num(h.scores[j])}", "dim")
 
     page.step("Pattern", "Softmax turns the scores of a row into weights that sum to 1: exp(score) / sum of "
               "exp(score). Later tokens are masked: their weight is 0.",
@@ -148,15 +149,14 @@ def _write(
 
 def _mlp(page: Page, walk: Walk, block: BlockStep, mlp: MLPStep) -> None:
     l, T, C, F = block.layer, len(walk.ids), walk.config.n_embd, walk.config.inner_dim
+    name, said = _activation(walk.config.activation_function)
     page.step(f"MLP, from {C} numbers to {F}", "At each position by itself, a learned linear map "
-              f"takes the {C} numbers of out to {F}. GELU keeps the large positive ones and pulls the negative "
-              "ones towards 0: "
-              "GELU(x) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).",
+              f"takes the {C} numbers of out to {F}. {said}",
               f"{l}.mlp.pre {l}.mlp.post", (T, F))  # fmt: skip
     page.rows(
         [
-            ("", "before GELU", mlp.pre.values, norm_of(mlp.pre)),
-            ("", "after GELU", mlp.post.values, norm_of(mlp.post)),
+            ("", f"before {name}", mlp.pre.values, norm_of(mlp.pre)),
+            ("", f"after {name}", mlp.post.values, norm_of(mlp.post)),
         ]
     )
     page.say(f"{mlp.positive} of {F} are positive ({percent(mlp.positive / F)}). The neurons that write most:")
@@ -172,6 +172,19 @@ def _mlp(page: Page, walk: Walk, block: BlockStep, mlp: MLPStep) -> None:
             ("=", "MLP's write", block.mlp_out.values, norm_of(block.mlp_out)),
         ]
     )
+
+
+def _divisor(divisor: float, D: int) -> str:
+    """What scores are divided by, in words."""
+    return f"sqrt({D})" if math.isclose(divisor, math.sqrt(D)) else num(divisor)
+
+
+def _activation(name: str) -> tuple[str, str]:
+    """The short name of an activation function, and a sentence about it."""
+    if name in ("gelu_new", "gelu_accurate", "gelu_fast", "gelu_python_tanh", "gelu_pytorch_tanh"):
+        formula = "GELU(x) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"
+        return "GELU", f"GELU keeps the large positive ones and pulls the negative ones towards 0: {formula}."
+    return name, f"The activation function {name} turns each of them into another number."
 
 
 def _residual(page: Page, before: Vector, writer: str, write: Vector, after: Vector) -> None:

@@ -72,6 +72,7 @@ class AttentionStep:
     `followed` are those to look into: the ones asked for, or of all heads the one with the largest write.
     """
 
+    divisor: float  # of the scores: sqrt(D), unless the checkpoint scales them otherwise
     heads: tuple[HeadStep, ...]
     followed: tuple[int, ...]
     head_norms: tuple[float, ...]  # of the writes of all H heads
@@ -81,7 +82,10 @@ class AttentionStep:
 
 @dataclass(frozen=True)
 class Neuron:
-    """One hidden number of the MLP before and after GELU, and the norm of what it writes, |post| ||W_out[index]||."""
+    """One hidden number of the MLP, before and after the activation function.
+
+    `write_norm` is the norm of what it writes, |post| ||W_out[index]||.
+    """
 
     index: int
     pre: float
@@ -91,7 +95,7 @@ class Neuron:
 
 @dataclass(frozen=True)
 class MLPStep:
-    """The hidden layer [F] before and after GELU: `neurons_sum` (post W_out) + `bias` = mlp.out.
+    """The hidden layer [F] before and after the activation function: `neurons_sum` (post W_out) + `bias` = mlp.out.
 
     `neurons` are those with the largest writes.
     """

@@ -185,7 +185,8 @@ def _attention(model: GPT2, probe: Probe, cache: KVCache, l: int, heads: Sequenc
     )
     bias = vector(model.transformer.h[l].attn.c_proj.bias)
     followed = (int(every.norm(dim=1).argmax()),) if heads is None else tuple(s.head for s in steps)
-    return AttentionStep(steps, followed, tuple(every.norm(dim=1).tolist()), vector(every.sum(dim=0)), bias)
+    divisor = float(model.transformer.h[l].attn.divisor)
+    return AttentionStep(divisor, steps, followed, tuple(every.norm(dim=1).tolist()), vector(every.sum(dim=0)), bias)
 
 
 def _mlp(model: GPT2, probe: Probe, l: int, top: int) -> MLPStep:

@@ -126,6 +126,8 @@ class FineTune:
         if self.tokenizer.eot_id is None:
             what = f"the tokenizer of {settings.model} has no {EOT} to end a text with"
             raise Failure(what, "use another {model}.", model=None)
+        if self.model.settings is not None:
+            self.model.settings = self.model.settings.ending_at(self.tokenizer.eot_id)
         self.context = _chosen(settings.context, self.model.config.n_positions)
         if not 1 <= self.context <= self.model.config.n_positions:
             mend = f"this model takes 1 to {self.model.config.n_positions}."

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.adapter import TARGETS, Adapter, fingerprint
+from gpt2.checkpoint.adapter import TARGETS, Adapter, fingerprint, lora_adapter
 from gpt2.model import GPT2
 
 
@@ -69,4 +69,4 @@ def adapter_of(model: GPT2, base: str, rank: int, alpha: float) -> Adapter:
     """What `add_lora` of this rank and alpha and training made, as matrices of their own to write to a file."""
     wrapped = {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
     pairs = {name: (m.lora_a.detach().float(), m.lora_b.detach().float()) for name, m in wrapped.items()}
-    return Adapter(base, rank, alpha, pairs, fingerprint(model))
+    return lora_adapter(base, rank, alpha, pairs, fingerprint(model))

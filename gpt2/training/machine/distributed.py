@@ -157,6 +157,7 @@ def whole_model(model: GPT2) -> GPT2:
             state[name] = full.cpu()
     with torch.device("meta"), NoDraws():
         copy = GPT2(model.config)
+    copy.settings = getattr(model, "settings", None)
     if dist.get_rank() == 0:
         copy.load_state_dict(state, assign=True)
         copy.tie_weights()

@@ -1,0 +1,67 @@
+"""How a checkpoint itself says that texts are continued, under what the caller says.
+
+In: a model that `load` returned, and the options that a caller gives. Out: a `Sampling`. Read next: generate.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpt2.base.errors import UsageError
+from gpt2.base.fields import check_fields, shortened
+from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
+from gpt2.checkpoint.hf_config import settings_of
+from gpt2.inference.sampling import Sampling
+from gpt2.model import GPT2
+
+NAMES = {"max_new_tokens": "max_tokens", "num_return_sequences": "n"}  # of fields that are called otherwise here
+EITHER_WAY = ("max_new_tokens", "max_length", "repetition_penalty", "num_return_sequences")
+SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # transformers' defaults with do_sample
+
+
+def sampling_for(model: GPT2, **options: Any) -> Sampling:
+    """The settings of generation_config.json, with `options` (fields of `Sampling`) in place of what it says.
+
+    Where that file does not exist, the same fields of config.json count, as in transformers.
+
+    Limits, stop strings and the repetition penalty of the file always count; temperature, top_k, top_p and min_p only
+    where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else
+    has the defaults of `Sampling`.
+
+    Raises ValueError naming a field of the file that is not supported, UsageError for an option with a wrong value.
+    """
+    settings = settings_of(model)
+    if settings is None:
+        return Sampling(**options)
+    path, file = settings.acting
+    if settings.generation is None:  # most fields of config.json are about other things
+        file = {field.name: file[field.name] for field in (*ALWAYS, *SAMPLING) if field.name in file}
+    sampled = file.get("do_sample")
+    if sampled not in (True, False, None):
+        raise ValueError(f"{path}: do_sample is {shortened(sampled)}: it must be true, false or null.")
+    if not sampled:  # then transformers reads none of them
+        asleep = {field.name for field in SAMPLING}
+        file = {name: value for name, value in file.items() if name not in asleep}
+    check_fields(path, file, (*ALWAYS, *SAMPLING))
+    found = _read(file, bool(sampled))
+    if "max_tokens" in found or "max_tokens" in options:
+        found.pop("max_length", None)
+    elif "max_length" in found:
+        found["max_tokens"] = found["max_length"]
+    try:
+        Sampling(**found)
+    except UsageError as error:
+        raise ValueError(f"{path} cannot be followed: {error}") from None
+    return Sampling(**(found | options))
+
+
+def _read(file: Mapping[str, Any], sampled: bool) -> dict[str, Any]:
+    """The fields of generation_config.json as those of `Sampling`; null is as good as absent."""
+    named = {name: value for name, value in file.items() if value is not None}
+    found = {NAMES.get(name, name): named[name] for name in EITHER_WAY if name in named}
+    if "stop_strings" in named:
+        stop = named["stop_strings"]
+        found["stop"] = (stop,) if isinstance(stop, str) else stop
+    if sampled:
+        found |= {name: named.get(name, default) for name, default in SAMPLED.items()}
+        found["top_k"] = found["top_k"] or None
+    return found

@@ -1,0 +1,79 @@
+"""A tokenizer's files, written so that transformers reads from them what it read from the ones they come from.
+
+In: a tokenizer's content, and the directory's files that it was made of, if any. Out: a directory's tokenizer files.
+`Tokenizer.save` calls it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2.text.assembled import Assembled
+from gpt2.text.ends import ends_of
+from gpt2.text.side_files import NAMES, SideFiles
+from gpt2.text.tokenizer_class import WRITTEN, Kind
+from gpt2.text.tokenizer_files import EOT, WORD_LIST, merges_of, write_text
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is to be written.
+
+    content  as of a tokenizer.json
+    found    the files that it was made of, None for a tokenizer that was made here
+    ids      token -> id, added tokens included
+    ends     "eos" and "bos" -> id
+    kind     the class that is to read it
+    """
+
+    content: dict[str, Any]
+    found: Assembled | None
+    ids: Mapping[str, int]
+    ends: Mapping[str, int]
+    kind: Kind
+
+    def write(self, folder: Path, context: int | None) -> None:
+        """Write every file; `context` is the longest text of the model beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        side = SideFiles() if self.found is None else self.found.side
+        settings = self._settings(side, context)
+        if not {"tokenizer.json", WORD_LIST} & side.kept.keys():
+            self._write_vocabulary(folder, settings)
+        side.write(folder, settings)
+
+    def _write_vocabulary(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Write vocab.json and merges.txt, and a tokenizer.json where transformers reads the same from it."""
+        if self.kind in ("gpt2", "roberta"):
+            model = self.content["model"]
+            write_text(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
+            lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges_of(model))]
+            write_text(folder / "merges.txt", "\n".join(lines) + "\n")
+        if not any(settings.get(f"add_{end}_token") for end in ("bos", "eos")):
+            write_text(folder / "tokenizer.json", json.dumps(self.content, ensure_ascii=False, indent=1))
+
+    def _settings(self, side: SideFiles, context: int | None) -> dict[str, Any]:
+        """What tokenizer_config.json is to say: what it said, and what other files said before."""
+        settings: dict[str, Any] = {}
+        if side.settings is None and NAMES not in side.kept:
+            settings |= self._names() | {"clean_up_tokenization_spaces": False}
+            settings |= {} if context is None else {"model_max_length": context}
+            settings |= {"add_prefix_space": False} if self.kind in ("gpt2", "roberta") else {}
+        settings |= side.settings or {}
+        class_name = None if self.found is None else self.found.class_name
+        settings["tokenizer_class"] = settings.get("tokenizer_class") or class_name or WRITTEN[self.kind]
+        named: Mapping[str, Any] = settings if self.found is None else self.found.named.tokens
+        explicit = settings.keys() if self.found is None else self.found.named.explicit
+        eos, bos = self.ends.get("eos"), self.ends.get("bos")
+        if eos is not None and eos != ends_of(named, self.ids).get("eos", self.ids.get(EOT)):
+            settings["eos_token_id"] = eos
+        if bos is not None and bos != eos and "bos_token" not in explicit and not settings.get("bos_token"):
+            settings["bos_token_id"] = bos
+        return settings
+
+    def _names(self) -> dict[str, str]:
+        """The ends as tokenizer_config.json names them, as far as naming them adds no token."""
+        special = {token["id"]: token["content"] for token in self.content.get("added_tokens") or []}
+        ends = {"bos_token": self.ends.get("bos"), "eos_token": self.ends.get("eos"), "unk_token": self.ends.get("eos")}
+        return {name: special[i] for name, i in ends.items() if i in special}
