@@ -1,6 +1,6 @@
 """What this machine can do: where to compute, and in which number format.
 
-In: a device's name, as `--device` takes it. Out: the device, or a refusal that says what there is.
+In: a device's name. Out: the device, or a refusal that says what there is.
 """
 
 import ctypes
