@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.checkpoint.foreign import foreign_config
@@ -43,6 +44,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises ValueError, naming the file, when it is not JSON or not an object; OSError when it cannot be read.
     """
+    refuse_pointer(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -58,6 +60,7 @@ def stored_dtypes(path: Path) -> dict[str, int]:
     Source: the safetensors project's description of the format: eight bytes with the header's length, the
     header as JSON, then the data. Raises ValueError naming the file when it is not one, or is cut short.
     """
+    refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
