@@ -16,8 +16,11 @@ from typing import Any
 
 from gpt2.ablation.study import BASELINE, Job, Study
 from gpt2.base.errors import UsageError
+from gpt2.base.ours import check_directory
+from gpt2.checkpoint.target import CHECKPOINT
 
 EXTENSIONS = 4  # how often the search goes on past an end of its grid, by a factor of 2 each time
+BEGINNING = '{"key": "'  # of a record's line, also of one that was cut off
 Records = dict[str, dict[str, Any]]  # by key
 
 
@@ -44,7 +47,7 @@ def read_records(path: Path) -> Records:
             record = json.loads(line)
             records[record["key"]] = record
         except (json.JSONDecodeError, KeyError, TypeError):
-            if number < len(lines):
+            if number < len(lines) or not (line.startswith(BEGINNING) or BEGINNING.startswith(line)):
                 raise UsageError(f"{path}, line {number} is not the result of a run: remove that line.") from None
     return records
 
@@ -116,9 +119,12 @@ def conduct(
     keep      directory for the weights of the baseline's report runs
     report    is told each record that was written, and what is left in runs of full length
 
-    Raises UsageError for a file that holds no results, OSError when it cannot be written.
+    Raises UsageError for a file that holds no results, and for a place in `keep` that is taken;
+    OSError when it cannot be written.
     """
     records = read_records(results)
+    if keep is not None and BASELINE in (only or study.contestants):
+        _check_places(study, records, keep)
     results.parent.mkdir(parents=True, exist_ok=True)
     running: dict[Future[dict[str, Any]], Job] = {}
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (threads,))
@@ -127,7 +133,7 @@ def conduct(
             waiting = [job for job in due(study, records, only) if job not in running.values()]
             for job in waiting[: jobs - len(running)]:
                 wanted = keep is not None and job.contestant == BASELINE and job.purpose == "report"
-                where = keep / f"{job.contestant}-{job.seed}" if keep is not None and wanted else None
+                where = _place(keep, job.seed) if keep is not None and wanted else None
                 running[pool.submit(_work, study, job, where)] = job
             if not running:
                 return
@@ -142,6 +148,20 @@ def conduct(
         for process in (pool._processes or {}).values():  # a run may take minutes: do not wait for it
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _place(keep: Path, seed: int) -> Path:
+    """Where the weights of the baseline with this seed are kept."""
+    return keep / f"{BASELINE}-{seed}"
+
+
+def _check_places(study: Study, records: Records, keep: Path) -> None:
+    """Raise UsageError, before anything is trained, where weights that are to be kept would replace others."""
+    rate = tuning(study, BASELINE, records).rate
+    for seed in study.seeds_of(BASELINE):
+        if rate is None or Job(BASELINE, "report", seed, rate).key(study) not in records:
+            mend = "choose another {keep}, or move it to another place."
+            check_directory(_place(keep, seed), CHECKPOINT, False, "keep", mend)
 
 
 def _start_worker(threads: int) -> None:
@@ -164,11 +184,22 @@ def _append(record: dict[str, Any], path: Path) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.seek(0)
-                whole = file.read().rpartition(b"\n")
-                file.truncate(len(whole[0]) + len(whole[1]))
+                *whole, last = file.read().rpartition(b"\n")
+                if _is_whole(last):
+                    file.write(b"\n")
+                else:
+                    file.truncate(sum(map(len, whole)))
         file.write(json.dumps(record).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a last line without an end is a record all the same: an editor may have written it."""
+    try:
+        return "key" in json.loads(line)
+    except (ValueError, TypeError):
+        return False
 
 
 def _mean_loss(study: Study, jobs: Iterable[Job], records: Records) -> float:

@@ -18,6 +18,7 @@ from gpt2.ablation.measure import position_losses
 from gpt2.ablation.statistics import Difference, paired
 from gpt2.ablation.study import BASELINE, Contestant, Job, Study
 from gpt2.base.errors import UsageError
+from gpt2.base.ours import check_file
 
 TOLERANCE = 1e-3  # nats, between the loss of kept weights and the loss on record: another processor rounds differently
 
@@ -135,8 +136,23 @@ def every(component: Component, n_layer: int) -> str:
     )
 
 
+def check_switched_off(path: Path) -> None:
+    """Raise UsageError where a file of other content stands at the path that the result is to have."""
+    check_file(path, is_switched_off, "what gpt2 ablate off writes")
+
+
+def is_switched_off(path: Path) -> bool:
+    """Whether a file holds such a result."""
+    try:
+        read_switched_off(path)
+    except UsageError:
+        return False
+    return True
+
+
 def write_switched_off(result: Mapping[str, Any], path: Path) -> None:
-    """The result as JSON, whole or not at all."""
+    """The result as JSON, whole or not at all. UsageError for a file that is there and holds something else."""
+    check_switched_off(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+TO_UTF8 = "convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`."
+"""What to do with a text in another encoding."""
+
 
 class Spelling:
     """How arguments are written in a sentence: here as Python writes them."""

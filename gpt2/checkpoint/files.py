@@ -95,6 +95,7 @@ def _load_adapted(
 
     from gpt2.checkpoint.adapter import read_adapter
     from gpt2.checkpoint.adapter_merge import merge
+    from gpt2.text.tokenizer import Tokenizer
     from gpt2.text.tokenizer_files import has_tokenizer
 
     directory = Path(name).expanduser()
@@ -106,7 +107,15 @@ def _load_adapted(
     else:
         model = load_model(base, wide, activation=activation)
     merge(model, adapter)
-    words = tokenizer_for(directory if has_tokenizer(directory) else base, model.config, tokenizer)
+    if tokenizer is None and has_tokenizer(directory):
+        words = Tokenizer.load(directory)
+        if words.vocab_size > model.config.vocab_size:
+            raise ValueError(
+                f"{directory}: the tokenizer has {words.vocab_size:,} entries and the adapted model "
+                f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+            )
+    else:
+        words = tokenizer_for(base, model.config, tokenizer)
     return Checkpoint(_without_padding(model, words.vocab_size).to(device, dtype), words, name, directory)
 
 
@@ -199,14 +208,15 @@ def save(
     target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}.")
+    if tokenizer is not None and tokenizer.ordinary_size > config.vocab_size:
+        entries = f"{tokenizer.ordinary_size:,} entries"
+        raise ValueError(f"the tokenizer's {entries} exceed vocab_size {config.vocab_size:,}: save the one that fits.")
     tied = _tied(inner)
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
     settings = settings_of(inner)
-    carried = ends if settings is None else settings.config
+    carried = {"use_cache": True, **ends} if settings is None else settings.config
     generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
     fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
 

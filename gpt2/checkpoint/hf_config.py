@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.checkpoint.foreign import foreign_config
@@ -33,7 +34,7 @@ SYNONYMS = {
 }
 # What is never written again: it would stand in the way, or belongs to files that are not copied.
 DROPPED = (
-    *SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant",
+    *SYNONYMS.values(), "auto_map", "quantization_config", "compression_config", "glassbox_variant",
     "transformers_weights",
 )  # fmt: skip
 
@@ -43,6 +44,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises ValueError, naming the file, when it is not JSON or not an object; OSError when it cannot be read.
     """
+    refuse_pointer(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -58,6 +60,7 @@ def stored_dtypes(path: Path) -> dict[str, int]:
     Source: the safetensors project's description of the format: eight bytes with the header's length, the
     header as JSON, then the data. Raises ValueError naming the file when it is not one, or is cut short.
     """
+    refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -117,13 +120,11 @@ def config_fields(
 ) -> dict[str, Any]:
     """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
 
-    carried  fields to write beside those of `config`: of the file that the model was read from, or
+    carried  fields to write beside those of `config`: of the file that the model was read from, or for a new model
              {"bos_token_id", "eos_token_id"}, both None without a tokenizer, and not transformers' default 50256
     dtype    such as "float16"
     """
     fields: dict[str, Any] = {
-        "use_cache": True,
-        "reorder_and_upcast_attn": False,
         **{name: value for name, value in carried.items() if name not in DROPPED},
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",

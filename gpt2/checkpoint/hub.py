@@ -25,6 +25,15 @@ ADAPTER_CONFIG = "adapter_config.json"  # of a LoRA adapter, as `peft` writes it
 ASSETS = Path(__file__).parents[1] / "assets"
 HUB_IDS = {name: f"openai-community/{name}" for name in PRESETS} | {"distilgpt2": "distilbert/distilgpt2"}
 
+OTHER_NAMES = {
+    f"gpt2{other}": name
+    for name, others in {
+        "gpt2": ("", "small", "base", "117m", "124m"), "gpt2-medium": ("medium", "345m", "355m"),
+        "gpt2-large": ("large", "762m", "774m"), "gpt2-xl": ("xl", "extralarge", "1.5b", "1542m", "1558m"),
+    }.items()
+    for other in others
+}  # fmt: skip
+"""What else people call the sizes, in small letters without hyphens."""
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "chat_template.jinja", "chat_template.json",
@@ -125,7 +134,8 @@ def _no_such_model(name: str, path: Path) -> UsageError:
         return UsageError(f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     if path.exists():
         return UsageError(f"{name} is a file, and not one of nanoGPT or llm.c: type the directory that holds it.")
-    near = difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
+    plain = re.sub(r"[-_ ]", "", name.lower())  # GPT2_Small and gpt-2-small are gpt2small
+    near = [OTHER_NAMES[plain]] if plain in OTHER_NAMES else difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
     return UsageError(f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}."))
 
 

@@ -3,17 +3,55 @@
 In: a path. Out: a path that may be written; a directory that appears when it is full. Read next: files.py, adapter.py.
 """
 
-import os
+import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from gpt2.base import ours
 from gpt2.base.disk import sync
-from gpt2.base.errors import UsageError
-from gpt2.checkpoint.hf_config import CONFIG_FILE
+from gpt2.base.ours import Folder, always, check_directory
+from gpt2.checkpoint.hf_config import CONFIG_FILE, VARIANT_TYPE
 from gpt2.checkpoint.hub import ADAPTER_CONFIG, TOKENIZER_FILES, WEIGHT_FILES
+from gpt2.text.side_files import TEMPLATES
+
+SHARDS = (r"model-\d{5}-of-\d{5}\.safetensors", r"pytorch_model-\d{5}-of-\d{5}\.bin")
+NAMES = (CONFIG_FILE, "generation_config.json", ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
+TOKENIZER = Folder(
+    "a tokenizer",
+    {
+        "|".join(map(re.escape, (*TOKENIZER_FILES, "spiece.model"))): always,
+        r"\..+\.\d+\.tmp": always,  # half-written
+        TEMPLATES: Folder("chat templates", {r".+\.jinja": always}),
+    },
+)
+"""A directory of a tokenizer's files alone."""
+
+
+def _is_checkpoint(directory: Path) -> bool:
+    """Whether a configuration says that this is a GPT-2 or an adapter."""
+    for name in (CONFIG_FILE, ADAPTER_CONFIG):
+        with suppress(OSError, ValueError):
+            fields = json.loads((directory / name).read_text(encoding="utf-8"))
+            if name == ADAPTER_CONFIG:
+                return isinstance(fields, dict) and "peft_type" in fields
+            return isinstance(fields, dict) and fields.get("model_type") in ("gpt2", VARIANT_TYPE)
+    return False
+
+
+FILES = "|".join([*map(re.escape, (*NAMES, *WEIGHT_FILES)), *SHARDS])
+CHECKPOINT = Folder("a checkpoint", {FILES: always, **TOKENIZER.holds}, _is_checkpoint)
+HALF = replace(CHECKPOINT, proof=always)
+"""One that was being written, or deleted, when the process was killed."""
+
+
+def litter(name: str) -> str:
+    """The names, as a regular expression, under which a directory called `name` (one too) is written and deleted."""
+    return rf"\.{name}(\.[0-9a-f]{{4,8}})?\.(partial|old)"
 
 
 @contextmanager
@@ -30,7 +68,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
         yield temporary
         for path in (*temporary.iterdir(), temporary):
             sync(path)
-        _replace(temporary, target)
+        ours.replace(temporary, target, CHECKPOINT)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):  # one that somebody else has filled stays
@@ -45,35 +83,4 @@ def check_target(directory: Path | str, overwrite: bool = False) -> Path:
     Raises UsageError for a file, for a directory that is not empty (unless `overwrite`), and in any case for
     one that holds more than a checkpoint: what is no part of one is never deleted.
     """
-    target = Path(directory).expanduser().resolve()
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is a file: choose a directory.")
-    if not target.is_dir() or not any(target.iterdir()):
-        return target
-    if not overwrite:
-        raise UsageError(
-            f"{target} is not empty", "choose another directory, or replace it with {overwrite}.", overwrite=True
-        )
-    known = {CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "README.md", *TOKENIZER_FILES, *WEIGHT_FILES}
-    for path in sorted(target.iterdir()):
-        known_one = path.name in known or path.suffix in (".safetensors", ".bin")
-        if path.is_dir() or not known_one:
-            raise UsageError(
-                f"{target} holds {path.name}, which is not part of a checkpoint: choose another directory."
-            )
-    return target
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    """Give `temporary` the name `target`; what stood there is deleted only when that has worked."""
-    if not target.exists():
-        os.rename(temporary, target)
-        return
-    old = temporary.with_suffix(".old")
-    os.rename(target, old)
-    try:
-        os.rename(temporary, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    return check_directory(directory, CHECKPOINT, overwrite)

@@ -96,8 +96,7 @@ def _own(place: Path, config: GPT2Config) -> "Tokenizer":
 
     if place.is_dir():
         if not has_tokenizer(place):
-            what = f"{place} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
-            raise Failure(what, "put them there, or name one with {tokenizer}.", tokenizer=None)
+            raise _missing(f"{place} has no tokenizer", "there", "name another one with {tokenizer}")
         return Tokenizer.load(place)
     if has_tokenizer(place.parent):
         return Tokenizer.load(place.parent)
@@ -109,8 +108,13 @@ def _own(place: Path, config: GPT2Config) -> "Tokenizer":
         return Tokenizer.load(found)
     if config.vocab_size in GPT2_ROWS:
         what = f"{place} has no tokenizer, and GPT-2's is not on this machine"
-        mend = "name a directory that holds it, or gpt2 to download it, as {tokenizer}."
+        mend = "name a directory that holds it, or gpt2 to download it, as {tokenizer}"
     else:
-        what = f"{place} has no tokenizer: its vocabulary of {config.vocab_size:,} is not GPT-2's"
-        mend = "name its data set's meta.pkl, or a directory with the tokenizer, with {tokenizer}."
-    raise Failure(what, mend, tokenizer=None)
+        what = f"{place} has no tokenizer, and its vocabulary of {config.vocab_size:,} is not GPT-2's"
+        mend = "name its data set's meta.pkl, or a directory with the tokenizer, as {tokenizer}"
+    raise _missing(what, "beside it", mend)
+
+
+def _missing(what: str, where: str, mend: str) -> Failure:
+    put = f"put tokenizer.json, or vocab.json and merges.txt, {where}"
+    return Failure(what, {"tokenizer": mend, "": put}, tokenizer=None)

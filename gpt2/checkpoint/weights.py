@@ -68,13 +68,13 @@ def assemble(
             stored[WTE] = head  # of two names for one tensor, some writers keep this one
         elif head is not None and wte is not None and not torch.equal(head, wte):
             raise ValueError(f"{where}: {HEAD} differs from {WTE}, though the two are one here: fetch it again.")
-    _leave_out(stored, expected, HEAD if tied else None, where)
     names = [name for name in expected if not (tied and name == HEAD)]
     _refuse_names(f"{where} lacks", [name for name in names if name not in stored])
+    _leave_out(stored, expected, tied, where)
     _refuse_names(f"{where} holds, beyond a GPT-2,", [name for name in stored if name not in expected])
     state = {}
     for name in names:
-        tensor = stored.pop(name)
+        tensor = stored.pop(name).detach()
         shape = list(expected[name].shape)
         if CONV1D.search(name):
             shape.reverse()
@@ -83,6 +83,9 @@ def assemble(
         if tensor.dtype not in FLOATS:
             kinds = ", ".join(map(_short, FLOATS))
             raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point, of {kinds}.")
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            what = "holds no numbers" if tensor.is_meta else f"is {_short(tensor.layout)}"
+            raise ValueError(f"{where}: {name} {what}: save the weights as plain tensors.")
         tensor = tensor.t() if CONV1D.search(name) else tensor
         new = torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
         if not _finite(new):
@@ -107,14 +110,14 @@ def own_head(stored: Mapping[str, Tensor], where: Path) -> bool:
     return True
 
 
-def _leave_out(stored: dict[str, Tensor], expected: Mapping[str, Tensor], tied_head: str | None, where: Path) -> None:
+def _leave_out(stored: dict[str, Tensor], expected: Mapping[str, Tensor], tied: bool, where: Path) -> None:
     """Drop what belongs to no language model."""
     names = [name for name in stored if name not in expected and not name.startswith("transformer.")]
     for name in names:
         del stored[name]
     if names:
         more = f" and {len(names) - 5} more tensors" if len(names) > 5 else ""
-        head = f"; its head is {WTE}" if tied_head else ""
+        head = f"; its head is {WTE}" if tied else ""
         found = ", ".join(shortened(name, 60) for name in names[:5])
         note(f"{where}: {found}{more} left out, which a language model has no place for{head}.")
 
@@ -131,8 +134,8 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.sum(dtype=wide).isfinite()) or bool(tensor.isfinite().all())
 
 
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _short(kind: torch.dtype | torch.layout) -> str:
+    return str(kind).removeprefix("torch.")
 
 
 def to_stored(state: Mapping[str, Tensor], tied: bool, dtype: torch.dtype | None) -> dict[str, Tensor]:

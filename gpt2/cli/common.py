@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import TO_UTF8, UsageError
 from gpt2.base.plain import plain
 from gpt2.cli.errors import option
 
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
 
     from gpt2.checkpoint.files import Builder, Checkpoint
@@ -30,6 +28,8 @@ TokenizerName = Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior
 ActivationName = Annotated[
     str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: as the model has it)")
 ]
+Device = Annotated[str, tyro.conf.arg(metavar="WHERE")]
+"""Where a command trains."""
 StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
 
 
@@ -95,7 +95,7 @@ class ModelOptions:
     dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
     """float32, bfloat16, float16 or float64."""
     device: Annotated[str, tyro.conf.arg(metavar="WHERE")] = "cpu"
-    """cpu, cuda (a GPU; cuda:N for one of several), or auto: a GPU where there is one."""
+    """cpu, cuda (a GPU; cuda:N for one of several), mps (Apple's GPU), or auto: cuda where there is one."""
 
     def load(self) -> "Checkpoint":
         """The model that the options name; a variant of `gpt2 ablate` is as good."""
@@ -125,7 +125,7 @@ def read_text(text: str | None) -> str:
         try:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UsageError(f"standard input is not UTF-8 (byte {error.start}): convert it first.") from None
+            raise UsageError(f"standard input is not UTF-8 (byte {error.start}): {TO_UTF8}") from None
         text = text.removesuffix("\n")
         if not text:
             raise UsageError("no text: standard input is empty. Type the text in quotes after the command.")
@@ -146,12 +146,15 @@ def load_model(
     import torch
 
     from gpt2.checkpoint.files import load
+    from gpt2.training.machine.device import pick_device
 
     dtypes = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
     if dtype not in dtypes:
         raise UsageError(f"--dtype is {dtype!r}: choose float32, bfloat16, float16 or float64.")
-    where = find_device(device)
+    where = pick_device(device)
+    if where.type == "mps" and dtypes[dtype] == torch.float64:
+        raise UsageError(f"--dtype is {dtype!r}: Apple's GPUs have no such numbers; choose float32, or --device cpu.")
     return load(name, dtypes[dtype], where, build=build, tokenizer=tokenizer, activation=activation)
 
 
@@ -159,30 +162,6 @@ def variant_of(checkpoint: "Checkpoint") -> str | None:
     """The name of the variant that this model is, None for a plain GPT-2."""
     variant: dict[str, Any] | None = getattr(checkpoint.model, "variant", None)
     return None if variant is None else str(variant.get("name"))
-
-
-def find_device(name: str) -> "torch.device":
-    """What `--device name` means on this machine. Raises UsageError for a device that is unknown or not there."""
-    import torch
-
-    if name == "auto":
-        from gpt2.training.machine.device import pick_device
-
-        return pick_device()
-    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
-    if match is None:
-        raise UsageError(f"--device is {name!r}: choose cpu, cuda, cuda:N or auto.")
-    if name == "cpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UsageError(
-            f"--device is {name!r}, but PyTorch finds no GPU here: leave the option out, "
-            "or install PyTorch for your GPU."
-        )
-    number, gpus = int(match[1] or 0), torch.cuda.device_count()
-    if number >= gpus:
-        raise UsageError(f"--device is {name!r}, but there is no such GPU here: the last one is cuda:{gpus - 1}.")
-    return torch.device("cuda", number)
 
 
 def console() -> "Console":

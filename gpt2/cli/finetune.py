@@ -10,7 +10,7 @@ import tyro
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ActivationName, TokenizerName, console, print_json
+from gpt2.cli.common import ActivationName, Device, TokenizerName, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
@@ -81,6 +81,8 @@ class Command:
     """Go on with a fine-tune that was stopped; its settings are kept."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace a run that is already there."""
+    device: Device = "auto"
+    """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document at the end."""
 
@@ -99,12 +101,16 @@ class Command:
                 "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
             )
         from gpt2.checkpoint.files import load, save
-        from gpt2.checkpoint.target import check_target
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
+        from gpt2.training.machine.device import pick_device
+        from gpt2.training.run.directory import MERGED, check_resumed, check_run
         from gpt2.training.run.interrupts import StopSignals
 
-        for name in ("model", "merged"):
-            check_target(out / name, overwrite=self.overwrite or self.resume is not None)
+        pick_device(self.device)
+        if self.resume is None:
+            check_run(out, self.overwrite)
+        else:
+            check_resumed(out)
         names = [field.name for field in dataclasses.fields(Settings)]
         settings = Settings(**{name: getattr(self, name) for name in names} | {"lora": self.lora or 0})
         tuning = FineTune(read_settings(out) if self.resume is not None else settings)
@@ -114,12 +120,13 @@ class Command:
         show = Report(tuning, quiet=self.json)
         samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.sample(tuning.model, prompt)}
         with show, StopSignals(show.say) as signals:
-            result = tuning.run(out, show, stop=lambda: signals.requested, go_on=self.resume is not None)
+            stop, go_on = (lambda: signals.requested), self.resume is not None
+            result = tuning.run(out, show, stop, go_on, self.device)
         kept = load(str(result.model)).model
         samples["after"] = tuning.sample(kept, prompt)
         merged = None
         if self.merge and result.finished:
-            merged = str(save(kept, tuning.tokenizer, out / "merged", overwrite=True))
+            merged = str(save(kept, tuning.tokenizer, out / MERGED, overwrite=True))
         if self.json:
             print_json(as_json(tuning, result) | {"merged": merged, "samples": samples})
         else:
@@ -135,12 +142,7 @@ class Command:
             return Path(self.resume)
         if not self.files:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
-        out = Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file: choose another directory with --out.")
-        if (out / "metrics.jsonl").exists() and not self.overwrite:
-            raise UsageError(f"{out} already holds a run: choose another --out, or add --overwrite.")
-        return out
+        return Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
 
 
 def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:

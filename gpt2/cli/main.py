@@ -66,7 +66,7 @@ def parsed_command(name: str, argv: list[str]) -> Any:
 
 
 def build(command: type[Any], argv: list[str], prog: str) -> Any:
-    """A command from its options. UsageError for a text without quotation marks; tyro says what else is wrong."""
+    """A command from its options. UsageError for a text without quotation marks; `parsed` says what else is wrong."""
     if "--help" in argv or "-h" in argv:
         print(describe(command), end="\n\n")  # tyro would not break its lines
     elif argv and _takes_text(command):
@@ -79,12 +79,14 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
 
 
 def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
-    """What tyro makes of the words. UsageError, one sentence, for a word that should be a number."""
+    """What tyro makes of the words. UsageError, one sentence, for what it cannot read."""
     import tyro
 
     from gpt2.cli import common
+    from gpt2.cli.parsing import options_of, plain_refusals
 
-    made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
+    with plain_refusals(options_of(command)):
+        made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -58,6 +58,8 @@ class Command:
     """Read prepared data sets instead, and say what is not as it was written."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the manifest as JSON."""
+
+    SPELLED: ClassVar[dict[str, str]] = {"model": "--tokenizer"}  # a model is named for its tokenizer alone
 
     def run(self) -> None:
         """Check what can be checked, then train the tokenizer if asked to, then encode."""

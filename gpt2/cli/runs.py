@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gpt2.base.errors import UsageError
+from gpt2.base.pictures import check_picture
 from gpt2.cli.common import File, console, print_json
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Command:
             raise UsageError("name at least one run: gpt2 runs DIR, such as gpt2 runs runs.")
         if self.png is not None and not Path(self.png).suffix:
             raise UsageError(f"--png is {self.png}: name a picture that ends with .png, .svg or .pdf.")
+        if self.png is not None:
+            check_picture(self.png)
         from gpt2.training.run.history import find_runs, join, read_histories
 
         histories = read_histories(find_runs(list(self.runs)))

@@ -11,7 +11,7 @@ import tyro
 from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import print_json
+from gpt2.cli.common import Device, print_json
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe, resumed_recipe
 
@@ -69,6 +69,8 @@ class Command:
     """Resume although settings of the recipe were changed."""
     max_time: str | None = None
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
+    device: Device = "auto"
+    """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
     json: bool = False
     """Print one JSON line per logged step instead of the progress bar."""
 
@@ -81,17 +83,14 @@ class Command:
             raise UsageError(f"--resume {out} goes on in its own directory: leave out --out {self.out}.")
         if self.resume is None and self.override:
             raise UsageError("--override belongs to --resume RUN: a new run has nothing to override.")
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file: choose another directory with --out.")
-        if self.resume is None and (out / "metrics.jsonl").exists() and not self.overwrite:
-            raise UsageError(
-                f"{out} already holds a run: go on with it (--resume {out}), choose another --out, or add --overwrite."
-            )
-        from gpt2.checkpoint.target import check_target
         from gpt2.training.machine.distributed import join_world, leave_world
+        from gpt2.training.run.directory import check_resumed, check_run
 
-        check_target(out / "model", overwrite=self.resume is not None or self.overwrite)
-        world = join_world()
+        if self.resume is None:
+            check_run(out, self.overwrite, "go on with it ({resume}), choose another {out}, or add {overwrite}.")
+        else:
+            check_resumed(out)
+        world = join_world(self.device)
         try:
             self._train(recipe, out, seconds, world)
         finally:

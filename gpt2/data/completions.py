@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpt2.data.examples import Example
-from gpt2.data.files import opened
+from gpt2.data.files import has_kind, opened
 from gpt2.data.json_lines import json_lines
 from gpt2.text.tokenizer import Tokenizer
 
@@ -22,7 +22,7 @@ KEYS = ("prompt", "completion")
 
 def holds_completions(path: Path) -> bool:
     """Whether a file is .jsonl and its first object has a prompt or a completion."""
-    if ".jsonl" not in path.suffixes:
+    if not has_kind(path.name, ".jsonl"):
         return False
     _, record = next(_records(path), ("", {}))
     return any(key in record for key in KEYS)

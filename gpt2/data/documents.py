@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gpt2.base.errors import Failure
-from gpt2.data.files import check, needs_extra, opened
+from gpt2.base.errors import TO_UTF8, Failure
+from gpt2.data.files import check, has_kind, needs_extra, opened
 from gpt2.data.json_lines import json_lines
 from gpt2.text.tokenizer import EOT
 
@@ -59,10 +59,10 @@ def pieces(
     `documents`, but not for a file without documents.
     """
     path = check(path)
-    if path.suffix == ".parquet":
+    if has_kind(path.name, ".parquet"):
         yield from _parquet(path, field, progress)
         return
-    lines = path.name.removesuffix(".gz").removesuffix(".zst").endswith(".jsonl")
+    lines = has_kind(path.name, ".jsonl")
     with opened(path) as (stream, position):
         for piece in _fields(path, stream, field) if lines else _text(path, stream):
             if progress:
@@ -126,7 +126,7 @@ def _decode(path: Path, data: bytes, offset: int, final: bool = True) -> str:
         return codecs.utf_8_decode(data, "strict", final)[0]
     except UnicodeDecodeError as error:
         where = offset + error.start
-        raise ValueError(f"{path} is not UTF-8 (byte {where} of its text): convert it first.") from None
+        raise ValueError(f"{path} is not UTF-8 (byte {where} of its text): {TO_UTF8}") from None
 
 
 def _last_cut(text: str) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpt2.base.errors import UsageError
+from gpt2.base.lfs import refuse_pointer
 from gpt2.data.shards import MANIFEST
 
 PACKED = (".gz", ".zst")
@@ -45,12 +46,18 @@ def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list
             found.append(Source(check(path), path.name))
             continue
         names = {file.relative_to(path).as_posix(): file for file in _below(path)}
-        inside = [Source(check(names[name]), name) for name in sorted(names) if name.endswith(SUFFIXES)]
+        inside = [Source(check(names[name]), name) for name in sorted(names) if has_kind(name)]
         if not inside:
             raise ValueError(f"{path} holds no file of text: known are {', '.join(SUFFIXES)}.")
         found += inside
-        left_out += [names[name] for name in sorted(names) if not name.endswith(SUFFIXES)]
+        left_out += [names[name] for name in sorted(names) if not has_kind(name)]
     return found, left_out
+
+
+def has_kind(name: str, *kinds: str) -> bool:
+    """Whether a file's name ends as that of one of these kinds of text (all when none is named), in any case."""
+    endings = tuple(s for s in SUFFIXES if s.startswith(kinds)) if kinds else SUFFIXES
+    return name.lower().endswith(endings)
 
 
 def _below(directory: Path) -> Iterator[Path]:
@@ -74,7 +81,8 @@ def check(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"{path} does not exist: check the file's name.")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read: change its permissions.")
-    if not path.name.endswith(SUFFIXES):
+    refuse_pointer(path)
+    if not has_kind(path.name):
         raise ValueError(f"{path} is of an unknown kind: known are {', '.join(SUFFIXES)}.")
     return path
 
@@ -88,9 +96,9 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     try:
         with open(path, "rb") as file:
             stream: Any = file
-            if path.suffix == ".gz":
+            if path.suffix.lower() == ".gz":
                 stream = gzip.GzipFile(fileobj=file, mode="rb")
-            elif path.suffix == ".zst":
+            elif path.suffix.lower() == ".zst":
                 stream = zstd().ZstdFile(file)
             yield io.BufferedReader(stream, BUFFER_BYTES), file.tell
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -98,7 +106,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from None
     except Exception as error:
-        if path.suffix == ".zst" and isinstance(error, zstd().ZstdError):
+        if path.suffix.lower() == ".zst" and isinstance(error, zstd().ZstdError):
             raise _damaged(path, error) from None
         raise
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gpt2.base.errors import TO_UTF8
+
 
 def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """("FILE, line N,", value) for each line; a byte order mark at the start of the file is no text.
@@ -25,7 +27,7 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         try:
             value = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): convert it first.") from None
+            raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {TO_UTF8}") from None
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"{where} is not JSON.") from None
         yield where, value

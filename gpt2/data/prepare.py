@@ -18,18 +18,16 @@ import numpy as np
 from gpt2 import __version__
 from gpt2.base.disk import sync
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.ours import check_directory, replace
 from gpt2.data import encode
 from gpt2.data.files import Source, sources
-from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, read_manifest, sha256
-from gpt2.data.unfinished import LOCK, STATE, State, Workplace, kept, workplace
+from gpt2.data.own import AIDS, STARTS, data_set
+from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, sha256
+from gpt2.data.unfinished import State, Workplace, kept, workplace
 from gpt2.data.workers import encode_all
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 SHARD_TOKENS = 100_000_000
-STARTS = "doc_starts.u64"
-"""The numbers of doc_starts.npy while their number is not known yet."""
-AIDS = (STATE, LOCK, STARTS)
-"""What a finished data set does not need."""
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of all files are read, and how many bytes of text are done by this run."""
@@ -132,28 +130,15 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     """Raise UsageError unless `out` may be written: it is new, or empty, or a data set to `overwrite`."""
     if not paths:
         raise UsageError("no files: name at least one file of text, or a directory of them.")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file", "{out} takes a directory.", out=None)
     above = next(folder for folder in out.resolve().parents if folder.exists())
     if not above.is_dir():
         raise UsageError(f"{above} is a file, so {out} cannot lie in it", "choose another {out}.", out=None)
     if not os.access(above, os.W_OK):
         raise Failure(f"{above} may not be written to", "change its permissions, or choose another {out}.", out=None)
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not overwrite:
-        mend = "choose another {out}, or replace it with {overwrite}."
-        raise UsageError(f"{out} is not empty", mend, out=None, overwrite=True)
     inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
-    if inside:
+    if inside and overwrite:
         raise UsageError(f"{inside} lies in {out}, which would be replaced", "choose another {out}.", out=None)
-    try:
-        ours = {MANIFEST, DOC_STARTS, TOKENIZER, *AIDS, *(shard["file"] for shard in read_manifest(out)["shards"])}
-    except ValueError:
-        ours = set()
-    if not {path.name for path in out.iterdir()} <= ours:
-        what = f"{out} is not only a prepared data set, so it is not replaced"
-        raise UsageError(what, "choose another {out}.", out=None)
+    check_directory(out, data_set(out), overwrite, "out")
 
 
 def _states(texts: Sequence[Source]) -> list[list[Any]]:
@@ -203,7 +188,10 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         raise ValueError(f"there is no document in {', '.join(text.name for text in texts)}: the set would be empty.")
     _save_starts(place.directory / STARTS, state.begun, place.directory / DOC_STARTS)
     tokenizer.save(place.directory / TOKENIZER)
-    others = [place.directory / DOC_STARTS, *sorted((place.directory / TOKENIZER).iterdir())]
+    others = [
+        place.directory / DOC_STARTS,
+        *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),
+    ]
     manifest = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
@@ -237,16 +225,6 @@ def _save_starts(raw: Path, n: int, path: Path) -> None:
 def _put_in_place(place: Workplace, out: Path) -> None:
     """Give the finished directory its name; what stood there goes only when the new one is complete."""
     place.lock.release()
-    old = place.directory.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.replace(out, old)
-    try:
-        os.replace(place.directory, out)
-    except OSError:
-        if old.exists():
-            os.replace(old, out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    replace(place.directory, out, data_set(out))
     for name in AIDS:
         (out / name).unlink(missing_ok=True)

@@ -9,7 +9,6 @@ ends; going on means to encode again from there and to drop the ids that the com
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -18,14 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.disk import sync
 from gpt2.base.errors import UsageError
+from gpt2.base.ours import remove
 from gpt2.data.encode import Place
-from gpt2.data.shards import TOKENIZER
+from gpt2.data.own import LOCK, STATE, UNFINISHED
 
 if TYPE_CHECKING:
     from filelock import FileLock
-
-STATE = "unfinished.json"
-LOCK = "lock"
 
 
 @dataclass
@@ -140,10 +137,11 @@ def workplace(out: Path, options: dict[str, Any], files: list[list[Any]]) -> Ite
             place = Workplace(directory, lock, options, files)
             place.load()
             if place.state is None:
-                shutil.rmtree(directory / TOKENIZER, ignore_errors=True)
                 for path in directory.iterdir():
-                    if path.name != LOCK:
-                        path.unlink()
+                    kind = UNFINISHED.kind(path.name)
+                    if path.name != LOCK and (kind is None or not remove(path, kind)):
+                        what = f"{path} is in the way, and gpt2 prepare did not write it"
+                        raise UsageError(what, "move it to another place.")
             yield place
         except BaseException:
             _tidy(directory)
@@ -164,7 +162,7 @@ def _tidy(directory: Path) -> None:
     """Leave only what the next run can use."""
     earlier = _read(directory)
     if earlier is None:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(directory, UNFINISHED)
         return
     complete = {shard["file"] for shard in earlier["shards"]}
     for path in directory.glob("shard-*.bin"):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from gpt2.data.files import check, opened
+from gpt2.data.files import check, has_kind, opened
 from gpt2.data.json_lines import json_lines
 
 Item = TypeVar("Item")
@@ -19,7 +19,7 @@ def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]
     Raises ValueError, naming file and line, for a file that is no .jsonl and a line that is no JSON object.
     """
     path = check(path)
-    if ".jsonl" not in path.suffixes:
+    if not has_kind(path.name, ".jsonl"):
         raise ValueError(f"{path} is not a .jsonl file: a task takes one with one item per line (also .gz or .zst).")
     with opened(path) as (stream, _):
         for where, record in json_lines(path, stream):

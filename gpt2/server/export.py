@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.disk import whole_file
-from gpt2.base.errors import UsageError
+from gpt2.base.ours import check_file
 from gpt2.base.plain import plain
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
@@ -39,6 +39,7 @@ LENS_ROWS = 16  # as in web/run.js
 ROWS = 24  # rows, from the end, for which attribution and neurons are included
 TARGETS = 10  # as many as the page lists
 SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in web/state.js
+TITLE = "<title>Glassbox GPT-2: one forward pass</title>"
 Asked = tuple[str, dict[str, Any]]
 Link = tuple[str, str]  # title, address
 
@@ -53,17 +54,21 @@ class Export(Scene):
 def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: str = "", tell: Tell = silent) -> Path:
     """Write the page of one run to `path`; all of it or nothing. `corrupt` adds the patching grids against it.
 
-    Raises UsageError for a text that is empty or too long, as `Patching` for unequal prompts, and as `Session`
-    for a variant.
+    Raises UsageError for a file that is there and is no such page, for a text that is empty or too long, as `Patching`
+    for unequal prompts, and as `Session` for a variant.
     """
-    target = Path(path).expanduser()
-    if target.is_dir():
-        raise UsageError(f"{target} is a directory: name a file in it, such as {target / 'run.html'}.")
+    target = check_file(path, is_page, "a page that this program wrote")
     html = page_html(Session(checkpoint), Export(text=text, corrupt=corrupt), tell)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return target
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours: its head has the title."""
+    with open(path, "rb") as file:
+        return TITLE.encode() in file.read(2000)
 
 
 def answer(session: Session, ask: Export, tell: Tell) -> dict[str, Any]:
@@ -172,7 +177,7 @@ def assemble(data: str, links: Sequence[Link] = ()) -> str:
         '<meta charset="utf-8">',
         f'<meta http-equiv="content-security-policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        "<title>Glassbox GPT-2: one forward pass</title>",
+        TITLE,
         '<link rel="icon" href="data:,">',
         f"<style>{style}</style>",
     ]

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gpt2.base.lfs import refuse_pointer
+
 EOT = "<|endoftext|>"
 """The separator between documents, the one special token of GPT-2; a directory may name another."""
 
@@ -87,6 +89,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def read_text(path: Path) -> str:
     """A file's text. ValueError for what is not UTF-8, and for a byte order mark, which transformers refuses too."""
+    refuse_pointer(path)
     data = path.read_bytes()
     for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         if data.startswith(mark):

@@ -55,7 +55,8 @@ class TrainingRun:
             recompute_blocks(self.model)
         self.mode = "compiled" if train.compile else "eager"
         if train.compile and not can_compile(self.device):
-            self.mode = "eager: torch.compile needs a C++ compiler, such as g++"
+            why = "torch.compile needs a C++ compiler, such as g++"
+            self.mode = f"eager: {why if self.device.type == 'cpu' else 'torch.compile is left out on this device'}"
         self.forward = spread(self.model, train.parallel, self.world, self.mode == "compiled")
         self.first_step = FirstStep(self.model, self.dtype, self.world.sum)
         self.optimizers = build_optimizers(self.model, recipe.optim, has_fast_bf16(self.device))

@@ -131,6 +131,23 @@ def test_quantised_weights_are_refused_by_name(dtype, hub_directory):
         load_model(hub_directory)
 
 
+def test_parameters_and_tensors_without_numbers(tmp_path):
+    """nn.Parameter is a tensor too; a sparse or a meta tensor is refused by name."""
+    state = reference().model.state_dict(keep_vars=True)
+    torch.save(dict(state), only_config(tmp_path) / "pytorch_model.bin")
+    model = load_model(tmp_path, torch.float64)
+    assert_same_logits(model)
+    assert all(parameter.is_leaf for parameter in model.parameters())
+    name = "transformer.wpe.weight"
+    for tensor, said in (
+        (torch.zeros(24, 32).to_sparse(), "is sparse_coo"),
+        (torch.zeros(24, 32, device="meta"), "no"),
+    ):
+        torch.save(dict(state) | {name: tensor}, tmp_path / "pytorch_model.bin")
+        with pytest.raises(ValueError, match=f"{name} .*{said}"):
+            load_model(tmp_path)
+
+
 # Which file
 
 

@@ -188,7 +188,7 @@ def test_a_failed_rename_brings_the_old_checkpoint_back(ours, tmp_path, monkeypa
             raise PermissionError(13, "Permission denied", str(destination))
         rename(source, destination)
 
-    monkeypatch.setattr("gpt2.checkpoint.target.os.rename", refuses_new)
+    monkeypatch.setattr("gpt2.base.ours.os.rename", refuses_new)
     with pytest.raises(PermissionError):
         save(ours, None, target, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -36,9 +36,9 @@ def asked(monkeypatch):
     """The devices that models were asked for; each model comes on the processor all the same."""
     devices, load = [], checkpoint.load
 
-    def recording(name, dtype=None, device="cpu", build=None):
+    def recording(name, dtype=None, device="cpu", build=None, **more):
         devices.append(str(device))
-        return load(name, dtype, "cpu", build)
+        return load(name, dtype, "cpu", build, **more)
 
     monkeypatch.setattr(checkpoint, "load", recording)
     return devices
@@ -52,7 +52,7 @@ def test_every_command_that_opens_a_model_has_it(words, gpus, asked, capsys, tmp
         words = ("eval", str(tmp_path / "text.txt"))
     assert main([*words, "--device", "gpu"]) == 2
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "gpt2: --device is 'gpu': choose cpu, cuda, cuda:N or auto.\n")
+    assert (shown.out, shown.err) == ("", "gpt2: --device is 'gpu': choose cpu, cuda, cuda:N, mps or auto.\n")
     assert asked == []
     gpus(2)
     assert main([*words, "--device", "cuda:1"]) == 0
@@ -75,16 +75,16 @@ def test_what_it_means(number, words, device, gpus, asked, capsys):
 @pytest.mark.parametrize(
     "number, device, sentence",
     [
-        (0, "cuda", "PyTorch finds no GPU here: leave the option out, or install PyTorch for your GPU."),
-        (0, "cuda:1", "PyTorch finds no GPU here: leave the option out, or install PyTorch for your GPU."),
-        (1, "cuda:1", "there is no such GPU here: the last one is cuda:0."),
-        (4, "cuda:1000", "there is no such GPU here: the last one is cuda:3."),
+        (0, "cuda", "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU."),
+        (0, "cuda:1", "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU."),
+        (1, "cuda:1", "there is no such GPU here; the last one is cuda:0."),
+        (4, "cuda:1000", "there is no such GPU here; the last one is cuda:3."),
     ],
 )
 def test_a_gpu_that_is_not_there(number, device, sentence, gpus, asked, capsys):
     gpus(number)
     assert main(["next", "The cat", "--device", device]) == 2
-    assert capsys.readouterr().err == f"gpt2: --device is {device!r}, but {sentence}\n"
+    assert capsys.readouterr().err == f"gpt2: --device is {device!r}: {sentence}\n"
     assert asked == []
 
 
@@ -92,5 +92,5 @@ def test_a_gpu_that_is_not_there(number, device, sentence, gpus, asked, capsys):
 def test_what_is_no_device(device, gpus, asked, capsys):
     gpus(1)
     assert main(["next", "The cat", f"--device={device}"]) == 2
-    assert f"--device is {device!r}: choose cpu, cuda, cuda:N or auto." in capsys.readouterr().err
+    assert f"--device is {device!r}: choose cpu, cuda, cuda:N, mps or auto." in capsys.readouterr().err
     assert asked == []

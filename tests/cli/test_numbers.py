@@ -1,13 +1,6 @@
 """Numbers that are typed as options."""
 
-import io
-import os
-import pty
-import subprocess
-import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -78,30 +71,3 @@ def test_help_shows_kinds_and_defaults(capsys: pytest.CaptureFixture[str]) -> No
     shown = " ".join(capsys.readouterr().out.split())
     for part in ("--count INT", "(default: 1)", "--top-k {None}|INT", "--rate {None}|FLOAT", "--heads [INT [INT ...]]"):
         assert part in shown
-
-
-def test_what_tyro_says_keeps_its_colours() -> None:
-    """It was caught and printed again, and so took the terminal for a pipe."""
-    ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "gpt2", "next", "a", "--tpo", "3"]
-    process = subprocess.Popen(words, cwd=Path(__file__).parents[2], stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    said = b""
-    with suppress(OSError):  # the end of a terminal
-        while part := os.read(ours, 4096):
-            said += part
-    os.close(ours)
-    assert process.wait() == 2
-    assert b"\x1b[" in said
-    assert b"--top" in said
-
-
-def test_nothing_reads_what_tyro_draws() -> None:
-    """Not even where standard error is no file."""
-    stream, sys.stderr = sys.stderr, io.StringIO()
-    try:
-        with pytest.raises(SystemExit):
-            made("--coun", "3")
-        assert "--count" in sys.stderr.getvalue()
-    finally:
-        sys.stderr = stream

@@ -246,3 +246,15 @@ def test_eval_reads_the_same_files(tmp_path, capsys):
     (tmp_path / "a.txt.zst").write_bytes(packed(b"Once upon a time.", "zst"))
     assert main(["eval", str(tmp_path / "a.txt.zst"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == 17
+
+
+def test_endings_in_capitals(tmp_path):
+    """BOOK.TXT of another system is a text like book.txt."""
+    (tmp_path / "BOOK.TXT").write_text("one")
+    (tmp_path / "MORE.Jsonl").write_text('{"text": "two"}\n{"text": "three"}\n')
+    with gzip.open(tmp_path / "packed.TXT.Gz", "wt") as file:
+        file.write("four")
+    (tmp_path / "other.DOC").write_text("no text")
+    found, left_out = sources([tmp_path])
+    assert [text for source in found for text in documents(source.path)] == ["one", "two", "three", "four"]
+    assert [path.name for path in left_out] == ["other.DOC"]

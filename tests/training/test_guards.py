@@ -136,43 +136,46 @@ def test_an_absurd_learning_rate_stops_within_500_steps(
 
 def test_weights_that_are_not_finite_do_not_become_a_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
     """An update of 1e30 overflows only in the next step; a checkpoint in between would be the last "good" one."""
+    out = tmp_path / "run"
     run = TrainingRun(replace(recipe, train=replace(recipe.train, save_every=3)))
-    train(run, tmp_path, stop=lambda: run.steps_done == 3)
+    train(run, out, stop=lambda: run.steps_done == 3)
     run = TrainingRun(replace(recipe, train=replace(recipe.train, save_every=3)))
-    resume(run, tmp_path)
+    resume(run, out)
     run.model.transformer.h[0].mlp.c_fc.bias.data[5] = math.inf
     with pytest.raises(Diverged, match="made weights infinite"):
         run.check_weights()
     with pytest.raises(Diverged, match=r"step 3: the loss is nan.* The last good checkpoint is that of step 3"):
-        train(run, tmp_path)
-    assert [*checkpoints(tmp_path)] == [3]
-    assert read_history(tmp_path).state == "diverged"
+        train(run, out)
+    assert [*checkpoints(out)] == [3]
+    assert read_history(out).state == "diverged"
     run = TrainingRun(replace(recipe, train=replace(recipe.train, save_every=3)))
-    resume(run, tmp_path)
-    train(run, tmp_path, stop=lambda: run.steps_done == 4)
-    assert read_history(tmp_path).state == "stopped"  # it went on from before: what went wrong is no more
+    resume(run, out)
+    train(run, out, stop=lambda: run.steps_done == 4)
+    assert read_history(out).state == "stopped"  # it went on from before: what went wrong is no more
 
 
 def test_of_a_lost_run_the_checkpoint_before_is_named(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights after 6 steps are the first whose loss is beyond guessing: they are not good, though finite."""
+    out = tmp_path / "run"
     run = TrainingRun(replace(recipe, train=replace(recipe.train, steps=500, save_every=4, keep_last=50)))
     monkeypatch.setattr("gpt2.training.guards.LOST", 5)
     gradients = run._gradients
     monkeypatch.setattr(run, "_gradients", lambda number: gradients(number) + (100.0 if number >= 6 else 0.0))
-    lower = f"resume='{tmp_path}', override=True, optim.lr={float(f'{recipe.optim.lr / 3:.2g}')!r}"
+    lower = f"resume='{out}', override=True, optim.lr={float(f'{recipe.optim.lr / 3:.2g}')!r}"
     after = r"last good checkpoint is that of step 4, .*step-000004: delete \S*step-000006 \S*step-000008, then"
     with pytest.raises(Diverged, match=after) as error:
-        train(run, tmp_path)
+        train(run, out)
     assert str(error.value).endswith(f"then go on with {lower}")
-    lower = f"gpt2 train --resume {tmp_path} --override --optim.lr {float(f'{recipe.optim.lr / 3:.2g}')}"
+    lower = f"gpt2 train --resume {out} --override --optim.lr {float(f'{recipe.optim.lr / 3:.2g}')}"
     assert sentence(error.value, Command(), "gpt2 train").endswith(f"then go on with {lower}")
 
 
 def test_memory_that_runs_out_names_what_to_change(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    out = tmp_path / "run"
     run = TrainingRun(recipe)
 
     def no_room(*args: Any, **options: Any) -> None:
@@ -180,17 +183,18 @@ def test_memory_that_runs_out_names_what_to_change(
 
     monkeypatch.setattr(run, "forward", no_room)
     with pytest.raises(ValueError, match=r"micro_batch_size, now 4, to 2 .*activation_checkpointing.*context, now"):
-        train(run, tmp_path)
+        train(run, out)
     on = replace(recipe.train, activation_checkpointing=True, micro_batch_size=1)
     run = TrainingRun(replace(recipe, train=on))
     monkeypatch.setattr(run, "forward", no_room)
     with pytest.raises(ValueError, match=r"^memory ran out: lower train\.context, now \d+, to \d+\.$"):
-        train(run, tmp_path)
+        train(run, out)
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    out = tmp_path / "run"
     run = TrainingRun(recipe)
     write = MetricsLog.write
 
@@ -202,19 +206,20 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(MetricsLog, "write", full_after_eight_steps)
         with pytest.raises(OSError, match=r"the disk is full at step 9.* that of step 6, .*step-000006: ") as error:
-            train(run, tmp_path)
-    assert str(error.value).endswith(f"go on with resume='{tmp_path}'")
-    assert sentence(error.value, Command(), "gpt2 train").endswith(f"go on with gpt2 train --resume {tmp_path}")
+            train(run, out)
+    assert str(error.value).endswith(f"go on with resume='{out}'")
+    assert sentence(error.value, Command(), "gpt2 train").endswith(f"go on with gpt2 train --resume {out}")
     again = TrainingRun(recipe)
-    resume(again, tmp_path)
-    train(again, tmp_path)
-    assert [e["step"] for e in read_metrics(tmp_path / "metrics.jsonl") if "loss" in e] == [*range(12)]
+    resume(again, out)
+    train(again, out)
+    assert [e["step"] for e in read_metrics(out / "metrics.jsonl") if "loss" in e] == [*range(12)]
 
 
 def test_a_run_stops_in_time_and_says_so(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
     clock = iter(range(1000))
     monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(clock)))
-    outcome = train(TrainingRun(recipe), tmp_path, max_seconds=10)
+    outcome = train(TrainingRun(recipe), out, max_seconds=10)
     assert 0 < outcome.steps < 12
     assert not outcome.done
-    assert [*checkpoints(tmp_path)] == [outcome.steps]
+    assert [*checkpoints(out)] == [outcome.steps]

@@ -245,6 +245,7 @@ def test_without_a_compiler_a_run_is_eager_and_says_so(recipe: Recipe, monkeypat
 def test_a_compiler_that_fails_is_left_out_and_the_run_goes_on(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    out = tmp_path / "run"
     from torch._inductor.exc import InductorError
 
     eager = TrainingRun(recipe)
@@ -255,8 +256,8 @@ def test_a_compiler_that_fails_is_left_out_and_the_run_goes_on(
         raise InductorError(RuntimeError("no such instruction\nmore"), None)
 
     monkeypatch.setattr(run, "forward", broken)
-    train(run, tmp_path)
-    events = read_metrics(tmp_path / "metrics.jsonl")
+    train(run, out)
+    events = read_metrics(out / "metrics.jsonl")
     assert [e["note"] for e in events if "note" in e] == ["eager: torch.compile failed (no such instruction)"]
     assert events[0]["loss"] == eager.step(0)["loss"]
 

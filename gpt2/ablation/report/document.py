@@ -13,8 +13,10 @@ from gpt2.ablation.report.code import code
 from gpt2.ablation.report.findings import Findings
 from gpt2.ablation.report.markdown import filled, picture
 from gpt2.ablation.switched_off import SwitchedOff
+from gpt2.base.ours import check_file
 
 IMAGES = Path("images") / "ablation"
+TITLE = "# Ablation study: "
 CAPTIONS = {
     "contrasts": "Every contrast. A bar is an interval (simultaneous for primary ones), a pale band what was expected.",
     "budgets": "The baseline's validation loss over the tokens it was trained on. Each point is a training of its own.",
@@ -68,7 +70,7 @@ def document(
     body = "\n".join(
         f"## {title}\n\n" + "\n".join(part for part in parts if part) for title, *parts in sections if any(parts)
     )
-    return filled(f"""# Ablation study: {findings.study.name}
+    return filled(f"""{TITLE}{findings.study.name}
 
 This document measures what each component of GPT-2 does, by training without it. This command writes it:
 
@@ -82,6 +84,13 @@ loss, in nats per token. Other documents explain how the components work; this o
 {partial + chr(10) if partial else ""}{body}""")
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a report of a study, by its first lines."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        head = file.read(1000)
+    return head.startswith(TITLE) and "gpt2 ablate report" in head
+
+
 def write_report(
     findings: Findings,
     out: Path,
@@ -90,7 +99,11 @@ def write_report(
     others: Sequence[Findings] = (),
     progress: Callable[[str], None] = lambda path: None,
 ) -> list[Path]:
-    """Write the document and its pictures beside it, in images/ablation/STUDY; return what was written."""
+    """Write the document and its pictures beside it, in images/ablation/STUDY; return what was written.
+
+    Raises UsageError where something else than a report, or a plot of one, would be replaced.
+    """
+    check_file(out, is_report, "a report of gpt2 ablate")
     images = out.parent / IMAGES / findings.study.name
     text = document(findings, commands, off, others, out.parent)
     written = []

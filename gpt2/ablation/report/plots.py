@@ -14,6 +14,7 @@ from gpt2.ablation.report.findings import Findings, Runs
 from gpt2.ablation.report.structure import compared_by_depth
 from gpt2.ablation.statistics import region
 from gpt2.ablation.study import BASELINE
+from gpt2.base.ours import check_file
 from gpt2.explain.show import draw
 
 if TYPE_CHECKING:
@@ -138,8 +139,15 @@ PLOTS: dict[str, Callable[[Findings], "Figure | None"]] = {
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a picture, with the digest of its numbers."""
+    check_file(path, is_plot, "a plot of gpt2 ablate report")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={DIGEST: digest(figure), "Software": None})
+
+
+def is_plot(path: Path) -> bool:
+    """Whether a file is a picture of ours: its head holds a digest."""
+    with open(path, "rb") as file:
+        return DIGEST.encode() + b"\0" in file.read(2000)
 
 
 def digest(figure: "Figure") -> str:

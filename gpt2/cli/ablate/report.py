@@ -89,12 +89,13 @@ class Off:
         """Measure, and write."""
         import sys
 
-        from gpt2.ablation.switched_off import switch_off, write_switched_off
+        from gpt2.ablation.switched_off import check_switched_off, switch_off, write_switched_off
 
         study, results = _study(self.study, self.results)
         records = _findings(study, results).records
         kept = Path(self.kept or f"runs/ablation/{study.name}")
         out = Path(self.out or default_off(results))
+        check_switched_off(out)
         found = switch_off(
             study, records, kept, lambda done, total: print(f"seed {done} of {total}", file=sys.stderr, flush=True)
         )

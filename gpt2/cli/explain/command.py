@@ -14,8 +14,9 @@ from typing import Any
 import tyro
 
 from gpt2.base.errors import UsageError
+from gpt2.base.pictures import save_picture
 from gpt2.cli.common import File, print_json, read_text
-from gpt2.cli.explain.options import Options, Text, Token, save_png, show_table
+from gpt2.cli.explain.options import Options, Text, Token, show_table
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
@@ -148,7 +149,7 @@ class Overview(Options):
 
         result = overview(trace(checkpoint, text), self.target, self.vs)
         if self.png:
-            save_png(result.plot(), self.png)
+            save_picture(result.plot(), self.png)
         if self.json:
             print_json({"model": checkpoint.name, **result.to_dict()})
         elif not self.html:

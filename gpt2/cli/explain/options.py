@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
+from gpt2.base.pictures import check_picture, save_picture
 from gpt2.cli.common import File, ModelOptions, console, print_json
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Options(ModelOptions):
         """The model, after what can be wrong with the other options."""
         if self.png is not None and not self.png.lower().endswith(".png"):
             raise UsageError(f"--png is {self.png}: name a file that ends with .png.")
+        if self.png is not None:
+            check_picture(self.png)
         if (top := getattr(self, "top", None)) is not None and top < 1:
             raise UsageError(f"--top is {top}: it must be at least 1.")
         return super().load()
@@ -46,7 +49,7 @@ class Options(ModelOptions):
             draw = plot or getattr(result, "plot", None)
             if draw is None:
                 raise UsageError("this analysis is only a table, which has no picture: leave out --png.")
-            save_png(draw(), self.png)
+            save_picture(draw(), self.png)
         if self.json:
             print_json({"model": checkpoint.name, **result.to_dict()})
         else:
@@ -84,17 +87,6 @@ def widest(make: Callable[[int], Any], most: int) -> Any:
         if Measurement.get(out, out.options.update(max_width=10_000), made := make(n)).maximum <= out.width:
             return made
     return make(1)
-
-
-def save_png(figure: Any, path: str) -> None:
-    """Write a figure, whole or not at all."""
-    from pathlib import Path
-
-    from gpt2.base.disk import whole_file
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(Path(path)) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | None":

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 import tyro
 
 from gpt2.base.errors import UsageError
+from gpt2.base.pictures import save_picture
 from gpt2.cli.common import Count, File, print_json, read_text
-from gpt2.cli.explain.options import Options, Text, Token, progress, reference_text, save_png, show_table
+from gpt2.cli.explain.options import Options, Text, Token, progress, reference_text, show_table
 
 Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
 
@@ -80,7 +81,7 @@ class Off(Options):
             edits = {a: f for name in names for a, f in switch(checkpoint.model, name, kind, over_text).items()}
             written = before_after(checkpoint, self.prompt, edits, Sampling(max_tokens=60, seed=self.seed))
         if self.png:
-            save_png(result.plot(), self.png)
+            save_picture(result.plot(), self.png)
         if self.json:
             generation = written.to_dict() if written else None
             print_json({"model": checkpoint.name, **result.to_dict(), "generation": generation})

@@ -32,8 +32,16 @@ from gpt2.text.tokenizer import EOT, Tokenizer
 from gpt2.training.finetune.lora import adapter_of, add_lora
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
+from gpt2.training.machine.distributed import World
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
-from gpt2.training.run.directory import CHECKPOINTS, FINETUNE, best
+from gpt2.training.run.directory import (
+    FINETUNE,
+    best,
+    check_resumed,
+    check_run,
+    checkpoints,
+    forget_checkpoints,
+)
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, read_metrics
 from gpt2.training.run.runner import Report, resume, train
@@ -240,16 +248,19 @@ class FineTune:
         report: Report = lambda event: None,
         stop: Callable[[], bool] = lambda: False,
         go_on: bool = False,
+        device: str = "auto",
     ) -> Result:
         """Train in the run directory `out`; OUT/model holds the best weights at the end, the last if it was stopped.
 
         report  is given the events of the loop, and the first validation as that of step -1
         stop    asked after each step: whether to save and end here
         go_on   resume what stands in `out`
+        device  where to train, as `pick_device` takes it
 
         Raises what `runner.train` and `runner.resume` raise.
         """
-        run = TrainingRun(self.recipe, self.task)
+        check_resumed(out) if go_on else check_run(out, overwrite=True)
+        run = TrainingRun(self.recipe, self.task, World(wanted=device))
         with explain_out_of_memory(run.memory_savers):
             first = {"step": -1, "val": run.evaluate()}
         patience = _Patience(first)
@@ -277,7 +288,7 @@ class FineTune:
         if finished and top is not None:
             with whole_directory(out / "model") as temporary:
                 shutil.copytree(top / "model", temporary, dirs_exist_ok=True)
-            shutil.rmtree(out / CHECKPOINTS)  # nothing is left to resume
+            forget_checkpoints(out)
         return Result(
             model=outcome.model,
             steps=outcome.steps,
@@ -317,7 +328,7 @@ def read_settings(run: Path) -> Settings:
     path = run / FINETUNE
     if not path.is_file():
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
-    if (run / "model").is_dir() and not (run / CHECKPOINTS).is_dir():
+    if (run / "model").is_dir() and not checkpoints(run):
         raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
     try:
         fields = read_json(path)

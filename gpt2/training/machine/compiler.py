@@ -23,9 +23,12 @@ OPTIONS: dict[str, Any] = {
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile can work: on a CPU it needs a C++ compiler (CXX, or one of the usual names)."""
+    """Whether torch.compile can work: on a CPU it needs a C++ compiler (CXX, or one of the usual names).
+
+    On Apple's GPUs PyTorch calls it a prototype: there it is left out.
+    """
     names = (os.environ.get("CXX") or "g++", "c++", "clang++")
-    return device.type != "cpu" or any(shutil.which(name) for name in names)
+    return device.type == "cuda" or (device.type == "cpu" and any(shutil.which(name) for name in names))
 
 
 def compiled(model: nn.Module) -> Callable[..., Any]:

@@ -28,16 +28,19 @@ from gpt2.training.machine.device import pick_device
 
 @dataclass(frozen=True)
 class World:
-    """This process among the others: its number, how many there are, its number on this machine."""
+    """This process among the others: its number, how many there are, its number on this machine, and where it is to
+    compute (as `pick_device` takes it).
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    wanted: str = "auto"
 
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return pick_device(self.local_rank)
+        return pick_device(self.wanted, self.local_rank, self.size)
 
     @property
     def is_main(self) -> bool:
@@ -68,18 +71,23 @@ class World:
             self.sum(0.0)
 
 
-def join_world() -> World:
+def join_world(device: str = "auto") -> World:
     """The world that torchrun describes in the environment, connected; without torchrun this process alone.
+
+    device  where each process computes, as `pick_device` takes it; UsageError when that cannot be
 
     gloo connects CPUs, nccl GPUs (gloo then carries the few numbers that stay on the CPU).
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return World()
-    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", 0)))
+        pick_device(device)
+        return World(wanted=device)
+    rank, size, local_rank = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    world = World(rank, size, local_rank, device)
+    where = world.device
     if not dist.is_initialized():
-        if world.device.type == "cuda":
-            torch.cuda.set_device(world.device)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo")
+        if where.type == "cuda":
+            torch.cuda.set_device(where)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
     return world
 
 

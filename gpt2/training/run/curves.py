@@ -6,6 +6,7 @@ In: `History` objects (history.py). Out: a picture. Read next: cli/runs.py.
 from pathlib import Path
 
 from gpt2.base.palette import KINDS
+from gpt2.base.pictures import save_picture
 from gpt2.training.run.history import History
 
 SMOOTHING = 0.02  # share of a run's steps in the running mean of its training loss
@@ -15,7 +16,8 @@ def draw(histories: list[History], out: Path) -> None:
     """Write one panel for training and one for each validation set, with one colour per run.
 
     Training is drawn twice: every step, pale, and a running mean over 2% of the run's steps. The steep first 5% of
-    training are cut off above. Raises ValueError for a kind of file that matplotlib cannot write.
+    training are cut off above. Raises ValueError for a kind of file that matplotlib cannot write,
+    UsageError for a file that is there and is no picture of ours.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
@@ -47,7 +49,7 @@ def draw(histories: list[History], out: Path) -> None:
     panels[0].set_ylim(top=1.05 * max(tops))  # the steep first steps would flatten all the rest
     if len(histories) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(histories), 2 * columns), frameon=False, fontsize=9)
-    figure.savefig(out)
+    save_picture(figure, out)
 
 
 def _running_mean(values: tuple[float, ...], width: int) -> list[float]:

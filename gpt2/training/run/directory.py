@@ -9,24 +9,88 @@ In: the directory's path. Out: paths of complete checkpoints. Read next: state.p
     RUN/snapshots/, RUN/tensorboard/    where the recipe asks for them
     RUN/model/              the result, a model to load
 
-A checkpoint has its name only when all of it is on the disk: whatever else is there begins with a dot and is litter of
-a process that was killed. Nothing here imports torch.
+A checkpoint has its name only when all of it is on the disk: what a process that was killed left half-written begins
+with a dot. Whatever else is there is the user's, and is never deleted. Nothing here imports torch.
 """
 
+import json
 import os
 import re
-import shutil
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gpt2.base.errors import UsageError
+from gpt2.base.ours import Folder, always, check_directory, remove, stranger
+from gpt2.checkpoint.target import CHECKPOINT, HALF, litter
 from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
 
-CHECKPOINTS, LOCK = "checkpoints", ".lock"
+CHECKPOINTS, SNAPSHOTS, TENSORBOARD, LOCK = "checkpoints", "snapshots", "tensorboard", ".lock"
+RECIPE, ENVIRONMENT = "recipe.json", "environment.json"
 FINETUNE = "finetune.json"  # the settings of a fine-tune: only its runs hold them
+MERGED = "merged"  # a fine-tune's adapter merged into its base
 NAME = re.compile(r"step-(\d{6,})")
+STEP = r"step-\d{6,}"
+
+
+def _is_run(run: Path) -> bool:
+    """Whether a recipe, or a fine-tune's settings, of ours lie there; or the lock alone of one that ended at once."""
+    for name, fields in ((RECIPE, {"model", "data", "optim", "train"}), (FINETUNE, {"files", "model", "lora"})):
+        try:
+            found = json.loads((run / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return isinstance(found, dict) and fields <= found.keys()
+    return {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}"}
+
+
+STATE = {r"training\.json": always, r"training\.safetensors": always}
+STEP_OF_RUN = Folder("a checkpoint of a run", {"model": CHECKPOINT, **STATE}, lambda path: (path / "model").is_dir())
+HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('model')}": HALF, **STATE})
+RUN = Folder(
+    "a run",
+    {
+        "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE)): always,
+        r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
+        re.escape(LOCK): lambda path: path.stat().st_size == 0,
+        CHECKPOINTS: Folder("the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP}),
+        SNAPSHOTS: Folder("the snapshots of a run", {STEP: CHECKPOINT, litter(STEP): HALF}),
+        TENSORBOARD: Folder("what TensorBoard shows", {r"events\.out\.tfevents\..+": always}),
+        f"model|{MERGED}": CHECKPOINT,
+        litter(f"(model|{MERGED})"): HALF,
+    },
+    _is_run,
+)
+"""A run directory: all that the program writes there."""
+
+
+def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
+    """The path of a directory that a new run may write: new, empty, or with `overwrite` an earlier run's alone.
+
+    Raises UsageError naming what stands there otherwise; `existing` is the mend for a run without `overwrite`.
+    """
+    path = Path(run).expanduser()
+    found = check_directory(path, RUN, True, "out")
+    if not overwrite and found.is_dir() and any(entry.name != LOCK for entry in found.iterdir()):
+        mend = existing or "choose another {out}, or replace it with {overwrite}."
+        raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **_resume(path, existing))
+    return path
+
+
+def _resume(run: Path, mend: str) -> dict[str, Path]:
+    return {"resume": run} if "{resume}" in mend else {}
+
+
+def check_resumed(run: Path) -> None:
+    """Raise UsageError where going on with the run would replace a directory in which something is the user's."""
+    inside = [run / "model", run / MERGED, *(run / SNAPSHOTS).glob("step-*")]
+    for path in inside:
+        found = stranger(path, CHECKPOINT) if os.path.lexists(path) else None
+        if found is not None and (found != path or path.is_symlink()):
+            what = f"{run} holds {found.relative_to(run)}, which is not part of a run"
+            raise UsageError(what, "move it to another place.")
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -61,29 +125,38 @@ def best(run: Path) -> Path | None:
 
 
 def prune(run: Path, keep_last: int) -> None:
-    """Delete all checkpoints but the last `keep_last` and the best; only the process that holds the run may do so."""
+    """Delete all checkpoints but the last `keep_last` and the best; only the process that holds the run may do so.
+
+    One in which something is the user's stays whole.
+    """
     found = checkpoints(run)
     keep = {*sorted(found)[-keep_last:]}
     top = best(run)
     for step, path in found.items():
-        if step not in keep and path != top:
-            doomed = path.with_name(f".{path.name}.old")  # first it loses its name: half of it must not look whole
-            shutil.rmtree(doomed, ignore_errors=True)
-            os.rename(path, doomed)
+        if step not in keep and path != top and stranger(path, STEP_OF_RUN) is None:
+            doomed = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+            os.rename(path, doomed)  # first it loses its name: half of it must not look whole
     _clear(run)
 
 
 def _clear(run: Path) -> None:
     """Delete what a process that was killed left half-written or half-deleted."""
     for path in (run / CHECKPOINTS).glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
+        if re.fullmatch(litter(STEP), path.name):
+            remove(path, HALF_STEP)
 
 
 def forget(run: Path) -> None:
     """Delete what an earlier run left here, which is to be replaced: half of it beside the new one would mislead."""
-    for name in (CHECKPOINTS, "snapshots", "tensorboard", "model"):
-        shutil.rmtree(run / name, ignore_errors=True)
-    (run / METRICS).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, SNAPSHOTS, TENSORBOARD, "model", MERGED, METRICS):
+        kind = RUN.kind(name)
+        if kind is not None:
+            remove(run / name, kind)
+
+
+def forget_checkpoints(run: Path) -> None:
+    """Delete the checkpoints of a run that has come to its end: nothing is left to resume."""
+    remove(run / CHECKPOINTS, RUN.holds[CHECKPOINTS])
 
 
 @contextmanager

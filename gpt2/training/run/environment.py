@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.cores import cores
+from gpt2.training.run.directory import ENVIRONMENT
 
 if TYPE_CHECKING:
     import torch
-
-ENVIRONMENT = "environment.json"
 
 
 def describe(device: "torch.device") -> dict[str, Any]:

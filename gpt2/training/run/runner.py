@@ -19,7 +19,18 @@ from gpt2.base.errors import DiskFailure
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import whole_model
-from gpt2.training.run.directory import best, checkpoint_path, checkpoints, forget, hold, latest
+from gpt2.training.run.directory import (
+    RECIPE,
+    SNAPSHOTS,
+    best,
+    check_resumed,
+    check_run,
+    checkpoint_path,
+    checkpoints,
+    forget,
+    hold,
+    latest,
+)
 from gpt2.training.run.environment import describe, write_environment
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import MetricsLog, mfu, peak_flops, peak_memory
@@ -75,8 +86,11 @@ def train(
     stop         asked after each step: whether to save and end here
     max_seconds  save and end after the step in which so much time has passed
 
-    Raises Diverged, naming the last good checkpoint; OSError when the disk is full, naming it too.
+    Raises UsageError for an `out` in which something is not a run's, so that nothing of the user's is deleted;
+    Diverged, naming the last good checkpoint; OSError when the disk is full, naming it too.
     """
+    if run.world.is_main:
+        check_resumed(out) if run.steps_done else check_run(out, overwrite=True)
     with hold(out) if run.world.is_main else nullcontext():
         if run.world.is_main:
             _describe(run, out)
@@ -201,7 +215,7 @@ class _Session:
         """The weights before the first step, after 1, 2, 4, 8 ... steps and after the last."""
         n = self.run.steps_done
         if self.train.snapshots and (n & (n - 1) == 0 or n == self.train.steps):
-            self.write(self.out / "snapshots" / f"step-{n:06d}")
+            self.write(self.out / SNAPSHOTS / f"step-{n:06d}")
 
     def write(self, directory: Path) -> None:
         model = whole_model(self.run.model)
@@ -226,9 +240,9 @@ def _describe(run: TrainingRun, out: Path) -> None:
     """Write what the run is; a fresh one forgets what lay there."""
     if run.steps_done == 0:
         forget(out)
-    temporary = out / ".recipe.json"
+    temporary = out / f".{RECIPE}"
     temporary.write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, out / "recipe.json")
+    os.replace(temporary, out / RECIPE)
     write_environment(out, describe(run.device))
 
 

@@ -30,11 +30,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gpt2.base.disk import sync
 from gpt2.base.errors import DiskFailure
+from gpt2.base.ours import replace
 from gpt2.checkpoint.tensor_files import read_tensors
 from gpt2.checkpoint.weights import write_tensors
 from gpt2.model import GPT2
 from gpt2.training.machine.distributed import World, whole, whole_model
-from gpt2.training.run.directory import checkpoint_path, checkpoints, prune
+from gpt2.training.run.directory import STEP_OF_RUN, checkpoint_path, checkpoints, prune
 from gpt2.training.run.resume import FACTS, Facts
 
 TENSORS = "training.safetensors"
@@ -137,9 +138,7 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
         (temporary / TENSORS).chmod((temporary / FACTS).stat().st_mode)  # safetensors makes it private to its owner
         for path in (*temporary.rglob("*"), temporary):
             sync(path)
-        if target.exists():  # the same step again, by a run that was resumed there
-            os.rename(target, target.with_name(f".{target.name}.{secrets.token_hex(4)}.old"))
-        os.rename(temporary, target)
+        replace(temporary, target, STEP_OF_RUN)  # the same step may be there, of a run that was resumed before it
         sync(target.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

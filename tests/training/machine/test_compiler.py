@@ -128,10 +128,11 @@ def wrong(model: nn.Module, change: Callable[[Tensor], Tensor]) -> Callable[...,
 def test_a_compiled_step_that_is_not_the_eager_one_is_left_out(
     recipe: Recipe, change: Callable[[Tensor], Tensor], tmp_path: Path
 ) -> None:
+    out = tmp_path / "run"
     eager, run = TrainingRun(recipe), TrainingRun(recipe)
     run.mode, run.forward = "compiled", wrong(run.model, change)
-    train(run, tmp_path)
-    events = read_metrics(tmp_path / "metrics.jsonl")
+    train(run, out)
+    events = read_metrics(out / "metrics.jsonl")
     [note] = [event["note"] for event in events if "note" in event]
     assert note.startswith("eager: torch.compile failed (its first loss is ")
     assert [e["loss"] for e in events if "loss" in e] == [eager.step(number)["loss"] for number in range(4)]

@@ -114,13 +114,14 @@ def test_a_run_that_died_between_saving_and_evaluating_evaluates_first(
 
 
 def test_a_run_that_is_over_stays_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
-    train(TrainingRun(recipe), tmp_path)
-    before = (tmp_path / "metrics.jsonl").read_bytes()
+    out = tmp_path / "run"
+    train(TrainingRun(recipe), out)
+    before = (out / "metrics.jsonl").read_bytes()
     again = TrainingRun(recipe)
-    resume(again, tmp_path)
-    outcome = train(again, tmp_path)
+    resume(again, out)
+    outcome = train(again, out)
     assert outcome.done
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert (out / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_stopped_run_goes_on_and_its_time_adds_up(recipe: Recipe, tmp_path: Path) -> None:
@@ -139,12 +140,13 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(recipe: Recipe, tmp_path: Pa
 
 
 def test_with_override_the_new_rate_counts(recipe: Recipe, tmp_path: Path) -> None:
-    train(TrainingRun(recipe), tmp_path, stop=lambda: True)
+    out = tmp_path / "run"
+    train(TrainingRun(recipe), out, stop=lambda: True)
     changed = replace(recipe, optim=replace(recipe.optim, lr=5e-3))
     with pytest.raises(UsageError, match=r"optim\.lr was 0\.01 and is now 0\.005\. .*add override=True to keep it"):
-        resume(TrainingRun(changed), tmp_path)
+        resume(TrainingRun(changed), out)
     run = TrainingRun(changed)
-    assert resume(run, tmp_path, override=True) == ["optim.lr was 0.01 and is now 0.005."]
+    assert resume(run, out, override=True) == ["optim.lr was 0.01 and is now 0.005."]
     assert run.step(1)["lr"] == pytest.approx(5e-3 * 2 / 3)
 
 

@@ -1,0 +1,111 @@
+"""What was typed wrong, in one plain sentence: an option that does not exist, a value that is missing or no choice.
+
+In: what tyro says of the words that it cannot read. Out: a UsageError. tyro draws a box by itself; it asks
+`on_parse_error` first, which its own documentation calls unstable: where a release lacks it, the box is shown.
+"""
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gpt2.base.errors import UsageError
+
+
+@contextmanager
+def plain_refusals(options: list[str]) -> Iterator[None]:
+    """Raise UsageError for what tyro refuses inside the block. `options` are those of the command, `--` included."""
+    try:
+        from tyro._errors import on_parse_error
+    except ImportError:
+        yield
+        return
+
+    def refuse(event: Any) -> None:
+        sentence = describe(event, options)
+        if sentence:
+            raise UsageError(sentence)
+
+    with on_parse_error(refuse):
+        yield
+
+
+def describe(event: Any, options: list[str]) -> str:
+    """The sentence for one of tyro's events; empty for one that is not known here."""
+    prog, kind = event.prog, type(event).__name__
+    if kind == "UnrecognizedArgs":
+        return unknown(event.tokens, options, prog)
+    if kind == "MissingArgs":
+        names = [name_of(context.arg) for context in event.missing_arguments]
+        wrong = [token for token in event.unrecognized_tokens if token.startswith("-")]
+        if wrong:
+            return unknown(wrong, options, prog)
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing: `{prog} --help` shows an example."
+    if kind == "BadValue":
+        name = name_of(event.argument)
+        if event.reason == "too_few_values":
+            return f"{name} has no value: give it {article(event.argument)}."
+        return f"{name} takes no value: leave out {event.offending_value!r}."
+    if kind == "InvalidChoice":
+        near = difflib.get_close_matches(event.value, event.choices, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"choose {listed(event.choices)}."
+        return f"{name_of(event.argument)} is {event.value!r}: {mend}"
+    if kind == "InstantiationFailure" and event.argument is not None:
+        return f"{name_of(event.argument)} cannot be read: {str(event.message).rstrip('.')}."
+    return ""
+
+
+def unknown(tokens: list[str], options: list[str], prog: str) -> str:
+    """The sentence for words that the command does not know; the first option among them, or the first word."""
+    token = next((word for word in tokens if word.startswith("-")), tokens[0])
+    if not token.startswith("-"):
+        return f"unrecognised: {' '.join(tokens)}; `{prog} --help` shows what belongs there."
+    typed = token.partition("=")[0]
+    name = typed.replace("_", "-")
+    short = {option.rpartition(".")[2]: option for option in options}  # --steps is --train.steps
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.65) or [short.get(name.removeprefix("--"), "")]
+    mend = f"did you mean {near[0]}?" if near[0] else f"`{prog} --help` lists the options."
+    return f"there is no option {typed}: {mend}"
+
+
+def name_of(argument: Any) -> str:
+    """An option as it is typed; a positional argument as the help calls it."""
+    if argument.is_positional():
+        return str(argument.lowered.metavar).partition(" ")[0].strip("[]{}")
+    return str(argument.lowered.name_or_flags[-1])
+
+
+def article(argument: Any) -> str:
+    """What stands behind an option, in words: a number, a file."""
+    words = {"N": "a whole number", "INT": "a whole number", "FLOAT": "a number", "FILE": "a file"}
+    words |= {"DIR": "a directory", "RUN": "a directory", "TEXT": "a text in quotation marks"}
+    metavar = str(argument.lowered.metavar or "").partition(" ")[0]
+    return words.get(metavar, f"one, as in `{name_of(argument)} {metavar or 'VALUE'}`")
+
+
+def listed(choices: tuple[str, ...]) -> str:
+    """a, b or c."""
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def options_of(command: type, prefix: str = "") -> list[str]:
+    """The options of a command, by the names of its fields."""
+    import dataclasses
+    from typing import get_type_hints
+
+    from tyro.conf import Positional
+
+    from gpt2.cli.errors import option
+
+    found = []
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        kind = hint.__origin__ if marks else hint
+        if Positional in marks or name not in getattr(command, "__dataclass_fields__", {}):
+            continue
+        if dataclasses.is_dataclass(kind):
+            nameless = any(getattr(mark, "name", None) == "" for mark in marks)
+            found += options_of(kind, prefix if nameless else f"{prefix}{name}.")  # type: ignore[arg-type]
+        else:
+            found.append(option(prefix + name))
+    return found
