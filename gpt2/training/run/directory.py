@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
@@ -79,7 +80,7 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
     return path
 
 
-def _resume(run: Path, mend: str) -> dict[str, Path]:
+def _resume(run: Path, mend: str) -> dict[str, Any]:
     return {"resume": run} if "{resume}" in mend else {}
 
 
