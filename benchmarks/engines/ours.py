@@ -1,13 +1,15 @@
 """Ours, by the paths that a user gets: `gpt2.inference.generate.generate`, and the step of `gpt2 train`."""
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.engines import Place, package_versions
 from gpt2 import __version__
-from gpt2.checkpoint.files import load_model, load_tokenizer
+from gpt2.checkpoint.files import load_model
+from gpt2.checkpoint.tokenizer_of import tokenizer_for
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
 from gpt2.training.machine.compiler import compiled
@@ -28,7 +30,7 @@ class Decoder:
 
     def __init__(self, place: Place, precision: str) -> None:
         self.model = load_model(place.checkpoint, dtype=DTYPES[precision])
-        self.tokenizer = load_tokenizer(place.checkpoint, self.model.config)
+        self.tokenizer = tokenizer_for(Path(place.checkpoint), self.model.config)
         self.tokenizer.eot_id = None  # no token ends a text
 
     def generate(self, prompts: list[list[int]], new: int) -> list[list[int]]:

@@ -4,26 +4,23 @@ In: a model and its `Adapter`. Out: the model, changed. The order is peft's: wha
 base, then what the file gives the base, then what the adapter adds. Read next: files.py.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
 
-from gpt2.base.fields import shortened
-from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import PREFIX, Adapter, fingerprint
-from gpt2.checkpoint.adapter_fields import ON_DISK, TASKS
+from gpt2.checkpoint.adapter_fields import ON_DISK
+from gpt2.checkpoint.adapter_module import Change
+from gpt2.checkpoint.adapter_notes import tell
 from gpt2.checkpoint.adapter_starts import olora, pissa
 from gpt2.checkpoint.adapter_targets import HEAD, WTE, Target, Targets, find_targets, is_projection
 from gpt2.checkpoint.adapter_tensors import TABLES, Stored, sort_tensors
 from gpt2.checkpoint.adapter_vocabulary import fit_vocabulary
 from gpt2.checkpoint.hub import ADAPTER_CONFIG
-from gpt2.checkpoint.weights import MASKS
 from gpt2.model import GPT2
 
-DRAWN = ("orthogonal", "mica")  # starts after which a matrix that the file lacks is not zero; false is another
 HEADLESS = ("h.", "wte.", "wpe.", "ln_f.")  # how names begin in an adapter of transformers' GPT2Model
 
 
@@ -48,21 +45,14 @@ def merge(model: GPT2, adapter: Adapter) -> GPT2:
     return model
 
 
-@dataclass
-class _Pair:
-    """A and B of one module as a file or the start of training gives them; None where neither does."""
-
-    a: Tensor | None
-    b: Tensor | None
-
-
 class _Merge:
     """One adapter on its way into one model. Names are those of transformers; `headless` ones lack `transformer.`."""
 
     def __init__(self, model: GPT2, adapter: Adapter, headless: bool) -> None:
         self.model, self.adapter, self.fields, self.headless = model, adapter, adapter.fields, headless
         self.tied = model.lm_head.weight is model.transformer.wte.weight
-        self.start = self.fields.get("init_lora_weights", True)
+        start = self.fields.get("init_lora_weights", True)
+        self.start = start.lower() if isinstance(start, str) else start
         self.dora, self.lora_bias = bool(self.fields.get("use_dora")), bool(self.fields.get("lora_bias"))
         self.targets: Targets = find_targets(self.fields, model.config.n_layer, self.tied, headless)
         if headless and (WTE in map(self._own, self.targets.tokens) or WTE in map(self._own, self._changed_tables())):
@@ -71,57 +61,29 @@ class _Merge:
         if headless:
             parameters = [name.removeprefix("transformer.") for name in parameters if name != f"{HEAD}.weight"]
         self.stored: Stored = sort_tensors(adapter.tensors, self.targets, parameters, self.dora, self.lora_bias)
-        self.taken: dict[str, _Pair] = {}  # A and B that the start took out of the base
+        self.taken: dict[str, tuple[Tensor, Tensor]] = {}  # A and B that the start took out of the base
 
     def run(self) -> None:
-        self._tell()
+        tell(self.adapter, self.stored, [one.name for one in self._all()], self.model.config.n_layer, self.headless)
         fit_vocabulary(self.model, self.stored, self.targets)
         for target in (*self.targets.modules, *self.targets.parameters):
             self._take_out(target)
         order = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
-        for name in sorted(self.stored.base, key=lambda name: order.index(self._own_parameter(name))):
+        for name in sorted(self.stored.base, key=lambda name: order.index(self._own(name))):
             self._parameter(name, self.stored.base[name]).copy_(self._as_here(name, self.stored.base[name]))
         if self.targets.tied and any(target.name == HEAD for target in self.targets.modules):
             self._share_with_embedding()
-        bases = {target.name: self._weight(target.name).double() for target in self._all()}
         for target in self._all():
-            self._add(target, bases[target.name])
+            self._add(target)  # what shared a weight with it, such as the head, keeps the old one
         scales = {target.scale for target in self.targets.modules if target.name in (WTE, HEAD)}
         if self.targets.tied and HEAD in self.stored.parts and len(scales) == 1 and not self.dora:
             self._put(f"{HEAD}.weight", self._weight(WTE).clone())  # the same product, without its rounding twice
-        for name in (*sorted(self.stored.saved, key=lambda name: order.index(self._own_parameter(name))),):
+        for name in sorted(self.stored.saved, key=lambda name: order.index(self._own(name))):
             self._put(name, self._as_here(name, self.stored.saved[name]).clone())
         if self.targets.tied and f"{HEAD}.weight" in self.stored.saved:
             self._put(f"{WTE}.weight", self._weight(HEAD).clone())
         self._put_tokens()
         self._settle_tie()
-
-    # what is said
-
-    def _tell(self) -> None:
-        where, task = self.adapter.where, self.fields.get("task_type")
-        if task in TASKS and not self.headless:
-            note(f"{where} was trained for {TASKS[task]}: the language model is loaded, without the head for that.")
-        if self.headless:
-            note(f"{where} was trained without a head: the base's is used.")
-        if self.start == "lora_ga":
-            note(f"{where}: init_lora_weights is 'lora_ga'; unless its base is the one that training left, {ON_DISK}")
-        heads = task in TASKS  # whose tensors the first note covers
-        unread = [n for n in self.stored.unread if not MASKS.search(n) and not (heads and ".lora_" not in n)]
-        for name in unread:
-            block = re.search(r"\bh\.(\d+)\.", name)
-            if block and int(block[1]) >= self.model.config.n_layer:
-                changed = name.removeprefix(PREFIX).partition(".lora_")[0]
-                raise ValueError(f"it changes {changed}, which {self.adapter.base} does not have: wrong base.")
-        if unread and len(self.stored.unread) == len(self.adapter.tensors):
-            raise ValueError(f"none of its tensors fits the base, {shortened(unread[0])} for one: wrong base.")
-        if unread:
-            more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-            note(f"{where}: {shortened(unread[0])}{more} fits no module that is adapted, and peft passes over it too.")
-        bare = [target.name for target in self._all() if not self.stored.parts.get(target.name)]
-        if bare:
-            more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-            note(f"{where} has no matrices for {bare[0]}{more}: as in peft, the base's weight is used there.")
 
     # names and layouts
 
@@ -134,8 +96,6 @@ class _Merge:
     def _own(self, module: str) -> str:
         """The model's own name of a module."""
         return f"transformer.{module}" if self.headless else module
-
-    _own_parameter = _own
 
     def _parameter(self, name: str, given: Tensor) -> Tensor:
         """The model's parameter of this name, if the given tensor has its shape."""
@@ -167,106 +127,30 @@ class _Merge:
 
     def _take_out(self, target: Target) -> None:
         """What training took out of the base when it began."""
-        is_parameter = target in self.targets.parameters
-        if not isinstance(self.start, str) or (target.name in TABLES and not is_parameter):
+        start, projection = self.start, is_projection(target.name)
+        parameter = target in self.targets.parameters
+        if start not in ("pissa", "olora") or (target.name in TABLES and not parameter):
             return
         here = self._weight(target.name)
-        if self.start == "pissa":
-            left, a, b = pissa(here.t() if is_parameter and is_projection(target.name) else here, *_of(target))
-        elif self.start.lower() == "olora":
-            left, a, b = olora(here.t() if is_projection(target.name) else here, *_of(target))
-            if is_projection(target.name) and not is_parameter and here.size(0) != here.size(1):
-                raise ValueError(f"init_lora_weights is 'olora' for {target.name}, which peft cannot run: {ON_DISK}")
-        else:
-            return
-        self.taken[target.name] = _Pair(a, b)
-        turned = left.shape != here.shape or (self.start != "pissa" and is_projection(target.name))
-        turned = turned or (is_parameter and is_projection(target.name))
+        if start == "olora" and projection and not parameter and here.size(0) != here.size(1):
+            raise ValueError(f"init_lora_weights is 'olora' for {target.name}, which peft cannot run: {ON_DISK}")
+        turned = projection and (parameter or start == "olora")  # as the file stores it
+        take = pissa if start == "pissa" else olora
+        left, a, b = take(here.t() if turned else here, target.rank, target.scale)
+        self.taken[target.name] = (a, b)
         here.copy_(left.t() if turned else left)
 
-    def _add(self, target: Target, base: Tensor) -> None:
-        """What the adapter adds to one module, or what it makes of it with magnitudes: base [out, in]."""
-        name, parts = target.name, self.stored.parts.get(target.name, {})
-        is_parameter = target in self.targets.parameters
-        is_table = not is_parameter and name in TABLES
-        pair = self._pair(target, base, is_parameter, is_table)
-        turned = is_table or (is_parameter and is_projection(name))
-        delta = self._product(pair, target.scale)
-        changed = base
-        if delta is not None:
-            changed = base + (delta.t() if turned else delta)
-        if self.dora:
-            axis = 0 if is_table else 1
-            magnitude = parts.get("magnitude")
-            norm = torch.linalg.vector_norm(changed, dim=axis)
-            if magnitude is None:
-                magnitude = self._first_magnitude(target, base, axis)
-            if magnitude.shape != norm.shape:
-                shapes = f"{list(magnitude.shape)}, but {list(norm.shape)}"
-                raise ValueError(f"the magnitudes of {name} are {shapes} in {self.adapter.base}: wrong base.")
-            changed = changed * (magnitude.double() / norm).unsqueeze(axis)
-        if delta is not None or self.dora:
-            if not changed.isfinite().all():
-                raise ValueError(f"{name} becomes infinite: the adapter is damaged.")
-            self._put(f"{name}.weight", changed)
+    def _add(self, target: Target) -> None:
+        """What the adapter adds to one module."""
+        parts, taken = self.stored.parts.get(target.name, {}), self.taken.get(target.name)
+        change = Change(target, parts, target in self.targets.parameters, self.start, taken)
+        weight = change.weight(self._weight(target.name), self.dora)
+        if weight is not None:
+            self._put(f"{target.name}.weight", weight)
         if self.lora_bias:
-            self._add_bias(target, parts.get("bias"), is_table)
-
-    def _pair(self, target: Target, base: Tensor, is_parameter: bool, is_table: bool) -> _Pair:
-        """A and B of the file, else of the start; shapes checked."""
-        name, parts = target.name, self.stored.parts.get(target.name, {})
-        taken = self.taken.get(name, _Pair(None, None))
-        a, b = parts.get("lora_A", taken.a), parts.get("lora_B", taken.b)
-        out, into = base.shape if not (is_table or (is_parameter and is_projection(name))) else reversed(base.shape)
-        rank = min(target.rank, base.size(0), base.size(1)) if taken.a is not None else target.rank
-        for letter, matrix, shape in (("A", a, [rank, into]), ("B", b, [out, rank])):
-            if matrix is None or list(matrix.shape) == shape:
-                continue
-            if a is not None and b is not None and (b.size(0), a.size(-1)) != (out, into):
-                found = [b.size(0), a.size(-1)]
-                raise ValueError(
-                    f"the adapter's {name} is {found}, but {[out, into]} in {self.adapter.base}: wrong base."
-                )
-            what = f"{letter} of {name} is {list(matrix.shape)} and not {shape}"
-            raise ValueError(f"{what}: its rank is not the {rank} of {ADAPTER_CONFIG}.")
-        first, second = (a, b) if not is_table else (b, a)  # the second is zero at the start of training
-        drawn = not self.start or (isinstance(self.start, str) and self.start.lower() in DRAWN and not is_table)
-        if (second is None and drawn) or (first is None and second is not None and bool(second.any())):
-            raise ValueError(f"{name} lacks a matrix, which peft would draw at random: save the adapter again.")
-        return _Pair(a, b)
-
-    @staticmethod
-    def _product(pair: _Pair, scale: float) -> Tensor | None:
-        if pair.a is None or pair.b is None:
-            return None
-        return scale * (pair.b.double() @ pair.a.double())
-
-    def _first_magnitude(self, target: Target, base: Tensor, axis: int) -> Tensor:
-        """The magnitudes that training began with."""
-        taken = self.taken.get(target.name)
-        product = None if taken is None else self._product(taken, target.scale)
-        return torch.linalg.vector_norm((base if product is None else base + product).float(), dim=axis)
-
-    def _add_bias(self, target: Target, bias: Tensor | None, is_table: bool) -> None:
-        if is_table:
-            raise ValueError(f"lora_bias does not go with {target.name} in peft: train without one of them.")
-        if bias is None:
-            if self.start is not True:
-                raise ValueError(
-                    f"{target.name} lacks a bias, which peft would draw at random: save the adapter again."
-                )
-            return
-        owner = self.model.get_submodule(self._own(target.name))
-        if getattr(owner, "bias", None) is None:
-            if bias.any():
-                raise ValueError(
-                    f"lora_bias adds a bias to {target.name}, and a GPT-2's head has none: use peft for it."
-                )
-            return
-        old = self.model.get_parameter(f"{self._own(target.name)}.bias")
-        if old.shape != bias.shape:
-            raise ValueError(f"the bias of {target.name} is {list(bias.shape)}, but {list(old.shape)} in the base.")
-        self._put(f"{target.name}.bias", old.double() + target.scale * bias.double())
+            bias = change.bias(getattr(self.model.get_submodule(self._own(target.name)), "bias", None))
+            if bias is not None:
+                self._put(f"{target.name}.bias", bias)
 
     def _put_tokens(self) -> None:
         for name, ids in self.targets.tokens.items():
@@ -303,7 +187,3 @@ class _Merge:
         elif self.tied and wte is not head and "tie_word_embeddings" in {one.name for one in fields(self.model.config)}:
             untied: Mapping[str, bool] = {"tie_word_embeddings": False}
             self.model.config = replace(self.model.config, **untied)  # type: ignore[arg-type]
-
-
-def _of(target: Target) -> tuple[int, float]:
-    return target.rank, target.scale

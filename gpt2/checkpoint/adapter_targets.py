@@ -105,7 +105,7 @@ def find_targets(fields: Mapping[str, Any], n_layer: int, tied: bool, headless: 
     ]
     twice += [target.name for target in parameters if any(_is_in(target.name, module) for module in saved)]
     if twice:
-        raise ValueError(f"{twice[0]} is changed in two ways at once, which peft cannot do: train it in one.")
+        raise ValueError(f"{twice[0]} is changed in two ways at once, which is not supported: train it in one.")
     return Targets(modules, parameters, saved, tokens, tie_targets or tie_saved or tie_tokens)
 
 
@@ -140,7 +140,7 @@ def _matches(fields: Mapping[str, Any], name: str, names: Iterable[str]) -> bool
     return _ends(name, wanted) and (not chosen or _in_layers(name, layers, fields.get("layers_pattern")))
 
 
-def _in_layers(name: str, layers: int | list[int], patterns: str | list[str] | None) -> bool:
+def _in_layers(name: str, layers: Any, patterns: str | list[str] | None) -> bool:
     """Whether the module stands in one of the chosen blocks."""
     expressions = [patterns] if isinstance(patterns, str) and patterns else list(patterns or [])
     found = None

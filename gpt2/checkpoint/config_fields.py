@@ -40,6 +40,7 @@ CONFIG_FIELDS: tuple[Field, ...] = (
         "the same function in float32; in half precision transformers' eager attention computes scores in float32 and "
         "its default (sdpa) does not, and neither does the fused kernel here, which says so",
     ),
+    Field("transformers_weights", "honoured", "the name of the safetensors file with the weights, or of its index"),
     Field("architectures", "carried", "a model with another head is read without it, with a line that says so"),
     *_alike("carried", "the numbers of the stored weights; here `dtype` decides those in memory", "dtype torch_dtype"),
     Field("auto_map", "without effect", "code that comes with a checkpoint is never run; a line says so"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpt2.base.notes import note
+from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
 from gpt2.checkpoint.hf_config import (
     CONFIG_FILE,
     GENERATION_FILE,
@@ -29,6 +30,7 @@ from gpt2.checkpoint.hub import (
     weight_files,
 )
 from gpt2.checkpoint.target import check_target, whole_directory
+from gpt2.checkpoint.tokenizer_of import tokenizer_for
 from gpt2.config import GPT2Config
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from gpt2.model import GPT2
     from gpt2.text.tokenizer import Tokenizer
 
-__all__ = ["Checkpoint", "load", "load_model", "load_tokenizer", "model_directory", "save"]
+__all__ = ["Checkpoint", "load", "load_model", "model_directory", "save"]
 
 # build(config) makes a plain GPT-2, build(config, variant={"name", "arguments"}) what config.json names.
 Builder = Callable[..., "GPT2"]
@@ -58,25 +60,36 @@ def load(
     dtype: "torch.dtype | None" = None,
     device: "torch.device | str" = "cpu",
     build: Builder | None = None,
+    tokenizer: str | None = None,
+    activation: str | None = None,
 ) -> Checkpoint:
     """Load a model and its tokenizer.
 
-    name    "storyteller", a directory, a preset or a hub id: see `gpt2.checkpoint.hub.model_directory`
-    dtype   of the weights in memory, whatever the file holds (None: float32)
-    build   what makes the empty model, for variants (None: GPT2, and variants are refused)
+    name        "storyteller", a directory, a preset, a hub id, or a file of nanoGPT or llm.c: see
+                `gpt2.checkpoint.hub.model_directory`
+    dtype       of the weights in memory, whatever the file holds (None: float32)
+    build       what makes the empty model, for variants (None: GPT2, and variants are refused)
+    tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
+    activation  in place of the checkpoint's activation_function; nanoGPT's files do not say theirs
 
     Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
     """
     if adapter_base(Path(name).expanduser()) is not None and name != BUNDLED:
-        return _load_adapted(str(name), dtype, device)
+        return _load_adapted(str(name), dtype, device, tokenizer, activation)
     directory = model_directory(str(name))
     config, _ = read_config(directory)
-    tokenizer = load_tokenizer(directory, config)  # first: it is quick, and fails before weights are read
-    model = load_model(directory, dtype, device, build)
-    return Checkpoint(_without_padding(model, tokenizer.vocab_size), tokenizer, str(name), directory)
+    words = tokenizer_for(directory, config, tokenizer)  # first: it is quick, and fails before weights are read
+    model = load_model(directory, dtype, device, build, activation)
+    return Checkpoint(_without_padding(model, words.vocab_size), words, str(name), directory)
 
 
-def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device | str") -> Checkpoint:
+def _load_adapted(
+    name: str,
+    dtype: "torch.dtype | None",
+    device: "torch.device | str",
+    tokenizer: str | None,
+    activation: str | None,
+) -> Checkpoint:
     """An adapter's base with the adapter merged into it, in float32 or wider, so that no small change is lost."""
     import torch
 
@@ -89,15 +102,21 @@ def _load_adapted(name: str, dtype: "torch.dtype | None", device: "torch.device 
     adapter = read_adapter(directory)
     base, wide = model_directory(adapter.base), torch.float64 if dtype == torch.float64 else torch.float32
     # Ours were trained on what `load` gives, those of peft on every row that the base's file has.
-    model = load(adapter.base, wide).model if adapter.fingerprint else load_model(base, wide)
+    if adapter.fingerprint:
+        model = load(adapter.base, wide, tokenizer=tokenizer, activation=activation).model
+    else:
+        model = load_model(base, wide, activation=activation)
     merge(model, adapter)
-    tokenizer = Tokenizer.load(directory if has_tokenizer(directory) else base)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise ValueError(
-            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries and the adapted model "
-            f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
-        )
-    return Checkpoint(_without_padding(model, tokenizer.vocab_size).to(device, dtype), tokenizer, name, directory)
+    if tokenizer is None and has_tokenizer(directory):
+        words = Tokenizer.load(directory)
+        if words.vocab_size > model.config.vocab_size:
+            raise ValueError(
+                f"{directory}: the tokenizer has {words.vocab_size:,} entries and the adapted model "
+                f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+            )
+    else:
+        words = tokenizer_for(base, model.config, tokenizer)
+    return Checkpoint(_without_padding(model, words.vocab_size).to(device, dtype), words, name, directory)
 
 
 def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
@@ -118,47 +137,43 @@ def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
     return model
 
 
-def load_tokenizer(directory: Path, config: GPT2Config) -> "Tokenizer":
-    """The tokenizer of a checkpoint. ValueError when it is missing or has more entries than the model."""
-    from gpt2.text.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer.load(directory)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size "
-            f"{config.vocab_size:,} in {CONFIG_FILE}: put the one there that the model was trained with."
-        )
-    return tokenizer
-
-
 def load_model(
     directory: Path | str,
     dtype: "torch.dtype | None" = None,
     device: "torch.device | str" = "cpu",
     build: Builder | None = None,
+    activation: str | None = None,
 ) -> "GPT2":
     """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
     import torch
 
-    from gpt2.checkpoint.weights import NoDraws, assemble, read_tensors
+    from gpt2.checkpoint.tensor_files import read_tensors
+    from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
 
     directory = Path(directory)
     config, variant = read_config(directory)
+    foreign = directory.is_file()
+    if activation is not None:
+        config = replace(config, activation_function=activation)
+    elif foreign:
+        say_what_is_assumed(directory)
     if variant is not None and build is None:
         raise ValueError(
             f"{directory} holds the variant {variant.get('name')!r}, no plain GPT-2: gpt2 next, generate, eval and "
             "explain open it; in Python, load(name, build=build) does, with build of gpt2.ablation.models."
         )
     make: Builder = build or GPT2
+    stored = foreign_tensors(directory) if foreign else read_tensors(weight_files(directory))
+    if not foreign and variant is None and config.tie_word_embeddings and own_head(stored, directory):
+        config = replace(config, tie_word_embeddings=False)
     with torch.device("meta"), NoDraws():  # names and shapes alone
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)
-    stored = read_tensors(weight_files(directory))
     state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
     model.load_state_dict(state, assign=True)
     model.tie_weights()
-    model.settings = read_settings(directory)
-    if model.settings.config.get("reorder_and_upcast_attn") and dtype in (torch.float16, torch.bfloat16):
+    settings = model.settings = None if foreign else read_settings(directory)
+    if settings and settings.config.get("reorder_and_upcast_attn") and dtype in (torch.float16, torch.bfloat16):
         note(
             f"{directory}: in half precision reorder_and_upcast_attn changes the eager attention of transformers "
             "alone; neither its default nor what is computed here."
@@ -193,14 +208,15 @@ def save(
     target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(f"the tokenizer's {tokenizer.vocab_size:,} entries exceed vocab_size {config.vocab_size:,}.")
+    if tokenizer is not None and tokenizer.ordinary_size > config.vocab_size:
+        entries = f"{tokenizer.ordinary_size:,} entries"
+        raise ValueError(f"the tokenizer's {entries} exceed vocab_size {config.vocab_size:,}: save the one that fits.")
     tied = _tied(inner)
     stored = to_stored(inner.state_dict(), tied, dtype)
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
     settings = settings_of(inner)
-    carried = ends if settings is None else settings.config
+    carried = {"use_cache": True, **ends} if settings is None else settings.config
     generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
     fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
 
@@ -212,7 +228,7 @@ def save(
         write_tensors(stored, weights)
         weights.chmod((temporary / CONFIG_FILE).stat().st_mode)  # safetensors makes it private to its owner
         if tokenizer is not None:
-            tokenizer.save(temporary)
+            tokenizer.save(temporary, config.n_positions)
     return target
 
 

@@ -18,6 +18,7 @@ from gpt2.base.fields import check_fields, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
+from gpt2.checkpoint.foreign import foreign_config
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
@@ -32,7 +33,10 @@ SYNONYMS = {
     "n_head": "num_attention_heads",
 }
 # What is never written again: it would stand in the way, or belongs to files that are not copied.
-DROPPED = (*SYNONYMS.values(), "head_dim", "auto_map", "quantization_config", "compression_config", "glassbox_variant")
+DROPPED = (
+    *SYNONYMS.values(), "auto_map", "quantization_config", "compression_config", "glassbox_variant",
+    "transformers_weights",
+)  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -81,6 +85,8 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     Raises ValueError naming the file and the field for what is missing, not JSON, or not GPT-2's function.
     """
     path = directory / CONFIG_FILE
+    if directory.is_file():
+        return foreign_config(directory), None
     if not path.is_file():
         raise ValueError(f"{directory} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     fields = read_json(path)
@@ -114,13 +120,11 @@ def config_fields(
 ) -> dict[str, Any]:
     """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
 
-    carried  fields to write beside those of `config`: of the file that the model was read from, or
+    carried  fields to write beside those of `config`: of the file that the model was read from, or for a new model
              {"bos_token_id", "eos_token_id"}, both None without a tokenizer, and not transformers' default 50256
     dtype    such as "float16"
     """
     fields: dict[str, Any] = {
-        "use_cache": True,
-        "reorder_and_upcast_attn": False,
         **{name: value for name, value in carried.items() if name not in DROPPED},
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import Advice, Failure, UsageError
+from gpt2.base.fields import shortened
 from gpt2.base.presets import PRESETS
+from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import CONFIG_FILE, read_config, read_json
 from gpt2.text.tokenizer_files import has_tokenizer
 
@@ -40,6 +42,10 @@ TOKENIZER_FILES = (
 WEIGHT_FILES = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
+# Weights of other frameworks, of another precision (transformers' `variant`), and quantised ones.
+OTHER_WEIGHTS = re.compile(
+    r"tf_model\.h5|flax_model\.msgpack|model\.ckpt.*|rust_model\.ot|.*\.(gguf|onnx|safetensors|bin|index.*\.json)"
+)
 TIMEOUT = 10.0  # seconds to wait for the hub's answer
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -47,10 +53,11 @@ CHOICES = f"a model is {BUNDLED} (the bundled one), a directory, or a hub id suc
 
 
 def model_directory(name: str, download: bool = True, weights: bool = True) -> Path:
-    """The directory of the model called `name`.
+    """The directory of the model called `name`; the file, where a file is the whole checkpoint.
 
     name      "storyteller" (the bundled model), a directory, a preset (gpt2, gpt2-medium, gpt2-large,
-              gpt2-xl, distilgpt2), or a hub id OWNER/NAME. A directory with a config.json wins over a preset
+              gpt2-xl, distilgpt2), a hub id OWNER/NAME, or a file of nanoGPT (also the directory that holds its
+              ckpt.pt) or llm.c. A directory with a config.json wins over a preset
               or a hub id of the same name; `./storyteller` means a directory. A LoRA adapter's directory
               means its base model's: `gpt2.checkpoint.files.load` merges the two
     download  whether a model that is not on this machine may be fetched from the hub
@@ -68,6 +75,9 @@ def model_directory(name: str, download: bool = True, weights: bool = True) -> P
         return model_directory(base, download, weights)
     if (path / CONFIG_FILE).is_file():
         return path
+    file = foreign_file(path)
+    if file is not None:
+        return file
     hub_id = HUB_IDS.get(name, name)
     if not HUB_ID.fullmatch(hub_id) or (path.exists() and name not in HUB_IDS):
         raise _no_such_model(name, path)
@@ -115,10 +125,15 @@ def bundled_directory() -> Path:
 def _no_such_model(name: str, path: Path) -> UsageError:
     if (path / "model" / CONFIG_FILE).is_file() or (path / "model" / ADAPTER_CONFIG).is_file():
         return UsageError(f"{name} has no {CONFIG_FILE}, but holds a model", "try {model}", model=Path(name) / "model")
+    if path.is_dir() and ((path / "hparams.json").is_file() or any(path.glob("*.ckpt.index"))):
+        return UsageError(
+            f"{name} holds OpenAI's TensorFlow checkpoint: write it in Hugging Face's format first, as "
+            "docs/checkpoints.md shows."
+        )
     if path.is_dir():
         return UsageError(f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     if path.exists():
-        return UsageError(f"{name} is a file: type the directory that holds it.")
+        return UsageError(f"{name} is a file, and not one of nanoGPT or llm.c: type the directory that holds it.")
     plain = re.sub(r"[-_ ]", "", name.lower())  # GPT2_Small and gpt-2-small are gpt2small
     near = [OTHER_NAMES[plain]] if plain in OTHER_NAMES else difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
     return UsageError(f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}."))
@@ -127,9 +142,12 @@ def _no_such_model(name: str, path: Path) -> UsageError:
 def weight_files(directory: Path) -> list[Path]:
     """The files that hold a checkpoint's weights, in the order of its index; those it names may be missing.
 
-    Raises ValueError when there are none, or when the index is not one.
+    The first of `WEIGHT_FILES` that is there, as transformers has it, unless config.json names another file as
+    `transformers_weights`. Raises ValueError when there are none, and when the index is not one.
     """
-    for name in WEIGHT_FILES:
+    if directory.is_file():
+        return [directory]
+    for name in _candidates(directory):
         path = directory / name
         if not path.is_file():
             continue
@@ -141,7 +159,24 @@ def weight_files(directory: Path) -> list[Path]:
         if not all(isinstance(shard, str) and Path(shard).name == shard for shard in shards):
             raise ValueError(f"{path} has no weight_map of file names: write or download it again.")
         return [directory / shard for shard in dict.fromkeys(shards)]
-    raise ValueError(f"{directory} has no weights: put {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} there.")
+    others = sorted(path.name for path in directory.iterdir() if path.is_file() and OTHER_WEIGHTS.fullmatch(path.name))
+    instead = f" that are read here, only {shortened(others[0])}" if others else ""
+    raise ValueError(f"{directory} has no weights{instead}: put {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} there.")
+
+
+def _candidates(directory: Path) -> tuple[str, ...]:
+    """Names of the file that holds the weights or their index, in order of preference."""
+    config = directory / CONFIG_FILE
+    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    if named is None:
+        return WEIGHT_FILES
+    fits = isinstance(named, str) and named.endswith((".safetensors", ".safetensors.index.json"))
+    if not fits or Path(named).name != named or not (directory / named).is_file():
+        raise ValueError(
+            f"{config}: transformers_weights is {shortened(named)}, which is no safetensors file there: copy it there, "
+            "or take the field out."
+        )
+    return (named,)
 
 
 def cached(name: str, weights: bool = True) -> Path | None:

@@ -1,28 +1,25 @@
-"""The tensors of a checkpoint: Hugging Face's files to this model's state dict, and back.
+"""The tensors of a checkpoint as Hugging Face stores them to this model's state dict, and back.
 
-In: the weight files of a directory. Out: a state dict under the model's own names, checked name by name
+In: tensors as they are stored. Out: a state dict under the model's own names, checked name by name
 against the model that is to receive it. Hugging Face stores the four projections of a block as Conv1D,
 [in, out]; here they are nn.Linear, [out, in], so these are transposed on the way in and out.
-Read next: checkpoint.py.
+Read next: files.py.
 """
 
-import re
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
-CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
-MASKS = re.compile(r"\bh\.\d+\.attn\.(bias|masked_bias)$")  # causal masks that old files carry as buffers
-BARE = re.compile(r"(wte|wpe|h|ln_f)\.")  # how names begin in a file of the model without its head
-WRAPPERS = {"_orig_mod", "module"}  # what torch.compile and DistributedDataParallel add to names
+from gpt2.base.fields import shortened
+from gpt2.base.notes import note
+from gpt2.checkpoint.tensor_files import CONV1D, HEAD, WTE, own_name, reason
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -49,60 +46,6 @@ class NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def own_name(name: str) -> str:
-    """This model's name of a tensor: no wrapper's prefix, and `transformer.` where a file leaves it out."""
-    name = ".".join(part for part in name.split(".") if part not in WRAPPERS)
-    return f"transformer.{name}" if BARE.match(name) else name
-
-
-def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
-    """The tensors of these files as stored, under this model's names, mapped from disk where possible.
-
-    No code is run: .bin files are unpickled as tensors only. Raises ValueError naming the file or the tensor
-    for a missing, truncated or corrupt file, for what is no tensor, and for a name that occurs twice.
-    """
-    tensors: dict[str, Tensor] = {}
-    for path in paths:
-        if not path.is_file():
-            raise ValueError(f"{path} is missing, but the index names it: download or copy it again.")
-        contents = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-        for stored, tensor in contents.items():
-            name = own_name(stored)
-            if MASKS.search(name):
-                continue
-            if not isinstance(tensor, Tensor):
-                raise ValueError(f"{path}: {stored} is a {type(tensor).__name__}, not a tensor.")
-            if name in tensors:
-                raise ValueError(f"{path}: {stored} occurs twice in this checkpoint.")
-            tensors[name] = tensor
-    return tensors
-
-
-def _safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or not a safetensors file ({_line(error)}): fetch it again.") from None
-
-
-def _pickled(path: Path) -> dict[str, Any]:
-    try:
-        mapped = zipfile.is_zipfile(path)  # files written before torch 1.6 are not, and cannot be mapped
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # a damaged or hostile file may raise anything
-        raise ValueError(f"{path} is damaged or holds more than tensors ({_line(error)}): fetch it again.") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise ValueError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), ...).")
-    return state
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return re.split(r"\n|\. ", text)[0][:100]
-
-
 def assemble(
     stored: dict[str, Tensor],
     expected: Mapping[str, Tensor],
@@ -115,27 +58,34 @@ def assemble(
 
     Every tensor is copied into memory of torch's own: aligned as any other, so that results do not depend on
     where it lay in a file, and safe from what later happens to the file. Raises ValueError naming the tensor
-    for a missing, extra, wrong-shaped, non-floating, NaN or infinite one, and for an untied head.
+    for a missing, wrong-shaped, non-floating, NaN or infinite one, for one that a GPT-2's transformer does not have,
+    and for two that should be one. What stands beside the transformer, such as a classifier's head, is left out with
+    a note, as transformers does.
     """
     if tied:
         head, wte = stored.pop(HEAD, None), stored.get(WTE)
         if wte is None and head is not None:
             stored[WTE] = head  # of two names for one tensor, some writers keep this one
         elif head is not None and wte is not None and not torch.equal(head, wte):
-            raise ValueError(f"{where}: {HEAD} differs from {WTE}: an untied head is not supported.")
+            raise ValueError(f"{where}: {HEAD} differs from {WTE}, though the two are one here: fetch it again.")
     names = [name for name in expected if not (tied and name == HEAD)]
     _refuse_names(f"{where} lacks", [name for name in names if name not in stored])
+    _leave_out(stored, expected, tied, where)
     _refuse_names(f"{where} holds, beyond a GPT-2,", [name for name in stored if name not in expected])
     state = {}
     for name in names:
-        tensor = stored.pop(name)
+        tensor = stored.pop(name).detach()
         shape = list(expected[name].shape)
         if CONV1D.search(name):
             shape.reverse()
         if list(tensor.shape) != shape:
-            raise ValueError(f"{where}: {name} has shape {list(tensor.shape)}, but config.json asks for {shape}.")
+            raise ValueError(f"{where}: {name} has shape {list(tensor.shape)}, but the configuration asks for {shape}.")
         if tensor.dtype not in FLOATS:
-            raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point.")
+            kinds = ", ".join(map(_short, FLOATS))
+            raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point, of {kinds}.")
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            what = "holds no numbers" if tensor.is_meta else f"is {_short(tensor.layout)}"
+            raise ValueError(f"{where}: {name} {what}: save the weights as plain tensors.")
         tensor = tensor.t() if CONV1D.search(name) else tensor
         new = torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
         if not _finite(new):
@@ -148,10 +98,34 @@ def assemble(
     return state
 
 
+def own_head(stored: Mapping[str, Tensor], where: Path) -> bool:
+    """Whether a head is stored that differs from `wte`: then transformers does not tie the two, whatever is asked."""
+    head, wte = stored.get(HEAD), stored.get(WTE)
+    if head is None or wte is None or (head.shape == wte.shape and torch.equal(head.to(wte.dtype), wte)):
+        return False
+    note(
+        f"{where}: {HEAD} differs from {WTE}, so the two are not tied, though tie_word_embeddings is not false in "
+        "config.json."
+    )
+    return True
+
+
+def _leave_out(stored: dict[str, Tensor], expected: Mapping[str, Tensor], tied: bool, where: Path) -> None:
+    """Drop what belongs to no language model."""
+    names = [name for name in stored if name not in expected and not name.startswith("transformer.")]
+    for name in names:
+        del stored[name]
+    if names:
+        more = f" and {len(names) - 5} more tensors" if len(names) > 5 else ""
+        head = f"; its head is {WTE}" if tied else ""
+        found = ", ".join(shortened(name, 60) for name in names[:5])
+        note(f"{where}: {found}{more} left out, which a language model has no place for{head}.")
+
+
 def _refuse_names(what: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
-        raise ValueError(f"{what} {', '.join(names[:3])}{more}: weights and config.json do not fit.")
+        raise ValueError(f"{what} {', '.join(names[:3])}{more}: weights and configuration do not fit.")
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -160,8 +134,8 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.sum(dtype=wide).isfinite()) or bool(tensor.isfinite().all())
 
 
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _short(kind: torch.dtype | torch.layout) -> str:
+    return str(kind).removeprefix("torch.")
 
 
 def to_stored(state: Mapping[str, Tensor], tied: bool, dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -187,4 +161,4 @@ def write_tensors(stored: dict[str, Tensor], path: Path, metadata: Mapping[str, 
     try:
         save_file(stored, path, metadata={"format": "pt", **metadata})
     except SafetensorError as error:  # its I/O errors come without an errno
-        raise OSError(f"{path}: could not be written ({_line(error)})") from None
+        raise OSError(f"{path}: could not be written ({reason(error)})") from None

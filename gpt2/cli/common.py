@@ -24,6 +24,10 @@ File = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=""
 """An option that may name a file; its help says what holds without one."""
 Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 """An option that may be a whole number; its help says what holds without one."""
+TokenizerName = Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the model's own)")]
+ActivationName = Annotated[
+    str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: as the model has it)")
+]
 Device = Annotated[str, tyro.conf.arg(metavar="WHERE")]
 """Where a command trains."""
 StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
@@ -83,7 +87,11 @@ class ModelOptions:
     """The options of every command that reads or explains a model: which, in which numbers, and where."""
 
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """The bundled model, a directory, or a Hugging Face id."""
+    """The bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c."""
+    tokenizer: TokenizerName = None
+    """Read text with the tokenizer in this directory, prepared data set or model."""
+    activation: ActivationName = None
+    """Take this activation function, such as gelu_new, where the file does not say which."""
     dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
     """float32, bfloat16, float16 or float64."""
     device: Annotated[str, tyro.conf.arg(metavar="WHERE")] = "cpu"
@@ -91,7 +99,7 @@ class ModelOptions:
 
     def load(self) -> "Checkpoint":
         """The model that the options name; a variant of `gpt2 ablate` is as good."""
-        return load_model(self.model, self.dtype, self.device, any_model)
+        return load_model(self.model, self.dtype, self.device, any_model, self.tokenizer, self.activation)
 
 
 def any_model(config: "GPT2Config", variant: dict[str, Any] | None = None) -> "GPT2":
@@ -126,8 +134,15 @@ def read_text(text: str | None) -> str:
     return text
 
 
-def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "Builder | None" = None) -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; `build` as in `load`."""
+def load_model(
+    name: str,
+    dtype: str = "float32",
+    device: str = "cpu",
+    build: "Builder | None" = None,
+    tokenizer: str | None = None,
+    activation: str | None = None,
+) -> "Checkpoint":
+    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; the others as in `load`."""
     import torch
 
     from gpt2.checkpoint.files import load
@@ -140,7 +155,7 @@ def load_model(name: str, dtype: str = "float32", device: str = "cpu", build: "B
     where = pick_device(device)
     if where.type == "mps" and dtypes[dtype] == torch.float64:
         raise UsageError(f"--dtype is {dtype!r}: Apple's GPUs have no such numbers; choose float32, or --device cpu.")
-    return load(name, dtype=dtypes[dtype], device=where, build=build)
+    return load(name, dtypes[dtype], where, build=build, tokenizer=tokenizer, activation=activation)
 
 
 def variant_of(checkpoint: "Checkpoint") -> str | None:

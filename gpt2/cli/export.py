@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from gpt2.base.counted import counted
-from gpt2.cli.common import console, load_model, print_json
+from gpt2.cli.common import ActivationName, TokenizerName, console, load_model, print_json
 from gpt2.cli.info import size, stored
 
 
@@ -22,9 +22,13 @@ class Command:
     """
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """The bundled model, a directory, or a Hugging Face id."""
+    """The bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c."""
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Where to write; made when it does not exist."""
+    tokenizer: TokenizerName = None
+    """Write the tokenizer of this directory, prepared data set or model beside the weights."""
+    activation: ActivationName = None
+    """Write this activation function, such as gelu_new, where the file does not say which."""
     dtype: Annotated[str | None, tyro.conf.arg(metavar="TYPE", help_behavior_hint="(default: as the model has it)")] = (
         None
     )
@@ -45,7 +49,7 @@ class Command:
         if dtype is None:
             held = stored(model_directory(self.model))["dtypes"]
             dtype = held[0] if len(held) == 1 else "float32"
-        checkpoint = load_model(self.model, dtype)
+        checkpoint = load_model(self.model, dtype, tokenizer=self.tokenizer, activation=self.activation)
         target = save(checkpoint.model, checkpoint.tokenizer, self.directory, overwrite=self.overwrite)
 
         name = str(checkpoint.model.transformer.wte.weight.dtype).removeprefix("torch.")

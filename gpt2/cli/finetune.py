@@ -10,7 +10,7 @@ import tyro
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Device, console, print_json
+from gpt2.cli.common import ActivationName, Device, TokenizerName, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
@@ -34,7 +34,11 @@ class Command:
     ] = ()
     """Texts to learn from (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """Where to start: the bundled model, a directory, or a Hugging Face id."""
+    """Where to start: the bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c."""
+    tokenizer: TokenizerName = None
+    """Read text with the tokenizer in this directory, prepared data set or model."""
+    activation: ActivationName = None
+    """Take this activation function, such as gelu_new, where the file does not say which."""
     out: Annotated[
         str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: runs/ and the file's name)")
     ] = None

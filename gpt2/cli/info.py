@@ -31,7 +31,7 @@ class Command:
     """
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "storyteller"
-    """The bundled model, a directory, a preset or a Hugging Face id."""
+    """The bundled model, a directory, a preset, a Hugging Face id, or a file of nanoGPT or llm.c."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """How many tokens of text the key/value cache and the FLOPs are for."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -45,6 +45,7 @@ class Command:
 
 def gather(name: str, context: int | None = None) -> dict[str, Any]:
     """All that is shown, as JSON has it; sizes in bytes. ValueError for a model that is not on this machine."""
+    from gpt2.checkpoint.foreign import say_what_is_assumed
     from gpt2.checkpoint.hf_config import read_config
     from gpt2.checkpoint.hub import HUB_IDS, model_directory
 
@@ -53,6 +54,8 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     try:
         directory = model_directory(name, download=False)
         config, variant = read_config(directory)
+        if directory.is_file():
+            say_what_is_assumed(directory)
     except ValueError:
         if preset is None or directory is not None:
             raise
@@ -69,7 +72,7 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
         "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
-        "tokenizer": None if directory is None else tokenizer(directory),
+        "tokenizer": None if directory is None else tokenizer(directory, config),
         "memory": {
             "weights": {dtype: n_params(config) * size for dtype, size in BYTES.items()},
             "cache_per_token": {dtype: cache * size for dtype, size in BYTES.items()},
@@ -86,6 +89,7 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
 
 def stored(directory: Path) -> dict[str, Any]:
     """The weight files of a directory: names, bytes, and types where the format tells them."""
+    from gpt2.base.lfs import refuse_pointer
     from gpt2.checkpoint.hf_config import stored_dtypes
     from gpt2.checkpoint.hub import weight_files
 
@@ -93,6 +97,8 @@ def stored(directory: Path) -> dict[str, Any]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
+    for file in files:
+        refuse_pointer(file)
     types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
     return {
         "files": [file.name for file in files],
@@ -101,14 +107,15 @@ def stored(directory: Path) -> dict[str, Any]:
     }
 
 
-def tokenizer(directory: Path) -> dict[str, Any] | None:
-    """Size and identity of a directory's tokenizer; None where it has none."""
-    from gpt2.text.tokenizer import Tokenizer
-    from gpt2.text.tokenizer_files import has_tokenizer
+def tokenizer(directory: Path, config: GPT2Config) -> dict[str, Any] | None:
+    """Size and identity of a model's tokenizer; None where it has none."""
+    from gpt2.base.errors import Failure
+    from gpt2.checkpoint.tokenizer_of import tokenizer_for
 
-    if not has_tokenizer(directory):
+    try:
+        found = tokenizer_for(directory, config)
+    except Failure:
         return None
-    found = Tokenizer.load(directory)
     end = None if found.eot_id is None else found.label(found.eot_id)
     return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
 

@@ -4,10 +4,11 @@ In: a text and the name of a model, of which only the tokenizer is read. Out: it
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from gpt2.cli.common import TokenizerName
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -26,6 +27,8 @@ class Command:
     """The text, in quotes; `-` or none: standard input."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """The bundled model, a directory, or a Hugging Face id."""
+    tokenizer: TokenizerName = None
+    """Take the tokenizer of this directory, prepared data set or model instead."""
     allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -38,7 +41,7 @@ class Command:
         from gpt2.cli.next import readable
 
         text = read_text(self.text)
-        tokenizer = load_tokenizer(self.model)
+        tokenizer = load_tokenizer(self.model, self.tokenizer)
         ids = tokenizer.encode(text, self.allow_special)
         if self.json:
             tokens = [readable(tokenizer, token_id) for token_id in ids]
@@ -62,11 +65,8 @@ class Command:
         out.print(f"{counted(len(ids), 'token')}, {counted(size, 'byte')}, {size / len(ids):.2f} bytes per token")
 
 
-def load_tokenizer(name: str) -> "Tokenizer":
-    """The tokenizer of a model by name, or of a directory that holds one and perhaps no model."""
-    from gpt2.checkpoint.hub import model_directory
-    from gpt2.text.tokenizer import Tokenizer
-    from gpt2.text.tokenizer_files import has_tokenizer
+def load_tokenizer(name: str, instead: str | None = None) -> "Tokenizer":
+    """The tokenizer of a model by name, or of a directory that holds one and perhaps no model; or the one `instead`."""
+    from gpt2.checkpoint.tokenizer_of import named_tokenizer
 
-    directory = Path(name).expanduser()
-    return Tokenizer.load(directory if has_tokenizer(directory) else model_directory(name, weights=False))
+    return named_tokenizer(name if instead is None else instead)

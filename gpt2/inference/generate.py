@@ -6,10 +6,14 @@ The passes are in decoder.py, the choice of a token in sampling.py, stop strings
 Read next: cli/generate.py.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import torch
+from torch import Tensor
 
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
@@ -87,7 +91,7 @@ class _Row:
         if not sampling.slide:  # a full context still predicts the token that follows it
             self.longest = min(self.longest, context + 1)
         self.ends = ends
-        self.decoder = tokenizer.stream()
+        self.decoder = tokenizer.stream(ids)
         self.stops = StopStrings(sampling.stop)
         self.text = ""
         self.logprobs: list[TokenLogprob] | None = None if sampling.logprobs is None else []
@@ -210,14 +214,14 @@ def _run(
     context = decoder.model.config.n_positions
     logits = decoder.prefill(prompts, room=sampling.max_tokens - 1)
     order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
-    ends = ends_of(decoder.model, tokenizer)
+    ends, holes = ends_of(decoder.model, tokenizer), tokenizer.holes(decoder.model.config.vocab_size)
     rows = [_Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
     if sampling.n > 1:  # the samples of a prompt share its prefill
         logits = logits.repeat_interleave(sampling.n, dim=0)
         decoder.keep([p for p, _ in order])
     told = False
     while True:
-        tokens = choose(logits, [row.ids for row in rows], [row.sample for row in rows], sampling)
+        tokens = choose(without(logits, holes), [row.ids for row in rows], [row.sample for row in rows], sampling)
         logprobs: Sequence[TokenLogprob | None] = [None] * len(rows)
         if sampling.logprobs is not None:
             logprobs = log_probabilities(logits, tokens, sampling.logprobs)
@@ -236,6 +240,11 @@ def _run(
         if decoder.slid and not told:
             told = True
             (on_slide or _warn)()
+
+
+def without(logits: Tensor, ids: Sequence[int]) -> Tensor:
+    """Logits [R, V] in which these tokens cannot win: rows of the model for which the tokenizer has no token."""
+    return logits.index_fill(1, torch.tensor(ids, device=logits.device), -math.inf) if ids else logits
 
 
 def _warn() -> None:

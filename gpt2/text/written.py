@@ -58,7 +58,7 @@ class Written:
         settings: dict[str, Any] = {}
         if side.settings is None and NAMES not in side.kept:
             settings |= self._names() | {"clean_up_tokenization_spaces": False}
-            settings |= {} if context is None else {"model_max_length": context}
+            settings |= {} if context is None or self.found is not None else {"model_max_length": context}
             settings |= {"add_prefix_space": False} if self.kind in ("gpt2", "roberta") else {}
         settings |= side.settings or {}
         class_name = None if self.found is None else self.found.class_name

@@ -73,8 +73,8 @@ def test_missing_extra_and_misshapen_tensors_are_named(hub_directory):
     change_tensors(hub_directory, **{name: torch.zeros(128, 32)})  # [out, in], where the file has [in, out]
     with pytest.raises(ValueError, match=rf"{name} has shape \[128, 32\].* \[32, 128\]"):
         load_model(hub_directory)
-    change_tensors(hub_directory, **{name: torch.zeros(32, 128), "score.weight": torch.zeros(2, 32)})
-    with pytest.raises(ValueError, match=r"beyond a GPT-2, score\.weight"):
+    change_tensors(hub_directory, **{name: torch.zeros(32, 128), "transformer.h.2.ln_1.bias": torch.zeros(32)})
+    with pytest.raises(ValueError, match=r"beyond a GPT-2, transformer\.h\.2\.ln_1\.bias"):
         load_model(hub_directory)
 
 
@@ -82,12 +82,6 @@ def test_many_missing_tensors_make_one_short_sentence(hub_directory):
     with pytest.raises(ValueError, match=r"lacks transformer\.h\.2.* and \d+ more tensors") as refusal:
         load_model(set_field(hub_directory, n_layer=7))
     assert len(str(refusal.value)) < 300
-
-
-def test_an_untied_head_is_refused(hub_directory):
-    change_tensors(hub_directory, lm_head__weight=torch.zeros(257, 32, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"lm_head\.weight differs from transformer\.wte\.weight"):
-        load_model(hub_directory)
 
 
 def test_damaged_values_are_refused_by_name(hub_directory):
@@ -154,8 +148,8 @@ def test_what_is_no_state_dict_is_refused(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="no state dict"):
         load_model(tmp_path)
-    torch.save({"model": {"wte.weight": torch.zeros(2)}}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="model is a dict, not a tensor"):
+    torch.save({"wte.weight": {"a": torch.zeros(2)}}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"wte\.weight' is a dict, not a tensor"):
         load_model(tmp_path)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from gpt2.base.errors import UsageError
@@ -67,7 +68,7 @@ def test_the_files_say_what_others_need(ours, tmp_path):
     assert fields["architectures"] == ["GPT2LMHeadModel"]
     assert fields["model_type"] == "gpt2"
     assert fields["bos_token_id"] == fields["eos_token_id"] == 256
-    header = weights.safe_open(tmp_path / "out" / "model.safetensors", framework="pt")
+    header = safe_open(tmp_path / "out" / "model.safetensors", framework="pt")
     assert header.metadata() == {"format": "pt"}
     assert "lm_head.weight" not in set(header.keys())
     assert header.get_slice("transformer.h.0.attn.c_attn.weight").get_shape() == [32, 96]

@@ -36,9 +36,9 @@ def asked(monkeypatch):
     """The devices that models were asked for; each model comes on the processor all the same."""
     devices, load = [], checkpoint.load
 
-    def recording(name, dtype=None, device="cpu", build=None):
+    def recording(name, dtype=None, device="cpu", build=None, **more):
         devices.append(str(device))
-        return load(name, dtype, "cpu", build)
+        return load(name, dtype, "cpu", build, **more)
 
     monkeypatch.setattr(checkpoint, "load", recording)
     return devices

@@ -19,6 +19,7 @@ from gpt2 import Sampling, generate
 from gpt2.base.errors import Failure, UsageError
 from gpt2.checkpoint.adapter import fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
+from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.hub import BUNDLED, HUB_IDS, adapter_base
 from gpt2.checkpoint.target import whole_directory
@@ -64,6 +65,7 @@ class Settings:
     """What a user says of a fine-tune; None is chosen by the data or the model.
 
     files       text, or .jsonl with prompt and completion, or directories of such files
+    tokenizer   as `gpt2.load` takes it, and so is `activation`
     val         a file to validate on (None: a tenth of `files` is held out)
     lora        the rank of the adapter; 0 trains all weights
     lora_alpha  None: twice the rank
@@ -71,6 +73,8 @@ class Settings:
 
     files: tuple[str, ...]
     model: str = BUNDLED
+    tokenizer: str | None = None
+    activation: str | None = None
     val: str | None = None
     field: str = "text"
     lora: int = 0
@@ -121,7 +125,7 @@ class FineTune:
             if holds_completions(path) != self.is_completions:
                 kind = "prompts and completions" if self.is_completions else "text"
                 raise UsageError(f"{path} does not hold {kind}, as {paths[0]} does: fine-tune on one kind at a time.")
-        checkpoint = load(settings.model)
+        checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
         self.tokenizer, self.model = checkpoint.tokenizer, checkpoint.model
         if self.tokenizer.eot_id is None:
             what = f"the tokenizer of {settings.model} has no {EOT} to end a text with"
@@ -353,6 +357,11 @@ def _check(settings: Settings) -> None:
     if settings.lora and adapter_base(Path(settings.model).expanduser()) is not None:
         raise UsageError(
             f"{settings.model} is an adapter already: merge it first, gpt2 export {settings.model} DIR, then use DIR."
+        )
+    if settings.lora and (settings.tokenizer or settings.activation or foreign_file(Path(settings.model).expanduser())):
+        raise UsageError(
+            f"an adapter names its base, and {settings.model} is none that others find as it is: write it as a "
+            f"checkpoint first, gpt2 export {settings.model} DIR, then use DIR."
         )
 
 

@@ -1,0 +1,120 @@
+"""Which tokenizer a model is read with: its own, the one that the user names, or the one that its kind always has.
+
+In: where the model lies, its configuration, and a name or none. Out: a `Tokenizer` that fits the model.
+Nothing here imports torch.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpt2.base.errors import Failure, UsageError
+from gpt2.checkpoint.foreign import is_llmc
+from gpt2.checkpoint.hf_config import read_config
+from gpt2.checkpoint.hub import BUNDLED, cached, model_directory
+from gpt2.config import GPT2Config
+from gpt2.text.tokenizer_files import has_tokenizer
+
+if TYPE_CHECKING:
+    from gpt2.text.tokenizer import Tokenizer
+
+GPT2_ROWS = (50257, 50304)  # GPT-2's vocabulary, and padded as nanoGPT and llm.c do
+META_FILE = "meta.pkl"  # of a character-level data set of nanoGPT
+PREPARED = "tokenizer"  # where `gpt2 prepare` puts the tokenizer of a prepared set
+
+
+def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "Tokenizer":
+    """The tokenizer for the model at `place`, a directory or a file.
+
+    name  a directory with a tokenizer, a prepared data set, a model by name, or nanoGPT's meta.pkl (None: the model's
+          own; for a file the one beside it, or GPT-2's where the vocabulary has its size)
+
+    Raises UsageError for a name that means nothing, ValueError when there is none or it is larger than the model's.
+    """
+    if name is None:
+        tokenizer = _own(place, config)
+        mend = "put the one there that the model was trained with, or name it with {tokenizer}."
+    else:
+        tokenizer = _asked_for(name)
+        mend = f"{place} was trained with another one, so name that with {{tokenizer}}."
+    if tokenizer.vocab_size > config.vocab_size:
+        what = f"{name or place}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size"
+        raise Failure(f"{what} {config.vocab_size:,}", mend, tokenizer=None)
+    return tokenizer
+
+
+def _asked_for(name: str) -> "Tokenizer":
+    try:
+        return named_tokenizer(name)
+    except UsageError:
+        mend = "name a directory that holds a tokenizer, a prepared data set, nanoGPT's meta.pkl, or a model."
+        raise UsageError(argument="tokenizer", value=name, mend=mend) from None
+
+
+def named_tokenizer(name: str) -> "Tokenizer":
+    """The tokenizer that a user names. UsageError for a name that means nothing."""
+    from gpt2.text.tokenizer import Tokenizer
+
+    path = Path(name).expanduser()
+    if name != BUNDLED:
+        for directory in (path, path / PREPARED):
+            if has_tokenizer(directory):
+                return Tokenizer.load(directory)
+        meta = path if path.is_file() and path.suffix == ".pkl" else path / META_FILE
+        if meta.is_file():
+            from gpt2.text.character_table import read_characters
+
+            return read_characters(meta)
+    place = model_directory(name, weights=False)
+    return tokenizer_for(place, read_config(place)[0]) if place.is_file() else Tokenizer.load(place)
+
+
+def _meta(place: Path) -> Path | None:
+    """The characters of a nanoGPT file: beside it, or in the data directory of nanoGPT's project."""
+    if (place.parent / META_FILE).is_file():
+        return place.parent / META_FILE
+    data = place.absolute().parent.parent / "data"
+    if not data.is_dir() or is_llmc(place):
+        return None
+    from gpt2.checkpoint.nanogpt import read_dataset
+
+    meta = data / (read_dataset(place) or "") / META_FILE
+    return meta if meta.is_file() else None
+
+
+def _characters(meta: Path, config: GPT2Config) -> "Tokenizer":
+    from gpt2.text.character_table import read_characters
+
+    found = read_characters(meta)
+    if found.vocab_size != config.vocab_size:
+        what = f"{meta} has {found.vocab_size:,} characters, but the model's vocab_size is {config.vocab_size:,}"
+        raise Failure(what, "give the tokenizer that the model was trained with, as {tokenizer}.", tokenizer=None)
+    return found
+
+
+def _own(place: Path, config: GPT2Config) -> "Tokenizer":
+    from gpt2.text.tokenizer import Tokenizer
+
+    if place.is_dir():
+        if not has_tokenizer(place):
+            raise _missing(f"{place} has no tokenizer", "there", "name another one with {tokenizer}")
+        return Tokenizer.load(place)
+    if has_tokenizer(place.parent):
+        return Tokenizer.load(place.parent)
+    meta = _meta(place)
+    if meta is not None:
+        return _characters(meta, config)
+    found = cached("gpt2", weights=False) if config.vocab_size in GPT2_ROWS else None
+    if found is not None:
+        return Tokenizer.load(found)
+    if config.vocab_size in GPT2_ROWS:
+        what = f"{place} has no tokenizer, and GPT-2's is not on this machine"
+        mend = "name a directory that holds it, or gpt2 to download it, as {tokenizer}"
+    else:
+        what = f"{place} has no tokenizer, and its vocabulary of {config.vocab_size:,} is not GPT-2's"
+        mend = "name its data set's meta.pkl, or a directory with the tokenizer, as {tokenizer}"
+    raise _missing(what, "beside it", mend)
+
+
+def _missing(what: str, where: str, mend: str) -> Failure:
+    put = f"put tokenizer.json, or vocab.json and merges.txt, {where}"
+    return Failure(what, {"tokenizer": mend, "": put}, tokenizer=None)
