@@ -76,7 +76,8 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
     found = check_directory(path, RUN, True, "out")
     if not overwrite and found.is_dir() and any(entry.name != LOCK for entry in found.iterdir()):
         mend = existing or "choose another {out}, or replace it with {overwrite}."
-        raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **_resume(path, existing))
+        resume: dict[str, Any] = {"resume": path} if "{resume}" in mend else {}
+        raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **resume)
     return path
 
 
