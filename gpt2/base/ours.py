@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gpt2.base.errors import UsageError
 
@@ -75,7 +76,7 @@ def check_directory(
     typed = Path(directory).expanduser()
     target = typed.resolve()
     another = f"choose another {{{argument}}}" if argument else "choose another directory"
-    named = {argument: None} if argument else {}
+    named: dict[str, Any] = {argument: None} if argument else {}
     if target.exists() and not target.is_dir():
         mend = f"choose another directory with {{{argument}}}." if argument else "choose a directory."
         raise UsageError(f"{target} is a file", mend, **named)

@@ -11,7 +11,7 @@ from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import PREFIX, Adapter
 from gpt2.checkpoint.adapter_fields import ON_DISK, TASKS
 from gpt2.checkpoint.adapter_tensors import Stored
-from gpt2.checkpoint.weights import MASKS
+from gpt2.checkpoint.tensor_files import MASKS
 
 
 def tell(adapter: Adapter, stored: Stored, modules: Sequence[str], n_layer: int, headless: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.notes import note
 from gpt2.checkpoint.foreign import is_llmc
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.checkpoint.hub import BUNDLED, cached, model_directory
@@ -28,7 +29,9 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
     name  a directory with a tokenizer, a prepared data set, a model by name, or nanoGPT's meta.pkl (None: the model's
           own; for a file the one beside it, or GPT-2's where the vocabulary has its size)
 
-    Raises UsageError for a name that means nothing, ValueError when there is none or it is larger than the model's.
+    A token that was added to the tokenizer and has no row in the model is said once, as a pad token often is.
+    Raises UsageError for a name that means nothing, ValueError when there is none or its vocabulary is larger than the
+    model's.
     """
     if name is None:
         tokenizer = _own(place, config)
@@ -38,7 +41,11 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
         mend = f"{place} was trained with another one, so name that with {{tokenizer}}."
     if tokenizer.vocab_size > config.vocab_size:
         what = f"{name or place}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size"
-        raise Failure(f"{what} {config.vocab_size:,}", mend, tokenizer=None)
+        if tokenizer.ordinary_size > config.vocab_size:
+            raise Failure(f"{what} {config.vocab_size:,}", mend, tokenizer=None)
+        extra = [i for i in range(config.vocab_size, tokenizer.vocab_size) if tokenizer.has(i)]
+        names = ", ".join(tokenizer.label(i) for i in extra[:3]) + (" and more" if len(extra) > 3 else "")
+        note(f"{what} {config.vocab_size:,}: the model has no row for {names}, and cannot read such a token.")
     return tokenizer
 
 

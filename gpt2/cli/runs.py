@@ -27,9 +27,9 @@ class Command:
     """Directories that gpt2 train wrote."""
     png: File = None
     """Draw training and validation loss over tokens to this file."""
-    join: bool = False
+    join: tyro.conf.FlagCreatePairsOff[bool] = False
     """Take the runs as parts of one run: each went on from the weights of the one before."""
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON document."""
 
     def run(self) -> None:

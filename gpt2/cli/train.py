@@ -61,17 +61,17 @@ class Command:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
     out: str = "runs/run"
     """Directory of the run: model/ (the result), checkpoints/, recipe.json, metrics.jsonl."""
-    overwrite: bool = False
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace a run that is already there."""
     resume: str | None = None
     """Go on with the run in this directory, from its last checkpoint."""
-    override: bool = False
+    override: tyro.conf.FlagCreatePairsOff[bool] = False
     """Resume although settings of the recipe were changed."""
     max_time: str | None = None
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
     device: Device = "auto"
     """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON line per logged step instead of the progress bar."""
 
     def run(self) -> None:

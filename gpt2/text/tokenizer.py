@@ -50,6 +50,7 @@ class Tokenizer:
 
     Attributes:
         vocab_size: one more than the largest id.
+        ordinary_size: one more than the largest id of a token that was not added to the vocabulary.
         eot_id: the token that ends a text: the one that its directory names, else `<|endoftext|>`, else None.
         bos_id: the token that stands before a text: the one that its directory names, else `eot_id`.
         pad_id: the token that fills up short rows, if the directory names one, else None.
@@ -70,6 +71,7 @@ class Tokenizer:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
         self.vocab_size = max(self._token) + 1
+        self.ordinary_size = max([i for token, i in self._vocab.items() if token not in self._added], default=-1) + 1
         self._found = found
         self._options: Mapping[str, Any] = {} if found is None else found.named.options
         ends = {} if found is None else ends_in(found.path.parent, found.named, self._vocab)

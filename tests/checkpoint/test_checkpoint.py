@@ -99,7 +99,7 @@ def test_a_checkpoint_needs_a_tokenizer_that_fits(ours, tmp_path):
 
 def test_saving_refuses_a_tokenizer_that_does_not_fit(tmp_path):
     model = GPT2(GPT2Config(**SIZES | {"vocab_size": 100}))
-    with pytest.raises(ValueError, match="257 entries exceed vocab_size 100"):
+    with pytest.raises(ValueError, match="256 entries exceed vocab_size 100"):
         save(model, Tokenizer.bytes(), tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 

@@ -24,6 +24,7 @@ RECIPE = "recipes/storyteller.toml"
         ("prepare x.txt --out", "--out has no value: give it a directory."),
         ("ablate", "STUDY.toml is missing: `gpt2 ablate --help` shows an example."),
         ("finetune x.txt --overwite", "there is no option --overwite: did you mean --overwrite?"),
+        ("walk x --seed -1", "--seed is -1: it must be at least 0."),
         ("info gpt2-small", "there is no model 'gpt2-small': did you mean gpt2?"),
         ("info GPT2_1.5B", "there is no model 'GPT2_1.5B': did you mean gpt2-xl?"),
     ],

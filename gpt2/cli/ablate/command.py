@@ -65,9 +65,9 @@ class Command:
     """Contestants to run (default: all)."""
     keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Directory for the trained weights of the baseline (default: they are not kept)."""
-    plan: bool = False
+    plan: tyro.conf.FlagCreatePairsOff[bool] = False
     """Say what is due, and run nothing."""
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print each record as a line of JSON."""
 
     def run(self) -> None:

@@ -37,7 +37,7 @@ class Report:
     """What `gpt2 ablate off` wrote (default: RESULTS-off.json, where it is)."""
     beside: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY [STUDY ...]", help_behavior_hint="")] = ()
     """Studies at other scales, whose results lie in the same folder, to compare with."""
-    json: bool = False
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the contrasts as JSON, and write nothing."""
 
     def run(self) -> None:

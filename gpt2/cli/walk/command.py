@@ -57,6 +57,8 @@ class Command(ModelOptions):
         for name in ("values", "top"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} is {getattr(self, name)}: show at least 1.")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}: it must be at least 0.")
         check_blocks(self.block)
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
@@ -75,12 +76,9 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
     found = check_directory(path, RUN, True, "out")
     if not overwrite and found.is_dir() and any(entry.name != LOCK for entry in found.iterdir()):
         mend = existing or "choose another {out}, or replace it with {overwrite}."
-        raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **_resume(path, existing))
+        resume: dict[str, Any] = {"resume": path} if "{resume}" in mend else {}
+        raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **resume)
     return path
-
-
-def _resume(run: Path, mend: str) -> dict[str, Path]:
-    return {"resume": run} if "{resume}" in mend else {}
 
 
 def check_resumed(run: Path) -> None:
