@@ -85,7 +85,11 @@ def names_cause(case: Case, sentence: str) -> bool:
     causes = [name.split(" ")[0] for file, name in fields if file not in ("weights", "tokenizer", "beside")]
     causes += [hint for hint in case.hints if hint]
     named = any(re.search(rf"(?<!\w){re.escape(cause)}(?!\w)", sentence) for cause in causes)
-    return named or re.search(r"\w+\.(weight|bias)\b|lora_\w+|base_model\.model\.|\bh\.\d+\.", sentence) is not None
+    return (
+        named
+        or re.search(r"\w+\.(weight|bias)\b|lora_\w+|base_model\.model\.|\bh\.\d+\.|\b(lm_head|wte)\b", sentence)
+        is not None
+    )
 
 
 def compare(case: Case, reference: Reference, ours: Any, result: Result) -> None:

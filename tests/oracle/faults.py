@@ -117,6 +117,10 @@ def zero(part: str) -> Callable[[Files], None]:
     return lambda files: files.tensors(lambda name, t: torch.zeros_like(t) if part in name else t)
 
 
+def without_biases(files: Files) -> None:
+    files.tensors(lambda name, t: torch.zeros_like(t) if name.endswith(".bias") and "lora_" not in name else t)
+
+
 def lacking(file: str, *fields: str) -> Callable[[Files], None]:
     return lambda files: files.without(file, *fields)
 
@@ -140,7 +144,7 @@ OVERLOOKED: dict[str, Callable[[Files], None]] = {
     "alpha_pattern is ignored": lacking(ADAPTER, "alpha_pattern"),
     "DoRA's magnitude is ignored": without_dora,
     "lora_bias is dropped": zero("lora_B.bias"),
-    "trained biases are dropped": lacking(ADAPTER, "bias"),
+    "trained biases are dropped": without_biases,
     "modules_to_save are dropped": without_saved_modules,
     "trainable_token_indices are dropped": zero("token_adapter"),
 }
@@ -260,7 +264,9 @@ def hunt(seed: int, numbers: range, directory: Path, judge: Any) -> dict[str, Pl
 
 def try_all(found: dict[str, Planted], seed: int, numbers: range, directory: Path, judge: Any) -> None:
     for number in numbers:
-        if any(not name.startswith("tokenizer.") for name in cards(seed, number)):
+        odd = cards(seed, number)
+        other = {"tokenizer.bert", "tokenizer.metaspace"} & set(odd)  # rare, and some faults show only there
+        if not other and any(not name.startswith("tokenizer.") for name in odd):
             continue  # most such cases are refused, whatever the fault
         place = directory / f"case-{number}"
         case = build(seed, number, place)
