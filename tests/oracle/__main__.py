@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -66,7 +67,10 @@ def main() -> int:
             found = faults.hunt(options.seed, numbers, directory, judge)
             print(faults.table(found))
             return 0 if faults.caught(found) == len(found) else 1
-        rows = list(run(options.seed, numbers, directory, shown()))
+        rows: list[Row] = []
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C shows what there is so far
+            for row in run(options.seed, numbers, directory, shown()):
+                rows.append(row)
     print(table(rows))
     if options.json is not None:
         written: list[dict[str, Any]] = [row.as_dict() for row in rows]

@@ -219,7 +219,11 @@ def compare_length(reference: Reference, ours: Any, prompt: list[int], result: R
 
 
 def compare_distribution(reference: Reference, ours: Any, prompt: list[int], result: Result) -> None:
-    given = reference.generate(prompt, max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+    try:
+        given = reference.generate(prompt, max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+    except Exception as error:
+        result.generation += f"; theirs cannot sample: {first_line(error)}"
+        return
     expected = given.scores[0][:1].double().softmax(dim=-1)
     with torch.no_grad():
         logits = ours.model(torch.tensor([prompt]))[:, -1]

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,8 +251,14 @@ def planted(name: str, case: Case) -> Iterator[bool]:
 
 
 def hunt(seed: int, numbers: range, directory: Path, judge: Any) -> dict[str, Planted]:
-    """Try every fault on cases that are equal without it, until enough cases notice each."""
+    """Try every fault on cases that are equal without it, until enough cases notice each, or until Ctrl-C."""
     found = {name: Planted() for name in ALL}
+    with suppress(KeyboardInterrupt):
+        try_all(found, seed, numbers, directory, judge)
+    return found
+
+
+def try_all(found: dict[str, Planted], seed: int, numbers: range, directory: Path, judge: Any) -> None:
     for number in numbers:
         if any(not name.startswith("tokenizer.") for name in cards(seed, number)):
             continue  # most such cases are refused, whatever the fault
@@ -270,7 +276,6 @@ def hunt(seed: int, numbers: range, directory: Path, judge: Any) -> dict[str, Pl
         print(f"\r{number + 1 - numbers.start} cases, {caught(found)} of {len(ALL)} caught ", end="", file=sys.stderr)
         if all(result.caught >= ENOUGH for result in found.values()):
             break
-    return found
 
 
 def caught(found: dict[str, Planted]) -> int:
