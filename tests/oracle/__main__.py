@@ -19,6 +19,7 @@ import torch
 from tests.oracle import faults
 from tests.oracle.compare import judge
 from tests.oracle.generator import build
+from tests.oracle.reference import be_quiet
 from tests.oracle.report import Row, bad, table
 
 Progress = Callable[[int, int], None]
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="where the files of wrong cases stay (default: nowhere)")
     parser.add_argument("--faults", action="store_true", help="plant errors in the loader: each must be noticed")
     options = parser.parse_args()
+    be_quiet()
     torch.set_num_threads(1)
     numbers = range(options.start, options.start + options.cases)
     with tempfile.TemporaryDirectory() as temporary:

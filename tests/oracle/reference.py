@@ -13,13 +13,17 @@ from torch import Tensor
 
 from tests.oracle.draws import Case
 
-transformers.logging.set_verbosity(transformers.logging.CRITICAL)
-transformers.logging.disable_progress_bar()
-logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-warnings.filterwarnings("ignore", module="transformers")
-warnings.filterwarnings("ignore", module="peft")
 NEW, PROMPT = 10, 6  # tokens of a continuation and of a prompt, at most
 UNUSED = ("crossattention", "ln_cross_attn")  # weights that no pass without an encoder reads
+
+
+def be_quiet() -> None:
+    """Turn off what transformers and peft say, for a process that does nothing else."""
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="transformers")
+    warnings.filterwarnings("ignore", module="peft")
 
 
 class DrawnAtRandom(Exception):
