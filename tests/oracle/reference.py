@@ -141,7 +141,10 @@ def load_tokenizer(case: Case, config: Any) -> Any:
     )
     if not beside:
         return transformers.AutoTokenizer.from_pretrained(case.base)
-    return transformers.AutoTokenizer.from_pretrained(case.adapter, config=config)
+    try:
+        return transformers.AutoTokenizer.from_pretrained(case.adapter)
+    except (OSError, ValueError):  # without a config.json there, not every release knows the kind
+        return transformers.AutoTokenizer.from_pretrained(case.adapter, config=config)
 
 
 def continuation(case: Case) -> list[int]:
