@@ -71,9 +71,10 @@ class _Merge:
         said = settings is not None and settings.config.get("tie_word_embeddings", True)
         tables = {*(target.name for target in self._all()), *self.targets.saved, *self.targets.tokens} & {WTE, HEAD}
         if said and not self.tied and tables:
+            names = ", ".join(sorted(tables))
             raise ValueError(
-                f"it changes {', '.join(sorted(tables))} of a base whose lm_head.weight differs from wte.weight, though "
-                "its config.json does not say tie_word_embeddings: false. Write that there."
+                f"it changes {names} of a base whose lm_head.weight differs from wte.weight, though its config.json "
+                "does not say tie_word_embeddings: false. Write that there."
             )
 
     def run(self) -> None:
