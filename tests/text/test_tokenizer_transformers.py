@@ -11,9 +11,9 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 from transformers import AutoTokenizer
 
+from gpt2.text.byte_level import byte_alphabet
 from gpt2.text.tokenizer import EOT, Tokenizer
-from gpt2.text.tokenizer_class import OTHER_CLASSES, READ
-from gpt2.text.tokenizer_files import byte_alphabet
+from gpt2.text.tokenizer_files import OTHER_CLASSES, READ
 
 TEXTS = [
     "the cats sat.<|endoftext|> don't </s><s> a <pad>[PAD] <e>  x\n",
