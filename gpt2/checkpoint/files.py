@@ -73,7 +73,7 @@ def load(
     tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
     activation  in place of the checkpoint's activation_function; nanoGPT's files do not say theirs
 
-    Raises ValueError (UsageError for a name that means nothing, of a device too) naming the file, field or tensor at fault.
+    Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there.
     """
     from gpt2.base.device import pick_device
 

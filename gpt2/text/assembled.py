@@ -119,7 +119,7 @@ def assemble(folder: Path) -> Assembled:
         put_around(library, kind, content, named, in_json is not None)
         return named
 
-    _check_ids(path, content)
+    _guarded(path, lambda: _check_ids(path, content))
     start = content | {"added_tokens": content["added_tokens"] if kind == "file" else []}
     if not content["model"].get("vocab") and not content["added_tokens"]:
         raise ValueError(f"{path} is not a usable tokenizer: the tokenizer's vocabulary is empty.")
@@ -232,8 +232,7 @@ def _all_in_vocabulary(content: dict[str, Any], options: Mapping[str, Any], in_j
     vocab, numbers = content["model"]["vocab"], set()
     added: dict[str, dict[str, Any]] = {}
     for entry in sorted(filter(_is_token, entries), key=lambda entry: int(entry["id"])):
-        flags = {"normalized": not entry.get("special", False), **entry}
-        added[entry["content"]] = {name: flags.get(name, False) for name in FLAGS}
+        added[entry["content"]] = {name: entry.get(name, False) for name in FLAGS}
         numbers.add(entry["id"])
     if not len(numbers) == len(added) == len(entries):
         return None
@@ -243,6 +242,9 @@ def _all_in_vocabulary(content: dict[str, Any], options: Mapping[str, Any], in_j
         added.setdefault(token, dict.fromkeys(FLAGS, False) | {"content": token})["special"] = True
     if "" in added or not added.keys() <= vocab.keys():
         return None
+    for entry in entries:
+        flags = added[entry["content"]]
+        flags["normalized"] = entry.get("normalized", not flags["special"])
     content["added_tokens"] = [{"id": vocab[token], **added[token]} for token in sorted(added, key=vocab.__getitem__)]
     special = frozenset(token for token, flags in added.items() if flags["special"])
     explicit = frozenset(key for key in NAMED if options.get(key) is not None)
@@ -251,7 +253,9 @@ def _all_in_vocabulary(content: dict[str, Any], options: Mapping[str, Any], in_j
 
 def _is_byte_level(part: Any) -> bool:
     flags = ("add_prefix_space", "trim_offsets", "use_regex")
-    return part.get("type") == "ByteLevel" and all(type(part.get(flag, flag == flags[2])) is bool for flag in flags)
+    if not isinstance(part, dict) or part.get("type") != "ByteLevel":
+        return False
+    return all(type(part.get(flag, flag == "use_regex" or None)) is bool for flag in flags)
 
 
 def _is_token(entry: Any) -> bool:
