@@ -227,8 +227,8 @@ def _all_in_vocabulary(content: dict[str, Any], options: Mapping[str, Any], in_j
     entries, padding = in_json.get("added_tokens") or [], in_json.get("padding") or {}
     if not isinstance(entries, list) or not isinstance(padding, dict) or not (after is None or _is_byte_level(after)):
         return None
-    tokens = {key: options.get(key, DEFAULT_TOKENS["gpt2"].get(key)) for key in NAMED}
-    tokens = {key: token for key, token in tokens.items() if token is not None}
+    every: dict[str, Any] = {key: options.get(key, DEFAULT_TOKENS["gpt2"].get(key)) for key in NAMED}
+    tokens = {key: token for key, token in every.items() if token is not None}
     vocab, numbers = content["model"]["vocab"], set()
     added: dict[str, dict[str, Any]] = {}
     for entry in sorted(filter(_is_token, entries), key=lambda entry: int(entry["id"])):
