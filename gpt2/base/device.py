@@ -1,4 +1,4 @@
-"""Where to compute.
+"""Where to compute: the device that a user names.
 
 In: a device's name. Out: the device, or a refusal that says what there is.
 """

@@ -68,12 +68,16 @@ def load(
     name        "storyteller", a directory, a preset, a hub id, or a file of nanoGPT or llm.c: see
                 `gpt2.checkpoint.hub.model_directory`
     dtype       of the weights in memory, whatever the file holds (None: float32)
+    device      where the weights are to lie, by a name that `gpt2.base.device.pick_device` takes or as torch has it
     build       what makes the empty model, for variants (None: GPT2, and variants are refused)
     tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
     activation  in place of the checkpoint's activation_function; nanoGPT's files do not say theirs
 
-    Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
+    Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there.
     """
+    from gpt2.base.device import pick_device
+
+    device = pick_device(device) if isinstance(device, str) else device
     if adapter_base(Path(name).expanduser()) is not None and name != BUNDLED:
         return _load_adapted(str(name), dtype, device, tokenizer, activation)
     directory = model_directory(str(name))
@@ -147,11 +151,12 @@ def load_model(
     """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
     import torch
 
+    from gpt2.base.device import pick_device
     from gpt2.checkpoint.tensor_files import read_tensors
     from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
 
-    directory = Path(directory)
+    directory, device = Path(directory), pick_device(device) if isinstance(device, str) else device
     config, variant = read_config(directory)
     foreign = directory.is_file()
     if activation is not None:

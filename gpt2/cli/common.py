@@ -11,7 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from gpt2.base.errors import TO_UTF8, UsageError
 from gpt2.base.plain import plain
-from gpt2.cli.errors import option
+from gpt2.cli.parsing import option
 
 if TYPE_CHECKING:
     from rich.console import Console

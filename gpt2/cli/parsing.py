@@ -88,14 +88,17 @@ def listed(choices: tuple[str, ...]) -> str:
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
+def option(name: str) -> str:
+    """The option of an argument or setting: --lora-alpha, --train.batch-size."""
+    return f"--{name.replace('_', '-')}"
+
+
 def options_of(command: type, prefix: str = "") -> list[str]:
     """The options of a command, by the names of its fields."""
     import dataclasses
     from typing import get_type_hints
 
     from tyro.conf import Positional
-
-    from gpt2.cli.errors import option
 
     found = []
     for name, hint in get_type_hints(command, include_extras=True).items():

@@ -164,7 +164,5 @@ def test_a_base_with_a_head_of_its_own_that_says_it_is_tied(settings: dict[str, 
     tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + 0.1
     save_file(tensors, base / "model.safetensors", {"format": "pt"})
     directory = made(base, tmp_path / "adapter", **settings)
-    with pytest.raises(
-        ValueError, match=r"changes transformer\.wte of a base.*tie_word_embeddings: false"
-    ):
+    with pytest.raises(ValueError, match=r"changes transformer\.wte of a base.*tie_word_embeddings: false"):
         load(str(directory))

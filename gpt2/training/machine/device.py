@@ -1,4 +1,7 @@
-"""What this machine can do: in which number format, and how training becomes faster on a processor."""
+"""What this machine can do: in which number format to compute on a device, and what makes that faster or repeatable.
+
+In: a device, as `gpt2/base/device.py` picks it. Out: a number format, or settings of the process.
+"""
 
 import ctypes
 import os
