@@ -2,7 +2,9 @@
 
 import copy
 import json
+import shutil
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,13 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt2.checkpoint.adapter import read_adapter
+from gpt2.checkpoint.adapter_facts import adapter_facts
 from gpt2.checkpoint.adapter_merge import merge
 from gpt2.checkpoint.files import load_model
 from gpt2.model import GPT2
 
 IDS = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(0))
-SIZES = {"vocab_size": 50, "n_positions": 20, "n_embd": 12, "n_layer": 3, "n_head": 2}
+SIZES = {"vocab_size": 50, "n_positions": 20, "n_embd": 12, "n_layer": 2, "n_head": 2}
 
 
 def write_base(directory: Path, **sizes: int) -> Path:
@@ -43,8 +46,23 @@ def reference(base: Path) -> GPT2LMHeadModel:
     return copy.deepcopy(_reference(base))
 
 
+_made: dict[str, Path] = {}
+
+
 def made(base: Path, directory: Path, model: Any = None, safe: bool = True, **settings: Any) -> Path:
-    """The directory of an adapter that peft wrote, every trainable number changed at random."""
+    """The directory of an adapter that peft wrote, every trainable number changed at random.
+
+    One that was made before, with the same settings and no `model` of the test's own, is copied.
+    """
+    if model is not None:
+        return _make(base, directory, model, safe, **settings)
+    key = repr((base, safe, sorted(settings.items())))
+    if key not in _made:
+        _made[key] = _make(base, base.with_name(f"{base.name}-adapter-{len(_made)}"), None, safe, **settings)
+    return Path(shutil.copytree(_made[key], directory, dirs_exist_ok=True))
+
+
+def _make(base: Path, directory: Path, model: Any, safe: bool, **settings: Any) -> Path:
     torch.manual_seed(2)
     cards = mock.patch.object(peft.PeftModel, "create_or_update_model_card")  # they take longer than all the rest
     with warnings.catch_warnings(), cards, torch.no_grad():
@@ -66,9 +84,18 @@ def by_peft(base: Path, directory: Path, model: Any = None) -> Tensor:
         return adapted(input_ids=IDS).logits
 
 
+@lru_cache
+def _loaded(base: Path) -> GPT2:
+    return load_model(base, torch.float64)
+
+
 def merged(base: Path, directory: Path) -> GPT2:
-    """Ours, in float64."""
-    return merge(load_model(base, torch.float64), read_adapter(directory))
+    """Ours, in float64; what is told of it without the base's weights is told of this model."""
+    adapter = read_adapter(directory)
+    model = merge(copy.deepcopy(_loaded(base)), adapter)
+    told, tied = adapter_facts(adapter, _loaded(base).config).config, model.config.tie_word_embeddings
+    assert told in (model.config, replace(model.config, tie_word_embeddings=False)) and (tied or told == model.config)
+    return model
 
 
 def logits(model: GPT2) -> Tensor:
@@ -79,7 +106,7 @@ def logits(model: GPT2) -> Tensor:
 @lru_cache
 def unchanged(base: Path) -> Tensor:
     """The base's logits."""
-    return logits(load_model(base, torch.float64))
+    return logits(_loaded(base))
 
 
 def agree(base: Path, directory: Path, model: Any = None) -> float:

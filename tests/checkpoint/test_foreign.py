@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import transformers
 
 import gpt2
 from gpt2.base.notes import Note, forget
+from gpt2.checkpoint.download import cached
 from gpt2.checkpoint.files import load, load_model
-from gpt2.checkpoint.hub import cached, model_directory
+from gpt2.checkpoint.hub import model_directory
 from gpt2.cli.main import main
 from gpt2.text.tokenizer import Tokenizer
 
@@ -29,6 +31,7 @@ def _afresh():
     forget()
 
 
+@cache
 def make(activation, bias=True, rows=257, dtype=torch.float64):
     """A model of transformers' with random weights, rounded to `dtype`; its biases zero where it has none."""
     config = transformers.GPT2Config(
