@@ -27,7 +27,7 @@ def tell(adapter: Adapter, stored: Stored, modules: Sequence[str], n_layer: int,
     where, task = adapter.where, adapter.fields.get("task_type")
     if (Path(where) / GENERATION_FILE).is_file():
         note(
-            f"{where}: the base's settings of generation hold; {GENERATION_FILE} beside an adapter is not read, as in peft."
+            f"{where}: {GENERATION_FILE} beside an adapter is not read, as in peft and transformers; the base's counts."
         )
     if headless:
         note(f"{where} was trained without a head: the base's is used.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpt2.base.lfs import refuse_pointer
 from gpt2.text.tokenizer_files import LAYOUTS, WORD_LIST, read_object, write_bytes
 
 SETTINGS, NAMES, LATER = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -42,6 +43,9 @@ def read_side_files(folder: Path) -> SideFiles:
     """The files beside a vocabulary, and those of the vocabulary that transformers would read."""
     names = ["tokenizer.json", *LAYOUTS[0], WORD_LIST, *CARRIED]
     names += [f"{TEMPLATES}/{path.name}" for path in sorted((folder / TEMPLATES).glob("*.jinja"))]
-    kept = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    paths = {name: folder / name for name in names if (folder / name).is_file()}
+    for path in paths.values():
+        refuse_pointer(path)
+    kept = {name: path.read_bytes() for name, path in paths.items()}
     settings = read_object(folder / SETTINGS) if (folder / SETTINGS).is_file() else None
     return SideFiles(settings, kept)

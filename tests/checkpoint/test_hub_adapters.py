@@ -1,4 +1,4 @@
-"""Adapters of the hub, and chat templates of its models, against the stand-in: what is fetched, refused, found again."""
+"""Adapters of the hub, and chat templates of its models, against the stand-in: fetched, refused, found again."""
 
 import json
 
