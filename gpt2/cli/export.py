@@ -42,8 +42,8 @@ class Command:
         """Load, save, and say what was written."""
         from gpt2.checkpoint.files import save
         from gpt2.checkpoint.hub import model_directory
+        from gpt2.checkpoint.stored_type import stored_dtype
         from gpt2.checkpoint.target import check_target
-        from gpt2.checkpoint.tensor_files import stored_dtype
 
         check_target(self.directory, self.overwrite)
         dtype = self.dtype

@@ -1,6 +1,7 @@
 """Adapters of the hub, and chat templates of its models, against the stand-in: fetched, refused, found again."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,7 +120,7 @@ def test_what_peft_left_in_the_cache_is_not_taken_for_all(repos, server, here, m
     ({"revision": "v2"}, "revision is 'v2', which is not supported"),
     ({"base_model_name_or_path": None}, "does not name its base model"),
     ({"base_model_name_or_path": "./out/base"}, "is './out/base', which is no model here"),
-    ({"base_model_name_or_path": "/no/base"}, "is not in /no/base"),
+    ({"base_model_name_or_path": str(Path("none").resolve())}, "is not in "),
     ({"base_model_name_or_path": "tests/nobody"}, "the hub has no model 'tests/nobody'"),
     ({"base_model_name_or_path": "tests/adapter"}, "is an adapter itself: merge it, gpt2 export tests/adapter DIR"),
 ])  # fmt: skip
