@@ -18,6 +18,7 @@ from gpt2.checkpoint.adapter_starts import olora, pissa
 from gpt2.checkpoint.adapter_targets import HEAD, WTE, Target, Targets, find_targets, is_projection
 from gpt2.checkpoint.adapter_tensors import TABLES, Stored, sort_tensors
 from gpt2.checkpoint.adapter_vocabulary import fit_vocabulary
+from gpt2.checkpoint.hf_config import settings_of
 from gpt2.checkpoint.layout import ADAPTER_CONFIG
 from gpt2.model import GPT2
 
@@ -57,11 +58,27 @@ class Merge:
         self.targets: Targets = find_targets(self.fields, model.config.n_layer, self.tied, headless)
         if headless and (WTE in map(self._own, self.targets.tokens) or WTE in map(self._own, self._changed_tables())):
             raise ValueError("it changes the embedding of a GPT2Model, which has no head to be tied: name another.")
+        self._refuse_half_tied()
         parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         if headless:
             parameters = [name.removeprefix("transformer.") for name in parameters if name != f"{HEAD}.weight"]
         self.stored: Stored = sort_tensors(adapter.tensors, self.targets, parameters, self.dora, self.lora_bias)
         self.taken: dict[str, tuple[Tensor, Tensor]] = {}  # A and B that the start took out of the base
+
+    def _refuse_half_tied(self) -> None:
+        """A head of its own under a configuration that ties it: peft goes by the configuration, and changes both."""
+        settings = settings_of(self.model)
+        said = settings is not None and settings.config.get("tie_word_embeddings", True)
+        tables = {*(target.name for target in self.all_targets()), *self.targets.saved, *self.targets.tokens} & {
+            WTE,
+            HEAD,
+        }
+        if said and not self.tied and tables:
+            names = ", ".join(sorted(tables))
+            raise ValueError(
+                f"it changes {names} of a base whose lm_head.weight differs from wte.weight, though its config.json "
+                "does not say tie_word_embeddings: false. Write that there."
+            )
 
     def begin(self) -> None:
         """Say what a user should know, and give the model the adapter's vocabulary: shapes alone are read."""

@@ -236,7 +236,7 @@ def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
         "n_layer": "blocks, one after the other",
         "n_head": f"attention heads in a block, of {sizes.head_dim} numbers each",
         "n_inner": f"width of the MLP, {sizes.inner_dim / sizes.n_embd:g} times n_embd",
-        "activation_function": "the MLP's; gelu_new is GELU in the tanh form",
+        "activation_function": "GELU in the tanh form" if sizes.activation_function == "gelu_new" else "the MLP's",
         "layer_norm_epsilon": "added to the variance in LayerNorm",
         "embd_pdrop": "dropout after the embeddings, in training",
         "attn_pdrop": "dropout on attention weights",
