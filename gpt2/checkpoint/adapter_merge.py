@@ -19,7 +19,7 @@ from gpt2.checkpoint.adapter_targets import HEAD, WTE, Target, Targets, find_tar
 from gpt2.checkpoint.adapter_tensors import TABLES, Stored, sort_tensors
 from gpt2.checkpoint.adapter_vocabulary import fit_vocabulary
 from gpt2.checkpoint.hf_config import settings_of
-from gpt2.checkpoint.hub import ADAPTER_CONFIG
+from gpt2.checkpoint.layout import ADAPTER_CONFIG
 from gpt2.model import GPT2
 
 HEADLESS = ("h.", "wte.", "wpe.", "ln_f.")  # how names begin in an adapter of transformers' GPT2Model
@@ -37,19 +37,19 @@ def merge(model: GPT2, adapter: Adapter) -> GPT2:
             f"the adapter was trained on other weights than {adapter.base} has now: name the right base in "
             f"{ADAPTER_CONFIG} (base_model_name_or_path), or fine-tune again."
         )
-    names = [name.removeprefix(PREFIX) for name in adapter.tensors]
-    headless = bool(names) and all(name.startswith(HEADLESS) for name in names)
     try:
-        _Merge(model, adapter, headless).run()
+        Merge(model, adapter).run()
     except ValueError as error:
         raise ValueError(f"{adapter.where}: {error}") from None
     return model
 
 
-class _Merge:
+class Merge:
     """One adapter on its way into one model. Names are those of transformers; `headless` ones lack `transformer.`."""
 
-    def __init__(self, model: GPT2, adapter: Adapter, headless: bool) -> None:
+    def __init__(self, model: GPT2, adapter: Adapter) -> None:
+        names = [name.removeprefix(PREFIX) for name in adapter.tensors]
+        headless = bool(names) and all(name.startswith(HEADLESS) for name in names)
         self.model, self.adapter, self.fields, self.headless = model, adapter, adapter.fields, headless
         self.tied = model.lm_head.weight is model.transformer.wte.weight
         start = self.fields.get("init_lora_weights", True)
@@ -69,7 +69,10 @@ class _Merge:
         """A head of its own under a configuration that ties it: peft goes by the configuration, and changes both."""
         settings = settings_of(self.model)
         said = settings is not None and settings.config.get("tie_word_embeddings", True)
-        tables = {*(target.name for target in self._all()), *self.targets.saved, *self.targets.tokens} & {WTE, HEAD}
+        tables = {*(target.name for target in self.all_targets()), *self.targets.saved, *self.targets.tokens} & {
+            WTE,
+            HEAD,
+        }
         if said and not self.tied and tables:
             names = ", ".join(sorted(tables))
             raise ValueError(
@@ -77,9 +80,15 @@ class _Merge:
                 "does not say tie_word_embeddings: false. Write that there."
             )
 
-    def run(self) -> None:
-        tell(self.adapter, self.stored, [one.name for one in self._all()], self.model.config.n_layer, self.headless)
+    def begin(self) -> None:
+        """Say what a user should know, and give the model the adapter's vocabulary: shapes alone are read."""
+        names = [target.name for target in self.all_targets()]
+        tell(self.adapter, self.stored, names, self.model.config.n_layer, self.headless)
         fit_vocabulary(self.model, self.stored, self.targets)
+
+    def run(self) -> None:
+        """All steps, in peft's order."""
+        self.begin()
         for target in (*self.targets.modules, *self.targets.parameters):
             self._take_out(target)
         order = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
@@ -87,7 +96,7 @@ class _Merge:
             self._parameter(name, self.stored.base[name]).copy_(self._as_here(name, self.stored.base[name]))
         if self.targets.tied and any(target.name == HEAD for target in self.targets.modules):
             self._share_with_embedding()
-        for target in self._all():
+        for target in self.all_targets():
             self._add(target)  # what shared a weight with it, such as the head, keeps the old one
         scales = {target.scale for target in self.targets.modules if target.name in (WTE, HEAD)}
         if self.targets.tied and HEAD in self.stored.parts and len(scales) == 1 and not self.dora:
@@ -101,11 +110,12 @@ class _Merge:
 
     # names and layouts
 
-    def _all(self) -> tuple[Target, ...]:
+    def all_targets(self) -> tuple[Target, ...]:
+        """What is changed by matrices."""
         return (*self.targets.modules, *self.targets.parameters)
 
     def _changed_tables(self) -> list[str]:
-        return [*(target.name for target in self._all()), *self.targets.saved]
+        return [*(target.name for target in self.all_targets()), *self.targets.saved]
 
     def _own(self, module: str) -> str:
         """The model's own name of a module."""

@@ -115,7 +115,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
         raise Failure(what, f"choose a {{tokenizer}} of at most {MAX_VOCABULARY:,} entries.", tokenizer=None)
     if tokenizer.eot_id is None:
         what = f"the tokenizer has no {EOT} to put after each document"
-        raise Failure(what, "choose another {tokenizer}.", tokenizer=None)
+        raise Failure(what, "choose another {tokenizer}, such as bytes or gpt2.", tokenizer=None)
 
 
 def check_numbers(shard_tokens: int, processes: int | None) -> None:

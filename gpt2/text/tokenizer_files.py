@@ -112,6 +112,9 @@ def read_side_files(folder: Path) -> SideFiles:
     names = ["tokenizer.json", *LAYOUTS[0], WORD_LIST, *CARRIED]
     names += [f"{TEMPLATES}/{path.name}" for path in sorted((folder / TEMPLATES).glob("*.jinja"))]
     kept = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    for name, data in kept.items():
+        if data.startswith(FIRST_LINE):
+            refuse_pointer(folder / name)
     settings = read_object(folder / SETTINGS) if (folder / SETTINGS).is_file() else None
     return SideFiles(settings, kept)
 
