@@ -1,8 +1,8 @@
 """What the authors of BLiMP report for GPT-2 large, by paradigm, to stand beside a measurement.
 
 In: the name of a paradigm (a file's `UID`). Out: its phenomenon and the accuracy. Source: the table of results by
-whole-sentence probability in the authors' repository (github.com/alexwarstadt/blimp, CC BY 4.0), to Warstadt et al.
-2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English", whose model is the one with 774 million parameters.
+whole-sentence probability in the authors' repository (github.com/alexwarstadt/blimp, CC BY 4.0), which belongs to
+Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Minimal pairs: of two sentences that differ in one point, does the model prefer the good one (BLiMP's format)?
 
-In: a model and pairs, {"sentence_good", "sentence_bad", "UID", "linguistics_term"} a line. Out: the share of pairs whose
-good sentence has the higher log probability, over all of its tokens, with a 95% interval: by phenomenon
+In: a model and pairs, {"sentence_good", "sentence_bad", "UID", "linguistics_term"} a line. Out: the share of pairs
+whose good sentence has the higher log probability, over all of its tokens, with a 95% interval: by phenomenon
 (`linguistics_term`), by paradigm (`UID`) and for all. Each sentence stands alone after the token that opens a text.
 Source: Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English", section 4.
 """

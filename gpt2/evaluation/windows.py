@@ -67,7 +67,7 @@ def windows(ids: Sequence[int], context: int, stride: int, spans: Spans | None =
 
 
 def batches(plan: Sequence[Window], batch_tokens: int) -> Iterator[list[Window]]:
-    """The windows in batches of about `batch_tokens`, the longest first: similar lengths together, little is padding."""
+    """Batches of about `batch_tokens`, the longest windows first: with similar lengths together, little is padding."""
     left = sorted(plan, key=lambda w: -len(w))
     while left:
         n = max(1, batch_tokens // len(left[0]))

@@ -42,20 +42,20 @@ class WordScore:
 
     word         without the white space before it; "" for white space at the end of a text
     first, stop  its tokens' places among those of the text, `stop` not included
-    surprisal    the sum over its tokens, the white space before it included
+    uncorrected  the sum of its tokens' surprisals, the white space before it included
     corrected    with the correction for the leading space
     before       the boundary term before it; that of a word without white space before it (the first of a text) is
                  -log2 P(the next token does not begin with white space)
     after        the boundary term after it
 
     Where the first token of the word has no score, the word has none. White space at the end of a text is no word:
-    its `corrected` is its surprisal, and it has no boundary terms.
+    `corrected` is as `uncorrected` there, and it has no boundary terms.
     """
 
     word: str
     first: int
     stop: int
-    surprisal: float | None
+    uncorrected: float | None
     corrected: float | None
     before: float | None
     after: float | None
@@ -75,13 +75,13 @@ def scored(
     """
     for number, (word, before, after) in enumerate(words):
         parts = [x for x in log_probs[word.first : word.stop] if x is not None]
-        surprisal = bits(math.fsum(parts)) if len(parts) == word.stop - word.first else None
-        place = word.text, word.first, word.stop, surprisal
+        uncorrected = bits(math.fsum(parts)) if len(parts) == word.stop - word.first else None
+        place = word.text, word.first, word.stop, uncorrected
         if not word.text:
-            yield WordScore(*place, surprisal, None, None)
+            yield WordScore(*place, uncorrected, None, None)
             continue
         start = None if before is None else bits(before.ended if word.spaced else before.attached)
         next_spaced = number + 1 == len(words) or words[number + 1][0].spaced
         end = bits(after.ended if next_spaced else after.attached)
-        corrected = None if surprisal is None or start is None or end is None else surprisal - start + end
+        corrected = None if uncorrected is None or start is None or end is None else uncorrected - start + end
         yield WordScore(*place, corrected, start, end)
