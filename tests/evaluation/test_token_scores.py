@@ -1,5 +1,6 @@
 """Scores by token and by word, against transformers in float64, one token at a time."""
 
+import functools
 import json
 import math
 
@@ -53,10 +54,15 @@ def predicted(hf, before):
         return hf(torch.tensor([before])).logits[0, -1].log_softmax(-1)
 
 
+@functools.cache
+def beginning_with_white_space(tokenizer):
+    return {i for i in range(tokenizer.vocab_size) if tokenizer.token_bytes(i)[:1] in WHITE}
+
+
 def mass(log_p, tokenizer, white, ends):
     """-log2 of the probability of tokens that begin (or do not begin) with white space, and of `ends`."""
-    spaced = [i for i in range(tokenizer.vocab_size) if tokenizer.token_bytes(i)[:1] in WHITE and i not in ends]
-    chosen = {*spaced, *ends} if white else set(range(tokenizer.vocab_size)) - set(spaced)
+    spaced = beginning_with_white_space(tokenizer) - ends
+    chosen = {*spaced, *ends} if white else set(range(tokenizer.vocab_size)) - spaced
     return -math.log2(log_p[sorted(chosen)].exp().sum().item())
 
 
