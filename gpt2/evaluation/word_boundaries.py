@@ -16,7 +16,8 @@ from functools import lru_cache
 from gpt2.base.errors import UsageError
 from gpt2.text.tokenizer import Tokenizer
 
-_INSIDE = re.compile(rb"[^\s]\s")  # in a pattern of bytes \s is the six characters above
+# Something to see, and white space after it. GPT-2 has a token of spaces and no-break spaces, which is none of these.
+_INSIDE = re.compile(r"\S[^ \t\n\r\v\f]*[ \t\n\r\v\f]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def boundaries(tokenizer: Tokenizer, vocab_size: int) -> Boundaries:
     ends = {tokenizer.eot_id, tokenizer.bos_id}
     data = {i: tokenizer.token_bytes(i) for i in range(vocab_size) if tokenizer.has(i)}
     spaced = {i for i, one in data.items() if one[:1].isspace() and i not in ends}
-    across = [i for i, one in data.items() if i not in ends and _INSIDE.search(one)]
+    across = [i for i, one in data.items() if i not in ends and _INSIDE.search(one.decode("utf-8", "replace"))]
     mend = "the scores of its tokens are right: leave out {words}."
     if not spaced:
         raise UsageError("this tokenizer has no token that begins with white space, so words cannot be told apart",

@@ -285,3 +285,14 @@ def test_refusals(pair):
     small, _ = models(100)
     with pytest.raises(UsageError, match="there is no token"):
         score(small, BYTES, "é")
+
+
+def test_the_tokens_of_gpt2_that_are_white_space_alone_are_taken():
+    """GPT-2's vocabulary has a token of a space, a no-break space, a space, a no-break space: words were refused."""
+    from gpt2.text.tokenizer_files import gpt2_content
+
+    merges = [("Â", "ł"), ("Ġ", "Âł"), ("ĠÂł", "ĠÂł")]
+    pieces = ["Ġ", "Â", "ł", "a", "Âł", "ĠÂł", "ĠÂłĠÂł", "<|endoftext|>"]
+    tokenizer = Tokenizer(gpt2_content({piece: i for i, piece in enumerate(pieces)}, merges))
+    assert boundaries(tokenizer, 8).ended == (0, 5, 6, 7)
+    assert [w.text for w in words_of(tokenizer, tokenizer.encode("a a\u00a0a"))] == ["a", "a\u00a0a"]
