@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gpt2.cache import KVCache
     from gpt2.checkpoint.files import load, save
     from gpt2.config import GPT2Config
+    from gpt2.evaluation.token_scores import TextScore, TokenScore, score
+    from gpt2.evaluation.word_scores import WordScore
     from gpt2.inference.defaults import sampling_for
     from gpt2.inference.generate import generate
     from gpt2.inference.sampling import Sampling
@@ -28,12 +30,16 @@ __all__ = [
     "KVCache",
     "Probe",
     "Sampling",
+    "TextScore",
+    "TokenScore",
     "Tokenizer",
+    "WordScore",
     "__version__",
     "generate",
     "load",
     "sampling_for",
     "save",
+    "score",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
@@ -43,6 +49,8 @@ __getattr__, __dir__ = lazily(
         "gpt2.checkpoint.files": "load save",
         "gpt2.base.presets": "PRESETS",
         "gpt2.config": "GPT2Config",
+        "gpt2.evaluation.token_scores": "TextScore TokenScore score",
+        "gpt2.evaluation.word_scores": "WordScore",
         "gpt2.inference.defaults": "sampling_for",
         "gpt2.inference.generate": "generate",
         "gpt2.inference.sampling": "Sampling",

@@ -37,7 +37,9 @@ class Options(Spelling):
         return self.spelled.get(name, plain)
 
     def setting(self, name: str, value: Any) -> str:
-        """The option with its value, as it is typed."""
+        """The option with its value, as it is typed: --stride 4, --joined, --no-bos."""
+        if value is False and name not in self.spelled:
+            return option(f"no_{name}")
         typed = self.spelled.get(name, "" if name in self.positional else option(name))
         return typed if value is True else f"{typed} {shlex.quote(str(value))}".lstrip()
 

@@ -21,8 +21,23 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
+@dataclass(kw_only=True)
+class ScoredModel(ModelOptions):
+    """The model of a command whose figures are probabilities of tokens."""
+
+    def load(self) -> "Checkpoint":
+        """The model, unless its scores would say nothing."""
+        checkpoint = super().load()
+        if variant_of(checkpoint) == "no-mask":
+            raise UsageError(
+                "this model is the variant 'no-mask', which sees the very tokens that it is to predict: its scores "
+                "would say nothing, so name another model."
+            )
+        return checkpoint
+
+
 @dataclass
-class Command(ModelOptions):
+class Command(ScoredModel):
     """Perplexity and bits per byte on texts, or the score of a task.
 
     Each document of a text stands alone, with <|endoftext|> before it. The model reads it in windows of the full
@@ -55,16 +70,6 @@ class Command(ModelOptions):
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
         self._text() if self.task == "text" else self._task()
-
-    def load(self) -> "Checkpoint":
-        """The model, unless its scores would say nothing."""
-        checkpoint = super().load()
-        if variant_of(checkpoint) == "no-mask":
-            raise UsageError(
-                "this model is the variant 'no-mask', which sees the very tokens that it is to predict: its scores "
-                "would say nothing, so name another model."
-            )
-        return checkpoint
 
     def _text(self) -> None:
         from gpt2.data.documents import documents
@@ -124,11 +129,12 @@ class Command(ModelOptions):
 
 
 @contextmanager
-def bar(hidden: bool) -> Iterator[Progress]:
-    """A bar with the time left, shown in a terminal only."""
+def bar(hidden: bool, stderr: bool = False) -> Iterator[Progress]:
+    """A bar with the time left, shown in a terminal only: on standard output, or on standard error."""
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    out = console()
+    out = Console(stderr=True) if stderr else console()
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("time left"), TimeRemainingColumn())
     with Progress(*columns, console=out, transient=True, disable=hidden or not out.is_terminal) as progress:
         line = progress.add_task("eval", total=None)

@@ -34,6 +34,7 @@ COMMANDS = {
     "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
     "explain": ("gpt2.cli.explain.command", "see, measure and switch off what makes a prediction"),
     "ablate": ("gpt2.cli.ablate.command", "train without one component after another"),
+    "score": ("gpt2.cli.score", "how expected each token or word of a text is; minimal pairs"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
 }
 
@@ -94,7 +95,8 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
 def _takes_text(command: type[Any]) -> bool:
     """Whether its one positional argument is a text: the metavar says so."""
     hint = get_type_hints(command, include_extras=True).get("text")
-    return any(getattr(mark, "metavar", None) == "[TEXT]" for mark in getattr(hint, "__metadata__", ()))
+    marks = getattr(hint, "__metadata__", ())
+    return any(getattr(mark, "metavar", None) in ("[TEXT]", "[TEXT|FILE]") for mark in marks)
 
 
 def describe(command: type) -> str:

@@ -10,13 +10,14 @@ from at least half a window of text.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 
-from gpt2.base.errors import Failure, UsageError
+from gpt2.base.errors import Failure
 from gpt2.base.onednn import linear_by_onednn
+from gpt2.evaluation.windows import Window, batches, padded, window_sizes, windows
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, well_formed
@@ -67,39 +68,6 @@ def _exp(x: float) -> float:
     return math.exp(x) if x < 700 else math.inf
 
 
-@dataclass(frozen=True)
-class Window:
-    """Inputs ids[start:stop] of a sequence, whose targets ids[start + 1 : stop + 1] count from the `skip`-th on."""
-
-    ids: Sequence[int]
-    start: int
-    stop: int
-    skip: int
-
-    def inputs(self) -> list[int]:
-        """The tokens that the model reads."""
-        return list(self.ids[self.start : self.stop])
-
-    def targets(self) -> list[int]:
-        """The token that follows each input; -100 where an earlier window scored it."""
-        return [IGNORED] * self.skip + list(self.ids[self.start + self.skip + 1 : self.stop + 1])
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-def windows(ids: Sequence[int], context: int, stride: int) -> Iterator[Window]:
-    """Cut a sequence (its first id is context only) into windows of at most `context`, one every `stride` tokens.
-
-    With a stride above `context` the tokens between two windows are scored by none.
-    """
-    scored, start = 0, 0  # scored: targets done so far, target j is ids[j + 1]
-    while scored < len(ids) - 1 and start < len(ids) - 1:
-        stop = min(start + context, len(ids) - 1)
-        yield Window(ids, start, stop, max(0, scored - start))
-        scored, start = stop, start + stride
-
-
 def score(
     model: GPT2,
     tokenizer: Tokenizer,
@@ -117,7 +85,7 @@ def score(
     Raises UsageError for a context or stride out of range; ValueError when there is no text, or no token to stand
     before a document.
     """
-    context, stride = _window(model, context, stride, least=1)
+    context, stride = window_sizes(model, context, stride)
     if tokenizer.bos_id is None:
         what = "the tokenizer has no <|endoftext|>, which stands before each document as its context"
         raise Failure(what, "read all documents as one text, with {joined} or score_joined.", joined=None)
@@ -142,32 +110,18 @@ def score_joined(
     never scored: a window of `context` tokens predicts one fewer. With a stride of the whole context, the first
     token of each window is scored by none. Arguments and errors as `score`.
     """
-    context, stride = _window(model, context, stride, least=2)
+    context, stride = window_sizes(model, context, stride, least=2)
     texts = ["\n\n".join(map(well_formed, documents))]
     plan = list(windows(tokenizer.encode(texts[0]), context - 1, stride))
     return _sum(model, texts, plan, (context, stride), batch_tokens, progress)
-
-
-def _window(model: GPT2, context: int | None, stride: int | None, least: int) -> tuple[int, int]:
-    limit = model.config.n_positions
-    context = limit if context is None else context
-    if not least <= context <= limit:
-        raise UsageError(argument="context", value=context, mend=f"this model takes {least} to {limit}.")
-    stride = max(1, context // 2) if stride is None else stride
-    if not 1 <= stride <= context:
-        raise UsageError(argument="stride", value=stride, mend=f"it must be 1 to the context, {context}.")
-    return context, stride
 
 
 @torch.inference_mode()
 def _sum(
     model: GPT2, texts: list[str], plan: list[Window], window: tuple[int, int], batch_tokens: int, progress: Progress
 ) -> TextLoss:
-    plan.sort(key=lambda w: -len(w))  # windows of similar length together: little is padding
     done, all_of_it, total, tokens = 0, sum(map(len, plan)), 0.0, 0
-    while plan:
-        n = max(1, batch_tokens // len(plan[0]))
-        batch, plan = plan[:n], plan[n:]
+    for batch in batches(plan, batch_tokens):
         total += _loss(model, batch)
         tokens += sum(len(w) - w.skip for w in batch)
         done += sum(map(len, batch))
@@ -180,8 +134,7 @@ def _sum(
 
 def _loss(model: GPT2, batch: list[Window]) -> float:
     device = model.lm_head.weight.device
-    longest = max(map(len, batch))
-    ids = torch.tensor([w.inputs() + [0] * (longest - len(w)) for w in batch], device=device)
-    targets = torch.tensor([w.targets() + [IGNORED] * (longest - len(w)) for w in batch], device=device)
+    ids = padded([w.inputs() for w in batch], 0, device)
+    targets = padded([w.targets() for w in batch], IGNORED, device)
     with linear_by_onednn(model.lm_head.weight):
         return model(ids, targets, reduction="sum").item()

@@ -1,10 +1,11 @@
 """The documents are true: their Python runs, their commands print what they show, their links lead somewhere.
 
 A ```python block runs in this process, after those above it in its document; a ```text block below it is what it
-prints. (A ```py block shows other software's code and is not run.) A ```console block of docs/explain.md holds
-`gpt2` commands with their standard output, through a pipe of 80 columns; or, where a command fails, its one sentence.
-Outputs are compared with the liberties of scripts/examples.py, which also renews them. Two analyses take minutes
-(SLOW): their commands are parsed and not run; what they compute is tested in test_heads.py and test_behaviours.py.
+prints. (A ```py block shows other software's code and is not run.) A ```console block of docs/explain.md or
+docs/scores.md holds `gpt2` commands with their standard output, through a pipe of 80 columns; or, where a command
+fails, its one sentence. Outputs are compared with the liberties of scripts/examples.py, which also renews them. Two
+analyses take minutes (SLOW): their commands are parsed and not run; what they compute is tested in test_heads.py and
+test_behaviours.py.
 """
 
 import pkgutil
@@ -25,8 +26,10 @@ from gpt2.cli.main import main
 from scripts.examples import PYTHON, ROOT, SLOW, agrees, blocks, examples
 
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
-EXPLAIN = ROOT / "docs" / "explain.md"
-COMMANDS = [example for block in blocks("console", EXPLAIN.read_text("utf-8")) for example in examples(block)]
+TRIED = [ROOT / "docs" / name for name in ("explain.md", "scores.md")]
+COMMANDS = [
+    example for path in TRIED for block in blocks("console", path.read_text("utf-8")) for example in examples(block)
+]
 MODELS = ROOT / "docs" / "checkpoints.md"
 
 
@@ -61,14 +64,14 @@ def test_a_command_prints_what_the_document_shows(
     command: str, want: str, scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program, *words = shlex.split(command.replace("\\\n", " "))
-    assert program == "gpt2", "commands of docs/explain.md run in this process, so they are gpt2's alone"
+    assert program == "gpt2", "commands of these documents run in this process, so they are gpt2's alone"
     if words[1] in SLOW:
         assert explain.parse(words[1:])
         return
     code = main(words)
     out, err = capsys.readouterr()
     got = err if code else out
-    assert agrees(want, got), f"docs/explain.md shows\n{want}\nbut `{command}` prints\n{got}{'' if code else err}"
+    assert agrees(want, got), f"a document shows\n{want}\nbut `{command}` prints\n{got}{'' if code else err}"
     assert (code != 0) == want.startswith("gpt2: ")
 
 

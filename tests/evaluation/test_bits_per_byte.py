@@ -8,7 +8,8 @@ import torch
 
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
-from gpt2.evaluation.bits_per_byte import score, score_joined, windows
+from gpt2.evaluation.bits_per_byte import score, score_joined
+from gpt2.evaluation.windows import windows
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 from tests.twins import twins
