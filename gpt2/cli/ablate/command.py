@@ -66,14 +66,15 @@ class Command:
     keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Directory for the trained weights of the baseline (default: they are not kept)."""
     plan: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Say what is due, and run nothing."""
+    """Say what is due, and train nothing; variants of your own are built once, to see whether they work."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print each record as a line of JSON."""
 
     def run(self) -> None:
         """Load the study, then plan or run."""
-        from gpt2.ablation.conduct import conduct
+        from gpt2.ablation.conduct import conduct, due, read_records
         from gpt2.ablation.study import load_study
+        from gpt2.ablation.trial import try_variants
 
         study = load_study(self.study)
         results = Path(self.results or f"runs/ablation/{study.name}.jsonl")
@@ -82,6 +83,7 @@ class Command:
         for name in self.only:
             if name not in study.contestants:
                 raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
+        try_variants(study, dict.fromkeys(job.contestant for job in due(study, read_records(results), self.only)))
         if self.plan:
             self._plan(study, results)
         else:
