@@ -21,7 +21,9 @@ TOKENS = 8
 def try_variants(study: Study, contestants: Iterable[str]) -> None:
     """Build each contestant whose variant is of the study's own file, at its sizes; run and train it on a few tokens.
 
-    Variants of the project's own have tests, and are left out: a large one takes seconds. Raises UsageError for a variant that fails in either, or whose logits have another shape than the plain model's.
+    Variants of the project's own have tests, and are left out: a large one takes seconds.
+
+    Raises UsageError for a variant that fails in either, or whose logits have another shape than the plain model's.
     """
     tried: set[tuple[str, GPT2Config]] = set()
     for name in contestants:

@@ -17,9 +17,7 @@ def check_edits(edit: Any) -> None:
         raise UsageError(f"edit is of type {type(edit).__name__}: give a dict, {{'0.head.1': zero}}, say.")
     for address, function in edit.items():
         if not callable(function):
-            raise UsageError(
-                f"the edit of {address} is of type {type(function).__name__}: give a function of the value."
-            )
+            raise UsageError(f"the edit of {address} is a {type(function).__name__}: give a function of the value.")
         name = getattr(function, "__name__", type(function).__name__)
         try:
             signature = inspect.signature(function)

@@ -13,7 +13,7 @@ import tyro
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
-from gpt2.cli.common import console, print_json
+from gpt2.cli.common import Flag, console, print_json
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -34,7 +34,7 @@ class Command:
     """The bundled model, a directory, a preset, a Hugging Face id, or a file of nanoGPT or llm.c."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """How many tokens of text the key/value cache and the FLOPs are for."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of tables."""
 
     def run(self) -> None:

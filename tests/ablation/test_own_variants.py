@@ -199,10 +199,8 @@ def test_the_plan_of_a_study_that_works(own: Path, tmp_path: Path, capsys: pytes
     study(tmp_path)
     assert main(["ablate", str(tmp_path / "study.toml"), "--plan"]) == 0
     assert "0 runs done" in capsys.readouterr().out
-    short = OWN.replace(
-        "def tie_weights(self)", "def head(self, x, here):\n        return x\n\n    def tie_weights(self)"
-    )
-    own.write_text(short)
+    tie = "def tie_weights(self)"
+    own.write_text(OWN.replace(tie, f"def head(self, x, here):\n        return x\n\n    {tie}"))
     s = study(tmp_path, STUDY.replace('variant = "relu"', 'variant = "late-tie"'))
     with pytest.raises(UsageError, match=r"relu: the variant 'late-tie' gives logits \[1, 8, 16\], not \[B, T, V\] = "):
         try_variants(s, s.contestants)

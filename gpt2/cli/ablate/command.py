@@ -8,7 +8,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Count, File, StudyFile, console, print_json
+from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.ablation.study import Study
@@ -65,9 +65,9 @@ class Command:
     """Contestants to run (default: all)."""
     keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Directory for the trained weights of the baseline (default: they are not kept)."""
-    plan: tyro.conf.FlagCreatePairsOff[bool] = False
+    plan: Flag = False
     """Say what is due, and train nothing; variants of your own are built once, to see whether they work."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print each record as a line of JSON."""
 
     def run(self) -> None:

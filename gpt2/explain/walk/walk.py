@@ -82,8 +82,10 @@ def check(
     check_ids(ids, config)
     if target is not None:
         check_id(target, config)
+    position = -1 if position is None else position
+    position += len(ids) if -len(ids) <= position < 0 else 0
     asked: list[tuple[str, Sequence[int], int, str]] = [
-        ("position", [] if position is None else [position], len(ids), "this text has positions"),
+        ("position", [position], len(ids), "this text has positions"),
         ("block", blocks, config.n_layer, "this model has blocks"),
         ("head", heads or [], config.n_head, "each block has heads"),
     ]
@@ -93,7 +95,7 @@ def check(
                 raise UsageError(f"there is no {what} {number}: {has} 0 to {n - 1}.")
     if top < 1:
         raise UsageError(argument="top", value=top, mend="show at least 1.")
-    return len(ids) - 1 if position is None else position
+    return position
 
 
 def _trace(

@@ -330,7 +330,7 @@ def test_a_derived_value_is_taken_as_well() -> None:
         (scale, r"write edit=\{address: scale\(k\)\}"),
         (lambda: zero, r"the edit of 1.head.2, <lambda>, makes an edit and is none itself"),
         (lambda x, at, more: x, r"takes other arguments: an edit is a function f\(x\) or f\(x, at\)"),
-        (0.0, "the edit of 1.head.2 is of type float: give a function of the value"),
+        (0.0, "the edit of 1.head.2 is a float: give a function of the value"),
     ],
 )
 def test_what_is_no_edit_is_refused_wherever_edits_are_taken(edit: Edit, says: str) -> None:
