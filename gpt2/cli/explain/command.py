@@ -65,7 +65,7 @@ options of gpt2 explain TEXT:
   --html FILE       write the page of this run as one file that needs no server
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
-  --device WHERE    cpu (default), cuda, cuda:N, mps, or auto: cuda if there is one
+  --device WHERE    cpu (default), cuda, cuda:N, mps, or auto: cuda if present
   --json            print JSON, for machines
 
 examples:

@@ -54,12 +54,12 @@ def walk(
     target: int | None = None,
     top: int = 5,
 ) -> Walk:
-    """Trace one position (default: the last) of a text in evaluation mode; the model is left as it was.
+    """Trace one position (default: the last; negative ones count from the end) of a text in evaluation mode.
 
     blocks   layers to keep in detail, the others keep their stream alone; heads: those to keep (default: all)
     target   a token id to score; top: how many candidates, neurons and gradient entries to keep
 
-    Raises UsageError, with the valid range, for a text that is empty or over the context and for an unknown
+    The model is left as it was. Raises UsageError, with the valid range, for a text that is empty or over the context and for an unknown
     position, block, head or token.
     """
     config = model.config
