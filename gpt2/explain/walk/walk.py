@@ -59,8 +59,8 @@ def walk(
     blocks   layers to keep in detail, the others keep their stream alone; heads: those to keep (default: all)
     target   a token id to score; top: how many candidates, neurons and gradient entries to keep
 
-    The model is left as it was. Raises UsageError, with the valid range, for a text that is empty or over the context and for an unknown
-    position, block, head or token.
+    The model is left as it was. Raises UsageError, with the valid range, for a text that is empty or over the context
+    and for an unknown position, block, head or token.
     """
     config = model.config
     position = check(config, ids, position, blocks, heads, target, top)
