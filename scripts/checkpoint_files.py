@@ -22,6 +22,8 @@ every field that transformers 5.24 or peft 0.21 acts on for a GPT-2.
 - **refused**: the file is refused, with the field's name, unless the value is one that asks for nothing.
 
 A field that is in no table is said once and written again.
+
+[checkpoints.md](checkpoints.md) says which files and names `--model` takes, those of other projects too.
 """
 TABLES = {
     "config.json": ("The model's sizes and choices.", config_fields.CONFIG_FIELDS),
@@ -41,7 +43,11 @@ TABLES = {
         "The whole tokenizer, in the form of the `tokenizers` library.",
         tokenizer_fields.TOKENIZER_JSON,
     ),
-    "adapter_config.json": ("An adapter that peft wrote.", adapter_fields.FIELDS),
+    "adapter_config.json": (
+        "An adapter that peft wrote. Of the other files in its directory the tokenizer's count. A config.json or "
+        "generation_config.json there is not read, as in peft and transformers: the base's count.",
+        adapter_fields.FIELDS,
+    ),
 }
 
 

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import shutil
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,13 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt2.checkpoint.adapter import read_adapter
+from gpt2.checkpoint.adapter_facts import adapter_facts
 from gpt2.checkpoint.adapter_merge import merge
 from gpt2.checkpoint.files import load_model
 from gpt2.model import GPT2
 
 IDS = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(0))
-SIZES = {"vocab_size": 50, "n_positions": 20, "n_embd": 12, "n_layer": 3, "n_head": 2}
+SIZES = {"vocab_size": 50, "n_positions": 20, "n_embd": 12, "n_layer": 2, "n_head": 2}
 
 
 def write_base(directory: Path, **sizes: int) -> Path:
@@ -43,8 +46,23 @@ def reference(base: Path) -> GPT2LMHeadModel:
     return copy.deepcopy(_reference(base))
 
 
+_made: dict[str, Path] = {}
+
+
 def made(base: Path, directory: Path, model: Any = None, safe: bool = True, **settings: Any) -> Path:
-    """The directory of an adapter that peft wrote, every trainable number changed at random."""
+    """The directory of an adapter that peft wrote, every trainable number changed at random.
+
+    One that was made before, with the same settings and no `model` of the test's own, is copied.
+    """
+    if model is not None:
+        return _make(base, directory, model, safe, **settings)
+    key = repr((base, safe, sorted(settings.items())))
+    if key not in _made:
+        _made[key] = _make(base, base.with_name(f"{base.name}-adapter-{len(_made)}"), None, safe, **settings)
+    return Path(shutil.copytree(_made[key], directory, dirs_exist_ok=True))
+
+
+def _make(base: Path, directory: Path, model: Any, safe: bool, **settings: Any) -> Path:
     torch.manual_seed(2)
     cards = mock.patch.object(peft.PeftModel, "create_or_update_model_card")  # they take longer than all the rest
     with warnings.catch_warnings(), cards, torch.no_grad():
@@ -66,9 +84,14 @@ def by_peft(base: Path, directory: Path, model: Any = None) -> Tensor:
         return adapted(input_ids=IDS).logits
 
 
+@lru_cache
+def _loaded(base: Path) -> GPT2:
+    return load_model(base, torch.float64)
+
+
 def merged(base: Path, directory: Path) -> GPT2:
     """Ours, in float64."""
-    return merge(load_model(base, torch.float64), read_adapter(directory))
+    return merge(copy.deepcopy(_loaded(base)), read_adapter(directory))
 
 
 def logits(model: GPT2) -> Tensor:
@@ -79,12 +102,15 @@ def logits(model: GPT2) -> Tensor:
 @lru_cache
 def unchanged(base: Path) -> Tensor:
     """The base's logits."""
-    return logits(load_model(base, torch.float64))
+    return logits(_loaded(base))
 
 
 def agree(base: Path, directory: Path, model: Any = None) -> float:
     """How far the merged model is from the base; asserted is that it computes what peft does."""
-    ours, start = logits(merged(base, directory)), edited(directory)["init_lora_weights"]
+    mine, start = merged(base, directory), edited(directory)["init_lora_weights"]
+    ours, told = logits(mine), adapter_facts(read_adapter(directory), _loaded(base).config).config
+    alike = replace(mine.config, tie_word_embeddings=False) if mine.config.tie_word_embeddings else mine.config
+    assert told in (mine.config, alike)  # what is told without the base's weights
     within = 1e-5 if start in ("pissa", "olora") else 1e-12  # these two are computed in float32
     torch.testing.assert_close(ours, by_peft(base, directory, model), atol=within, rtol=within)
     return float((ours - unchanged(base)).abs().max())

@@ -26,13 +26,13 @@ from gpt2.ablation.measure import (
 from gpt2.ablation.memory import count_afresh, most_memory
 from gpt2.ablation.models import build
 from gpt2.ablation.study import Job, Study
+from gpt2.base.device import pick_device
 from gpt2.base.plain import plain
 from gpt2.checkpoint.files import save
 from gpt2.data.shards import TokenShards
 from gpt2.model import GPT2
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
-from gpt2.training.machine.device import pick_device
 from gpt2.training.run.environment import describe
 from gpt2.training.task import Rows, Task, pretraining
 

@@ -84,9 +84,9 @@ def switch_off(
     have the loss that is on record for their seed.
     """
     from gpt2.ablation.job import validation
+    from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
     from gpt2.explain import reference, switch
-    from gpt2.training.machine.device import pick_device
     from gpt2.training.run.environment import describe
     from gpt2.training.task import pretraining
 

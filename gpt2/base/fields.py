@@ -18,7 +18,7 @@ Fate = Literal["honoured", "carried", "without effect", "refused"]
 class Field:
     """A field that a library acts on, and what becomes of it here.
 
-    name   as the file spells it
+    name   as the file spells it; "*_token" is every name with this end that has no line of its own
     fate   "honoured": it changes what is computed here as it does there. "carried": nothing here depends on it; it is
            written again when the model is saved. "without effect": nothing depends on it there either, for a GPT-2.
            "refused": accepted only with a value of `plain`
@@ -49,7 +49,8 @@ def check_fields(
             only = f": only {field.plain[0]!r} is" if field.plain else ""
             mend = f". {field.mend}" if field.mend else "."
             raise ValueError(f"{path}: {name} is {shortened(value)}, which is not supported{only}{mend}")
-    unknown = sorted(name for name in given if name not in known)
+    endings = tuple(name[1:] for name in known if name.startswith("*"))
+    unknown = sorted(name for name in given if name not in known and not name.endswith(endings))
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         names = ", ".join(shortened(name, 40) for name in unknown[:5])

@@ -19,15 +19,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gpt2.base.fields import shortened
+from gpt2.base.lfs import refuse_pointer
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
 from gpt2.checkpoint.hf_config import read_json
-from gpt2.checkpoint.hub import ADAPTER_CONFIG, adapter_base
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
 from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.weights import write_tensors
 from gpt2.model import GPT2
 
-WEIGHTS = "adapter_model.safetensors"
-PICKLED = "adapter_model.bin"  # what peft wrote before version 0.7, read as tensors only
+WEIGHTS, PICKLED = ADAPTER_WEIGHTS  # peft wrote the second before version 0.7; it is read as tensors only
 PREFIX = "base_model.model."  # of every name in the file
 TARGETS = ("c_attn", "c_proj", "c_fc")  # what a new adapter changes; attention and MLP both have a `c_proj`
 
@@ -112,12 +112,6 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
         raise ValueError(f"{directory} has no {ADAPTER_CONFIG}: choose a directory that holds an adapter.")
     fields = read_json(path)
     check_adapter_fields(path, fields)
-    revision = fields.get("revision")
-    if revision not in (None, "main") and not Path(base).expanduser().is_dir():
-        raise ValueError(
-            f"{path}: revision is {shortened(revision)}, which is not supported: download that revision of {base}, "
-            "and write its directory as base_model_name_or_path."
-        )
     tensors, recorded = _read_tensors(directory)
     for name, tensor in tensors.items():
         if not name.startswith(PREFIX):
@@ -138,6 +132,7 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
 def _read_tensors(directory: Path) -> tuple[dict[str, Tensor], str | None]:
     """The tensors of the file that peft would choose, and the recorded fingerprint of the base."""
     weights, pickled = directory / WEIGHTS, directory / PICKLED
+    refuse_pointer(weights if weights.is_file() else pickled)
     if weights.is_file():
         try:
             with safe_open(weights, framework="pt") as file:

@@ -18,7 +18,8 @@ from gpt2.checkpoint.adapter_starts import olora, pissa
 from gpt2.checkpoint.adapter_targets import HEAD, WTE, Target, Targets, find_targets, is_projection
 from gpt2.checkpoint.adapter_tensors import TABLES, Stored, sort_tensors
 from gpt2.checkpoint.adapter_vocabulary import fit_vocabulary
-from gpt2.checkpoint.hub import ADAPTER_CONFIG
+from gpt2.checkpoint.hf_config import settings_of
+from gpt2.checkpoint.layout import ADAPTER_CONFIG
 from gpt2.model import GPT2
 
 HEADLESS = ("h.", "wte.", "wpe.", "ln_f.")  # how names begin in an adapter of transformers' GPT2Model
@@ -36,19 +37,19 @@ def merge(model: GPT2, adapter: Adapter) -> GPT2:
             f"the adapter was trained on other weights than {adapter.base} has now: name the right base in "
             f"{ADAPTER_CONFIG} (base_model_name_or_path), or fine-tune again."
         )
-    names = [name.removeprefix(PREFIX) for name in adapter.tensors]
-    headless = bool(names) and all(name.startswith(HEADLESS) for name in names)
     try:
-        _Merge(model, adapter, headless).run()
+        Merge(model, adapter).run()
     except ValueError as error:
         raise ValueError(f"{adapter.where}: {error}") from None
     return model
 
 
-class _Merge:
+class Merge:
     """One adapter on its way into one model. Names are those of transformers; `headless` ones lack `transformer.`."""
 
-    def __init__(self, model: GPT2, adapter: Adapter, headless: bool) -> None:
+    def __init__(self, model: GPT2, adapter: Adapter) -> None:
+        names = [name.removeprefix(PREFIX) for name in adapter.tensors]
+        headless = bool(names) and all(name.startswith(HEADLESS) for name in names)
         self.model, self.adapter, self.fields, self.headless = model, adapter, adapter.fields, headless
         self.tied = model.lm_head.weight is model.transformer.wte.weight
         start = self.fields.get("init_lora_weights", True)
@@ -57,15 +58,37 @@ class _Merge:
         self.targets: Targets = find_targets(self.fields, model.config.n_layer, self.tied, headless)
         if headless and (WTE in map(self._own, self.targets.tokens) or WTE in map(self._own, self._changed_tables())):
             raise ValueError("it changes the embedding of a GPT2Model, which has no head to be tied: name another.")
+        self._refuse_half_tied()
         parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         if headless:
             parameters = [name.removeprefix("transformer.") for name in parameters if name != f"{HEAD}.weight"]
         self.stored: Stored = sort_tensors(adapter.tensors, self.targets, parameters, self.dora, self.lora_bias)
         self.taken: dict[str, tuple[Tensor, Tensor]] = {}  # A and B that the start took out of the base
 
-    def run(self) -> None:
-        tell(self.adapter, self.stored, [one.name for one in self._all()], self.model.config.n_layer, self.headless)
+    def _refuse_half_tied(self) -> None:
+        """A head of its own under a configuration that ties it: peft goes by the configuration, and changes both."""
+        settings = settings_of(self.model)
+        said = settings is not None and settings.config.get("tie_word_embeddings", True)
+        tables = {*(target.name for target in self.all_targets()), *self.targets.saved, *self.targets.tokens} & {
+            WTE,
+            HEAD,
+        }
+        if said and not self.tied and tables:
+            names = ", ".join(sorted(tables))
+            raise ValueError(
+                f"it changes {names} of a base whose lm_head.weight differs from wte.weight, though its config.json "
+                "does not say tie_word_embeddings: false. Write that there."
+            )
+
+    def begin(self) -> None:
+        """Say what a user should know, and give the model the adapter's vocabulary: shapes alone are read."""
+        names = [target.name for target in self.all_targets()]
+        tell(self.adapter, self.stored, names, self.model.config.n_layer, self.headless)
         fit_vocabulary(self.model, self.stored, self.targets)
+
+    def run(self) -> None:
+        """All steps, in peft's order."""
+        self.begin()
         for target in (*self.targets.modules, *self.targets.parameters):
             self._take_out(target)
         order = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
@@ -73,7 +96,7 @@ class _Merge:
             self._parameter(name, self.stored.base[name]).copy_(self._as_here(name, self.stored.base[name]))
         if self.targets.tied and any(target.name == HEAD for target in self.targets.modules):
             self._share_with_embedding()
-        for target in self._all():
+        for target in self.all_targets():
             self._add(target)  # what shared a weight with it, such as the head, keeps the old one
         scales = {target.scale for target in self.targets.modules if target.name in (WTE, HEAD)}
         if self.targets.tied and HEAD in self.stored.parts and len(scales) == 1 and not self.dora:
@@ -87,11 +110,12 @@ class _Merge:
 
     # names and layouts
 
-    def _all(self) -> tuple[Target, ...]:
+    def all_targets(self) -> tuple[Target, ...]:
+        """What is changed by matrices."""
         return (*self.targets.modules, *self.targets.parameters)
 
     def _changed_tables(self) -> list[str]:
-        return [*(target.name for target in self._all()), *self.targets.saved]
+        return [*(target.name for target in self.all_targets()), *self.targets.saved]
 
     def _own(self, module: str) -> str:
         """The model's own name of a module."""

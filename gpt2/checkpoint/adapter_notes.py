@@ -5,12 +5,14 @@ In: an adapter, and what its tensors are for. Out: notes, or a refusal where it 
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from gpt2.base.fields import shortened
 from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import PREFIX, Adapter
 from gpt2.checkpoint.adapter_fields import ON_DISK, TASKS
 from gpt2.checkpoint.adapter_tensors import Stored
+from gpt2.checkpoint.hf_config import GENERATION_FILE
 from gpt2.checkpoint.tensor_files import MASKS
 
 
@@ -23,6 +25,10 @@ def tell(adapter: Adapter, stored: Stored, modules: Sequence[str], n_layer: int,
     Raises ValueError when its tensors are those of another model.
     """
     where, task = adapter.where, adapter.fields.get("task_type")
+    if (Path(where) / GENERATION_FILE).is_file():
+        note(
+            f"{where}: {GENERATION_FILE} beside an adapter is not read, as in peft and transformers; the base's counts."
+        )
     if headless:
         note(f"{where} was trained without a head: the base's is used.")
     elif task in TASKS:

@@ -1,6 +1,6 @@
 """A checkpoint is a directory in Hugging Face's format: load any GPT-2 from one, save ours as one.
 
-In: a name (bundled model, directory, hub id, LoRA adapter). Out: the model in eval mode with its tokenizer; or, when
+In: a name (bundled model, directory, hub id, adapter, file). Out: the model in eval mode with its tokenizer; or, when
 saving, config.json, generation_config.json, model.safetensors and the tokenizer's files, which `transformers`
 and vLLM load. It reads names with or without `transformer.`, safetensors or .bin, whole or in shards.
 torch is imported when weights are, not before. Read next: inference/ or training/.
@@ -22,15 +22,10 @@ from gpt2.checkpoint.hf_config import (
     read_settings,
     settings_of,
 )
-from gpt2.checkpoint.hub import (
-    BUNDLED,
-    WEIGHT_FILES,
-    adapter_base,
-    model_directory,
-    weight_files,
-)
+from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
+from gpt2.checkpoint.layout import WEIGHT_FILES, adapter_base, weight_files
 from gpt2.checkpoint.target import check_target, whole_directory
-from gpt2.checkpoint.tokenizer_of import tokenizer_for
+from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, tokenizer_for
 from gpt2.config import GPT2Config
 
 if TYPE_CHECKING:
@@ -68,15 +63,19 @@ def load(
     name        "storyteller", a directory, a preset, a hub id, or a file of nanoGPT or llm.c: see
                 `gpt2.checkpoint.hub.model_directory`
     dtype       of the weights in memory, whatever the file holds (None: float32)
+    device      where the weights are to lie, by a name that `gpt2.base.device.pick_device` takes or as torch has it
     build       what makes the empty model, for variants (None: GPT2, and variants are refused)
     tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
     activation  in place of the checkpoint's activation_function; nanoGPT's files do not say theirs
 
-    Raises ValueError (UsageError for a name that means nothing) naming the file, field or tensor at fault.
+    Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there.
     """
-    if adapter_base(Path(name).expanduser()) is not None and name != BUNDLED:
-        return _load_adapted(str(name), dtype, device, tokenizer, activation)
-    directory = model_directory(str(name))
+    from gpt2.base.device import pick_device
+
+    device = pick_device(device) if isinstance(device, str) else device
+    directory = own_directory(str(name))
+    if adapter_base(directory) is not None:
+        return _load_adapted(str(name), directory, dtype, device, tokenizer, activation)
     config, _ = read_config(directory)
     words = tokenizer_for(directory, config, tokenizer)  # first: it is quick, and fails before weights are read
     model = load_model(directory, dtype, device, build, activation)
@@ -85,6 +84,7 @@ def load(
 
 def _load_adapted(
     name: str,
+    directory: Path,
     dtype: "torch.dtype | None",
     device: "torch.device | str",
     tokenizer: str | None,
@@ -95,27 +95,16 @@ def _load_adapted(
 
     from gpt2.checkpoint.adapter import read_adapter
     from gpt2.checkpoint.adapter_merge import merge
-    from gpt2.text.tokenizer import Tokenizer
-    from gpt2.text.tokenizer_files import has_tokenizer
 
-    directory = Path(name).expanduser()
-    adapter = read_adapter(directory)
-    base, wide = model_directory(adapter.base), torch.float64 if dtype == torch.float64 else torch.float32
+    base = base_directory(directory)
+    adapter, wide = read_adapter(directory), torch.float64 if dtype == torch.float64 else torch.float32
     # Ours were trained on what `load` gives, those of peft on every row that the base's file has.
     if adapter.fingerprint:
-        model = load(adapter.base, wide, tokenizer=tokenizer, activation=activation).model
+        model = load(str(base), wide, tokenizer=tokenizer, activation=activation).model
     else:
         model = load_model(base, wide, activation=activation)
     merge(model, adapter)
-    if tokenizer is None and has_tokenizer(directory):
-        words = Tokenizer.load(directory)
-        if words.vocab_size > model.config.vocab_size:
-            raise ValueError(
-                f"{directory}: the tokenizer has {words.vocab_size:,} entries and the adapted model "
-                f"{model.config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
-            )
-    else:
-        words = tokenizer_for(base, model.config, tokenizer)
+    words = adapter_tokenizer(directory, base, model.config, tokenizer)
     return Checkpoint(_without_padding(model, words.vocab_size).to(device, dtype), words, name, directory)
 
 
@@ -147,11 +136,12 @@ def load_model(
     """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
     import torch
 
+    from gpt2.base.device import pick_device
     from gpt2.checkpoint.tensor_files import read_tensors
     from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
 
-    directory = Path(directory)
+    directory, device = Path(directory), pick_device(device) if isinstance(device, str) else device
     config, variant = read_config(directory)
     foreign = directory.is_file()
     if activation is not None:

@@ -44,10 +44,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises ValueError, naming the file, when it is not JSON or not an object; OSError when it cannot be read.
     """
-    refuse_pointer(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        refuse_pointer(path)
         raise ValueError(f"{path} is not JSON ({error}): write or download it again.") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}, not an object: write or download it again.")

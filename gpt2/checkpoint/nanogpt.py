@@ -89,10 +89,11 @@ def _config(path: Path, arguments: dict[str, Any]) -> GPT2Config:
 def _add_biases(path: Path, tensors: dict[str, Tensor], config: GPT2Config) -> None:
     """A projection or norm without a bias is one whose bias is zero."""
     width = config.n_embd
+    kind = next((tensor.dtype for tensor in tensors.values()), torch.float32)
     sizes = {"attn.c_attn": 3 * width, "mlp.c_fc": config.inner_dim}
     names = {f"transformer.h.{layer}.{part}": sizes.get(part, width) for layer in range(config.n_layer)
              for part in NO_BIAS} | {"transformer.ln_f": width}  # fmt: skip
     for name, size in names.items():
         if f"{name}.bias" in tensors:
             raise ValueError(f"{path} holds {name}.bias, though bias in model_args is False: fetch the file again.")
-        tensors[f"{name}.bias"] = torch.zeros(size)
+        tensors[f"{name}.bias"] = torch.zeros(size, dtype=kind)

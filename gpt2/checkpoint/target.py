@@ -16,11 +16,11 @@ from gpt2.base import ours
 from gpt2.base.disk import sync
 from gpt2.base.ours import Folder, always, check_directory
 from gpt2.checkpoint.hf_config import CONFIG_FILE, VARIANT_TYPE
-from gpt2.checkpoint.hub import ADAPTER_CONFIG, TOKENIZER_FILES, WEIGHT_FILES
-from gpt2.text.side_files import TEMPLATES
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER_FILES, WEIGHT_FILES
+from gpt2.text.tokenizer_files import TEMPLATES
 
 SHARDS = (r"model-\d{5}-of-\d{5}\.safetensors", r"pytorch_model-\d{5}-of-\d{5}\.bin")
-NAMES = (CONFIG_FILE, "generation_config.json", ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
+NAMES = (CONFIG_FILE, "generation_config.json", ADAPTER_CONFIG, *ADAPTER_WEIGHTS)
 TOKENIZER = Folder(
     "a tokenizer",
     {

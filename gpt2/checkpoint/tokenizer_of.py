@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.notes import note
+from gpt2.checkpoint.download import cached
 from gpt2.checkpoint.foreign import is_llmc
 from gpt2.checkpoint.hf_config import read_config
-from gpt2.checkpoint.hub import BUNDLED, cached, model_directory
+from gpt2.checkpoint.hub import tokenizer_directory
+from gpt2.checkpoint.layout import BUNDLED
 from gpt2.config import GPT2Config
 from gpt2.text.tokenizer_files import has_tokenizer
 
@@ -49,6 +51,24 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
     return tokenizer
 
 
+def adapter_tokenizer(adapter: Path, base: Path, config: GPT2Config, name: str | None = None) -> "Tokenizer":
+    """The same for an adapter's directory and its base: the adapter's own tokenizer, else the base's.
+
+    config  of the model with the adapter in it, whose vocabulary may be larger than the base's
+    """
+    from gpt2.text.tokenizer import Tokenizer
+
+    if name is not None or not has_tokenizer(adapter):
+        return tokenizer_for(base, config, name)
+    tokenizer = Tokenizer.load(adapter)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{adapter}: the tokenizer has {tokenizer.vocab_size:,} entries and the adapted model "
+            f"{config.vocab_size:,} rows: save the adapter in peft with save_embedding_layers=True."
+        )
+    return tokenizer
+
+
 def _asked_for(name: str) -> "Tokenizer":
     try:
         return named_tokenizer(name)
@@ -71,7 +91,7 @@ def named_tokenizer(name: str) -> "Tokenizer":
             from gpt2.text.character_table import read_characters
 
             return read_characters(meta)
-    place = model_directory(name, weights=False)
+    place = tokenizer_directory(name)
     return tokenizer_for(place, read_config(place)[0]) if place.is_file() else Tokenizer.load(place)
 
 

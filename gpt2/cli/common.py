@@ -11,7 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from gpt2.base.errors import TO_UTF8, UsageError
 from gpt2.base.plain import plain
-from gpt2.cli.errors import option
+from gpt2.cli.parsing import option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,8 +148,8 @@ def load_model(
     """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; the others as in `load`."""
     import torch
 
+    from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
-    from gpt2.training.machine.device import pick_device
 
     dtypes = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
               "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from gpt2.base.errors import Advice, Spelling
+from gpt2.cli.parsing import option
 
 
 class Options(Spelling):
@@ -51,11 +52,6 @@ def is_positional(command: type, name: str) -> bool:
 
     hint = get_type_hints(command, include_extras=True)[name]
     return Positional in getattr(hint, "__metadata__", ())
-
-
-def option(name: str) -> str:
-    """The option of an argument or setting: --lora-alpha, --train.batch-size."""
-    return f"--{name.replace('_', '-')}"
 
 
 def sentence(error: Exception, command: object = None, prog: str = "gpt2") -> str:

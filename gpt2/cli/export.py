@@ -11,7 +11,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, load_model, print_json
-from gpt2.cli.info import size, stored
+from gpt2.cli.info import size
 
 
 @dataclass
@@ -42,13 +42,13 @@ class Command:
         """Load, save, and say what was written."""
         from gpt2.checkpoint.files import save
         from gpt2.checkpoint.hub import model_directory
+        from gpt2.checkpoint.stored_type import stored_dtype
         from gpt2.checkpoint.target import check_target
 
         check_target(self.directory, self.overwrite)
         dtype = self.dtype
         if dtype is None:
-            held = stored(model_directory(self.model))["dtypes"]
-            dtype = held[0] if len(held) == 1 else "float32"
+            dtype = stored_dtype(model_directory(self.model))
         checkpoint = load_model(self.model, dtype, tokenizer=self.tokenizer, activation=self.activation)
         target = save(checkpoint.model, checkpoint.tokenizer, self.directory, overwrite=self.overwrite)
 

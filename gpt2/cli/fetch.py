@@ -4,7 +4,8 @@ In: a hub id or a preset's name. Out: the directory in huggingface_hub's cache, 
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -15,7 +16,7 @@ from gpt2.cli.info import size
 
 @dataclass
 class Command:
-    """Download a model: configuration, weights and tokenizer, no code.
+    """Download a model: configuration, weights and tokenizer, no code. With an adapter comes its base.
 
     It lies in Hugging Face's cache (HF_HOME says where), shared with transformers, and every
     command loads it from there without network.
@@ -26,7 +27,7 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
     """OWNER/NAME on the hub, or gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2."""
     json: Flag = False
-    """Print JSON: {"model", "directory", "bytes", "files"}; no progress."""
+    """Print JSON: {"model", "directory", "bytes", "files"}, and "base", the same for an adapter's; no progress."""
 
     SPELLED: ClassVar[dict[str, str]] = {"model": "--model"}  # the option of the commands that load what is fetched
 
@@ -34,15 +35,23 @@ class Command:
         """Download, and say where it is."""
         from rich.text import Text
 
-        from gpt2.checkpoint.hub import fetch
+        from gpt2.checkpoint.hub import fetch_whole
 
-        directory = fetch(self.model, progress=not self.json)
-        files = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}
-        total = sum(files.values())
+        found = fetch_whole(self.model, progress=not self.json)
+        facts = [held(name, directory) for name, directory in found]
         if self.json:
-            facts = {"model": self.model, "directory": str(directory), "bytes": total, "files": files}
-            print_json(facts)
+            print_json(facts[0] | ({"base": facts[1]} if len(facts) > 1 else {}))
         else:
-            line = f"{self.model}: {counted(len(files), 'file')}, {size(total)}, in {directory}"
-            console().print(Text(line), soft_wrap=True)
+            for one in facts:
+                line = (
+                    f"{one['model']}: {counted(len(one['files']), 'file')}, {size(one['bytes'])}, in {one['directory']}"
+                )
+                console().print(Text(line), soft_wrap=True)
             console().print(Text(f"try: gpt2 next --model {self.model} 'The cat sat on the'"), soft_wrap=True)
+
+
+def held(name: str, place: Path) -> dict[str, Any]:
+    """What lies in a directory, or the file itself; sizes in bytes."""
+    paths = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    files = {path.relative_to(place).as_posix() if path != place else path.name: path.stat().st_size for path in paths}
+    return {"model": name, "directory": str(place), "bytes": sum(files.values()), "files": files}

@@ -100,9 +100,9 @@ class Command:
             raise UsageError(
                 "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
             )
+        from gpt2.base.device import pick_device
         from gpt2.checkpoint.files import load, save
         from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
-        from gpt2.training.machine.device import pick_device
         from gpt2.training.run.directory import MERGED, check_resumed, check_run
         from gpt2.training.run.interrupts import StopSignals
 

@@ -1,10 +1,11 @@
 """`gpt2 info`: how large a model is, where its parameters lie, what it costs to keep and to run.
 
 In: a model's name. Out: a page of figures, for eyes or as JSON. It reads config.json, the header of the
-weights and the tokenizer, so that torch is not needed; for the presets nothing need be on this machine.
+weights and the tokenizer, so that torch is not needed but for adapters and files of other projects; for the presets
+nothing need be on this machine.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import tyro
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
-from gpt2.cli.common import Flag, console, print_json
+from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -31,7 +32,11 @@ class Command:
     """
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "storyteller"
-    """The bundled model, a directory, a preset, a Hugging Face id, or a file of nanoGPT or llm.c."""
+    """The bundled model, a directory, a preset, a Hugging Face id, an adapter, or a file of nanoGPT or llm.c."""
+    tokenizer: TokenizerName = None
+    """Show the tokenizer in this directory, prepared data set or model."""
+    activation: ActivationName = None
+    """Take this activation function, such as gelu_new, where the file does not say which."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """How many tokens of text the key/value cache and the FLOPs are for."""
     json: Flag = False
@@ -39,27 +44,40 @@ class Command:
 
     def run(self) -> None:
         """Gather the figures and print them."""
-        facts = gather(self.model, self.context)
+        facts = gather(self.model, self.context, self.tokenizer, self.activation)
         print_json(facts) if self.json else show(facts)
 
 
-def gather(name: str, context: int | None = None) -> dict[str, Any]:
-    """All that is shown, as JSON has it; sizes in bytes. ValueError for a model that is not on this machine."""
+def gather(
+    name: str, context: int | None = None, words: str | None = None, activation: str | None = None
+) -> dict[str, Any]:
+    """All that is shown, as JSON has it; sizes in bytes. ValueError for a model that is not on this machine.
+
+    words, activation  the tokenizer and the activation function to take in place of the model's own
+    """
     from gpt2.checkpoint.foreign import say_what_is_assumed
     from gpt2.checkpoint.hf_config import read_config
-    from gpt2.checkpoint.hub import HUB_IDS, model_directory
+    from gpt2.checkpoint.hub import base_directory, own_directory
+    from gpt2.checkpoint.layout import HUB_IDS, adapter_base
 
     preset = next((short for short, hub_id in HUB_IDS.items() if name in (short, hub_id)), None)
     directory: Path | None = None
+    base: Path | None = None
+    adapter: dict[str, Any] | None = None
     try:
-        directory = model_directory(name, download=False)
-        config, variant = read_config(directory)
-        if directory.is_file():
-            say_what_is_assumed(directory)
+        directory = own_directory(name, download=False)
+        base = directory if adapter_base(directory) is None else base_directory(directory, download=False)
+        config, variant = read_config(base)
+        if base is not directory:
+            adapter, config = described(directory, config)
+        if base.is_file() and activation is None:
+            say_what_is_assumed(base)
     except ValueError:
         if preset is None or directory is not None:
             raise
         config, variant = PRESETS[preset], None
+    if activation is not None:
+        config = replace(config, activation_function=activation)
     length = config.n_positions if context is None else context
     if not 1 <= length <= config.n_positions:
         raise UsageError(f"--context is {length}: this model takes 1 to {config.n_positions}.")
@@ -68,11 +86,12 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     return {
         "model": name,
         "directory": None if directory is None else str(directory),
+        "adapter": None if adapter is None else adapter | {"base_directory": str(base)},
         "variant": variant,
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
         "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
-        "tokenizer": None if directory is None else tokenizer(directory, config),
+        "tokenizer": tokenizer(directory, base, config, words),
         "memory": {
             "weights": {dtype: n_params(config) * size for dtype, size in BYTES.items()},
             "cache_per_token": {dtype: cache * size for dtype, size in BYTES.items()},
@@ -87,13 +106,25 @@ def gather(name: str, context: int | None = None) -> dict[str, Any]:
     }
 
 
+def described(directory: Path, base: GPT2Config) -> tuple[dict[str, Any], GPT2Config]:
+    """What the adapter in a directory is, and the configuration of the model with it."""
+    from gpt2.checkpoint.adapter import read_adapter
+    from gpt2.checkpoint.adapter_facts import adapter_facts
+
+    facts = adapter_facts(read_adapter(directory), base)
+    return facts.plain() | {"sentence": facts.sentence()}, facts.config
+
+
 def stored(directory: Path) -> dict[str, Any]:
-    """The weight files of a directory: names, bytes, and types where the format tells them."""
+    """The weight files of a model or adapter: names, bytes, and types where the header of the format tells them."""
     from gpt2.base.lfs import refuse_pointer
     from gpt2.checkpoint.hf_config import stored_dtypes
-    from gpt2.checkpoint.hub import weight_files
+    from gpt2.checkpoint.layout import ADAPTER_WEIGHTS, adapter_base, weight_files
 
-    files = weight_files(directory)
+    if adapter_base(directory) is None:
+        files = weight_files(directory)
+    else:
+        files = [directory / name for name in ADAPTER_WEIGHTS if (directory / name).is_file()][:1]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
@@ -107,14 +138,26 @@ def stored(directory: Path) -> dict[str, Any]:
     }
 
 
-def tokenizer(directory: Path, config: GPT2Config) -> dict[str, Any] | None:
-    """Size and identity of a model's tokenizer; None where it has none."""
+def tokenizer(directory: Path | None, base: Path | None, config: GPT2Config, name: str | None) -> dict[str, Any] | None:
+    """Size and identity of the tokenizer that the user names, else of the model's; None where it has none.
+
+    directory, base  of the model; they differ for an adapter
+    """
     from gpt2.base.errors import Failure
-    from gpt2.checkpoint.tokenizer_of import tokenizer_for
+    from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, named_tokenizer, tokenizer_for
 
     try:
-        found = tokenizer_for(directory, config)
+        if directory is None or base is None:
+            if name is None:
+                return None
+            found = named_tokenizer(name)
+        elif directory is base:
+            found = tokenizer_for(base, config, name)
+        else:
+            found = adapter_tokenizer(directory, base, config, name)
     except Failure:
+        if name is not None:
+            raise
         return None
     end = None if found.eot_id is None else found.label(found.eot_id)
     return {"entries": found.vocab_size, "eot": end, "eot_id": found.eot_id, "hash": found.hash}
@@ -170,6 +213,9 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("directory", facts["directory"]),
         ("weights", ", ".join([files, *held["dtypes"], size(held["bytes"])])),
     ]
+    if facts["adapter"] is not None:
+        lines.insert(0, ("adapter", facts["adapter"]["sentence"]))
+        lines.insert(1, ("base", f"{facts['adapter']['base']}, in {facts['adapter']['base_directory']}"))
     if words is None:
         lines.append(("tokenizer", "none"))
     else:
@@ -190,7 +236,7 @@ def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
         "n_layer": "blocks, one after the other",
         "n_head": f"attention heads in a block, of {sizes.head_dim} numbers each",
         "n_inner": f"width of the MLP, {sizes.inner_dim / sizes.n_embd:g} times n_embd",
-        "activation_function": "the MLP's; gelu_new is GELU in the tanh form",
+        "activation_function": "GELU in the tanh form" if sizes.activation_function == "gelu_new" else "the MLP's",
         "layer_norm_epsilon": "added to the variance in LayerNorm",
         "embd_pdrop": "dropout after the embeddings, in training",
         "attn_pdrop": "dropout on attention weights",

@@ -107,7 +107,8 @@ def name_of(argument: Any) -> str:
 
 def article(argument: Any) -> str:
     """What stands behind an option, in words: a number, a file."""
-    words = {"N": "a whole number", "INT": "a whole number", "FLOAT": "a number", "FILE": "a file"}
+    words = {"N": "a whole number", "K": "a whole number", "RANK": "a whole number", "FILE": "a file"}
+    words |= {"X": "a number", "P": "a number", "A": "a number", "RATE": "a number"}
     words |= {"DIR": "a directory", "RUN": "a directory", "TEXT": "a text in quotation marks"}
     metavar = str(argument.lowered.metavar or "").partition(" ")[0]
     return words.get(metavar, f"one, as in `{name_of(argument)} {metavar or 'VALUE'}`")
@@ -118,14 +119,17 @@ def listed(choices: tuple[str, ...]) -> str:
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
+def option(name: str) -> str:
+    """The option of an argument or setting: --lora-alpha, --train.batch-size."""
+    return f"--{name.replace('_', '-')}"
+
+
 def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:
     """The options of a command, by the names of its fields: None for one with a value, True for a flag with --no-."""
     import dataclasses
     from typing import get_type_hints
 
     from tyro.conf import FlagCreatePairsOff, Positional
-
-    from gpt2.cli.errors import option
 
     found: dict[str, bool | None] = {}
     for name, hint in get_type_hints(command, include_extras=True).items():

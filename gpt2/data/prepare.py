@@ -115,7 +115,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
         raise Failure(what, f"choose a {{tokenizer}} of at most {MAX_VOCABULARY:,} entries.", tokenizer=None)
     if tokenizer.eot_id is None:
         what = f"the tokenizer has no {EOT} to put after each document"
-        raise Failure(what, "choose another {tokenizer}.", tokenizer=None)
+        raise Failure(what, "choose another {tokenizer}, such as bytes or gpt2.", tokenizer=None)
 
 
 def check_numbers(shard_tokens: int, processes: int | None) -> None:
@@ -187,7 +187,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
     if not state.begun:
         raise ValueError(f"there is no document in {', '.join(text.name for text in texts)}: the set would be empty.")
     _save_starts(place.directory / STARTS, state.begun, place.directory / DOC_STARTS)
-    tokenizer.save(place.directory / TOKENIZER)
+    tokenizer.save(place.directory / TOKENIZER, overwrite=True)  # data/own.py has seen that the directory is ours
     others = [
         place.directory / DOC_STARTS,
         *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),

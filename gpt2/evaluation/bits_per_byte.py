@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.base.onednn import linear_by_onednn
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
@@ -119,7 +119,8 @@ def score(
     """
     context, stride = _window(model, context, stride, least=1)
     if tokenizer.bos_id is None:
-        raise ValueError("the tokenizer has no <|endoftext|>, which stands before each document as its context.")
+        what = "the tokenizer has no <|endoftext|>, which stands before each document as its context"
+        raise Failure(what, "read all documents as one text, with {joined} or score_joined.", joined=None)
     texts = [well_formed(document) for document in documents]
     encoded = [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts, threads=1)]
     plan = [window for ids in encoded for window in windows(ids, context, stride)]

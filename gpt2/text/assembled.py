@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import check_fields, shortened
 from gpt2.base.notes import note
-from gpt2.text.side_files import LATER, NAMES, SETTINGS, SideFiles, read_side_files
-from gpt2.text.special_tokens import Named, add_special_tokens
-from gpt2.text.tokenizer_class import Kind, class_of
-from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON, is_token_name
+from gpt2.text.byte_level import gpt2_content, merges_of
+from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON
 from gpt2.text.tokenizer_files import (
+    DEFAULT_TOKENS,
+    EXTRA,
+    FLAGS,
+    LATER,
     LAYOUTS,
+    NAMED,
+    NAMES,
     SENTENCEPIECE,
+    SETTINGS,
     WORD_LIST,
-    gpt2_content,
-    merges_of,
+    Kind,
+    Named,
+    SideFiles,
+    class_of,
+    flag,
+    is_own_name,
     read_json,
     read_merges,
     read_object,
-    read_text,
+    read_side_files,
 )
 
 if TYPE_CHECKING:
@@ -75,10 +84,10 @@ def assemble(folder: Path) -> Assembled:
         raise ValueError(f"{folder} is not a directory: give the directory that holds tokenizer.json.")
     side = read_side_files(folder)
     settings, names = side.settings or {}, read_object(folder / NAMES)
-    check_fields(folder / SETTINGS, _without_own_tokens(settings), TOKENIZER_CONFIG)
+    check_fields(folder / SETTINGS, settings, TOKENIZER_CONFIG)
     options = settings
     if "added_tokens_decoder" not in settings:
-        check_fields(folder / NAMES, _without_own_tokens(names), TOKENIZER_CONFIG)
+        check_fields(folder / NAMES, names, TOKENIZER_CONFIG)
         options = {**settings, **names}
     whole = folder / "tokenizer.json"
     in_json = read_json(whole) if whole.is_file() else None
@@ -92,11 +101,14 @@ def assemble(folder: Path) -> Assembled:
         kind = chosen = kind or "file"
         content = _guarded(path, lambda: _from_json(whole, in_json, chosen, options))
 
+    later, added_there = read_object(folder / LATER), [] if in_json is None else in_json.get("added_tokens") or []
+
     def put_together() -> Named:
+        from gpt2.text.special_tokens import add_special_tokens, put_around
+
         library = built(start)
         named = add_special_tokens(
-            library, kind, folder, settings, names, read_object(folder / LATER),
-            [] if in_json is None else in_json.get("added_tokens") or [],
+            library, kind, folder, settings, names, later, added_there,
             ((in_json or {}).get("padding") or {}).get("pad_token"),
         )  # fmt: skip
         content["added_tokens"] = [
@@ -104,15 +116,17 @@ def assemble(folder: Path) -> Assembled:
             for i, token in sorted(library.get_added_tokens_decoder().items())
         ]
         _check_ids(path, content)
-        _put_around(library, kind, content, named, in_json is not None)
+        put_around(library, kind, content, named, in_json is not None)
         return named
 
-    _check_ids(path, content)
+    _guarded(path, lambda: _check_ids(path, content))
     start = content | {"added_tokens": content["added_tokens"] if kind == "file" else []}
     if not content["model"].get("vocab") and not content["added_tokens"]:
         raise ValueError(f"{path} is not a usable tokenizer: the tokenizer's vocabulary is empty.")
-    named = _guarded(path, put_together)
-    _tell_of_other_ids(folder, settings, content)
+    named = None if later or kind != "gpt2" else _all_in_vocabulary(content, options, in_json)
+    if named is None:
+        named = _guarded(path, put_together)
+        _tell_of_other_ids(folder, settings, later, content)
     return Assembled(path, content, start, kind, class_name, named, side)
 
 
@@ -141,7 +155,9 @@ def _without_json(folder: Path, kind: Kind | None, options: Mapping[str, Any]) -
     """The tokenizer of a directory without a tokenizer.json: the vocabulary's file, its kind and its content."""
     words = folder / WORD_LIST
     if kind == "bert" and words.is_file():
-        return words, kind, _guarded(words, lambda: _from_words(words, options))
+        from gpt2.text.word_list import from_words
+
+        return words, kind, _guarded(words, lambda: from_words(words, options))
     for vocab, merges in ((folder / one, folder / other) for one, other in LAYOUTS):
         if vocab.is_file() and merges.is_file():
             if kind in ("bert", "file"):
@@ -149,10 +165,10 @@ def _without_json(folder: Path, kind: Kind | None, options: Mapping[str, Any]) -
                     f"{folder}: {vocab.name} and {merges.name} are GPT-2's, but tokenizer_class names another kind, "
                     "which reads tokenizer.json: name GPT2Tokenizer in tokenizer_config.json, or put the file there."
                 )
-            entries, pairs = read_json(vocab), list(read_merges(merges))
+            entries, pairs = read_json(vocab), read_merges(merges)
             if not isinstance(entries, dict):
                 raise ValueError(f"{vocab} is not a vocabulary: it must map each token to its id.")
-            content = gpt2_content(entries, pairs, _flag(folder, options, "add_prefix_space", False))
+            content = gpt2_content(entries, pairs, flag(folder, options, "add_prefix_space", False))
             return vocab, kind or "gpt2", content
     if words.is_file():
         raise ValueError(
@@ -186,92 +202,79 @@ def _from_json(path: Path, content: Any, kind: Kind, options: Mapping[str, Any])
             "file as it is."
         )
     if kind == "bert":
-        return _words_content(path.parent, model["vocab"], options)
-    made = gpt2_content(model["vocab"], merges_of(model), _flag(path.parent, options, "add_prefix_space", False))
+        from gpt2.text.word_list import words_content
+
+        return words_content(path.parent, model["vocab"], options)
+    made = gpt2_content(model["vocab"], merges_of(model), flag(path.parent, options, "add_prefix_space", False))
     return made | {"post_processor": content.get("post_processor")}
 
 
-def _from_words(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    from tokenizers import models
+def _all_in_vocabulary(content: dict[str, Any], options: Mapping[str, Any], in_json: Any) -> Named | None:
+    """What `add_special_tokens` gives, without its work: GPT-2's kind, and every token that is named has an id already.
 
-    read_text(path)
-    return _words_content(path.parent, models.WordPiece.read_file(str(path)), options)
+    content  gets the added tokens
+    options  tokenizer_config.json, and special_tokens_map.json over it
+    in_json  tokenizer.json, None without it
+
+    None where the files say more than that, or something wrong.
+    """
+    options = {key: value for key, value in options.items() if key != "tokenizer_class"}
+    if {"added_tokens_decoder", *EXTRA} & options.keys():
+        return None
+    if any(options[key] not in (None, False) for key in options if is_own_name(key)):
+        return None
+    in_json, after = in_json or {}, content["post_processor"]
+    entries, padding = in_json.get("added_tokens") or [], in_json.get("padding") or {}
+    if not isinstance(entries, list) or not isinstance(padding, dict) or not (after is None or _is_byte_level(after)):
+        return None
+    every: dict[str, Any] = {key: options.get(key, DEFAULT_TOKENS["gpt2"].get(key)) for key in NAMED}
+    tokens = {key: token for key, token in every.items() if token is not None}
+    vocab, numbers = content["model"]["vocab"], set()
+    added: dict[str, dict[str, Any]] = {}
+    for entry in sorted(filter(_is_token, entries), key=lambda entry: int(entry["id"])):
+        added[entry["content"]] = {name: entry.get(name, False) for name in FLAGS}
+        numbers.add(entry["id"])
+    if not len(numbers) == len(added) == len(entries):
+        return None
+    for token in tokens.values():
+        if not isinstance(token, str):
+            return None
+        added.setdefault(token, dict.fromkeys(FLAGS, False) | {"content": token})["special"] = True
+    if "" in added or not added.keys() <= vocab.keys():
+        return None
+    for entry in entries:
+        flags = added[entry["content"]]
+        flags["normalized"] = entry.get("normalized", not flags["special"])
+    content["added_tokens"] = [{"id": vocab[token], **added[token]} for token in sorted(added, key=vocab.__getitem__)]
+    special = frozenset(token for token, flags in added.items() if flags["special"])
+    explicit = frozenset(key for key in NAMED if options.get(key) is not None)
+    return Named(tokens, explicit, special, tuple(added.values()), options)
 
 
-def _words_content(folder: Path, vocab: dict[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The `tokenizer.json` of BERT's WordPiece (Devlin et al. 2019)."""
-    unknown = options.get("unk_token", "[UNK]")
-    unknown = unknown.get("content") if isinstance(unknown, dict) else unknown
-    if not isinstance(unknown, str):
-        raise ValueError(f"{folder / SETTINGS}: unk_token is {shortened(unknown)}, and BERT's words need one.")
-    strip = options.get("strip_accents")
-    return {
-        "version": "1.0",
-        "added_tokens": [],
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "handle_chinese_chars": _flag(folder, options, "tokenize_chinese_chars", True),
-            "strip_accents": None if strip is None else _flag(folder, options, "strip_accents", False),
-            "lowercase": _flag(folder, options, "do_lower_case", True),
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": None,
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100, "vocab": vocab,
-        },
-    }  # fmt: skip
+def _is_byte_level(part: Any) -> bool:
+    flags = ("add_prefix_space", "trim_offsets", "use_regex")
+    if not isinstance(part, dict) or part.get("type") != "ByteLevel":
+        return False
+    return all(type(part.get(flag, flag == "use_regex" or None)) is bool for flag in flags)
 
 
-def _flag(folder: Path, options: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = options.get(name, default)
-    if not isinstance(value, bool):
-        raise ValueError(f"{folder / SETTINGS}: {name} is {shortened(value)}, and must be true or false.")
-    return value
-
-
-def _put_around(
-    library: "tokenizers.Tokenizer",
-    kind: Kind,
-    content: dict[str, Any],
-    named: Named,
-    from_json: bool,
-) -> None:
-    """Set the post-processor: what transformers puts before and after a text unless it is told not to."""
-    from tokenizers import processors
-
-    def number(key: str, default: int = 0) -> tuple[str, int]:
-        token = named.tokens.get(key, "None")
-        found = library.token_to_id(token)
-        return token, default if found is None else found
-
-    made: Any = None
-    if kind == "bert":
-        (cls, sep) = number("cls_token", 2), number("sep_token", 3)
-        single = f"{cls[0]}:0 $A:0 {sep[0]}:0"
-        made = processors.TemplateProcessing(single, f"{single} $B:1 {sep[0]}:1", [cls, sep])
-    elif kind == "roberta":
-        flags = [_flag(Path(), named.options, *flag) for flag in (("trim_offsets", True), ("add_prefix_space", False))]
-        made = processors.RobertaProcessing(number("sep_token"), number("cls_token"), *flags)
-    elif not from_json:
-        ends = [key for key in ("bos_token", "eos_token") if named.options.get(f"add_{key}") and key in named.tokens]
-        if ends:
-            parts = [f"{named.tokens[key]}:0" for key in ends]
-            parts.insert(1 if ends[0] == "bos_token" else 0, "$A:0")
-            made = processors.TemplateProcessing(" ".join(parts), None, [number(key) for key in ends])
-    if made is not None:
-        content["post_processor"] = json.loads(made.__getstate__())
+def _is_token(entry: Any) -> bool:
+    """Whether it is a whole entry of tokenizer.json's added_tokens."""
+    if not isinstance(entry, dict) or type(entry.get("id")) is not int or not isinstance(entry.get("content"), str):
+        return False
+    return all(type(entry.get(name, False)) is bool for name in FLAGS[1:])
 
 
 def _check_ids(path: Path, content: Mapping[str, Any]) -> None:
     """Raise ValueError for an id that is no row of a table, and for two tokens with one id."""
-    vocab = content["model"].get("vocab")
+    vocab, added = content["model"].get("vocab"), content["added_tokens"]
     if not isinstance(vocab, dict):
         return
+    ids = set(vocab.values()) if set(map(type, vocab.values())) == {int} and not added else set()
+    if ids and len(ids) == len(vocab) and min(ids) >= 0 and max(ids) <= LARGEST_ID:
+        return  # the usual case, quickly
     owner: dict[int, str] = {}
-    pairs = [*vocab.items(), *((token["content"], token.get("id")) for token in content["added_tokens"])]
+    pairs = [*vocab.items(), *((token["content"], token.get("id")) for token in added)]
     for token, number in pairs:
         if type(number) is not int or not 0 <= number <= LARGEST_ID:
             raise ValueError(
@@ -285,14 +288,16 @@ def _check_ids(path: Path, content: Mapping[str, Any]) -> None:
             )
 
 
-def _tell_of_other_ids(folder: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+def _tell_of_other_ids(
+    folder: Path, settings: Mapping[str, Any], later: Mapping[str, Any], content: Mapping[str, Any]
+) -> None:
     """Say which tokens have another id than the files beside the vocabulary give them, as they have in transformers."""
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     entries = settings.get("added_tokens_decoder")
     if entries is not None:
         given = [(entry["content"], int(number), SETTINGS) for number, entry in entries.items()]
     else:
-        given = [(text, number, LATER) for text, number in read_object(folder / LATER).items()]
+        given = [(text, number, LATER) for text, number in later.items()]
     for text, number, file in given:
         if ids.get(text, number) != number:
             note(
@@ -300,7 +305,3 @@ def _tell_of_other_ids(folder: Path, settings: Mapping[str, Any], content: Mappi
                 "vocabulary and is what transformers and this tokenizer use."
             )
             return
-
-
-def _without_own_tokens(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if not is_token_name(name)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpt2.base.fields import shortened
+from gpt2.base.lfs import refuse_pointer
 from gpt2.text.tokenizer import Tokenizer
 
 META_FILE = "meta.pkl"
@@ -43,6 +44,7 @@ def read_characters(path: Path) -> Tokenizer:
     Raises ValueError naming the file for one that holds anything but plain values, and for a vocabulary that does not
     give each id from 0 on one character of its own.
     """
+    refuse_pointer(path)
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path} is too large for a vocabulary of characters: name another tokenizer.")
     try:

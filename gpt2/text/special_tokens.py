@@ -8,38 +8,16 @@ it. tokenizer_config.json's `added_tokens_decoder` replaces special_tokens_map.j
 special_tokens_map.json wins over tokenizer_config.json. Read next: assembled.py.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import shortened
-from gpt2.text.tokenizer_class import DEFAULT_TOKENS, Kind
+from gpt2.text.tokenizer_files import DEFAULT_TOKENS, EXTRA, FLAGS, NAMED, Kind, Named, flag, is_own_name
 
 if TYPE_CHECKING:
     import tokenizers
-
-NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-EXTRA = ("extra_special_tokens", "additional_special_tokens")
-
-
-@dataclass(frozen=True)
-class Named:
-    """What the files name.
-
-    tokens    "eos_token" and its like -> the token's text, those that the class names by itself included
-    explicit  the keys of `tokens` that a file names
-    special   the texts of the added tokens that a file calls special, be it once among several entries
-    added     the flags of the tokens that were added, in their order
-    options   tokenizer_config.json as the class gets it, with what special_tokens_map.json adds
-    """
-
-    tokens: dict[str, str]
-    explicit: frozenset[str]
-    special: frozenset[str]
-    added: tuple[dict[str, Any], ...]
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def add_special_tokens(
@@ -66,7 +44,7 @@ def add_special_tokens(
     options = {key: value for key, value in settings.items() if key != "tokenizer_class"}
     if EXTRA[1] in options and not options.get(EXTRA[0]):
         options[EXTRA[0]] = options.pop(EXTRA[1])
-    own = {key: options.pop(key) for key in list(options) if _is_own(key) and isinstance(options[key], str)}
+    own = {key: options.pop(key) for key in list(options) if is_own_name(key) and isinstance(options[key], str)}
     if isinstance(options.get(EXTRA[0]), dict):
         own |= options.pop(EXTRA[0])
     added: dict[int, tokenizers.AddedToken] = {}
@@ -101,7 +79,7 @@ def add_special_tokens(
             tokens[key] = _text_or_token(value, config_file, key)
             if key in options:
                 tokens[key] = known.get(str(tokens[key]), tokens[key])
-    own = {key: options[key] for key in options if _is_own(key) and isinstance(options[key], (str, dict))} | own
+    own = {key: options[key] for key in options if is_own_name(key) and isinstance(options[key], (str, dict))} | own
     tokens |= {key: _text_or_token(value, config_file, key) for key, value in own.items()}
     extra = options.get(EXTRA[0], options.get(EXTRA[1]))
     if extra is not None and not isinstance(extra, (list, tuple)):
@@ -174,11 +152,6 @@ def _in_order(
     return ready
 
 
-def _is_own(key: str) -> bool:
-    """A token with a name of the files' own, such as "image_token"."""
-    return key.endswith("_token") and key not in NAMED
-
-
 def _text_or_token(value: Any, file: Path, key: str) -> Any:
     return _token(value, file, key) if isinstance(value, dict) else _checked(value, file, key)
 
@@ -201,3 +174,36 @@ def _token(entry: Mapping[str, Any], file: Path, key: str) -> "tokenizers.AddedT
         return AddedToken(**flags)
     except (TypeError, ValueError):
         raise ValueError(f"{file}: {key} holds {shortened(dict(entry))}, which is no token with its content.") from None
+
+
+def put_around(
+    library: "tokenizers.Tokenizer",
+    kind: Kind,
+    content: dict[str, Any],
+    named: Named,
+    from_json: bool,
+) -> None:
+    """Set the post-processor: what transformers puts before and after a text unless it is told not to."""
+    from tokenizers import processors
+
+    def number(key: str, default: int = 0) -> tuple[str, int]:
+        token = named.tokens.get(key, "None")
+        found = library.token_to_id(token)
+        return token, default if found is None else found
+
+    made: Any = None
+    if kind == "bert":
+        (cls, sep) = number("cls_token", 2), number("sep_token", 3)
+        single = f"{cls[0]}:0 $A:0 {sep[0]}:0"
+        made = processors.TemplateProcessing(single, f"{single} $B:1 {sep[0]}:1", [cls, sep])
+    elif kind == "roberta":
+        flags = [flag(Path(), named.options, *one) for one in (("trim_offsets", True), ("add_prefix_space", False))]
+        made = processors.RobertaProcessing(number("sep_token"), number("cls_token"), *flags)
+    elif not from_json:
+        ends = [key for key in ("bos_token", "eos_token") if named.options.get(f"add_{key}") and key in named.tokens]
+        if ends:
+            parts = [f"{named.tokens[key]}:0" for key in ends]
+            parts.insert(1 if ends[0] == "bos_token" else 0, "$A:0")
+            made = processors.TemplateProcessing(" ".join(parts), None, [number(key) for key in ends])
+    if made is not None:
+        content["post_processor"] = json.loads(made.__getstate__())

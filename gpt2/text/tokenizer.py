@@ -20,12 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
-from gpt2.text.characters import cleaned, visible, well_formed
-from gpt2.text.ends import ends_in
-from gpt2.text.merge_ranks import merge_ranks
+from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
 from gpt2.text.stream import StreamDecoder
-from gpt2.text.tokenizer_class import Kind
-from gpt2.text.tokenizer_files import EOT, byte_alphabet, gpt2_content, merges_of
+from gpt2.text.tokenizer_files import Kind, ends_in
 from gpt2.text.written import Written
 
 __all__ = ["EOT", "PATTERN", "StreamDecoder", "Tokenizer", "visible", "well_formed"]
@@ -361,12 +358,13 @@ class Tokenizer:
 
     # Writing
 
-    def save(self, directory: str | os.PathLike[str], context: int | None = None) -> None:
+    def save(self, directory: str | os.PathLike[str], context: int | None = None, overwrite: bool = False) -> None:
         """Write the tokenizer's files so that `transformers.AutoTokenizer` gives the same ids.
 
         One that was read from a directory is written as it stood there, with pad token, chat template, longest length
         and all else. `context` is the longest text of the model beside it; it is written (`model_max_length`) where
-        no file said anything about the tokenizer.
+        no file said anything about the tokenizer. Raises UsageError, before anything is written, where another file of
+        the same name stands, unless `overwrite`; for a link in any case.
         """
         ends = {"eos": self.eot_id, "bos": self.bos_id}
         kind: Kind = "file" if self._ranks is None else "gpt2"
@@ -376,4 +374,4 @@ class Tokenizer:
             self._vocab,
             {end: i for end, i in ends.items() if i is not None},
             kind if self._found is None else self._found.kind,
-        ).write(Path(directory), context)
+        ).write(Path(directory), context, overwrite)

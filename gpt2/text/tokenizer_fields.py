@@ -108,8 +108,3 @@ TOKENIZER_JSON: tuple[Field, ...] = (
     Field("truncation", "carried", "transformers cuts only where it is told to."),
     Field("padding", "carried", "Names the pad token where nothing else does."),
 )
-
-
-def is_token_name(field: str) -> bool:
-    """Whether a field names a token that no table lists, such as "image_token"."""
-    return field.endswith("_token") and not any(field == known.name for known in TOKENIZER_CONFIG)

@@ -5,16 +5,17 @@ In: a tokenizer's content, and the directory's files that it was made of, if any
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt2.base.errors import UsageError
+from gpt2.base.ours import always, stranger
 from gpt2.text.assembled import Assembled
-from gpt2.text.ends import ends_of
-from gpt2.text.side_files import NAMES, SideFiles
-from gpt2.text.tokenizer_class import WRITTEN, Kind
-from gpt2.text.tokenizer_files import EOT, WORD_LIST, merges_of, write_text
+from gpt2.text.byte_level import EOT, merges_of
+from gpt2.text.tokenizer_files import NAMES, SETTINGS, WORD_LIST, WRITTEN, Kind, SideFiles, ends_of
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,32 @@ class Written:
     ends: Mapping[str, int]
     kind: Kind
 
-    def write(self, folder: Path, context: int | None) -> None:
-        """Write every file; `context` is the longest text of the model beside it."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def write(self, folder: Path, context: int | None, overwrite: bool) -> None:
+        """Write every file; `context` is the longest text of the model beside it.
+
+        Raises UsageError, before anything is written, for a file with other content in its place unless `overwrite`.
+        """
         side = SideFiles() if self.found is None else self.found.side
         settings = self._settings(side, context)
-        if not {"tokenizer.json", WORD_LIST} & side.kept.keys():
-            self._write_vocabulary(folder, settings)
-        side.write(folder, settings)
+        files = {} if {"tokenizer.json", WORD_LIST} & side.kept.keys() else self._vocabulary(settings)
+        files |= side.kept | {SETTINGS: f"{json.dumps(settings, indent=2)}\n".encode()}
+        for name, data in files.items():
+            _check(folder / name, data, overwrite)
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _write(folder / name, data)
 
-    def _write_vocabulary(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Write vocab.json and merges.txt, and a tokenizer.json where transformers reads the same from it."""
+    def _vocabulary(self, settings: Mapping[str, Any]) -> dict[str, bytes]:
+        """vocab.json and merges.txt, and a tokenizer.json where transformers reads the same from it."""
+        files = {}
         if self.kind in ("gpt2", "roberta"):
             model = self.content["model"]
-            write_text(folder / "vocab.json", json.dumps(model["vocab"], ensure_ascii=False))
+            files["vocab.json"] = json.dumps(model["vocab"], ensure_ascii=False)
             lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges_of(model))]
-            write_text(folder / "merges.txt", "\n".join(lines) + "\n")
+            files["merges.txt"] = "\n".join(lines) + "\n"
         if not any(settings.get(f"add_{end}_token") for end in ("bos", "eos")):
-            write_text(folder / "tokenizer.json", json.dumps(self.content, ensure_ascii=False, indent=1))
+            files["tokenizer.json"] = json.dumps(self.content, ensure_ascii=False, indent=1)
+        return {name: text.encode() for name, text in files.items()}
 
     def _settings(self, side: SideFiles, context: int | None) -> dict[str, Any]:
         """What tokenizer_config.json is to say: what it said, and what other files said before."""
@@ -77,3 +86,25 @@ class Written:
         special = {token["id"]: token["content"] for token in self.content.get("added_tokens") or []}
         ends = {"bos_token": self.ends.get("bos"), "eos_token": self.ends.get("eos"), "unk_token": self.ends.get("eos")}
         return {name: special[i] for name, i in ends.items() if i in special}
+
+
+def _check(path: Path, data: bytes, overwrite: bool) -> None:
+    """Whether a file may be written: it is new, or holds the same already; or with `overwrite` it is no link."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if stranger(path, always) is not None:
+        raise UsageError(f"{path} is not a file of a tokenizer: choose another directory.")
+    if not overwrite and path.read_bytes() != data:
+        raise UsageError(
+            f"{path} is there already", "choose another directory, or replace it with {overwrite}.", overwrite=True
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from adapted import edited, made, merged
+from adapted import edited, made, merged, write_base
 from safetensors.torch import load_file, save_file
 
 from gpt2.checkpoint.files import load
@@ -148,3 +148,21 @@ def test_a_model_beside_an_adapter_is_refused(base: Path, adapter: Path) -> None
         (adapter / path.name).write_bytes(path.read_bytes())
     with pytest.raises(ValueError, match="holds a model and an adapter"):
         load(str(adapter))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"trainable_token_indices": {"wte": [3, 4]}, "target_modules": ["c_attn"]}, {"target_modules": ["wte"]},
+        {"modules_to_save": ["wte"], "target_modules": ["c_attn"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_base_with_a_head_of_its_own_that_says_it_is_tied(settings: dict[str, Any], tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + 0.1
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    directory = made(base, tmp_path / "adapter", **settings)
+    with pytest.raises(ValueError, match=r"changes transformer\.wte of a base.*tie_word_embeddings: false"):
+        load(str(directory))

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import load, load_model, save
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
@@ -165,3 +166,10 @@ def test_rows_that_pad_the_vocabulary_are_cut_off(tmp_path):
     save(model, Tokenizer.bytes(), tmp_path / "cut")
     assert load_model(tmp_path / "cut").config.vocab_size == 257
     assert load_model(tmp_path / "padded").config.vocab_size == 320  # without a tokenizer nobody knows
+
+
+@pytest.mark.parametrize("read", [load, load_model])
+def test_a_device_that_means_nothing_is_refused(read, ours, tmp_path):
+    directory = save(ours, Tokenizer.bytes(), tmp_path / "model")
+    with pytest.raises(UsageError, match="device is 'gpu': choose cpu, cuda, cuda:N, mps or auto"):
+        read(directory, device="gpu")

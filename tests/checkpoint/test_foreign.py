@@ -6,7 +6,10 @@ The files are written here from a model of transformers', as train.py and train_
 import io
 import json
 import pickle
+import shlex
 import shutil
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +18,9 @@ import transformers
 
 import gpt2
 from gpt2.base.notes import Note, forget
+from gpt2.checkpoint.download import cached
 from gpt2.checkpoint.files import load, load_model
-from gpt2.checkpoint.hub import cached, model_directory
+from gpt2.checkpoint.hub import model_directory
 from gpt2.cli.main import main
 from gpt2.text.tokenizer import Tokenizer
 
@@ -29,6 +33,7 @@ def _afresh():
     forget()
 
 
+@cache
 def make(activation, bias=True, rows=257, dtype=torch.float64):
     """A model of transformers' with random weights, rounded to `dtype`; its biases zero where it has none."""
     config = transformers.GPT2Config(
@@ -205,9 +210,10 @@ def test_gpt2s_tokenizer_is_found_or_asked_for(tmp_path, monkeypatch, gpt2_files
     monkeypatch.setattr("gpt2.checkpoint.tokenizer_of.cached", lambda name, weights: None)
     with pytest.raises(ValueError, match=r"GPT-2's is not on this machine: .* as tokenizer"):
         load(str(path))
-    assert load(str(path), tokenizer=str(gpt2_files)).model.config.vocab_size == 50257
     monkeypatch.setattr("gpt2.checkpoint.tokenizer_of.cached", lambda name, weights: gpt2_files)
-    assert load(str(path)).tokenizer.encode("The cat sat on the") == [464, 3797, 3332, 319, 262]
+    loaded = load(str(path))
+    assert loaded.model.config.vocab_size == 50257
+    assert loaded.tokenizer.encode("The cat sat on the") == [464, 3797, 3332, 319, 262]
     assert cached("tests/none") is None
 
 
@@ -312,6 +318,19 @@ def test_every_command_takes_the_file(tmp_path, capsys):
     assert main(["eval", "--model", str(tmp_path), *words]) == 0
 
 
+def test_the_commands_of_the_document(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text("utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("gpt2 ") and "out-shakespeare-char" in line]
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    characters = "\n :EMORabcdefghijklmnopqrst"
+    letters(tmp_path / "out-shakespeare-char", characters)
+    nano(make("gelu", rows=len(characters)), tmp_path / "out-shakespeare-char" / "ckpt.pt", vocab_size=len(characters))
+    for command in commands:
+        assert main(shlex.split(command, comments=True)[1:]) == 0, capsys.readouterr().err
+    assert transformers.AutoModelForCausalLM.from_pretrained("my-model").config.vocab_size == len(characters)
+
+
 def test_a_finetune_from_a_file(tmp_path, capsys):
     path, text = str(nano(make("gelu"), tmp_path / "ckpt.pt")), tmp_path / "text.txt"
     text.write_text("once upon a time there was a cat. " * 20)
@@ -322,3 +341,55 @@ def test_a_finetune_from_a_file(tmp_path, capsys):
     capsys.readouterr()
     assert main([*start, "--overwrite", "--lora", "2"]) == 2
     assert f"gpt2 export {path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", ["ckpt.pt", "pytorch_model.bin", "gpt2.bin"])
+def test_an_export_keeps_the_type(kind, dtype, tmp_path, capsys):
+    """Once what was no safetensors file became float32."""
+    model, source = make("gelu"), tmp_path / kind
+    if kind == "ckpt.pt":
+        content = torch.load(nano(model, source, bias=False), weights_only=True)
+        content["model"] = {name: tensor.to(dtype) for name, tensor in content["model"].items()}
+        torch.save(content, source)
+    elif kind == "gpt2.bin":
+        llmc(model, source, version=5 if dtype == torch.bfloat16 else 3)
+    else:
+        model.config.save_pretrained(tmp_path)
+        state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+        torch.save(state | {"transformer.h.0.attn.bias": torch.ones(1, 1, 24, 24, dtype=torch.uint8)}, source)
+        source = tmp_path
+    Tokenizer.bytes().save(tmp_path / "tok")
+    assert main(["export", str(source), str(tmp_path / "out"), "--tokenizer", str(tmp_path / "tok"), "--json"]) == 0
+    kept = torch.float32 if kind == "gpt2.bin" and dtype != torch.bfloat16 else dtype
+    assert json.loads(capsys.readouterr().out)["dtype"] == str(kept).removeprefix("torch.")
+
+
+def test_info_takes_a_tokenizer_and_an_activation(tmp_path, capsys):
+    path = str(nano(make("gelu"), tmp_path / "ckpt.pt"))
+    Tokenizer.bytes().save(tmp_path / "tok")
+    words = ["info", path, "--tokenizer", str(tmp_path / "tok"), "--activation", "gelu_new", "--json"]
+    assert main(words) == 0
+    out, errors = capsys.readouterr()
+    facts = json.loads(out)
+    assert (facts["tokenizer"]["entries"], facts["configuration"]["activation_function"]) == (257, "gelu_new")
+    assert errors == ""
+    assert main([*words[:2], "--tokenizer", "storyteller"]) == 1
+    assert "name that with --tokenizer" in capsys.readouterr().err
+    assert main([*words[:2], "--activation", "gelou"]) == 1
+    assert "activation_function is 'gelou'" in capsys.readouterr().err
+
+
+def test_characters_without_an_end_are_refused_with_what_to_do(tmp_path, capsys):
+    """Nothing separates documents for such a model, and a separator of our own would be another model's text."""
+    letters(tmp_path, "\n abcdefghijklmnopqrstuvwxyz")
+    path = str(nano(make("gelu", rows=28), tmp_path / "ckpt.pt", vocab_size=28))
+    text = tmp_path / "text.txt"
+    text.write_text("once upon a time there was a cat\n" * 9)
+    assert main(["finetune", str(text), "--model", path, "--out", str(tmp_path / "run")]) == 1
+    said = "has no <|endoftext|> to end a text with: train it on with the program that made it, or use another --model."
+    assert said in capsys.readouterr().err
+    assert main(["eval", str(text), "--model", path]) == 1
+    assert "read all documents as one text, with --joined or score_joined" in capsys.readouterr().err
+    assert main(["eval", str(text), "--model", path, "--joined", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] > 100

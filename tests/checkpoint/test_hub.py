@@ -5,192 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
-from huggingface_hub import constants, utils
+from huggingface_hub import constants
 
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint import hub
-from gpt2.checkpoint.files import load, save
+from gpt2.checkpoint.files import load
 from gpt2.checkpoint.hub import model_directory
-from gpt2.cli.main import main
-from gpt2.config import GPT2Config
-from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
-SHA = "1" * 40
 NEEDED = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
           "vocab.json", "merges.txt"}  # fmt: skip
-NOT_NEEDED = {"README.md", "modeling_gpt2.py", "pytorch_model.bin", "tf_model.h5", "model.fp16.safetensors",
-              "onnx/model.onnx", "onnx/config.json"}  # fmt: skip
-
-
-class StandIn(BaseHTTPRequestHandler):
-    """The hub's answers that huggingface_hub asks for, from `server.repos`: {id: {file: bytes}}."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def do_GET(self):
-        path = self.path.partition("?")[0].strip("/").split("/")
-        if path[:2] == ["api", "models"]:
-            self.api("/".join(path[2:4]), path[4:])
-        elif len(path) > 4 and path[2] == "resolve":
-            self.file("/".join(path[:2]), "/".join(path[4:]))
-        else:
-            self.answer(404, b"")
-
-    def api(self, repo, rest):
-        if repo == "tests/gated":
-            self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
-        elif repo == "tests/down":
-            self.answer(500, b"")
-        elif repo not in self.server.repos:
-            self.answer(401, b"", {"X-Error-Code": "RepoNotFound"})
-        else:
-            files = self.server.repos[repo]
-            if rest[:1] == ["tree"]:
-                found = [{"type": "file", "path": f, "size": len(b), "oid": self.etag(b)} for f, b in files.items()]
-            else:
-                found = {"id": repo, "sha": SHA, "siblings": [{"rfilename": name} for name in files]}
-            self.answer(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
-
-    def file(self, repo, name):
-        content = self.server.repos.get(repo, {}).get(name)
-        if content is None:
-            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
-        headers = {"X-Repo-Commit": SHA, "ETag": f'"{self.etag(content)}"'}
-        headers["Content-Disposition"] = f'inline; filename="{name}";'
-        if self.command == "GET":
-            self.server.served.append(name)
-            if repo == "tests/broken" and name == "model.safetensors":
-                return self.answer(500, b"")
-            if self.server.stall and name == "model.safetensors":
-                return self.answer(200, content, headers, stall=True)
-        start = self.headers.get("Range")
-        if start:
-            first = int(start.removeprefix("bytes=").split("-")[0])
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-            return self.answer(206, content[first:], headers)
-        return self.answer(200, content, headers)
-
-    @staticmethod
-    def etag(content):
-        return hub.re.sub(r"\W", "", f"{len(content)}x{hash(content)}")
-
-    def answer(self, status, body, headers=None, stall=False):
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if stall:
-            self.wfile.write(body[: len(body) // 2])
-            self.wfile.flush()
-            self.server.stalled.set()
-            self.server.released.wait(600)
-        else:
-            self.wfile.write(body)
-
-
-class Server(ThreadingHTTPServer):
-    """Threads that no test waits for; a client that was killed is no error to print into another test's output."""
-
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory):
-    """The files of a tiny checkpoint: {name: bytes}."""
-    torch.manual_seed(0)
-    model = GPT2(GPT2Config(vocab_size=300, n_positions=24, n_embd=32, n_layer=2, n_head=4))
-    directory = save(model, Tokenizer.bytes(), tmp_path_factory.mktemp("hub") / "tiny")
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
-@pytest.fixture
-def server(content):
-    """The stand-in, running."""
-    server = Server(("127.0.0.1", 0), StandIn)
-    server.served, server.stall = [], False
-    server.stalled, server.released = threading.Event(), threading.Event()
-    clutter = dict.fromkeys(NOT_NEEDED, b"not needed")
-    llama = content | {"config.json": b'{"model_type": "llama", "hidden_size": 4096}'}
-    server.repos = {
-        "tests/tiny": content | clutter,
-        "openai-community/gpt2": content | clutter,
-        "tests/llama": llama,
-        "tests/broken": content,
-        "tests/empty": {"README.md": b"nothing"},
-        "tests/weightless": {"config.json": content["config.json"], "tf_model.h5": b"no"},
-    }
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def here(server, tmp_path, monkeypatch, capsys):
-    """Run `gpt2 ...` in this process with the stand-in as its hub and an empty cache: (code, stdout, stderr)."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.chdir(tmp_path)
-    utils.close_session()
-
-    def run(*words):
-        code = main([*words])
-        return code, *capsys.readouterr()
-
-    yield run
-    utils.close_session()
-
-
-@pytest.fixture
-def command(server, tmp_path):
-    """The same in a process of its own; keyword arguments are its environment."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-    base = clean | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(Path(hub.__file__).parents[2]),
-    }  # fmt: skip
-
-    def run(*words, wait=True, **environment):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gpt2", *words], env=base | environment, cwd=tmp_path,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
-        )  # fmt: skip
-        if not wait:
-            return process
-        out, errors = process.communicate(timeout=600)
-        return process.returncode, out, errors
-
-    return run
 
 
 def one_sentence(errors: str) -> str:

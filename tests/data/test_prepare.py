@@ -150,7 +150,7 @@ def test_damaged_data_sets_are_refused(stories, tmp_path):
 def test_another_tokenizer_or_other_starts_are_noticed(stories, tmp_path):
     out = tmp_path / "out"
     prepared([stories], out)
-    Tokenizer.train(["abab abab"], 258).save(out / "tokenizer")
+    Tokenizer.train(["abab abab"], 258).save(out / "tokenizer", overwrite=True)
     with pytest.raises(ValueError, match="is not the tokenizer of these shards"):
         TokenShards(out).tokenizer()
     np.save(out / "doc_starts.npy", np.zeros(2, np.uint64))
@@ -371,7 +371,7 @@ def test_verify_reads_data_sets_of_before(command, stories, tmp_path):
     manifest = {key: value for key, value in shards.manifest.items() if key != "files"}
     (out / "manifest.json").write_text(json.dumps(manifest))
     assert command("--verify", out)[0] == 0
-    Tokenizer.train(["abab abab"], 258).save(out / "tokenizer")
+    Tokenizer.train(["abab abab"], 258).save(out / "tokenizer", overwrite=True)
     code, stdout, _ = command("--verify", out)
     assert code == 1
     assert "is not the tokenizer of these shards" in stdout

@@ -27,6 +27,7 @@ from scripts.examples import PYTHON, ROOT, SLOW, agrees, blocks, examples
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 EXPLAIN = ROOT / "docs" / "explain.md"
 COMMANDS = [example for block in blocks("console", EXPLAIN.read_text("utf-8")) for example in examples(block)]
+MODELS = ROOT / "docs" / "checkpoints.md"
 
 
 @pytest.fixture
@@ -69,6 +70,17 @@ def test_a_command_prints_what_the_document_shows(
     got = err if code else out
     assert agrees(want, got), f"docs/explain.md shows\n{want}\nbut `{command}` prints\n{got}{'' if code else err}"
     assert (code != 0) == want.startswith("gpt2: ")
+
+
+def test_the_commands_about_models_print_what_they_show(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other: a command reads what an earlier one wrote."""
+    shown = [example for block in blocks("console", MODELS.read_text("utf-8")) for example in examples(block)]
+    assert len(shown) > 4
+    for command, want in shown:
+        code = main(shlex.split(command)[1:])
+        out, err = capsys.readouterr()
+        assert agrees(want, err if code else out), f"`{command}` prints\n{err if code else out}"
+        assert (code != 0) == want.startswith("gpt2: ")
 
 
 def outside_code(path: Path) -> str:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -18,6 +19,7 @@ import torch
 from tests.oracle import faults
 from tests.oracle.compare import judge
 from tests.oracle.generator import build
+from tests.oracle.reference import be_quiet
 from tests.oracle.report import Row, bad, table
 
 Progress = Callable[[int, int], None]
@@ -58,6 +60,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="where the files of wrong cases stay (default: nowhere)")
     parser.add_argument("--faults", action="store_true", help="plant errors in the loader: each must be noticed")
     options = parser.parse_args()
+    be_quiet()
     torch.set_num_threads(1)
     numbers = range(options.start, options.start + options.cases)
     with tempfile.TemporaryDirectory() as temporary:
@@ -66,7 +69,10 @@ def main() -> int:
             found = faults.hunt(options.seed, numbers, directory, judge)
             print(faults.table(found))
             return 0 if faults.caught(found) == len(found) else 1
-        rows = list(run(options.seed, numbers, directory, shown()))
+        rows: list[Row] = []
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C shows what there is so far
+            for row in run(options.seed, numbers, directory, shown()):
+                rows.append(row)
     print(table(rows))
     if options.json is not None:
         written: list[dict[str, Any]] = [row.as_dict() for row in rows]

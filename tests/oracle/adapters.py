@@ -107,6 +107,7 @@ def draw_adapter(c: Case, odd: list[str]) -> None:
         c.note("adapter", f"{name} (odd)" if name in PLAIN else name, True)
     forced = {key: value for name in odd if name in BUILT for key, value in BUILT[name](c).items()}
     c.hints += [*forced, *(str(value) for value in forced.values())]
+    c.hints.append("target_modules")
     model = make(c, fields, forced)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(c.random.getrandbits(32))

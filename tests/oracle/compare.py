@@ -85,7 +85,11 @@ def names_cause(case: Case, sentence: str) -> bool:
     causes = [name.split(" ")[0] for file, name in fields if file not in ("weights", "tokenizer", "beside")]
     causes += [hint for hint in case.hints if hint]
     named = any(re.search(rf"(?<!\w){re.escape(cause)}(?!\w)", sentence) for cause in causes)
-    return named or re.search(r"\w+\.(weight|bias)\b|lora_\w+|base_model\.model\.|\bh\.\d+\.", sentence) is not None
+    return (
+        named
+        or re.search(r"\w+\.(weight|bias)\b|lora_\w+|base_model\.model\.|\bh\.\d+\.|\b(lm_head|wte)\b", sentence)
+        is not None
+    )
 
 
 def compare(case: Case, reference: Reference, ours: Any, result: Result) -> None:
@@ -219,7 +223,11 @@ def compare_length(reference: Reference, ours: Any, prompt: list[int], result: R
 
 
 def compare_distribution(reference: Reference, ours: Any, prompt: list[int], result: Result) -> None:
-    given = reference.generate(prompt, max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+    try:
+        given = reference.generate(prompt, max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+    except Exception as error:
+        result.generation += f"; theirs cannot sample: {first_line(error)}"
+        return
     expected = given.scores[0][:1].double().softmax(dim=-1)
     with torch.no_grad():
         logits = ours.model(torch.tensor([prompt]))[:, -1]

@@ -106,5 +106,6 @@ def draw_generation(c: Case, turn: int) -> dict[str, Any] | None:
             changes = c.pick(WRONG) if name == "wrong type" else {name: ODD[name](c)}
             content |= changes
             c.generation += list(changes)
+            c.hints += list(changes)
             c.note("generation_config", f"{name} (odd)" if name in PLAIN else name, changes)
     return content

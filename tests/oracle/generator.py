@@ -76,7 +76,8 @@ def aim(case: Case, config: dict[str, Any], generation: dict[str, Any] | None) -
         coming = continuation(case)
         for fields in ends:
             token, end = case.pick(coming[1:7]), fields["eos_token_id"]
-            fields["eos_token_id"] = token if isinstance(end, int) else [*end[:-1], token]
+            if isinstance(end, int | list):
+                fields["eos_token_id"] = token if isinstance(end, int) else [*end[:-1], token]
         case.write("config.json", config)
         if generation is not None:
             case.write("generation_config.json", generation)

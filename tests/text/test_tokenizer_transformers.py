@@ -11,9 +11,12 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 from transformers import AutoTokenizer
 
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.hub import bundled_directory
+from gpt2.text import assembled
+from gpt2.text.byte_level import byte_alphabet, gpt2_content
 from gpt2.text.tokenizer import EOT, Tokenizer
-from gpt2.text.tokenizer_class import OTHER_CLASSES, READ
-from gpt2.text.tokenizer_files import byte_alphabet
+from gpt2.text.tokenizer_files import OTHER_CLASSES, READ
 
 TEXTS = [
     "the cats sat.<|endoftext|> don't </s><s> a <pad>[PAD] <e>  x\n",
@@ -380,3 +383,61 @@ def test_what_is_put_around_a_text_is_told(tmp_path: Path) -> None:
     with pytest.warns(Warning, match=r"transformers makes '<s> text' of a text; encode gives the ids"):
         ours = Tokenizer.load(tmp_path)
     assert (ours.encode("the"), ours.around(ours.encode("the"))) == ([257], [262, 257])
+
+
+PLAIN: list[dict[str, Any]] = [
+    {},
+    {"tokenizer_config": {"tokenizer_class": "GPT2Tokenizer", "eos_token": "ab", "add_bos_token": False}},
+    {"special_tokens_map": {"pad_token": "ab", "unk_token": None}},
+    {"tokenizer": [{"content": EOT, "id": 257}, {"content": "ab", "id": 256, "special": True, "lstrip": True}]},
+    {"tokenizer": [{"content": EOT, "id": 3, "special": True, "normalized": True}]},
+]
+
+
+@pytest.mark.parametrize("files", PLAIN)
+def test_tokens_of_the_vocabulary_need_no_library(
+    files: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short way gives what adding the tokens to the library gives."""
+    vocab = {char: i for i, char in enumerate(byte_alphabet())} | {"ab": 256, EOT: 257}
+    files = {"config": {"model_type": "gpt2"}, **files}
+    if "tokenizer" in files:
+        files["tokenizer"] = gpt2_content(vocab, [("a", "b")]) | {"added_tokens": files["tokenizer"]}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    (tmp_path / "merges.txt").write_text("a b\n")
+    with monkeypatch.context() as without_library:
+        without_library.setattr(assembled, "built", None)
+        short = assembled.assemble(tmp_path)
+    monkeypatch.setattr(assembled, "_all_in_vocabulary", lambda *given: None)
+    assert short == assembled.assemble(tmp_path)
+
+
+@pytest.mark.parametrize("added", [3, {"a": 1}, [3]])
+def test_added_tokens_that_are_none_are_refused(added: Any, tmp_path: Path) -> None:
+    content = gpt2_content({char: i for i, char in enumerate(byte_alphabet())}, [])
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content | {"added_tokens": added}))
+    with pytest.raises(ValueError, match=r"tokenizer.json is not a usable tokenizer"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_tokenizer_is_not_saved_over_other_files(tmp_path: Path) -> None:
+    tokenizer, mine = Tokenizer.bytes(), tmp_path / "vocab.json"
+    mine.write_text("my words")
+    with pytest.raises(UsageError, match=r"vocab.json is there already: choose another directory"):
+        tokenizer.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["vocab.json"]
+    assert mine.read_text() == "my words"
+    tokenizer.save(tmp_path, overwrite=True)
+    tokenizer.save(tmp_path)  # what is there is the same
+    elsewhere = mine.rename(tmp_path / "elsewhere.json")
+    mine.symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=r"vocab.json is not a file of a tokenizer"):
+        tokenizer.save(tmp_path, overwrite=True)
+
+
+def test_the_bundled_tokenizer_says_how_long_a_text_may_be() -> None:
+    folder = bundled_directory()
+    longest = AutoTokenizer.from_pretrained(folder).model_max_length
+    assert longest == json.loads((folder / "config.json").read_text())["n_positions"]

@@ -21,7 +21,8 @@ from gpt2.checkpoint.adapter import fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import read_json
-from gpt2.checkpoint.hub import BUNDLED, HUB_IDS, adapter_base
+from gpt2.checkpoint.hub import own_directory
+from gpt2.checkpoint.layout import BUNDLED, HUB_IDS, adapter_base
 from gpt2.checkpoint.target import whole_directory
 from gpt2.data.completions import completions, holds_completions
 from gpt2.data.documents import documents
@@ -129,7 +130,8 @@ class FineTune:
         self.tokenizer, self.model = checkpoint.tokenizer, checkpoint.model
         if self.tokenizer.eot_id is None:
             what = f"the tokenizer of {settings.model} has no {EOT} to end a text with"
-            raise Failure(what, "use another {model}.", model=None)
+            mend = "train it on with the program that made it, or use another {model}."
+            raise Failure(what, mend, model=None)
         if self.model.settings is not None:
             self.model.settings = self.model.settings.ending_at(self.tokenizer.eot_id)
         self.context = _chosen(settings.context, self.model.config.n_positions)
@@ -354,7 +356,7 @@ def _check(settings: Settings) -> None:
         given = "lora_dropout" if settings.lora_alpha is None else "lora_alpha"
         mend = "it belongs to an adapter, so give its rank too, such as {lora}."
         raise UsageError(argument=given, value=getattr(settings, given), mend=mend, lora=16)
-    if settings.lora and adapter_base(Path(settings.model).expanduser()) is not None:
+    if settings.lora and adapter_base(own_directory(settings.model)) is not None:
         raise UsageError(
             f"{settings.model} is an adapter already: merge it first, gpt2 export {settings.model} DIR, then use DIR."
         )

@@ -19,11 +19,11 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from gpt2.base.device import pick_device
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.weights import NoDraws
 from gpt2.model import GPT2
 from gpt2.training.machine.compiler import compile_in_place, compiled
-from gpt2.training.machine.device import pick_device
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,6 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
     return path
 
 
-def _resume(run: Path, mend: str) -> dict[str, Any]:
-    return {"resume": run} if "{resume}" in mend else {}
-
-
 def check_resumed(run: Path) -> None:
     """Raise UsageError where going on with the run would replace a directory in which something is the user's."""
     inside = [run / "model", run / MERGED, *(run / SNAPSHOTS).glob("step-*")]

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gpt2.base.device import pick_device
 from gpt2.base.errors import UsageError
 from gpt2.cli.main import main
 from gpt2.training.machine import distributed
-from gpt2.training.machine.device import has_fast_bf16, pick_device
+from gpt2.training.machine.device import has_fast_bf16
 from gpt2.training.machine.distributed import World, join_world
 
 RECIPE = str(Path(__file__).parents[3] / "recipes" / "storyteller.toml")

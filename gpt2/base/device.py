@@ -1,0 +1,47 @@
+"""Where to compute: the device that a user names.
+
+In: a device's name. Out: the device, or a refusal that says what there is.
+"""
+
+import re
+
+import torch
+
+from gpt2.base.errors import UsageError
+
+
+def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> torch.device:
+    """The device called `name`: cpu, cuda, cuda:N, mps, or auto (a CUDA GPU where there is one, else the CPU).
+
+    Of several processes on one machine each takes the GPU with its own number, `local_rank`. Apple's GPU is taken only
+    by its name: nothing here was ever run on one.
+
+    Raises UsageError for a name that means nothing, and for a device that is not there.
+    """
+    match = re.fullmatch(r"cpu|auto|mps|cuda(?::(\d+))?", name)
+    if match is None:
+        raise _refusal(name, "choose cpu, cuda, cuda:N, mps or auto.")
+    if processes > 1 and (name == "mps" or match[1]):
+        raise _refusal(name, f"{processes} processes cannot share one GPU, so choose cuda, cpu or auto.")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise _refusal(name, "PyTorch finds no Apple GPU here; choose cpu, cuda or auto.")
+        return torch.device("mps")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise _refusal(name, "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU.")
+    number, gpus = int(match[1] or local_rank), torch.cuda.device_count()
+    if number >= gpus and not match[1]:
+        raise _refusal(
+            name,
+            f"this is process {number} of this machine, counted from 0, and the last GPU is cuda:{gpus - 1}; "
+            "start as many processes as there are GPUs, or choose cpu.",
+        )
+    if number >= gpus:
+        raise _refusal(name, f"there is no such GPU here; the last one is cuda:{gpus - 1}.")
+    return torch.device("cuda", number)
+
+
+def _refusal(name: str, mend: str) -> UsageError:
+    return UsageError(argument="device", value=name, mend=mend)
