@@ -2,7 +2,9 @@
 
 In: README.md and docs/*.md, or the files named. Out: the same files, where an output had changed; one that `agrees`
 stays as it stands. A ```console block holds commands behind `$ ` with what they print, a ```python block is followed
-by what it prints in a ```text block. tests/docs/ (test_readme.py, test_docs.py) runs the same examples and compares.
+by what it prints in a ```text block. Write a new example without its output: what it prints is filled in, below the
+command or in a ```text block. A line `...` in its place leaves out what is not to be shown.
+tests/docs/ (test_readme.py, test_docs.py) runs the same examples and compares.
 """
 
 import os
@@ -11,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -100,51 +102,102 @@ def shell(words: list[str], folder: Path, variables: dict[str, str]) -> "subproc
     )  # fmt: skip
 
 
-def alone(text: str) -> Iterator[tuple[str, str, str]]:
-    """(what stands before the output, output shown, printed) of the README's examples, each a process of its own."""
+Example = tuple[str, str, str]  # what stands before the output, or the whole block where none is shown; shown; printed
+
+
+def place(match: "re.Match[str]") -> str:
+    """What stands in a document up to where the output of a Python block is, or belongs."""
+    return f"```python\n{match['code']}" + (BETWEEN if match["output"] is not None else "```\n")
+
+
+def shown_commands(text: str) -> list[tuple[str, str]]:
+    """(command, what it prints) of all console blocks."""
+    return [pair for block in blocks("console", text) for pair in examples(block)]
+
+
+def quick_commands(text: str) -> list[tuple[str, str]]:
+    """Those that call `gpt2`, without the analyses that take minutes."""
+    words = [(words_of(command), (command, want)) for command, want in shown_commands(text)]
+    return [pair for (program, *rest), pair in words if program == "gpt2" and not {*rest[1:2]} & {*SLOW}]
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command, which may go on after a backslash."""
+    return shlex.split(command.replace("\\\n", " "))
+
+
+def alone(text: str) -> Iterator[Example]:
+    """The README's examples, each a process of its own."""
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as programs:
         folder, variables = show(Path(scratch)), environment(Path(programs))
-        for command, want in [pair for block in blocks("console", text) for pair in examples(block)]:
-            yield command + "\n", want, shell(["bash", "-o", "pipefail", "-c", command], folder, variables).stdout
-        for code, want in PYTHON.findall(text):
-            yield code + BETWEEN, want, shell([sys.executable, "-c", code], folder, variables).stdout
+        for command, want in shown_commands(text):
+            yield f"$ {command}\n", want, shell(["bash", "-o", "pipefail", "-c", command], folder, variables).stdout
+        for match in PYTHON.finditer(text):
+            process = shell([sys.executable, "-c", match["code"]], folder, variables)
+            yield place(match), match["output"] or "", process.stdout
 
 
-def together(text: str) -> Iterator[tuple[str, str, str]]:
-    """The same of another document, in this process: its Python, then its commands; of one that fails its sentence."""
+def together(text: str) -> Iterator[Example]:
+    """Those of another document, in this process: its Python, then its commands; of one that fails its sentence."""
     from gpt2.cli.main import main
 
     namespace: dict[str, object] = {"__name__": "document"}
-    for code, want in PYTHON.findall(text):
+    for match in PYTHON.finditer(text):
         with redirect_stdout(StringIO()) as out:
-            exec(compile(code, "document", "exec"), namespace)
-        yield code + BETWEEN, want, out.getvalue()
-    for command, want in [pair for block in blocks("console", text) for pair in examples(block)]:
-        program, *words = shlex.split(command.replace("\\\n", " "))
-        if program == "gpt2" and words[1] not in SLOW:
-            with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as error:
-                failed = main(words)
-            yield command + "\n", want, (error if failed else out).getvalue()
+            exec(compile(match["code"], "document", "exec"), namespace)
+        yield place(match), match["output"] or "", out.getvalue()
+    for command, want in quick_commands(text):
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as error:
+            failed = main(words_of(command)[1:])
+        yield f"$ {command}\n", want, (error if failed else out).getvalue()
 
 
-def renew(path: Path) -> int:
-    """Runs the examples of `path` and writes outputs that have changed into it; how many had."""
+def renew(path: Path, tell: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Runs the examples of `path` and writes outputs that are new or have changed into it; how many were.
+
+    tell   is told how many examples have run, of how many
+    """
     text = path.read_text("utf-8")
-    if path.name == "README.md":
-        found = list(alone(text))
-    else:
-        with tempfile.TemporaryDirectory() as scratch, chdir(show(Path(scratch))):
-            os.environ["COLUMNS"] = "80"
-            found = list(together(text))
-    changes = [(before, want, got) for before, want, got in found if want and not agrees(want, got)]
+    run, commands = (alone, shown_commands) if path.name == "README.md" else (together, quick_commands)
+    total, found = len(commands(text)) + len(PYTHON.findall(text)), []
+    with tempfile.TemporaryDirectory() as scratch, chdir(show(Path(scratch))):
+        os.environ["COLUMNS"] = "80"
+        tell(0, total)
+        for example in run(text):
+            found.append(example)
+            tell(len(found), total)
+    changes = [(before, want, got) for before, want, got in found if not agrees(want, got)]
     text = path.read_text("utf-8")  # again: the examples took their time
     for before, want, got in changes:
-        text = text.replace(before + want, before + abridged(got, want), 1)
+        text = text.replace(before + want, before + abridged(got, want), 1) if want else filled(text, before, got)
     path.write_text(text, "utf-8")
     return len(changes)
 
 
+def filled(text: str, before: str, got: str) -> str:
+    """`text` with the output of an example that shows none yet."""
+    new = "".join(f"{line.rstrip()}\n" for line in got.strip("\n").splitlines())
+    if before.startswith("```python") and not before.endswith(BETWEEN):
+        new = f"\n```text\n{new}```\n"
+        return re.sub(re.escape(before) + r"(?!\n```text)", lambda found: found[0] + new, text, count=1)
+    return re.sub(re.escape(before) + r"(?=\$ |```)", lambda found: found[0] + new, text, count=1)
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """A function that says on standard error how many examples of `what` have run: in a terminal as each ends."""
+
+    def tell(done: int, total: int) -> None:
+        terminal = sys.stderr.isatty()
+        if terminal or done == 0:
+            start, end = ("\r", "\n" if done == total else "") if terminal else ("", "\n")
+            print(f"{start}{what}: {done} of {total} examples", end=end, file=sys.stderr, flush=True)
+
+    return tell
+
+
 if __name__ == "__main__":
     written = [path for path in sorted((ROOT / "docs").glob("*.md")) if RENDERED not in path.read_text("utf-8")]
-    for document in [Path(name).resolve() for name in sys.argv[1:]] or [ROOT / "README.md", *written]:
-        print(f"{document.name}: {renew(document)} outputs changed", flush=True)
+    documents = [Path(name).resolve() for name in sys.argv[1:]] or [ROOT / "README.md", *written]
+    for number, document in enumerate(documents, 1):
+        what = f"[{number} of {len(documents)}] {document.name}"
+        print(f"{what}: {renew(document, progress(what))} outputs changed", flush=True)

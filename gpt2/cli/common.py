@@ -28,12 +28,15 @@ TokenizerName = Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior
 ActivationName = Annotated[
     str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: as the model has it)")
 ]
+Flag = Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(help_behavior_hint="")]
+"""An option without a value, off unless it is given."""
 Device = Annotated[str, tyro.conf.arg(metavar="WHERE")]
 """Where a command trains."""
 StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
 
 
 MEANT = {int: "a whole number", float: "a number"}
+METAVARS = {int: "N", float: "X"}
 NUMBERS = ConstructorRegistry()
 
 
@@ -61,7 +64,7 @@ def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar=kind.__name__.upper(),
+        metavar=METAVARS[kind],
         instance_from_str=lambda words: _read(kind, words[0]),
         is_instance=lambda value: isinstance(value, int | kind) and not isinstance(value, bool),
         str_from_instance=lambda value: [str(value)],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ModelOptions, console, print_json, variant_of
+from gpt2.cli.common import Flag, ModelOptions, console, print_json, variant_of
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -54,13 +54,13 @@ class Command(ScoredModel):
     """For texts: how many tokens the model sees at once."""
     stride: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: half the context)")] = None
     """For texts: by how many tokens the next window moves on."""
-    joined: tyro.conf.FlagCreatePairsOff[bool] = False
+    joined: Flag = False
     """For texts: read all documents as one, without <|endoftext|>, as the Hugging Face documentation does."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Read the first N documents only; of a task, N items that are evenly spread over the file."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """For texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of tables."""
 
     def run(self) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from gpt2.base.counted import counted
-from gpt2.cli.common import ActivationName, TokenizerName, console, load_model, print_json
+from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, load_model, print_json
 from gpt2.cli.info import size
 
 
@@ -33,9 +33,9 @@ class Command:
         None
     )
     """float32, bfloat16, float16 or float64."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    overwrite: Flag = False
     """Replace a checkpoint that stands in DIR."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON: {"model", "directory", "dtype", "bytes", "files"}."""
 
     def run(self) -> None:

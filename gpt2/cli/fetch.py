@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from gpt2.base.counted import counted
-from gpt2.cli.common import console, print_json
+from gpt2.cli.common import Flag, console, print_json
 from gpt2.cli.info import size
 
 
@@ -26,7 +26,7 @@ class Command:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
     """OWNER/NAME on the hub, or gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON: {"model", "directory", "bytes", "files"}, and "base", the same for an adapter's; no progress."""
 
     SPELLED: ClassVar[dict[str, str]] = {"model": "--model"}  # the option of the commands that load what is fetched

@@ -10,7 +10,7 @@ import tyro
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ActivationName, Device, TokenizerName, console, print_json
+from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.training.finetune.finetune import FineTune, Result
@@ -53,7 +53,7 @@ class Command:
     """The adapter is scaled by A over its rank."""
     lora_dropout: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0)")] = 0.0
     """Rate of dropout before the adapter."""
-    merge: tyro.conf.FlagCreatePairsOff[bool] = False
+    merge: Flag = False
     """Also write RUN/merged: base and adapter as one plain checkpoint."""
     epochs: Annotated[
         float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 3, more for a short text)")
@@ -79,11 +79,11 @@ class Command:
     """What the samples before and after continue."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with a fine-tune that was stopped; its settings are kept."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    overwrite: Flag = False
     """Replace a run that is already there."""
     device: Device = "auto"
     """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print one JSON document at the end."""
 
     SPELLED: ClassVar[dict[str, str]] = {  # settings of the training loop that are options here (gpt2/cli/errors.py)

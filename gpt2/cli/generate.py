@@ -15,7 +15,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ModelOptions, console, print_json, read_text
+from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -47,7 +47,7 @@ class Command(ModelOptions):
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text to continue, in quotes; `-` or none: standard input."""
-    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    allow_special: Flag = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     max_tokens: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 200)")] = None
     """The most tokens that are added."""
@@ -69,13 +69,13 @@ class Command(ModelOptions):
     """How many continuations to write."""
     stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
     """End before this text appears."""
-    own_defaults: tyro.conf.FlagCreatePairsOff[bool] = False
+    own_defaults: Flag = False
     """Take the defaults below, whatever the model's generation_config.json says."""
-    slide: bool = True
+    slide: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --slide)")] = True
     """When the context is full, go on from its last half; with --no-slide, stop. A longer prompt is refused."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
     """Show the log probability of each token and of the K likeliest, before any of the options above."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print one JSON document at the end instead of the text as it comes."""
 
     def run(self) -> None:

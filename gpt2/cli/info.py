@@ -14,7 +14,7 @@ import tyro
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
-from gpt2.cli.common import ActivationName, TokenizerName, console, print_json
+from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -39,7 +39,7 @@ class Command:
     """Take this activation function, such as gelu_new, where the file does not say which."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """How many tokens of text the key/value cache and the FLOPs are for."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of tables."""
 
     def run(self) -> None:

@@ -71,10 +71,13 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
     if "--help" in argv or "-h" in argv:
         print(describe(command), end="\n\n")  # tyro would not break its lines
     elif argv and _takes_text(command):
+        from gpt2.cli.parsing import options_of, refuse_values
+
         made, unknown = parsed(command, argv, prog, description="", return_unknown_args=True)
         if not unknown:
             return made
         if not any(word.startswith("-") for word in unknown):
+            refuse_values(argv, options_of(command), unknown)
             raise UsageError(f"unrecognised: {' '.join(unknown)}; put the text in quotation marks.")
     return parsed(command, argv, prog, description="")
 
@@ -86,7 +89,7 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
     from gpt2.cli import common
     from gpt2.cli.parsing import options_of, plain_refusals
 
-    with plain_refusals(options_of(command)):
+    with plain_refusals(argv, options_of(command)):
         made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ModelOptions, console, print_json, read_text
+from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -29,11 +29,11 @@ class Command(ModelOptions):
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
     """The text, in quotes; `-` or none: standard input."""
-    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    allow_special: Flag = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many tokens to show."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of a table."""
 
     def run(self) -> None:

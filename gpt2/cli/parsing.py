@@ -5,7 +5,8 @@ In: what tyro says of the words that it cannot read. Out: a UsageError. tyro dra
 """
 
 import difflib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +14,9 @@ from gpt2.base.errors import UsageError
 
 
 @contextmanager
-def plain_refusals(options: list[str]) -> Iterator[None]:
-    """Raise UsageError for what tyro refuses inside the block. `options` are those of the command, `--` included."""
+def plain_refusals(argv: Sequence[str], options: Mapping[str, bool | None]) -> Iterator[None]:
+    """Raise UsageError for what tyro refuses of `argv` inside the block. `options` are those of `options_of`."""
+    refuse_values(argv, options)
     try:
         from tyro._errors import on_parse_error
     except ImportError:
@@ -22,6 +24,7 @@ def plain_refusals(options: list[str]) -> Iterator[None]:
         return
 
     def refuse(event: Any) -> None:
+        refuse_values(argv, options, getattr(event, "tokens", ()))
         sentence = describe(event, options)
         if sentence:
             raise UsageError(sentence)
@@ -30,7 +33,7 @@ def plain_refusals(options: list[str]) -> Iterator[None]:
         yield
 
 
-def describe(event: Any, options: list[str]) -> str:
+def describe(event: Any, options: Iterable[str]) -> str:
     """The sentence for one of tyro's events; empty for one that is not known here."""
     prog, kind = event.prog, type(event).__name__
     if kind == "UnrecognizedArgs":
@@ -55,17 +58,44 @@ def describe(event: Any, options: list[str]) -> str:
     return ""
 
 
-def unknown(tokens: list[str], options: list[str], prog: str) -> str:
+def unknown(tokens: list[str], options: Iterable[str], prog: str) -> str:
     """The sentence for words that the command does not know; the first option among them, or the first word."""
     token = next((word for word in tokens if word.startswith("-")), tokens[0])
     if not token.startswith("-"):
         return f"unrecognised: {' '.join(tokens)}; `{prog} --help` shows what belongs there."
     typed = token.partition("=")[0]
     name = typed.replace("_", "-")
+    if opposite(name) in options:
+        return f"there is no option {typed}: leave out {opposite(name)}."
     short = {option.rpartition(".")[2]: option for option in options}  # --steps is --train.steps
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.65) or [short.get(name.removeprefix("--"), "")]
     mend = f"did you mean {near[0]}?" if near[0] else f"`{prog} --help` lists the options."
     return f"there is no option {typed}: {mend}"
+
+
+VALUES = r"true|false|yes|no|on|off|none|\d+"  # what stands behind a flag by mistake
+
+
+def refuse_values(argv: Sequence[str], options: Mapping[str, bool | None], unread: Sequence[str] = ()) -> None:
+    """Raise UsageError for `--flag=value`: tyro would read the value as an argument of its own.
+
+    unread   words that tyro could make nothing of: one of them behind a flag was meant as its value
+    """
+    flags = {flag for flag, pair in options.items() if pair is not None}
+    flags |= {opposite(flag) for flag, pair in options.items() if pair}
+    for word, following in zip(argv, (*argv[1:], "")):
+        name, equals, _ = word.partition("=")
+        name = name.replace("_", "-")
+        if name in flags and (equals or (following in unread and re.fullmatch(VALUES, following.lower()))):
+            positive = name if name in options else opposite(name)
+            mend = f"{positive} or {opposite(positive)}" if options[positive] else f"{name} alone, or leave it out"
+            raise UsageError(f"{name} takes no value: write {mend}.")
+
+
+def opposite(flag: str) -> str:
+    """--no-x of --x, --section.no-x of --section.x, and the reverse."""
+    start, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"--{start}{dot}{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
 
 
 def name_of(argument: Any) -> str:
@@ -77,7 +107,8 @@ def name_of(argument: Any) -> str:
 
 def article(argument: Any) -> str:
     """What stands behind an option, in words: a number, a file."""
-    words = {"N": "a whole number", "INT": "a whole number", "FLOAT": "a number", "FILE": "a file"}
+    words = {"N": "a whole number", "K": "a whole number", "RANK": "a whole number", "FILE": "a file"}
+    words |= {"X": "a number", "P": "a number", "A": "a number", "RATE": "a number"}
     words |= {"DIR": "a directory", "RUN": "a directory", "TEXT": "a text in quotation marks"}
     metavar = str(argument.lowered.metavar or "").partition(" ")[0]
     return words.get(metavar, f"one, as in `{name_of(argument)} {metavar or 'VALUE'}`")
@@ -93,14 +124,14 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def options_of(command: type, prefix: str = "") -> list[str]:
-    """The options of a command, by the names of its fields."""
+def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:
+    """The options of a command, by the names of its fields: None for one with a value, True for a flag with --no-."""
     import dataclasses
     from typing import get_type_hints
 
-    from tyro.conf import Positional
+    from tyro.conf import FlagCreatePairsOff, Positional
 
-    found = []
+    found: dict[str, bool | None] = {}
     for name, hint in get_type_hints(command, include_extras=True).items():
         marks = getattr(hint, "__metadata__", ())
         kind = hint.__origin__ if marks else hint
@@ -108,7 +139,7 @@ def options_of(command: type, prefix: str = "") -> list[str]:
             continue
         if dataclasses.is_dataclass(kind):
             nameless = any(getattr(mark, "name", None) == "" for mark in marks)
-            found += options_of(kind, prefix if nameless else f"{prefix}{name}.")  # type: ignore[arg-type]
+            found |= options_of(kind, prefix if nameless else f"{prefix}{name}.")  # type: ignore[arg-type]
         else:
-            found.append(option(prefix + name))
+            found[option(prefix + name)] = FlagCreatePairsOff not in marks if kind is bool else None
     return found

@@ -12,7 +12,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import print_json
+from gpt2.cli.common import Flag, print_json
 
 if TYPE_CHECKING:
     from gpt2.data.files import Source
@@ -52,11 +52,11 @@ class Command:
     """Tokens per shard."""
     processes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Processes that encode (default: one per core)."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    overwrite: Flag = False
     """Replace the data set in --out."""
-    verify: tyro.conf.FlagCreatePairsOff[bool] = False
+    verify: Flag = False
     """Read prepared data sets instead, and say what is not as it was written."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print the manifest as JSON."""
 
     SPELLED: ClassVar[dict[str, str]] = {"model": "--tokenizer"}  # a model is named for its tokenizer alone

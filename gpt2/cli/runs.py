@@ -8,7 +8,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture
-from gpt2.cli.common import File, console, print_json
+from gpt2.cli.common import File, Flag, console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,9 +27,9 @@ class Command:
     """Directories that gpt2 train wrote."""
     png: File = None
     """Draw training and validation loss over tokens to this file."""
-    join: tyro.conf.FlagCreatePairsOff[bool] = False
+    join: Flag = False
     """Take the runs as parts of one run: each went on from the weights of the one before."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print one JSON document."""
 
     def run(self) -> None:

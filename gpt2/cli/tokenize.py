@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gpt2.cli.common import TokenizerName
+from gpt2.cli.common import Flag, TokenizerName
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -29,9 +29,9 @@ class Command:
     """The bundled model, a directory, or a Hugging Face id."""
     tokenizer: TokenizerName = None
     """Take the tokenizer of this directory, prepared data set or model instead."""
-    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    allow_special: Flag = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of a table."""
 
     def run(self) -> None:

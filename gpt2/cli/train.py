@@ -11,7 +11,7 @@ import tyro
 from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Device, print_json
+from gpt2.cli.common import Device, Flag, print_json
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe, resumed_recipe
 
@@ -59,19 +59,19 @@ class Command:
     """Train a model from a recipe; every setting of it can be overridden here."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
-    out: str = "runs/run"
+    out: Annotated[str, tyro.conf.arg(metavar="RUN")] = "runs/run"
     """Directory of the run: model/ (the result), checkpoints/, recipe.json, metrics.jsonl."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    overwrite: Flag = False
     """Replace a run that is already there."""
-    resume: str | None = None
+    resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with the run in this directory, from its last checkpoint."""
-    override: tyro.conf.FlagCreatePairsOff[bool] = False
+    override: Flag = False
     """Resume although settings of the recipe were changed."""
-    max_time: str | None = None
+    max_time: Annotated[str | None, tyro.conf.arg(metavar="TIME", help_behavior_hint="")] = None
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
     device: Device = "auto"
     """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print one JSON line per logged step instead of the progress bar."""
 
     def run(self) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
 from gpt2.checkpoint.hf_config import settings_of
@@ -162,10 +163,11 @@ def stream(
     A text is a function of the model, the prompt, the `Sampling` and the edits. Its neighbours in the batch
     change its logits by rounding only, which leaves nearly every text in float32 as it is alone.
 
-    Raises UsageError for no prompts, an empty prompt, one longer than the context, unknown ids.
+    Raises UsageError for no prompts, an empty prompt, one longer than the context, unknown ids, no function as an edit.
     """
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
+    check_edits({} if edit is None else edit)
     sampling = sampling or sampling_for(model)
     ids = encode_prompts(tokenizer, prompts, model.config)
     longest = max(map(len, ids))

@@ -25,7 +25,7 @@ class ModelRecipe:
     n_embd: int = 768
     """Width of the residual stream."""
     n_inner: int | None = None
-    """Width of the MLP (default: 4 times n_embd)."""
+    """Width of the MLP; None: 4 times n_embd."""
     n_positions: int = 1024
     """Context: the most positions the model takes."""
     dropout: float = 0.0
@@ -47,7 +47,7 @@ class DataRecipe:
     train: tuple[str, ...] = ()
     """Training sets."""
     repeat: tuple[float, ...] = ()
-    """How often one pass over the mix visits each training set (default: once)."""
+    """How often one pass over the mix visits each training set; without numbers: once."""
     val: tuple[str, ...] = ()
     """Validation sets, reported one by one."""
     verify: bool = True
@@ -97,11 +97,11 @@ class TrainRecipe:
     batch_size: int = 32
     """Rows of the global batch."""
     micro_batch_size: int | None = None
-    """Rows that a process computes at once (default: all of its own); lower it when memory runs out."""
+    """Rows that a process computes at once; None: all of its own. Lower it when memory runs out."""
     context: int | None = None
-    """Tokens per row (default: the model's n_positions)."""
+    """Tokens per row; None: the model's n_positions."""
     init: str | None = None
-    """A model to start from: the bundled model, a directory or a Hugging Face id (default: fresh weights)."""
+    """A model to start from: the bundled model, a directory or a Hugging Face id; None: fresh weights."""
     seed: int = 0
     """Seed of initialisation, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -121,7 +121,7 @@ class TrainRecipe:
     eval_tokens: int = 65536
     """Tokens of each validation set that an evaluation reads; 0: all."""
     save_every: int | None = None
-    """Steps between two checkpoints (default: eval_every)."""
+    """Steps between two checkpoints; None: eval_every."""
     keep_last: int = 2
     """Checkpoints kept, beside the best one."""
     sample_every: int = 0

@@ -14,6 +14,7 @@ from gpt2 import GPT2, GPT2Config, load
 from gpt2.ablation.models import VARIANTS, build, read_variants
 from gpt2.ablation.report.code import code
 from gpt2.ablation.study import Job, Study, load_study
+from gpt2.ablation.trial import try_variants
 from gpt2.ablation.variants import leave_out_norms
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import load_model, save
@@ -169,3 +170,37 @@ def test_what_contributing_shows_can_be_done(tmp_path: Path) -> None:
     model = build(CONFIG, {"name": s.contestants["leaky-relu"].variant}, file=s.variants)
     x = torch.randn(3, 24)
     assert torch.equal(model.transformer.h[0].mlp.activation(x), F.leaky_relu(x))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("block.mlp.activation = sine", "block.mpl.activation = sine", "cannot be built: AttributeError: .*'mpl'"),
+        ("amplitude.value *", "amplitude.size *", "cannot be run: AttributeError: .*'size'"),
+        ("amplitude.value * torch.sin(x)", "x[:, 1:]", "cannot be run: RuntimeError: "),
+        ("amplitude.value * torch.sin(x)", "x.detach().numpy()", "cannot be run: TypeError: "),
+    ],
+)
+@pytest.mark.parametrize("plan", [["--plan"], []])
+def test_a_broken_variant_is_found_before_anything_is_trained(
+    old: str, new: str, says: str, plan: list[str], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.write_text(OWN.replace(old, new))
+    study(tmp_path)
+    results = tmp_path / "results.jsonl"
+    assert main(["ablate", str(tmp_path / "study.toml"), "--results", str(results), *plan]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"gpt2: sine: the variant 'sine' {says}.* Mend it first\.\n", err)
+    assert not results.exists()
+
+
+def test_the_plan_of_a_study_that_works(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study(tmp_path)
+    assert main(["ablate", str(tmp_path / "study.toml"), "--plan"]) == 0
+    assert "0 runs done" in capsys.readouterr().out
+    tie = "def tie_weights(self)"
+    own.write_text(OWN.replace(tie, f"def head(self, x, here):\n        return x\n\n    {tie}"))
+    s = study(tmp_path, STUDY.replace('variant = "relu"', 'variant = "late-tie"'))
+    with pytest.raises(UsageError, match=r"relu: the variant 'late-tie' gives logits \[1, 8, 16\], not \[B, T, V\] = "):
+        try_variants(s, s.contestants)

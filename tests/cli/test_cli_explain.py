@@ -73,6 +73,7 @@ def test_a_lone_word_that_is_nearly_an_analysis_is_a_text_behind_two_dashes(
     assert code == 2
     assert "did you mean 'gpt2 explain heads'? To explain the text 'head' itself: gpt2 explain -- head" in err
     assert answer(capsys, "--", "head")["tokens"] == ["head"]
+    assert "".join(answer(capsys, "--", "--json=3")["tokens"]) == "--json=3"  # it read like an option
     for word in ("Once", "Hello", "head and tail", "lenses!", "the"):
         assert parse([word]).text == word
 
@@ -88,7 +89,8 @@ def test_one_default_foil_for_every_analysis_of_one_prediction(capsys: pytest.Ca
     assert (moved["target"], moved["foil"]) == (parts["target"], parts["foil"]) == ("·grass", "·tree")
     for words in (["attribution", TEXT], ["effects", TEXT], [TEXT]):
         assert "its lead over ·tree" in run(capsys, *words)[1]
-        assert "its logit above the mean logit" in run(capsys, *words, "--vs", "mean")[1]
+        assert "its logit above the mean logit" in run(capsys, *words, "--foil", "mean")[1]
+        assert run(capsys, *words, "--vs", "mean") == run(capsys, *words, "--foil", "mean")
         # another target than the likeliest: the likeliest is its foil
         shown = answer(capsys, *words, "--target", " ground")
         assert shown.get("attribution", shown)["foil"] == "·grass"

@@ -148,6 +148,12 @@ def test_blocks_are_chosen_and_the_others_stay_short(run):
     assert headings[1:-1] == ["━━ Block 0", "━━ Block 1 at position 1, i", "━━ Block 2 at position 1, i", "━━ Block 3"]
 
 
+def test_a_position_may_count_from_the_end_and_is_called_at_too(run):
+    text = "The cat sat"
+    pages = [run(text, *words, "--json")[1] for words in (["--position", "9"], ["--position=-2"], ["--at", "-2"])]
+    assert pages[0] == pages[1] == pages[2] != run(text, "--json")[1]
+
+
 def test_without_a_text_the_guide_s_sentence_is_walked(run, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -169,6 +175,7 @@ def test_without_a_text_the_guide_s_sentence_is_walked(run, monkeypatch):
         (("Hi", "--block", "first"), "--block is 'first': give numbers from 0 on, or all; the text stands before"),
         (("Hi", "--heads", "3"), "there is no head 3: each block has heads 0 to 2."),
         (("Hi", "--position", "2"), "there is no position 2: this text has positions 0 to 1."),
+        (("Hi", "--at=-3"), "there is no position -3: this text has positions 0 to 1."),
         (("Hi", "--values", "0"), "--values is 0: show at least 1."),
         (("Hi", "--top", "0"), "--top is 0: show at least 1."),
         (("x" * 65,), "the text has 65 tokens and this model's context is 64: shorten it by 1."),

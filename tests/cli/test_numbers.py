@@ -69,5 +69,5 @@ def test_help_shows_kinds_and_defaults(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         parsed(Command, ["--help"], "gpt2 probe")
     shown = " ".join(capsys.readouterr().out.split())
-    for part in ("--count INT", "(default: 1)", "--top-k {None}|INT", "--rate {None}|FLOAT", "--heads [INT [INT ...]]"):
+    for part in ("--count N", "(default: 1)", "--top-k {None}|N", "--rate {None}|X", "--heads [N [N ...]]"):
         assert part in shown

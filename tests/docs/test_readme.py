@@ -102,6 +102,29 @@ def test_outputs_are_renewed_where_they_stand_and_only_where_they_differ(tmp_pat
     assert page.read_text() == old.replace("text\n1\n", "text\n2\n")
 
 
+@pytest.mark.parametrize("name", ["page.md", "README.md"])
+def test_a_new_example_gets_its_output(name, tmp_path):
+    """It stayed empty: what shows nothing was taken to hide its output."""
+    page, known = tmp_path / name, 'gpt2 tokenize "a cat" --json'
+    printed = '{"model": "storyteller", "tokens": []}'
+    block = f"```console\n$ {known}\n{printed}\n$ {known}\n$ gpt2 nonsense\n```\n"
+    python = "```python\nprint(1)\n```\n\n```text\n```\n\n```python\nprint(2)\n```\n\n```python\nx = 3\n```\n"
+    page.write_text(block + "\n" + python)
+    told = []
+    assert renew(page, lambda done, total: told.append((done, total))) == 5
+    assert told == [(n, 6) for n in range(7)]
+    commands = [example for block in blocks("console", page.read_text()) for example in examples(block)]
+    assert [command for command, _ in commands] == [known, known, "gpt2 nonsense"]
+    assert commands[0] == commands[1]
+    assert commands[0][1] == '{"model": "storyteller", "ids": [64, 809], "tokens": ["a", " cat"]}\n'
+    assert commands[2][1] == "gpt2: there is no command 'nonsense': 'gpt2 --help' lists the commands.\n"
+    assert page.read_text().endswith(
+        "```\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
+        "```python\nprint(2)\n```\n\n```text\n2\n```\n\n```python\nx = 3\n```\n"
+    )
+    assert renew(page) == 0
+
+
 def test_examples_are_read_from_a_block():
     text = "```console\n$ gpt2 next \\\n  x\n1 a\n$ gpt2 tokenize y\n```\n"
     assert [examples(block) for block in blocks("console", text)] == [

@@ -8,7 +8,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Count, File, StudyFile, console, print_json
+from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.ablation.study import Study
@@ -65,15 +65,16 @@ class Command:
     """Contestants to run (default: all)."""
     keep: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Directory for the trained weights of the baseline (default: they are not kept)."""
-    plan: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Say what is due, and run nothing."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    plan: Flag = False
+    """Say what is due, and train nothing; variants of your own are built once, to see whether they work."""
+    json: Flag = False
     """Print each record as a line of JSON."""
 
     def run(self) -> None:
         """Load the study, then plan or run."""
-        from gpt2.ablation.conduct import conduct
+        from gpt2.ablation.conduct import conduct, due, read_records
         from gpt2.ablation.study import load_study
+        from gpt2.ablation.trial import try_variants
 
         study = load_study(self.study)
         results = Path(self.results or f"runs/ablation/{study.name}.jsonl")
@@ -82,6 +83,7 @@ class Command:
         for name in self.only:
             if name not in study.contestants:
                 raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
+        try_variants(study, dict.fromkeys(job.contestant for job in due(study, read_records(results), self.only)))
         if self.plan:
             self._plan(study, results)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import File, StudyFile, print_json
+from gpt2.cli.common import File, Flag, StudyFile, print_json
 
 if TYPE_CHECKING:
     from gpt2.ablation.report.document import Commands
@@ -37,7 +37,7 @@ class Report:
     """What `gpt2 ablate off` wrote (default: RESULTS-off.json, where it is)."""
     beside: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY [STUDY ...]", help_behavior_hint="")] = ()
     """Studies at other scales, whose results lie in the same folder, to compare with."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print the contrasts as JSON, and write nothing."""
 
     def run(self) -> None:

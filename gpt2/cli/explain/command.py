@@ -9,14 +9,14 @@ import difflib
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
-from gpt2.cli.common import File, print_json, read_text
-from gpt2.cli.explain.options import Options, Text, Token, show_table
+from gpt2.cli.common import File, Flag, print_json, read_text
+from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
@@ -52,23 +52,26 @@ adds to the winner's lead over the runner-up, and the heads that matter.
   gpt2 explain -- TEXT           whatever the text is, also "lens" or "heads"
 
 options of gpt2 explain TEXT:
-  --model MODEL     bundled model, directory or Hugging Face id (storyteller)
+  --model MODEL     bundled model (storyteller, the default), a directory, a
+                    Hugging Face id, or a file of nanoGPT or llm.c
+  --tokenizer DIR   read text with the tokenizer in this directory
+  --activation NAME take this activation function where the file names none
   --target TOKEN    the prediction to explain (default: the likeliest)
-  --vs TOKEN        the foil (default: the runner-up, the likeliest other token;
-                    "mean": the mean logit of all tokens)
+  --foil TOKEN      the token to compare with (default: the runner-up, the
+                    likeliest other token); "mean": all tokens' mean logit
   --page            open the live page in a browser
   --port N          port of the page (default: a free one)
   --no-browser      with --page: print the address, open no browser
   --html FILE       write the page of this run as one file that needs no server
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
-  --device WHERE    cpu (default), cuda, cuda:N, or auto: a GPU if there is one
+  --device WHERE    cpu (default), cuda, cuda:N, mps, or auto: cuda if present
   --json            print JSON, for machines
 
 examples:
   gpt2 explain "The cat sat on the"
   gpt2 explain "The cat sat on the" --page
-  gpt2 explain attribution "The cat sat on the" --target " mat" --vs " floor"
+  gpt2 explain attribution "The cat sat on the" --target " mat" --foil " floor"
   gpt2 explain off "3.head.1,4.mlp"
 """
 
@@ -82,7 +85,7 @@ def parse(argv: list[str]) -> Any:
         print(usage(), end="")
         raise SystemExit(0)
     if first == "--":
-        return build(Overview, ["--text-is", *argv[1:2], *argv[2:]], "gpt2 explain")
+        return build(Overview, [*(f"--text-is={text}" for text in argv[1:2]), *argv[2:]], "gpt2 explain")
     if first in ANALYSES:
         if len(argv) == 1 and first not in NEED_NO_TEXT and sys.stdin.isatty():
             raise UsageError(
@@ -116,17 +119,17 @@ class Overview(Options):
 
     text: Text = None
     """The text, in quotes; `-` or none: standard input."""
-    text_is: str | None = None
+    text_is: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")] = None
     """The text, where it reads like an option or an analysis."""
     target: Token = None
     """The prediction to explain (default: the likeliest)."""
-    vs: Token = None
-    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
-    page: tyro.conf.FlagCreatePairsOff[bool] = False
+    foil: Foil = None
+    """The token to compare with (default: the runner-up, the likeliest other token); "mean": all tokens' mean logit."""
+    page: Flag = False
     """Open the live page in a browser."""
-    port: int = 0
+    port: Annotated[int, tyro.conf.arg(help_behavior_hint="")] = 0
     """Port of the page (default: a free one)."""
-    no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
+    no_browser: Flag = False
     """With --page: print the address and open no browser."""
     html: File = None
     """Write the page of this run as one file that needs no server."""
@@ -147,7 +150,7 @@ class Overview(Options):
         from gpt2.explain import trace
         from gpt2.explain.see.overview import overview
 
-        result = overview(trace(checkpoint, text), self.target, self.vs)
+        result = overview(trace(checkpoint, text), self.target, self.foil)
         if self.png:
             save_picture(result.plot(), self.png)
         if self.json:

@@ -4,12 +4,13 @@ Read next: command.py, which finds them by name.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import File, print_json
-from gpt2.cli.explain.options import Options, Text, progress, reference_text, show_table
+from gpt2.cli.common import File, Flag, print_json
+from gpt2.cli.explain.options import Options, progress, reference_text, show_table
 
 
 @dataclass
@@ -22,9 +23,9 @@ class Heads(Options):
 
     text: File = None
     """Natural text (default: the bundled stories)."""
-    bos: tyro.conf.FlagCreatePairsOff[bool] = False
+    bos: Flag = False
     """Put <|endoftext|> before the random tokens: for models that saw it there."""
-    no_causal: tyro.conf.FlagCreatePairsOff[bool] = False
+    no_causal: Flag = False
     """Leave out switching each head off: quicker, and no label is causal."""
     seed: int = 0
     """Seed of the random tokens."""
@@ -47,7 +48,7 @@ class Neurons(Options):
     example: gpt2 explain neurons "2.mlp.post#123"
     """
 
-    address: Text = None
+    address: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """The neuron, such as 2.mlp.post#123."""
     text: File = None
     """Where to look for contexts (default: the bundled stories)."""
@@ -80,7 +81,7 @@ class Neighbours(Options):
     example: gpt2 explain neighbours " cat"
     """
 
-    token: Text = None
+    token: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")] = None
     """A token, with its leading space where it has one."""
     k: int = 10
     """How many neighbours to show."""

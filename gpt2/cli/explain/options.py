@@ -12,13 +12,15 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture, save_picture
-from gpt2.cli.common import File, ModelOptions, console, print_json
+from gpt2.cli.common import File, Flag, ModelOptions, console, print_json
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
     from gpt2.explain.run.reference import Reference
 
 Token = Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")]
+Foil = Annotated[str | None, tyro.conf.arg(metavar="TOKEN", aliases=("--vs",), help_behavior_hint="")]
+Position = Annotated[int, tyro.conf.arg(aliases=("--at",))]
 Text = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")]
 
 
@@ -26,7 +28,7 @@ Text = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]
 class Options(ModelOptions):
     """The options of every analysis."""
 
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of a table."""
     png: File = None
     """Draw the result to this file too."""

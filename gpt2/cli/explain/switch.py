@@ -11,8 +11,8 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
-from gpt2.cli.common import Count, File, print_json, read_text
-from gpt2.cli.explain.options import Options, Text, Token, progress, reference_text, show_table
+from gpt2.cli.common import Count, File, Flag, print_json, read_text
+from gpt2.cli.explain.options import Foil, Options, Token, progress, reference_text, show_table
 
 Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
 
@@ -31,7 +31,9 @@ class Off(Options):
       gpt2 explain off --pairs pronoun
     """
 
-    components: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[ADDRESSES]")] = ()
+    components: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[ADDRESSES]", help_behavior_hint="")
+    ] = ()
     """Components to switch off, such as 3.head.1, 4.mlp, embed.pos (default: every head, attention and MLP)."""
     kind: Kind = "mean"
     """What stands in the place of a component."""
@@ -105,19 +107,21 @@ class Patch(Options):
       gpt2 explain patch --pairs name
     """
 
-    clean: Text = None
+    clean: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CLEAN]", help_behavior_hint="")] = None
     """The prompt with the right answer."""
-    corrupt: Text = None
+    corrupt: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CORRUPT]", help_behavior_hint="")] = (
+        None
+    )
     """The prompt that differs."""
     target: Token = None
     """The answer after the clean prompt (default: what the model says)."""
-    foil: Token = None
+    foil: Foil = None
     """The answer after the corrupt one (default: what the model says)."""
     direction: Literal["denoise", "noise"] = "denoise"
     """denoise: clean values into the corrupt run; noise: the reverse."""
     grid: Literal["resid", "attn", "mlp", "head"] = "resid"
     """What is patched: layer x position for the first three, layer x head."""
-    gradient: tyro.conf.FlagCreatePairsOff[bool] = False
+    gradient: Flag = False
     """Estimate the grid by gradients (attribution patching), and correlate it with the exact one."""
     pairs: File = None
     """Read pairs of prompts instead: a .jsonl file, or pronoun, name, verb, quote."""
@@ -168,7 +172,7 @@ class Behaviours(Options):
     A behaviour that the model does not have is not explained.
     """
 
-    sets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SETS]")] = ()
+    sets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SETS]", help_behavior_hint="")] = ()
     """pronoun, name, verb, quote, or .jsonl files (default: these four)."""
 
     def run(self) -> None:

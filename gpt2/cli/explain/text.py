@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import File, print_json, read_text
-from gpt2.cli.explain.options import Options, Text, Token, widest
+from gpt2.cli.common import File, Flag, print_json, read_text
+from gpt2.cli.explain.options import Foil, Options, Position, Text, Token, widest
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Trace(OneText):
       gpt2 explain trace "The cat sat on the" --read 3.head.1 5.resid_pre@2
     """
 
-    read: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES")] = ()
+    read: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES", help_behavior_hint="")] = ()
     """Values to print, by address (gpt2 explain points lists them)."""
 
     def run(self) -> None:
@@ -70,7 +70,7 @@ class Lens(OneText):
 
     colour: Annotated[str, tyro.conf.arg(metavar="WHAT")] = "probability"
     """What the colour of the picture shows: probability, next_probability, next_rank, entropy or kl."""
-    points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES")] = ()
+    points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES", help_behavior_hint="")] = ()
     """Points to read (default: what enters block 0, and every resid_mid and resid_post)."""
 
     def run(self) -> None:
@@ -87,18 +87,18 @@ class Attribution(OneText):
     """What each component adds to the lead of a prediction over another: exact parts that sum to it.
 
     examples:
-      gpt2 explain attribution "The cat sat on the" --target " mat" --vs " floor"
+      gpt2 explain attribution "The cat sat on the" --target " mat" --foil " floor"
       gpt2 explain attribution "The cat sat on the" --of 4.mlp
       gpt2 explain attribution --pairs pairs.jsonl
     """
 
     target: Token = None
     """The token to explain (default: the likeliest)."""
-    vs: Token = None
-    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
-    at: int = -1
+    foil: Foil = None
+    """The token to compare with (default: the runner-up, the likeliest other token); "mean": all tokens' mean logit."""
+    position: Position = -1
     """The position, from 0; negative ones count from the end."""
-    of: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    of: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """Divide further: a head by source positions (3.head.1), an MLP by neurons (4.mlp), or several (*.mlp)."""
     top: int = 12
     """Parts to show."""
@@ -118,7 +118,7 @@ class Attribution(OneText):
             self.show(checkpoint, over, over.table(self.top), lambda: over.plot(self.top))
             return
         checkpoint, run = self.trace()
-        result = run.attribution(self.target, self.vs, self.at, of=self.of)
+        result = run.attribution(self.target, self.foil, self.position, of=self.of)
         self.show(checkpoint, result, result.table(self.top), lambda: result.plot(self.top))
 
 
@@ -132,9 +132,9 @@ class Effects(OneText):
 
     target: Token = None
     """The token whose logit is watched (default: the likeliest)."""
-    vs: Token = None
-    """The foil (default: the runner-up, the likeliest other token; "mean": the mean logit of all tokens)."""
-    zero: tyro.conf.FlagCreatePairsOff[bool] = False
+    foil: Foil = None
+    """The token to compare with (default: the runner-up, the likeliest other token); "mean": all tokens' mean logit."""
+    zero: Flag = False
     """Replace by zero instead of the mean over the bundled stories."""
     top: int = 12
     """Components to show."""
@@ -145,7 +145,7 @@ class Effects(OneText):
         from gpt2.explain.change.effects import effects
 
         checkpoint, run = self.trace()
-        result = effects(run, zero if self.zero else mean(reference(checkpoint)), target=self.target, vs=self.vs)
+        result = effects(run, zero if self.zero else mean(reference(checkpoint)), target=self.target, vs=self.foil)
         self.show(checkpoint, result, result.table(self.top))
 
 
@@ -153,9 +153,9 @@ class Effects(OneText):
 class Attention(OneText):
     """Where the heads look, and what they write most from. A weight is not an effect: see `explain off`."""
 
-    head: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "*.head.*"
-    """One head (3.head.1), those of a block (3.head.*), or all."""
-    at: int = -1
+    head: Annotated[str, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = "*.head.*"
+    """One head (3.head.1) or those of a block (3.head.*) (default: all)."""
+    position: Position = -1
     """The position that looks, from 0; negative ones count from the end."""
 
     def run(self) -> None:
@@ -163,7 +163,7 @@ class Attention(OneText):
         from gpt2.explain.see.attention import attention
 
         checkpoint, run = self.trace()
-        at = run.position(self.at)
+        at = run.position(self.position)
         result = attention(run, self.head)
         self.show(checkpoint, result, result.table(at))
 
@@ -172,7 +172,7 @@ class Attention(OneText):
 class Stream(OneText):
     """The residual stream through depth: norms, cosines, norm scales; with --gradients, of the loss at each layer."""
 
-    gradients: tyro.conf.FlagCreatePairsOff[bool] = False
+    gradients: Flag = False
     """Show the norms of the mean loss's gradient at each layer instead."""
 
     def run(self) -> None:

@@ -14,7 +14,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
-from gpt2.cli.common import ModelOptions, print_json, read_text, variant_of
+from gpt2.cli.common import Flag, ModelOptions, print_json, read_text, variant_of
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -35,21 +35,21 @@ class Command(ModelOptions):
     """The text, in quotes; `-`: standard input. Without one, and nothing piped in: "The cat sat on the"."""
     target: Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")] = None
     """One token, such as " mat", to score: its loss, and what the gradient of the loss asks of the logits."""
-    train: tyro.conf.FlagCreatePairsOff[bool] = False
+    train: Flag = False
     """Show the four dropouts of training at work: masks, scaling, and passes that differ."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Seed of the dropout masks that --train shows."""
     block: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N ...")] = ("0",)
     """Blocks to show in full, such as `3 4`, or `all`; the others take one line each."""
-    position: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """The position to follow. Default: the last, which predicts the next token."""
+    position: Annotated[int, tyro.conf.arg(metavar="N", aliases=("--at",))] = -1
+    """The position to follow, from 0; negative ones count from the end, and the last predicts the next token."""
     heads: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...", help_behavior_hint="")] = ()
     """Heads to show, each with its sums written out. Default: all, with the sums of the one that writes most."""
     values: Annotated[int, tyro.conf.arg(metavar="N")] = 4
     """How many numbers of each vector to show."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """How many candidates, neurons and gradient entries to show."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead."""
 
     def run(self) -> None:

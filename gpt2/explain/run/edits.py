@@ -12,8 +12,11 @@ those two alone, so cached decoding gives what a full pass gives. A function of 
 Every edit has a `label`. Read next: trace.py.
 """
 
+import inspect
 import re
 from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
@@ -25,6 +28,21 @@ from gpt2.explain.run.trace import Run
 from gpt2.explain.run.weights import value_bias
 from gpt2.probe import At, Edit
 
+P = ParamSpec("P")
+
+
+def _makes_edits(make: Callable[P, Edit]) -> Callable[P, Edit]:
+    """`make`, which raises UsageError when it is handed a value to edit: it stands where the edit should stand."""
+
+    @wraps(make)
+    def checked(*args: P.args, **more: P.kwargs) -> Edit:
+        if len(args) == 1 and isinstance(args[0], Tensor) and args[0].dim():
+            call = f"{make.__name__}({', '.join(inspect.signature(make).parameters)})"
+            raise UsageError(f"{make.__name__} makes an edit and is none itself: write edit={{address: {call}}}.")
+        return make(*args, **more)
+
+    return checked
+
 
 def zero(x: Tensor, at: At) -> Tensor:
     """Nothing in its place. UsageError for a norm's scale, which divides."""
@@ -33,6 +51,7 @@ def zero(x: Tensor, at: At) -> Tensor:
     return torch.zeros_like(x)
 
 
+@_makes_edits
 def keep_constant() -> Edit:
     """z = b_V: what the head's z is as long as the values' varying part is 0 and its weights sum to 1.
 
@@ -47,6 +66,7 @@ def keep_constant() -> Edit:
     return _named(edit, "keep_constant")
 
 
+@_makes_edits
 def mean(reference: Reference) -> Edit:
     """The mean over the documents and the positions i >= 1 of a reference text.
 
@@ -60,6 +80,7 @@ def mean(reference: Reference) -> Edit:
     return _named(edit, f"mean({reference.name} {reference.sha256[:8]})")
 
 
+@_makes_edits
 def mean_by_position(reference: Reference) -> Edit:
     """The mean over the documents of a reference text at the very same position.
 
@@ -76,6 +97,7 @@ def mean_by_position(reference: Reference) -> Edit:
     return _named(edit, f"mean_by_position({reference.name} {reference.sha256[:8]})")
 
 
+@_makes_edits
 def freeze(reference: Reference) -> Edit:
     """A norm's scale held at its mean over a reference text. UsageError for any other point."""
     held = mean(reference)
@@ -88,6 +110,7 @@ def freeze(reference: Reference) -> Edit:
     return _named(edit, f"freeze({reference.name} {reference.sha256[:8]})")
 
 
+@_makes_edits
 def take(run: Run) -> Edit:
     """The value that another run has at the same address, position and row (its only row, where it has one).
 
@@ -102,6 +125,7 @@ def take(run: Run) -> Edit:
     return _named(edit, "take")
 
 
+@_makes_edits
 def resample(run: Run) -> Edit:
     """The value of another text: of the same position where the text reaches, else of its positions 1, 2, ... again.
 
@@ -119,11 +143,13 @@ def resample(run: Run) -> Edit:
     return _named(edit, "resample")
 
 
+@_makes_edits
 def scale(k: float) -> Edit:
     """k times the value."""
     return _named(lambda x, at: k * x, f"scale({k:g})")
 
 
+@_makes_edits
 def to_first() -> Edit:
     """Attention to key 0 alone, for a head, `l.attn` or `l.attn.pattern`; UsageError for any other address."""
 

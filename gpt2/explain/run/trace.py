@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gpt2.addresses import DERIVED, Key, parse
 from gpt2.base.counted import counted
+from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
@@ -57,7 +58,8 @@ def trace(
     grad   keep what gradients need: `Run.gradients`
     watch  address -> f(x, at), which sees the value as it passes by: for what is too large to keep
 
-    Raises UsageError for a text that is empty or too long and for an edit at a position that the text does not have,
+    Raises UsageError for a text that is empty or too long, for an edit at a position that the text does not have and
+    for one that is no function of a value (`to_first` where `to_first()` is meant),
     ValueError for an unknown address (nearest names given) or an edit that returns another shape.
     """
     gpt, tokenizer = opened(model)
@@ -232,6 +234,7 @@ def _run(
     watch: Mapping[str, Watch] = NO_WATCH,
 ) -> Run:
     """The pass itself; from block `start` on, where `base` holds the values of the blocks before it."""
+    check_edits(edit)
     T, edited = ids.size(1), _edited(model, edit)
     for text in edit:
         for a in parse(text, model.config.n_layer, model.config.n_head):

@@ -54,13 +54,13 @@ def walk(
     target: int | None = None,
     top: int = 5,
 ) -> Walk:
-    """Trace one position (default: the last) of a text in evaluation mode; the model is left as it was.
+    """Trace one position (default: the last; negative ones count from the end) of a text in evaluation mode.
 
     blocks   layers to keep in detail, the others keep their stream alone; heads: those to keep (default: all)
     target   a token id to score; top: how many candidates, neurons and gradient entries to keep
 
-    Raises UsageError, with the valid range, for a text that is empty or over the context and for an unknown
-    position, block, head or token.
+    The model is left as it was. Raises UsageError, with the valid range, for a text that is empty or over the context
+    and for an unknown position, block, head or token.
     """
     config = model.config
     position = check(config, ids, position, blocks, heads, target, top)
@@ -82,8 +82,10 @@ def check(
     check_ids(ids, config)
     if target is not None:
         check_id(target, config)
+    position = -1 if position is None else position
+    position += len(ids) if -len(ids) <= position < 0 else 0
     asked: list[tuple[str, Sequence[int], int, str]] = [
-        ("position", [] if position is None else [position], len(ids), "this text has positions"),
+        ("position", [position], len(ids), "this text has positions"),
         ("block", blocks, config.n_layer, "this model has blocks"),
         ("head", heads or [], config.n_head, "each block has heads"),
     ]
@@ -93,7 +95,7 @@ def check(
                 raise UsageError(f"there is no {what} {number}: {has} 0 to {n - 1}.")
     if top < 1:
         raise UsageError(argument="top", value=top, mend="show at least 1.")
-    return len(ids) - 1 if position is None else position
+    return position
 
 
 def _trace(

@@ -315,3 +315,34 @@ def test_a_derived_value_is_taken_as_well() -> None:
     patched = trace(small().model, small().ids, edit={"1.head.2.out": take(other())})
     same = trace(small().model, small().ids, edit={"1.head.2": take(other())})
     torch.testing.assert_close(patched.logits, same.logits, **tight)
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (to_first, r"the edit of 1.head.2, to_first, makes an edit and is none itself: write to_first\(\)"),
+        (keep_constant, r"write keep_constant\(\) in its place"),
+        (mean, r"mean makes an edit and is none itself: write edit=\{address: mean\(reference\)\}"),
+        (mean_by_position, r"write edit=\{address: mean_by_position\(reference\)\}"),
+        (freeze, r"write edit=\{address: freeze\(reference\)\}"),
+        (take, r"write edit=\{address: take\(run\)\}"),
+        (resample, r"write edit=\{address: resample\(run\)\}"),
+        (scale, r"write edit=\{address: scale\(k\)\}"),
+        (lambda: zero, r"the edit of 1.head.2, <lambda>, makes an edit and is none itself"),
+        (lambda x, at, more: x, r"takes other arguments: an edit is a function f\(x\) or f\(x, at\)"),
+        (0.0, "the edit of 1.head.2 is a float: give a function of the value"),
+    ],
+)
+def test_what_is_no_edit_is_refused_wherever_edits_are_taken(edit: Edit, says: str) -> None:
+    """`to_first` in place of `to_first()` was a bare TypeError, and `mean` an AttributeError."""
+    model, ids = small().model, DOCUMENTS[0]
+    with pytest.raises(UsageError, match=says):
+        trace(model, ids, edit={"1.head.2": edit})
+    with pytest.raises(UsageError, match=says):
+        generate(storyteller().model, storyteller().tokenizer, "a", edit={"1.head.2": edit})
+
+
+def test_edits_that_are_no_dict_are_refused() -> None:
+    with pytest.raises(UsageError, match="edit is of type function: give a dict"):
+        trace(small().model, DOCUMENTS[0], edit=zero)  # type: ignore[arg-type]
+    assert scale(torch.tensor(2.0)).label == "scale(2)"  # type: ignore[arg-type, attr-defined]

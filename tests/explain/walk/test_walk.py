@@ -222,7 +222,7 @@ def test_narrow_dtypes_come_near(pair, last, dtype):
     "options, sentence",
     [
         ({"position": 9}, "there is no position 9: this text has positions 0 to 8."),
-        ({"position": -1}, "there is no position -1: this text has positions 0 to 8."),
+        ({"position": -10}, "there is no position -10: this text has positions 0 to 8."),
         ({"blocks": [0, 3]}, "there is no block 3: this model has blocks 0 to 2."),
         ({"heads": [3]}, "there is no head 3: each block has heads 0 to 2."),
         ({"target": 97}, "there is no token 97: this model has tokens 0 to 96."),
