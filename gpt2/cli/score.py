@@ -14,7 +14,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Count, File, console, print_json, read_text
+from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
 from gpt2.cli.errors import option
 from gpt2.cli.eval import ScoredModel, bar
 
@@ -52,11 +52,11 @@ class Command(ScoredModel):
     """Score the texts of this file (.jsonl, .csv, .tsv: text, id, context; .txt: a text a line)."""
     pairs: File = None
     """Judge the minimal pairs of this file, in BLiMP's format (.jsonl, also .gz or .zst)."""
-    words: tyro.conf.FlagCreatePairsOff[bool] = False
+    words: Flag = False
     """Give surprisal by word, uncorrected and corrected for the leading space."""
     bos: bool = True
     """Put the token that opens a text before it; with --no-bos, the first token has no score."""
-    allow_special: tyro.conf.FlagCreatePairsOff[bool] = False
+    allow_special: Flag = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """How many tokens the model sees at once."""
@@ -64,9 +64,9 @@ class Command(ScoredModel):
     """By how many tokens the next window moves on, where a text is longer than the context."""
     limit: Count = None
     """For --pairs: take N pairs that are evenly spread over the file (default: all)."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: Flag = False
     """Print JSON instead of tables."""
-    csv: tyro.conf.FlagCreatePairsOff[bool] = False
+    csv: Flag = False
     """Print CSV: a row for each token, each word or each pair."""
 
     def run(self) -> None:
