@@ -7,7 +7,7 @@ meets its tokens. Whoever encodes a user's text counts with it and says so.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gpt2.base.errors import Failure
 from gpt2.base.notes import note
@@ -18,18 +18,23 @@ SHOWN = 3
 
 
 class Spelled:
-    """Counts the special tokens of a tokenizer in texts."""
+    """Counts the special tokens of a tokenizer, or other `tokens`, in texts; `pattern` finds any of them."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokens = special_texts(tokenizer)
+    def __init__(self, tokenizer: Tokenizer, tokens: Iterable[str] | None = None) -> None:
+        self.tokens = special_texts(tokenizer) if tokens is None else tuple(tokens)
         longest_first = sorted(self.tokens, key=len, reverse=True)
-        self._any = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self.pattern = "|".join(map(re.escape, longest_first)) or "(?!)"
+        self._any = re.compile(self.pattern)
 
     def count(self, text: str) -> Counter[str]:
         """How often the text spells each of them; where one holds another, the longer counts."""
         if len(self.tokens) <= FEW and not any(token in text for token in self.tokens):
             return Counter()
         return Counter(self._any.findall(text))
+
+    def sub(self, change: Callable[[str], str], text: str) -> str:
+        """The text with each of them changed."""
+        return self._any.sub(lambda match: change(match[0]), text)
 
     def without(self, text: str) -> list[str]:
         """The parts of the text between them."""

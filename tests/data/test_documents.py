@@ -334,7 +334,7 @@ def test_linked_folders_are_read_once_and_loops_are_said(tmp_path):
     for name, target in links.items():
         (books / name).symlink_to(target)
     (tmp_path / "elsewhere" / "more" / "round").symlink_to(books / "deep")
-    with pytest.warns(Note, match=r"left out 2 links that lead back .*, 2 links to a folder that is read already"):
+    with pytest.warns(Note, match="left out 2 links to a folder that is read already .*, 2 links that lead back"):
         found, left_out = sources([books])
     assert [source.name for source in found] == ["0first/c.txt", "0first/more/d.txt", "a.txt", "deep/b.txt"]
     said = {one.path.relative_to(books).as_posix(): one.what for one in left_out}

@@ -298,8 +298,8 @@ def test_command(command, stories, tmp_path):
     code, out, err = command(stories, stories, "--out", tmp_path / "b", "--tokenizer", tmp_path / "a" / "tokenizer")
     assert code == 0
     assert err == (
-        f"gpt2: {tmp_path / 'b'}: the text spells {EOT} 2 times, read as ordinary text: --allow-special reads it as the token, "
-        f"--split-inline ends a document at each {EOT}.\n"
+        f"gpt2: {tmp_path / 'b'}: the text spells {EOT} 2 times, read as ordinary text: --allow-special reads it as "
+        f"the token, --split-inline ends a document at each {EOT}.\n"
     )
     assert "10 documents" in out
     assert TokenShards(tmp_path / "b").manifest["tokenizer_hash"] == shards.manifest["tokenizer_hash"]
