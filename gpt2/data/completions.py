@@ -16,7 +16,8 @@ import numpy as np
 
 from gpt2.data.conversations import is_conversation
 from gpt2.data.examples import Example
-from gpt2.data.records import all_records, fields_of, kind_of
+from gpt2.data.files import has_kind
+from gpt2.data.records import ROWS, all_records, fields_of, kind_of
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
@@ -30,11 +31,13 @@ CALLED: dict[Kind, str] = {
 
 
 def kind_of_rows(path: Path, field: str = "text") -> Kind | None:
-    """What a file holds, by its first row; None for rows that are none.
+    """What a file holds, by its first row; None where there is no row.
 
     Another `field` than "text" is text where the first row has it, whatever else it has; so is a column "text" of a
     .parquet file beside a prompt.
     """
+    if not has_kind(path.name, *ROWS, ".parquet"):
+        return "text"
     for _, row in all_records(path):
         if not isinstance(row, dict) or (field != "text" and field in row):
             return "text"
@@ -49,7 +52,7 @@ def kind_of_rows(path: Path, field: str = "text") -> Kind | None:
 def completions(
     path: Path, tokenizer: Tokenizer, context: int, allow_special: bool = False, spelled: Counter[str] | None = None
 ) -> Iterator[Example]:
-    """The examples of a file; a completion that goes past `context` is cut there.
+    """The examples of a file, whole, also where one goes past the `context`.
 
     allow_special  read special tokens that they spell as the tokens
     spelled        counts those that are read as ordinary text
@@ -78,4 +81,4 @@ def completions(
             raise ValueError(f"{where} has a prompt of {len(prompt)} tokens, but the context is {context}: shorten it.")
         end = [] if completion[-1:] == [tokenizer.eot_id] else [tokenizer.eot_id]
         ids = np.array([*prompt, *completion, *end], dtype=np.int32)
-        yield Example(ids[: context + 1], len(prompt))
+        yield Example(ids, len(prompt))

@@ -1,12 +1,13 @@
 """Conversations to learn answers from: rows of "messages", and instructions with outputs, to examples.
 
-In: a file of rows. Out: for each row the ids of the conversation as the checkpoint's chat template writes it, of which
-the assistant's are to be predicted, all of its turns. Read next: gpt2/text/chat.py, which tells them apart; examples.py.
+In: a file of rows. Out: for each row the ids of the conversation as the checkpoint's chat template writes it. The
+assistant's are to be predicted, in all of its turns. Read next: gpt2/text/chat.py, which tells them apart; examples.py.
 
 A row of {"instruction", "input", "output"} (the layout of Stanford's Alpaca) is a conversation of two messages: the
 user's is the instruction and, after an empty line, the input if there is one; the assistant's is the output.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,19 @@ def is_conversation(row: Any) -> bool:
     return isinstance(row, dict) and ("messages" in row or all(name in row for name in ALPACA))
 
 
-def conversations(path: Path, chat: Chat, context: int) -> Iterator[Example]:
-    """The examples of a file; one that goes past `context` is cut there.
+def conversations(path: Path, chat: Chat, context: int, spelled: Counter[str] | None = None) -> Iterator[Example]:
+    """The examples of a file, whole, also where one goes past the `context`.
 
-    Raises ValueError naming file and line for what is no conversation with an answer, for what the template refuses, and
-    for a conversation whose first answer lies past the context.
+    spelled  counts special tokens that messages spell and that are read as ordinary text
+
+    Raises ValueError naming file and line for what is no conversation with an answer, for what the template refuses,
+    and for a conversation whose first answer lies past the context.
     """
     for where, row in all_records(path):
         messages = messages_of(where, row)
+        if spelled is not None and not chat.allow_special:
+            for message in messages:
+                spelled.update(chat.spelled.count(message.get("content") or ""))
         more = {name: row[name] for name in VARIABLES if row.get(name) is not None}
         try:
             encoded = chat.encode(messages, **more)
@@ -48,7 +54,7 @@ def conversations(path: Path, chat: Chat, context: int) -> Iterator[Example]:
         first = int(said.argmax())
         if first > context:
             raise ValueError(f"{where} has {first} tokens before its first answer, but the context is {context}.")
-        yield Example(np.array(encoded.ids[: context + 1], dtype=np.int32), first, said[: context + 1])
+        yield Example(np.array(encoded.ids, dtype=np.int32), first, said)
 
 
 def messages_of(where: str, row: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Rows to fine-tune on: sequences of tokens of unequal length, each with the place from which its tokens count.
 
-In: the ids of texts, of prompts and completions, or of conversations (completions.py, conversations.py). Out: ids and targets, padded, for each training
-step and for evaluation. Read next: training/finetune.py.
+In: the ids of texts, of prompts and completions (completions.py), or of conversations (conversations.py). Out: ids and
+targets, padded, for each training step and for evaluation. Read next: training/finetune.py.
 """
 
 import hashlib
@@ -31,6 +31,12 @@ class Example:
     def counted(self) -> int:
         """How many ids are to be predicted."""
         return len(self.ids) - self.first if self.said is None else int(self.said[self.first :].sum())
+
+
+def cut(example: Example, context: int) -> Example:
+    """The example as far as it fits in the context."""
+    said = None if example.said is None else example.said[: context + 1]
+    return Example(example.ids[: context + 1], example.first, said)
 
 
 class Examples:
