@@ -5,18 +5,28 @@ In: a sentence. Out: a `Note`, a warning that Python's filters understand; `gpt2
 
 import warnings
 
+from gpt2.base.errors import Advice
+
 _said: set[str] = set()
 
 
 class Note(UserWarning):
-    """Something that a user should know; `warnings.filterwarnings("ignore", category=Note)` hides it."""
+    """Something that a user should know; `warnings.filterwarnings("ignore", category=Note)` hides it.
+
+    Attributes:
+        advice: the same with the names of arguments apart from the text, for a command, which spells them as options.
+    """
+
+    def __init__(self, said: str | Advice) -> None:
+        super().__init__(str(said))
+        self.advice = said if isinstance(said, Advice) else Advice(said)
 
 
-def note(sentence: str) -> None:
+def note(said: str | Advice) -> None:
     """Say it, unless this process has said the very same before."""
-    if sentence not in _said:
-        _said.add(sentence)
-        warnings.warn(sentence, Note, stacklevel=3)
+    if str(said) not in _said:
+        _said.add(str(said))
+        warnings.warn(Note(said), stacklevel=3)
 
 
 def forget() -> None:

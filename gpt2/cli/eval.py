@@ -3,6 +3,7 @@
 In: files on this machine. Out: the figures, for eyes or as JSON.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ class Command(ScoredModel):
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Read the first N documents only; of a task, N items that are evenly spread over the file."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
-    """For texts: the field of a .jsonl line, or the column of a .parquet file, that holds the text."""
+    """For texts: the field of a row, or the column, that holds the text."""
+    allow_special: Flag = False
+    """For texts: read <|endoftext|> in a text as the special token; otherwise it is ordinary text."""
     json: Flag = False
     """Print JSON instead of tables."""
 
@@ -79,12 +82,16 @@ class Command(ScoredModel):
         texts = list(islice(chain.from_iterable(documents(one.path, self.field) for one in found), self.limit))
         checkpoint = self.load()
         from gpt2.evaluation.bits_per_byte import score, score_joined
+        from gpt2.text.spelled import Spelled, tell_spelled
 
+        if not self.allow_special:
+            spelled = Spelled(checkpoint.tokenizer)
+            tell_spelled(sum((spelled.count(text) for text in texts), Counter()))
         measure = score_joined if self.joined else score
         with bar(self.json) as progress:
             result = measure(
                 checkpoint.model, checkpoint.tokenizer, texts,
-                progress=progress, context=self.context, stride=self.stride,
+                progress=progress, context=self.context, stride=self.stride, allow_special=self.allow_special,
             )  # fmt: skip
         figures = {
             "model": checkpoint.name,
@@ -105,9 +112,9 @@ class Command(ScoredModel):
     def _task(self) -> None:
         if len(self.files) != 1:
             raise UsageError(f"--task {self.task} takes one file, not {len(self.files)}.")
-        for name in ("context", "stride", "joined"):
+        for name in ("context", "stride", "joined", "allow_special"):
             if getattr(self, name) not in (None, False):
-                raise UsageError(f"--{name} is for texts: leave it out with --task {self.task}.")
+                raise UsageError(f"--{name.replace('_', '-')} is for texts: leave it out with --task {self.task}.")
         from gpt2.evaluation.items import spread
 
         result: TaskResult

@@ -22,17 +22,20 @@ CHOSEN = "(default: by the data)"
 class Command:
     """Go on training a model on a text of yours, or on prompts with completions.
 
-    A text is any file that `gpt2 prepare` takes. In a .jsonl file of {"prompt": ..., "completion": ...} only the
-    completions are learned. A tenth is held out; the weights with the lowest loss on it are kept, and training ends
-    early when it rises.
+    A text is any file that `gpt2 prepare` takes. Of rows of {"prompt": ..., "completion": ...} only the completions are
+    learned; of {"messages": [{"role": ..., "content": ...}, ...]} only what the assistant says; of {"instruction": ...,
+    "input": ..., "output": ...} only the outputs. The latter two are written by the model's chat template, or a plain
+    one. A tenth is held out; the weights with the lowest loss on it are kept, and training ends early when it rises.
 
-    example: gpt2 finetune poems.txt --out runs/poems
+    examples:
+      gpt2 finetune poems.txt --out runs/poems
+      gpt2 finetune chats.jsonl --model openai-community/gpt2
     """
 
     files: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
     ] = ()
-    """Texts to learn from (.txt, .jsonl, .parquet, also .gz and .zst), or directories of them."""
+    """Texts or rows (.txt, .md, .jsonl, .json, .csv, .parquet, also .gz and .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """Where to start: the bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c."""
     tokenizer: TokenizerName = None
@@ -72,7 +75,11 @@ class Command:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Seed of the order, of what is held out, and of the adapter's start."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
-    """Field of a .jsonl line or column of a .parquet file that holds a text."""
+    """The field of a row, or the column, that holds a text."""
+    allow_special: Flag = False
+    """Read a special token that a text spells, such as <|endoftext|>, as the token; else it is ordinary text."""
+    split_inline: Flag = False
+    """End a text at every <|endoftext|>, also within a line."""
     prompt: Annotated[
         str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: from what is held out)")
     ] = None
@@ -130,7 +137,7 @@ class Command:
         if self.json:
             print_json(as_json(tuning, result) | {"merged": merged, "samples": samples})
         else:
-            show.finish(result, out, samples, merged)
+            show.finish(result, out, samples, merged, tuning.hint(prompt))
         if not result.finished:
             raise SystemExit(130)
 
@@ -180,16 +187,16 @@ class Report:
     def _begin(self, tuning: "FineTune") -> None:
         settings, train, total = tuning.settings, tuning.train, n_params(tuning.model.config)
         how = f"adapter of rank {settings.lora}, {tuning.trainable:,} parameters" if settings.lora else "all weights"
-        what = (
-            f"{len(train):,} completions, {train.tokens:,} tokens"
-            if tuning.is_completions
-            else f"{train.tokens:,} tokens"
-        )
+        what = f"{train.tokens:,} tokens"
+        if tuning.kind != "text":
+            what = f"{len(train):,} {tuning.kind}, {what}"
+        if tuning.kind == "conversations":
+            what += " of answers"
         self.print(f"{settings.model} ({total / 1e6:.1f}M parameters), {how}")
         self.print(f"{what} to learn from, {tuning.val.tokens:,} to validate on; at most {self.steps:,} steps")
         if tuning.cut:
             context = tuning.context
-            self.print(f"note: {tuning.cut:,} completions run past the context of {context} tokens and are cut there")
+            self.print(f"note: {tuning.cut:,} {tuning.kind} run past the context of {context} tokens and are cut there")
 
     def __enter__(self) -> "Report":
         self.progress.start()
@@ -217,7 +224,9 @@ class Report:
         """A sentence in between."""
         self.print(sentence)
 
-    def finish(self, result: "Result", out: Path, samples: dict[str, str], merged: str | None) -> None:
+    def finish(
+        self, result: "Result", out: Path, samples: dict[str, str], merged: str | None, hint: tuple[str, bool]
+    ) -> None:
         """What has changed, and what to type next."""
         if not result.finished:
             self.print(f"\nstopped after {result.steps:,} of {self.steps:,} steps, all saved in {out}")
@@ -235,7 +244,9 @@ class Report:
         for when in ("before", "after"):
             self.print(f"\n{when}: {samples['prompt']}{samples[when]}")
         self.print(f"\nsaved {result.model}" + (f" and {merged}" if merged else ""))
-        self.print(f"try: gpt2 generate {shlex.quote(samples['prompt'])} --model {shlex.quote(str(result.model))}")
+        text, special = hint
+        more = " --allow-special" if special else ""
+        self.print(f"try: gpt2 generate {shlex.quote(text)} --model {shlex.quote(str(result.model))}{more}")
 
 
 def clock(seconds: float) -> str:

@@ -87,6 +87,7 @@ class Command(ModelOptions):
         from gpt2.inference.defaults import sampling_for
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
+        from gpt2.text.spelled import encode_told
 
         given = {field.name: getattr(self, field.name, None) for field in fields(Sampling)}
         typed = {name: value for name, value in given.items() if value not in (None, ())}
@@ -96,7 +97,7 @@ class Command(ModelOptions):
         checkpoint = self.load()
         sampling = own if self.own_defaults else sampling_for(checkpoint.model, **typed)
         context = checkpoint.model.config.n_positions
-        ids = checkpoint.tokenizer.encode(text, self.allow_special)
+        ids = encode_told(checkpoint.tokenizer, text, self.allow_special)
         notes: list[str] = []
 
         def on_slide() -> None:

@@ -135,13 +135,15 @@ def main(argv: list[str] | None = None) -> int:
 
 @contextmanager
 def _notes_as_lines() -> Iterator[None]:
-    """Print each note of ours as one line of the command's; other warnings as Python does."""
+    """Print each note of ours as one line of the command's, options for arguments; other warnings as Python does."""
+    from gpt2.cli.errors import sentence
+
     with warnings.catch_warnings():
         otherwise = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, Note):
-                print(f"gpt2: {message}", file=sys.stderr)
+            if isinstance(message, Note):
+                print(f"gpt2: {sentence(message.advice)}", file=sys.stderr)
             else:
                 otherwise(message, category, *where, **more)
 

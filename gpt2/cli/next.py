@@ -45,10 +45,11 @@ class Command(ModelOptions):
 
         import torch
 
+        from gpt2.text.spelled import encode_told
         from gpt2.text.words import check_ids
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
-        ids = check_ids(tokenizer.encode(text, self.allow_special), model.config, "prompt")
+        ids = check_ids(encode_told(tokenizer, text, self.allow_special), model.config, "prompt")
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))

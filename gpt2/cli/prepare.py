@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class Command:
     """Turn text files into token shards for training.
 
-    A .txt file holds one document, or several with a line <|endoftext|> between them. Each line of a .jsonl file is an
-    object with one document in its field "text", each row of a .parquet file has one in its column "text". All but
-    .parquet may be compressed (.gz, .zst). A directory stands for all such files in it and below it.
+    A .txt or .md file holds one document, or several with a line <|endoftext|> between them. Each line of a .jsonl
+    file (.ndjson), each item of a list in a .json file and each row of a .csv or .parquet file has one document in its
+    field "text". All but .parquet may be compressed (.gz, .zst). A directory stands for all such files in it and below
+    it.
 
     What comes out is a directory with the shards, the tokenizer and a manifest. A run that was cut short goes on with
     the same command.
@@ -39,7 +40,7 @@ class Command:
     files: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR ...", help_behavior_hint="")
     ]
-    """Files of text: .txt, .jsonl (also .gz, .zst), .parquet; or directories of them."""
+    """Files of text: .txt, .md, .jsonl, .json, .csv (also .gz, .zst), .parquet; or directories of them."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """The directory to write."""
     tokenizer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
@@ -47,7 +48,11 @@ class Command:
     vocab_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Train a new byte-level BPE with N entries on these files instead."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME", aliases=("--column",))] = "text"
-    """The field of a .jsonl line, or column of a .parquet file, that holds the text."""
+    """The field of a row, or the column, that holds the text."""
+    allow_special: Flag = False
+    """Read a special token that the text spells, such as <|endoftext|>, as the token; else it is ordinary text."""
+    split_inline: Flag = False
+    """End a document at every <|endoftext|>, also within a line."""
     shard_tokens: Annotated[int, tyro.conf.arg(metavar="N")] = 100_000_000
     """Tokens per shard."""
     processes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
@@ -73,7 +78,7 @@ class Command:
         if self.out is None:
             raise UsageError("--out is missing: name the directory to write, for example --out data/train.")
         check_numbers(self.shard_tokens, self.processes)
-        texts, left_out = sources(self.files)
+        texts, _ = sources(self.files)
         check_out(self.out, [text.path for text in texts], self.overwrite)
         tokenizer = self._tokenizer(texts)
         try:
@@ -83,6 +88,8 @@ class Command:
                     self.out,
                     tokenizer,
                     field=self.field,
+                    allow_special=self.allow_special,
+                    split_inline=self.split_inline,
                     shard_tokens=self.shard_tokens,
                     processes=self.processes,
                     overwrite=self.overwrite,
@@ -99,10 +106,6 @@ class Command:
             print_json(manifest)
             return
         tokens, size = manifest["tokens"], manifest["bytes"]
-        if left_out:
-            kind = "file of another kind" if len(left_out) == 1 else "files of other kinds"
-            names = ", ".join([*(path.name for path in left_out[:3]), *["..."][: len(left_out) > 3]])
-            print(f"left out {len(left_out):,} {kind}: {names}", file=sys.stderr)
         print(f"{self.out}: {counted(manifest['documents'], 'document')}, {counted(size, 'byte')} of text")
         print(f"{counted(tokens, 'token')}, {size / tokens:.2f} bytes per token, vocabulary {manifest['vocab_size']:,}")
 
@@ -122,7 +125,9 @@ class Command:
         if not 257 <= self.vocab_size <= MAX_VOCABULARY:
             raise UsageError(f"--vocab-size {self.vocab_size} is out of range: give 257 to {MAX_VOCABULARY:,}.")
         with _bar("learning", _size(texts)) as progress:
-            tokenizer = train_tokenizer(self.files, self.vocab_size, self.field, progress)
+            tokenizer = train_tokenizer(
+                self.files, self.vocab_size, self.field, progress, self.allow_special, self.split_inline
+            )
         if tokenizer.vocab_size < self.vocab_size:
             print(
                 f"gpt2: the text has no more pairs to merge, so the vocabulary has {tokenizer.vocab_size:,} entries",

@@ -39,10 +39,11 @@ class Command:
         from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.next import readable
+        from gpt2.text.spelled import encode_told
 
         text = read_text(self.text)
         tokenizer = load_tokenizer(self.model, self.tokenizer)
-        ids = tokenizer.encode(text, self.allow_special)
+        ids = encode_told(tokenizer, text, self.allow_special)
         if self.json:
             tokens = [readable(tokenizer, token_id) for token_id in ids]
             print_json({"model": self.model, "ids": ids, "tokens": tokens})

@@ -1,60 +1,84 @@
-"""Prompts and completions: a .jsonl file of {"prompt", "completion"} to examples whose completion alone counts.
+"""Prompts and completions: rows of {"prompt", "completion"} to examples whose completion alone counts.
 
-In: a .jsonl file, perhaps compressed. Out: for each line the prompt's tokens, the completion's and `<|endoftext|>`, so
-that generation learns where to stop; only what follows the prompt is to be predicted. Read next: examples.py.
+In: a file of rows (.jsonl, .json, .csv, ...). Out: for each row the prompt's tokens, the completion's and
+`<|endoftext|>`, so that generation learns where to stop; only what follows the prompt is to be predicted. Read next:
+examples.py.
 
 Prompt and completion are encoded apart, since a prompt typed for `gpt2 generate` is encoded without what follows it.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from gpt2.data.conversations import is_conversation
 from gpt2.data.examples import Example
-from gpt2.data.files import has_kind, opened
-from gpt2.data.json_lines import json_lines
+from gpt2.data.files import has_kind
+from gpt2.data.records import ROWS, all_records, fields_of, kind_of
+from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
 KEYS = ("prompt", "completion")
+Kind = Literal["text", "completions", "conversations"]
+CALLED: dict[Kind, str] = {
+    "text": "text",
+    "completions": "prompts and completions",
+    "conversations": "conversations",
+}
 
 
-def holds_completions(path: Path) -> bool:
-    """Whether a file is .jsonl and its first object has a prompt or a completion."""
-    if not has_kind(path.name, ".jsonl"):
-        return False
-    _, record = next(_records(path), ("", {}))
-    return any(key in record for key in KEYS)
+def kind_of_rows(path: Path, field: str = "text") -> Kind | None:
+    """What a file holds, by its first row; None where there is no row.
+
+    Another `field` than "text" is text where the first row has it, whatever else it has; so is a column "text" of a
+    .parquet file beside a prompt.
+    """
+    if not has_kind(path.name, *ROWS, ".parquet"):
+        return "text"
+    for _, row in all_records(path):
+        if not isinstance(row, dict) or (field != "text" and field in row):
+            return "text"
+        if is_conversation(row):
+            return "conversations"
+        if any(key in row for key in KEYS) and not (field in row and path.suffix.lower() == ".parquet"):
+            return "completions"
+        return "text"
+    return None
 
 
-def completions(path: Path, tokenizer: Tokenizer, context: int) -> Iterator[Example]:
-    """The examples of a file; a completion that goes past `context` is cut there.
+def completions(
+    path: Path, tokenizer: Tokenizer, context: int, allow_special: bool = False, spelled: Counter[str] | None = None
+) -> Iterator[Example]:
+    """The examples of a file, whole, also where one goes past the `context`.
+
+    allow_special  read special tokens that they spell as the tokens
+    spelled        counts those that are read as ordinary text
 
     Raises ValueError naming file and line for what is no object with two texts, and for a prompt that leaves no room
     in the context.
     """
     assert tokenizer.eot_id is not None
-    for where, record in _records(path):
+    counter = Spelled(tokenizer)
+    for where, record in all_records(path):
+        if not isinstance(record, dict):
+            raise ValueError(f'{where} is not an object: write {{"prompt": ..., "completion": ...}}.')
         for key in KEYS:
-            if not isinstance(record.get(key), str):
-                have = f"it has {', '.join(map(str, record))}" if record else "it has none"
+            if key in record and not isinstance(record[key], str):
+                raise ValueError(f'{where} has {kind_of(record[key])} in "{key}": write a text there, between quotes.')
+            if key not in record:
                 raise ValueError(
-                    f'{where} has no text in "{key}" ({have}): write {{"prompt": ..., "completion": ...}}.'
+                    f'{where} has no text in "{key}" ({fields_of(record)}): write {{"prompt": ..., "completion": ...}}.'
                 )
             if not record[key]:
                 raise ValueError(f"{where} has an empty {key}: write some text, or leave the line out.")
-        prompt, completion = (tokenizer.encode(record[key]) for key in KEYS)
+            if spelled is not None and not allow_special:
+                spelled.update(counter.count(record[key]))
+        prompt, completion = (tokenizer.encode(record[key], allow_special) for key in KEYS)
         if len(prompt) > context:
             raise ValueError(f"{where} has a prompt of {len(prompt)} tokens, but the context is {context}: shorten it.")
-        ids = np.array([*prompt, *completion, tokenizer.eot_id], dtype=np.int32)
-        yield Example(ids[: context + 1], len(prompt))
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each object stands, and the object."""
-    with opened(path) as (stream, _):
-        for where, record in json_lines(path, stream):
-            if not isinstance(record, dict):
-                raise ValueError(f'{where} is not an object: write {{"prompt": ..., "completion": ...}}.')
-            yield where, record
+        end = [] if completion[-1:] == [tokenizer.eot_id] else [tokenizer.eot_id]
+        ids = np.array([*prompt, *completion, *end], dtype=np.int32)
+        yield Example(ids, len(prompt))

@@ -1,27 +1,28 @@
 """The documents of a file, as a stream that never holds more than a piece of one.
 
-In: a .txt, .jsonl or .parquet file, the first two perhaps compressed (.gz, .zst). Out: the text of one document
-after the other. `gpt2/data/encode.py` and the evaluation read them next.
+In: a .txt, .md, .jsonl, .ndjson, .json, .csv or .parquet file, all but the last perhaps compressed (.gz, .zst). Out:
+the text of one document after the other. `gpt2/data/encode.py` and the evaluation read them next.
 
-In a .txt file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it
+In a .txt or .md file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it
 belongs to the separator; all else is the document's own text, unchanged. A file without one is one document.
-In a .jsonl file every line is an object, and one of its fields is the document; in a .parquet file every row of
-one column is. A byte order mark at the start of a file is no text.
+In all others every row has a field, or column, that is the document (`gpt2/data/records.py`). A byte order mark at the
+start of a file is no text.
+
+With `split_inline` every `<|endoftext|>` ends a document, wherever it stands: within a line, and within a field. A new
+line right after it belongs to it.
 """
 
 import codecs
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from gpt2.base.errors import TO_UTF8, Failure
 from gpt2.data.files import check, has_kind, needs_extra, opened
-from gpt2.data.json_lines import json_lines
+from gpt2.data.records import PIECE_BYTES, ROWS, fields_of, kind_of, parquet_rows, records
 from gpt2.text.tokenizer import EOT
-
-PIECE_BYTES = 1 << 20
-"""A longer document comes in pieces of about this size."""
 
 MEND = "name the one that holds the text with {field}."
 """What to do about a field or a column that does not."""
@@ -30,16 +31,16 @@ Piece = tuple[str, bool]
 """Text, and whether the document ends with it."""
 
 
-def documents(path: str | os.PathLike[str], field: str = "text") -> Iterator[str]:
+def documents(path: str | os.PathLike[str], field: str = "text", split_inline: bool = False) -> Iterator[str]:
     """The documents of a file, in order; empty ones and null are left out.
 
     Raises ValueError, with the file's name, for a missing file, an unknown kind of file, bytes that are not
-    UTF-8, broken compression, a .jsonl line without a text in `field`, a .parquet file without such a column,
-    and a file without any document; UsageError when the library for a .zst or .parquet file is not installed.
+    UTF-8, broken compression, a row without a text in `field`, a file without such a column, and a file without any
+    document; UsageError when the library for a .zst or .parquet file is not installed.
     """
     parts: list[str] = []
     found = False
-    for text, ends in pieces(path, field):
+    for text, ends in pieces(path, field, split_inline=split_inline):
         parts.append(text)
         if ends:
             found = True
@@ -50,7 +51,10 @@ def documents(path: str | os.PathLike[str], field: str = "text") -> Iterator[str
 
 
 def pieces(
-    path: str | os.PathLike[str], field: str = "text", progress: Callable[[int], None] | None = None
+    path: str | os.PathLike[str],
+    field: str = "text",
+    progress: Callable[[int], None] | None = None,
+    split_inline: bool = False,
 ) -> Iterator[Piece]:
     """The documents of a file in pieces: (text, whether it is the document's last piece).
 
@@ -60,11 +64,12 @@ def pieces(
     """
     path = check(path)
     if has_kind(path.name, ".parquet"):
-        yield from _parquet(path, field, progress)
+        for text in _parquet(path, field, progress):
+            yield from _split(text, split_inline)
         return
-    lines = has_kind(path.name, ".jsonl")
+    is_rows = has_kind(path.name, *ROWS)
     with opened(path) as (stream, position):
-        for piece in _fields(path, stream, field) if lines else _text(path, stream):
+        for piece in _fields(path, stream, field, split_inline) if is_rows else _text(path, stream, split_inline):
             if progress:
                 progress(position())
             yield piece
@@ -72,9 +77,17 @@ def pieces(
 
 _SEPARATOR = EOT.encode()
 _LONGEST = len(_SEPARATOR) + len(b"\r\n")
+_IN_A_FIELD = re.compile(rf"(?:\A|\r?\n){re.escape(EOT)}(?:\r?\n|\Z)|{re.escape(EOT)}(?:\r?\n)?")
 
 
-def _text(path: Path, stream: BinaryIO) -> Iterator[Piece]:
+def _split(text: str, inline: bool) -> Iterator[Piece]:
+    """The documents in the text of a field."""
+    for part in _IN_A_FIELD.split(text) if inline and EOT in text else [text]:
+        if part:
+            yield part, True
+
+
+def _text(path: Path, stream: BinaryIO, inline: bool) -> Iterator[Piece]:
     data = stream.read(PIECE_BYTES)  # of this document and of those after it, not yet handed out
     offset = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0  # where in the file `data` begins
     data = data[offset:]
@@ -84,10 +97,12 @@ def _text(path: Path, stream: BinaryIO) -> Iterator[Piece]:
     while not final:
         block = stream.read(PIECE_BYTES)
         data, final, start = data + block, not block, 0
-        while found := _find_separator(data, max(start, searched), final):
-            begin, end = found
-            windows = data.startswith(b"\r\n", end - 2) and data.endswith(b"\r\n", start, begin)
-            text = _decode(path, data[start:begin], offset + start).removesuffix("\r\n" if windows else "\n")
+        while found := _find_separator(data, max(start, searched), final, inline):
+            begin, end, alone = found
+            text = _decode(path, data[start:begin], offset + start)
+            if alone:
+                windows = data.startswith(b"\r\n", end - 2) and data.endswith(b"\r\n", start, begin)
+                text = text.removesuffix("\r\n" if windows else "\n")
             if text or began:
                 yield text, True
             start, began, limit = end, False, PIECE_BYTES
@@ -107,15 +122,19 @@ def _text(path: Path, stream: BinaryIO) -> Iterator[Piece]:
         yield text, True
 
 
-def _find_separator(data: bytes, start: int, final: bool) -> tuple[int, int] | None:
-    """Where the next line that separates documents begins and ends; `final`: no bytes follow `data`."""
+def _find_separator(data: bytes, start: int, final: bool, inline: bool) -> tuple[int, int, bool] | None:
+    """Where the next separator begins and ends, and whether it is a whole line; `final`: no bytes follow `data`.
+
+    One that is no whole line counts if it may be `inline`. None also where the bytes that follow decide.
+    """
     while (begin := data.find(_SEPARATOR, start)) >= 0:
         end = begin + len(_SEPARATOR)
-        if begin == 0 or data[begin - 1 : begin] == b"\n":
-            if data.startswith((b"\n", b"\r\n"), end):
-                return begin, data.index(b"\n", end) + 1
-            if final and end == len(data):
-                return begin, end
+        line = next((len(mark) for mark in (b"\n", b"\r\n") if data.startswith(mark, end)), 0)
+        begins = begin == 0 or data[begin - 1 : begin] == b"\n"
+        if begins and (line or (final and end == len(data))):
+            return begin, end + line, True
+        if inline:
+            return (begin, end + line, False) if line or final or len(data) >= end + len(b"\r\n") else None
         start = end
     return None
 
@@ -137,43 +156,37 @@ def _last_cut(text: str) -> int:
     return 0
 
 
-def _fields(path: Path, stream: BinaryIO, field: str) -> Iterator[Piece]:
-    for where, record in json_lines(path, stream):
-        text = record.get(field) if isinstance(record, dict) else None
-        if text is None and isinstance(record, dict) and field in record:
+def _fields(path: Path, stream: BinaryIO, field: str, inline: bool) -> Iterator[Piece]:
+    for where, row in records(path, stream):
+        text = row.get(field) if isinstance(row, dict) else None
+        if text is None and isinstance(row, dict) and field in row:
             continue
+        if isinstance(row, dict) and field in row and not isinstance(text, str):
+            raise Failure(f"{where} has {kind_of(text)} in {field!r}, where a text belongs", MEND, field=None)
+        if not isinstance(row, dict):
+            raise ValueError(f"{where} is {kind_of(row)}: write an object with a text in {field!r}.")
         if not isinstance(text, str):
-            have = f"it has {', '.join(map(str, record))}" if isinstance(record, dict) and record else "it has none"
-            raise Failure(f"{where} has no text in a field {field!r} ({have})", MEND, field=None)
-        if text:
-            yield text, True
+            raise Failure(f"{where} has no text in a field {field!r} ({fields_of(row)})", MEND, field=None)
+        yield from _split(text, inline)
 
 
-def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) -> Iterator[Piece]:
+def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) -> Iterator[str]:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise needs_extra(".parquet files") from None
-    size = path.stat().st_size
     try:
-        # A buffer of its own for each column: otherwise a whole group of rows would be held at once.
-        with parquet.ParquetFile(path, buffer_size=PIECE_BYTES, pre_buffer=False) as file:
-            names, rows = file.schema_arrow.names, file.metadata.num_rows
-            if column not in names:
-                raise Failure(f"{path} has no column {column!r} (it has {', '.join(names)})", MEND, field=None)
-            kind = file.schema_arrow.field(column).type
-            if pyarrow.types.is_dictionary(kind):
-                kind = kind.value_type
-            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                raise Failure(f"{path} holds {kind} in column {column!r}, no text", MEND, field=None)
-            done = 0
-            for batch in file.iter_batches(batch_size=64, columns=[column]):
-                done += len(batch)
-                if progress:
-                    progress(size * done // rows)
-                for value in batch.column(0):
-                    if text := value.as_py():
-                        yield text, True
+        schema = parquet.read_schema(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is a damaged .parquet file ({error}): fetch it again.") from None
+    if column not in schema.names:
+        raise Failure(f"{path} has no column {column!r} (it has {', '.join(schema.names)})", MEND, field=None)
+    kind = schema.field(column).type
+    if pyarrow.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        raise Failure(f"{path} holds {kind} in column {column!r}, no text", MEND, field=None)
+    for row in parquet_rows(path, [column], progress):
+        if row[column]:
+            yield row[column]

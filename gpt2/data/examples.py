@@ -1,7 +1,7 @@
 """Rows to fine-tune on: sequences of tokens of unequal length, each with the place from which its tokens count.
 
-In: the ids of texts, or of prompts and completions (completions.py). Out: ids and targets, padded, for each training
-step and for evaluation. Read next: training/finetune.py.
+In: the ids of texts, of prompts and completions (completions.py), or of conversations (conversations.py). Out: ids and
+targets, padded, for each training step and for evaluation. Read next: training/finetune.py.
 """
 
 import hashlib
@@ -20,10 +20,23 @@ from gpt2.loss import IGNORED
 class Example:
     """ids    int32 [n], two or more
     first  the ids from here on are to be predicted, those before are only read
+    said   bool [n]: of these, which ones; None: all. The one at `first` is
     """
 
     ids: np.ndarray
     first: int = 1
+    said: np.ndarray | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many ids are to be predicted."""
+        return len(self.ids) - self.first if self.said is None else int(self.said[self.first :].sum())
+
+
+def cut(example: Example, context: int) -> Example:
+    """The example as far as it fits in the context."""
+    said = None if example.said is None else example.said[: context + 1]
+    return Example(example.ids[: context + 1], example.first, said)
 
 
 class Examples:
@@ -38,7 +51,7 @@ class Examples:
     @property
     def tokens(self) -> int:
         """How many tokens are to be predicted."""
-        return sum(len(example.ids) - example.first for example in self.examples)
+        return sum(example.counted for example in self.examples)
 
     @property
     def longest(self) -> int:
@@ -51,6 +64,7 @@ class Examples:
         digest = hashlib.sha256()
         for example in self.examples:
             digest.update(f"{len(example.ids)} {example.first}:".encode() + example.ids.astype("<i4").tobytes())
+            digest.update(b"" if example.said is None else example.said.tobytes())
         return digest.hexdigest()
 
     def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
@@ -66,6 +80,8 @@ class Examples:
             tokens, end = torch.from_numpy(example.ids.astype(np.int64)), len(example.ids) - 1
             ids[row, :end] = tokens[:-1]
             targets[row, example.first - 1 : end] = tokens[example.first :]
+            if example.said is not None:
+                targets[row, :end][~torch.from_numpy(example.said[1:])] = IGNORED
         return ids, targets
 
 

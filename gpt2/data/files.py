@@ -1,7 +1,8 @@
 """Files of text: which ones a path names, and their bytes, decompressed.
 
-In: the paths that a user typed, files or directories. Out: `Source`s in an order that does not depend on the disk,
-and for each of them a stream of bytes, which `gpt2/data/documents.py` cuts into documents.
+In: the paths that a user typed, files or directories. Out: `Source`s in an order that does not depend on the disk, a
+note of what a directory holds beside them, and for each of them a stream of bytes, which `gpt2/data/documents.py` cuts
+into documents.
 """
 
 import gzip
@@ -17,10 +18,13 @@ from typing import Any, BinaryIO
 
 from gpt2.base.errors import UsageError
 from gpt2.base.lfs import refuse_pointer
+from gpt2.base.notes import note
 from gpt2.data.shards import MANIFEST
 
 PACKED = (".gz", ".zst")
-SUFFIXES = (*(kind + packed for kind in (".txt", ".jsonl") for packed in ("", *PACKED)), ".parquet")
+KINDS = (".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv")
+SUFFIXES = (*(kind + packed for kind in KINDS for packed in ("", *PACKED)), ".parquet")
+KNOWN = f"{', '.join(KINDS)}, each also with {' or '.join(PACKED)} after it, and .parquet"
 BUFFER_BYTES = 1 << 20
 
 
@@ -32,58 +36,129 @@ class Source:
     name: str
 
 
-def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list[Path]]:
-    """The files that `paths` name, and what directories hold beside them: files of other kinds, left out.
+@dataclass(frozen=True)
+class LeftOut:
+    """What a directory holds and is not read, and what it is: such as "file of another kind"."""
 
-    A directory stands for the files in it and below it, sorted by their names; hidden ones and prepared data sets
-    are passed over. Raises ValueError for a path that is missing, unreadable or of an unknown kind, and for a
-    directory without text.
+    path: Path
+    what: str
+
+
+OTHER_KIND = "file of another kind"
+HIDDEN = "hidden file or folder"
+PREPARED = "prepared data set"
+LOOP = "link that leads back to a folder above it"
+AGAIN = "link to a folder that is read already"
+
+
+def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list[LeftOut]]:
+    """The files that `paths` name, and what directories hold beside them that is left out; a note counts it.
+
+    A directory stands for the files in it and below it, sorted by their names. A linked folder is read as others are,
+    but once. Hidden files and prepared data sets are left out. Raises ValueError for a path that is missing, unreadable
+    or of an unknown kind, and for a directory without text.
     """
     found: list[Source] = []
-    left_out: list[Path] = []
+    all_left: list[LeftOut] = []
     for path in map(Path, paths):
         if not path.is_dir():
             found.append(Source(check(path), path.name))
             continue
-        names = {file.relative_to(path).as_posix(): file for file in _below(path)}
+        left: list[LeftOut] = []
+        names = {file.relative_to(path).as_posix(): file for file in _below(path, left)}
         inside = [Source(check(names[name]), name) for name in sorted(names) if has_kind(name)]
         if not inside:
-            raise ValueError(f"{path} holds no file of text: known are {', '.join(SUFFIXES)}.")
+            raise ValueError(f"{path} holds no file of text: known are {KNOWN}.")
         found += inside
-        left_out += [names[name] for name in sorted(names) if not has_kind(name)]
-    return found, left_out
+        left += [LeftOut(names[name], OTHER_KIND) for name in sorted(names) if not has_kind(name)]
+        if left:
+            note(f"{path}: left out {_counted(path, left)}")
+        all_left += left
+    return found, all_left
+
+
+def _counted(directory: Path, left: list[LeftOut]) -> str:
+    """Such as "2 files of another kind (a.png, b.png), 1 hidden file or folder (.git)"."""
+    parts = []
+    for what in dict.fromkeys(one.what for one in left):
+        names = [one.path.relative_to(directory).as_posix() for one in left if one.what == what]
+        noun, _, rest = what.partition(" ")
+        if noun in ("hidden", "prepared"):
+            noun, rest = what, ""
+        plural = "hidden files and folders" if what == HIDDEN else f"{noun}s {rest}".strip().replace("leads", "lead")
+        shown = ", ".join([*names[:3], *["..."][: len(names) > 3]])
+        parts.append(f"{len(names):,} {what if len(names) == 1 else plural} ({shown})")
+    return ", ".join(parts)
+
+
+def tell_empty(names: Iterable[str]) -> None:
+    """Say in one note which files hold no document; nothing where there is none."""
+    empty = list(names)
+    if empty:
+        shown = ", ".join([*empty[:3], *["..."][: len(empty) > 3]])
+        note(f"{'1 file holds' if len(empty) == 1 else f'{len(empty):,} files hold'} no document: {shown}")
 
 
 def has_kind(name: str, *kinds: str) -> bool:
     """Whether a file's name ends as that of one of these kinds of text (all when none is named), in any case."""
-    endings = tuple(s for s in SUFFIXES if s.startswith(kinds)) if kinds else SUFFIXES
+    endings = tuple(s for s in SUFFIXES if _kind(s) in kinds) if kinds else SUFFIXES
     return name.lower().endswith(endings)
 
 
-def _below(directory: Path) -> Iterator[Path]:
+def _kind(suffix: str) -> str:
+    """The kind of file without its compression: .json of .json.gz."""
+    return next((suffix.removesuffix(packed) for packed in PACKED if suffix.endswith(packed)), suffix)
+
+
+def _below(directory: Path, left: list[LeftOut]) -> Iterator[Path]:
+    """Every file in a directory and below it; linked folders come after all others, each once."""
+    read: set[tuple[int, int]] = set()
+    links = [directory]
+    while links:
+        top = links.pop(0)
+        above = Path(os.path.realpath(top.parent))
+        if top != directory and above.is_relative_to(os.path.realpath(top)):
+            left.append(LeftOut(top, LOOP))
+            continue
+        yield from _one_tree(top, read, left, links)
+        links.sort()
+
+
+def _one_tree(top: Path, read: set[tuple[int, int]], left: list[LeftOut], links: list[Path]) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise ValueError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
-    for folder, folders, files in os.walk(directory, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if MANIFEST in files:
+    for name, folders, files in os.walk(top, onerror=refuse):
+        folder = Path(name)
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in read:
+            left.append(LeftOut(folder, AGAIN))
             folders.clear()
             continue
-        yield from (Path(folder) / name for name in files if not name.startswith("."))
+        read.add((state.st_dev, state.st_ino))
+        if MANIFEST in files:
+            left.append(LeftOut(folder, PREPARED))
+            folders.clear()
+            continue
+        left += [LeftOut(folder / name, HIDDEN) for name in sorted([*folders, *files]) if name.startswith(".")]
+        seen = [name for name in folders if not name.startswith(".")]
+        links += [folder / name for name in seen if (folder / name).is_symlink()]
+        folders[:] = sorted(name for name in seen if not (folder / name).is_symlink())
+        yield from (folder / name for name in files if not name.startswith("."))
 
 
 def check(path: str | os.PathLike[str]) -> Path:
     """The path, if it is a file of a known kind; raises ValueError otherwise."""
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"{path} is a directory: name a file in it ({', '.join(SUFFIXES)}).")
+        raise ValueError(f"{path} is a directory: name a file in it ({KNOWN}).")
     if not path.exists():
         raise ValueError(f"{path} does not exist: check the file's name.")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read: change its permissions.")
     refuse_pointer(path)
     if not has_kind(path.name):
-        raise ValueError(f"{path} is of an unknown kind: known are {', '.join(SUFFIXES)}.")
+        raise ValueError(f"{path} is of an unknown kind: known are {KNOWN}.")
     return path
 
 

@@ -20,11 +20,12 @@ from gpt2.base.disk import sync
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.ours import check_directory, replace
 from gpt2.data import encode
-from gpt2.data.files import Source, sources
+from gpt2.data.files import Source, sources, tell_empty
 from gpt2.data.own import AIDS, STARTS, data_set
 from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, sha256
 from gpt2.data.unfinished import State, Workplace, kept, workplace
 from gpt2.data.workers import encode_all
+from gpt2.text.spelled import special_texts, tell_spelled
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 SHARD_TOKENS = 100_000_000
@@ -39,6 +40,8 @@ def prepare(
     tokenizer: Tokenizer,
     *,
     field: str = "text",
+    allow_special: bool = False,
+    split_inline: bool = False,
     shard_tokens: int = SHARD_TOKENS,
     processes: int | None = None,
     overwrite: bool = False,
@@ -47,12 +50,15 @@ def prepare(
 ) -> dict[str, Any]:
     """Encode the documents of `files` into the directory `out` and return its manifest.
 
-    The content of `out` depends on the files, the tokenizer, `field` and `shard_tokens`, and on nothing else.
+    The content of `out` depends on the files, the tokenizer, `field`, `allow_special`, `split_inline` and
+    `shard_tokens`, and on nothing else. A note counts the special tokens that the text spells, unless they are read.
 
     Args:
         files: files of text and directories of them, see `gpt2/data/files.py`.
         out: must not exist or be empty; with `overwrite` it may also be a data set, which is replaced.
-        field: the field of a .jsonl line, or the column of a .parquet file, that holds the text.
+        field: the field of a row, or the column, that holds the text.
+        allow_special: read a special token that the text spells as the token; otherwise it is ordinary text.
+        split_inline: end a document at every `<|endoftext|>`, also within a line and within a field.
         shard_tokens: tokens in a shard.
         processes: that encode; as many as there are cores when None.
         progress: see `Progress`.
@@ -72,6 +78,7 @@ def prepare(
         "tokenizer": tokenizer.hash,
         "field": field,
         "shard_tokens": shard_tokens,
+        **_reading(allow_special, split_inline),
     }
     try:
         with workplace(out, options, _states(texts)) as place:
@@ -81,6 +88,8 @@ def prepare(
             if _states(texts) != place.files:
                 raise ValueError("the files of text were changed while they were read: run the same command again.")
             manifest = _describe(place, texts, tokenizer, state)
+            tell_spelled(state.spelled, str(out), split=not split_inline)
+            tell_empty(text.name for text, n in zip(texts, state.documents, strict=True) if not n)
             _put_in_place(place, out)
     except OSError as error:
         reason = error.strerror or str(error)  # the half-written file's name would say nothing to a user
@@ -94,15 +103,20 @@ def train_tokenizer(
     vocab_size: int,
     field: str = "text",
     progress: Progress = lambda read, text: None,
+    allow_special: bool = False,
+    split_inline: bool = False,
 ) -> Tokenizer:
-    """Learn a byte-level BPE on the documents of the files, read as a stream; arguments as in `prepare`."""
+    """Learn a byte-level BPE on the documents of the files, read as a stream; arguments as in `prepare`.
+
+    With `allow_special` or `split_inline` nothing is learned of how `<|endoftext|>` is spelled.
+    """
 
     def texts() -> Iterator[str]:
         size = 0
-        for batch in encode.batches(sources(files)[0], field, True, encode.Place()):
+        for batch in encode.batches(sources(files)[0], field, True, encode.Place(), split_inline=split_inline):
             for _, text, _ in batch.pieces:
                 size += len(text.encode("utf-8", "surrogatepass"))
-                yield text
+                yield from text.split(EOT) if allow_special else [text]
             progress(batch.read, size)
 
     return Tokenizer.train(texts(), vocab_size)
@@ -155,7 +169,9 @@ def _build(
     writer = ShardWriter(place.directory, place.options["shard_tokens"], place.shards)
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
-    stream = encode.batches(texts, place.options["field"], tokenizer.splits_before_space, state.place)
+    allow, split = (bool(place.options.get(name)) for name in ("allow_special", "split_inline"))
+    may_cut = tokenizer.splits_before_space and not (allow and any(map(_has_space, special_texts(tokenizer))))
+    stream = encode.batches(texts, place.options["field"], may_cut, state.place, allow, split)
     results = encode_all(stream, tokenizer, processes)
     with closing(results), open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
         starts.seek(starts.truncate(state.begun * 8))
@@ -171,6 +187,8 @@ def _build(
                 place.save(state, writer.shards, batch.pieces[-1][0] + 1)
             state.tokens += len(encoded.ids)
             state.begun += len(encoded.starts)
+            for token, n in encoded.spelled.items():
+                state.spelled[token] = state.spelled.get(token, 0) + n
             for number, n in encoded.documents.items():
                 state.documents[number] += n
             for number, n in encoded.sizes.items():
@@ -180,6 +198,15 @@ def _build(
     writer.close()
     place.shards = writer.shards
     return state
+
+
+def _reading(allow_special: bool, split_inline: bool) -> dict[str, bool]:
+    """How a text is read, as far as it is not read as it always was: sets prepared before stay as they are."""
+    return {name: True for name, on in {"allow_special": allow_special, "split_inline": split_inline}.items() if on}
+
+
+def _has_space(token: str) -> bool:
+    return any(char.isspace() for char in token)
 
 
 def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state: State) -> dict[str, Any]:
@@ -197,6 +224,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         "tokenizer_hash": tokenizer.hash,
         "vocab_size": tokenizer.vocab_size,
         "eot_id": tokenizer.eot_id,
+        **{name: place.options[name] for name in ("allow_special", "split_inline") if name in place.options},
         "dtype": "uint16",
         "tokens": state.tokens,
         "documents": state.begun,

@@ -35,6 +35,7 @@ class State:
         begun: documents that begin before it.
         documents: of each file, the documents that end before it.
         sizes: of each file, the bytes of UTF-8 before it.
+        spelled: special tokens spelled before it and read as ordinary text.
     """
 
     place: Place
@@ -42,6 +43,7 @@ class State:
     begun: int
     documents: list[int]
     sizes: list[int]
+    spelled: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Workplace:
         earlier = _read(self.directory)
         if earlier is None:
             return
-        changed = [name for name in self.options if earlier["options"].get(name) != self.options[name]]
+        before = earlier["options"]
+        changed = [name for name in {**before, **self.options} if before.get(name) != self.options.get(name)]
         if earlier["files"] != self.files[: len(earlier["files"])]:
             changed.append("files")
         if changed:

@@ -76,11 +76,13 @@ def score(
     progress: Progress = lambda done, total: None,
     context: int | None = None,
     stride: int | None = None,
+    allow_special: bool = False,
 ) -> TextLoss:
     """The loss of `documents`, each alone: architecture.md's bits per byte with the default context and stride.
 
-    context  tokens of a window (default: the model's)
-    stride   1 to `context` (default: half of it)
+    context        tokens of a window (default: the model's)
+    stride         1 to `context` (default: half of it)
+    allow_special  read a special token that a text spells as the token, as `Tokenizer.encode` does
 
     Raises UsageError for a context or stride out of range; ValueError when there is no text, or no token to stand
     before a document.
@@ -90,7 +92,7 @@ def score(
         what = "the tokenizer has no <|endoftext|>, which stands before each document as its context"
         raise Failure(what, "read all documents as one text, with {joined} or score_joined.", joined=None)
     texts = [well_formed(document) for document in documents]
-    encoded = [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts, threads=1)]
+    encoded = [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts, allow_special, threads=1)]
     plan = [window for ids in encoded for window in windows(ids, context, stride)]
     return _sum(model, texts, plan, (context, stride), batch_tokens, progress)
 
@@ -103,6 +105,7 @@ def score_joined(
     progress: Progress = lambda done, total: None,
     context: int | None = None,
     stride: int | None = None,
+    allow_special: bool = False,
 ) -> TextLoss:
     r"""The loss of `documents` joined by an empty line into one text, without `<|endoftext|>`.
 
@@ -112,7 +115,7 @@ def score_joined(
     """
     context, stride = window_sizes(model, context, stride, least=2)
     texts = ["\n\n".join(map(well_formed, documents))]
-    plan = list(windows(tokenizer.encode(texts[0]), context - 1, stride))
+    plan = list(windows(tokenizer.encode(texts[0], allow_special), context - 1, stride))
     return _sum(model, texts, plan, (context, stride), batch_tokens, progress)
 
 

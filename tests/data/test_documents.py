@@ -1,5 +1,6 @@
 """Files of text and their documents: exact splitting, every kind of file, directories, bad input."""
 
+import csv
 import gzip
 import json
 import random
@@ -8,10 +9,12 @@ import re
 import pytest
 
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import Note
 from gpt2.cli.main import main
 from gpt2.data import documents as documents_module
 from gpt2.data.documents import documents, pieces
-from gpt2.data.files import sources, zstd
+from gpt2.data.files import AGAIN, LOOP, sources, zstd
+from gpt2.data.records import all_records
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 SEP = f"\n{EOT}\n"
@@ -103,7 +106,7 @@ def test_json_lines(tmp_path):
     with pytest.raises(ValueError, match=r"file.jsonl, line 1, has no text in a field 'title' \(it has text\)"):
         list(documents(path, field="title"))
     path.write_text('{"text": "a"}\n{"text": 3}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2, has no text in a field 'text'"):
+    with pytest.raises(ValueError, match="line 2, has the number 3 in 'text', where a text belongs: name the one"):
         list(documents(path))
     for wrong in (b"{\n", b"[1]\n", b'"text"\n', b'{"text": "\xff"}\n'):
         path.write_bytes(wrong)
@@ -230,14 +233,18 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, name):
 
 
 def test_a_directory_stands_for_the_texts_in_it(tmp_path):
-    for name in ("b.txt", "a/z.jsonl", "a/b/c.txt.gz", "a.txt", "notes.md", ".hidden/d.txt", "a/.e.txt", "set/f.txt"):
+    for name in ("b.txt", "a/z.jsonl", "a/b/c.txt.gz", "a.txt", "notes.doc", ".hidden/d.txt", "a/.e.txt", "set/f.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
     (tmp_path / "set" / "manifest.json").touch()  # a prepared data set: its merges.txt is no text
-    found, left_out = sources([tmp_path / "b.txt", tmp_path])
+    with pytest.warns(
+        Note, match=r"left out 2 hidden files and folders .*1 prepared data set \(set\), 1 file of another"
+    ):
+        found, left_out = sources([tmp_path / "b.txt", tmp_path])
     assert [source.name for source in found] == ["b.txt", "a.txt", "a/b/c.txt.gz", "a/z.jsonl", "b.txt"]
     assert all(source.path.is_file() for source in found)
-    assert left_out == [tmp_path / "notes.md"]
+    names = [".hidden", "a/.e.txt", "set", "notes.doc"]
+    assert sorted(one.path for one in left_out) == sorted(tmp_path / name for name in names)
     with pytest.raises(ValueError, match=r"set holds no file of text: known are \.txt, "):
         sources([tmp_path / "set"])
 
@@ -255,6 +262,94 @@ def test_endings_in_capitals(tmp_path):
     with gzip.open(tmp_path / "packed.TXT.Gz", "wt") as file:
         file.write("four")
     (tmp_path / "other.DOC").write_text("no text")
-    found, left_out = sources([tmp_path])
+    with pytest.warns(Note, match="other.DOC"):
+        found, left_out = sources([tmp_path])
     assert [text for source in found for text in documents(source.path)] == ["one", "two", "three", "four"]
-    assert [path.name for path in left_out] == ["other.DOC"]
+    assert [one.path.name for one in left_out] == ["other.DOC"]
+
+
+def test_other_kinds_of_rows_give_the_same_documents(tmp_path):
+    texts = ['one, "two"\nthree', "é 🙂", "[1]"]
+    rows = [{"title": "t", "body": text} for text in [*texts[:2], "", texts[2]]]
+    (tmp_path / "a.json").write_text("\ufeff" + json.dumps(rows, indent=1), encoding="utf-8")
+    (tmp_path / "a.ndjson").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with gzip.open(tmp_path / "A.JSON.gz", "wt") as file:
+        json.dump(rows, file)
+    with open(tmp_path / "a.csv", "w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, ["title", "body"])
+        writer.writeheader()
+        writer.writerows(rows)
+    for name in ("a.json", "a.ndjson", "A.JSON.gz", "a.csv"):
+        assert list(documents(tmp_path / name, field="body")) == texts, name
+    (tmp_path / "one.json").write_text('{"text": "alone"}\n')
+    (tmp_path / "a.md").write_text(f"# one{SEP}two")
+    assert [*documents(tmp_path / "one.json"), *documents(tmp_path / "a.md")] == ["alone", "# one", "two"]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 1 << 20])
+def test_a_list_of_json_is_read_in_pieces(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr("gpt2.data.records.PIECE_BYTES", piece)
+    items = [{"text": "é] [" * 9}, [1, [2]], 12345, "a,b", None, True, 1.5e3]
+    path = tmp_path / "a.json"
+    path.write_text(" [" + " ,\n".join(map(json.dumps, items)) + " ]\n ", encoding="utf-8")
+    assert [value for _, value in all_records(path)] == items
+    assert [where for where, _ in all_records(path)][2] == f"{path}, line 3,"
+    for text in ("12", '"a"', '{"a": [1]}', "[]", " "):
+        path.write_text(text)
+        whole = json.loads(text) if text.strip() else []
+        assert [value for _, value in all_records(path)] == (whole if isinstance(whole, list) else [whole])
+
+
+REFUSED_ROWS = {
+    ("a.json", b'[{"text": "a"} {"text": "b"}]'): "line 1, is not JSON: a comma is missing",
+    ("a.json", b'[{"text": "a"},\n{"text": "b"'): "line 2, is not JSON",
+    ("a.json", b'[{"text": "a"}'): "is not JSON: the list has no end",
+    ("a.json", b'{"text": "a"}\n{"text": "b"}'): "line 2, is not JSON: more stands after",
+    ("a.json", b'["a"]'): "line 1, is a text: write an object",
+    ("a.json", b'[{"text": null},\n{"text": ["a"]}]'): "line 2, has a list in 'text'",
+    ("a.json", b'{"text": "\xff"}'): r"is not UTF-8 \(byte 10\)",
+    ("a.csv", b"text,b\none\n"): "line 2, has 1 columns, and the first line names 2",
+    ("a.csv", b'text,b\n"one\n'): "line 2, is not CSV",
+    ("a.csv", b"a,a\n"): "names a column twice",
+    ("a.csv", b"text\n\xff\n"): "is not UTF-8",
+    ("a.csv", b"title\none\n"): r"line 2, has no text in a field 'text' \(it has title\): name the one",
+    ("a.jsonl", b'{"text": false}'): "line 1, has false in 'text'",
+}
+
+
+@pytest.mark.parametrize("name, content", REFUSED_ROWS)
+def test_rows_that_are_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=REFUSED_ROWS[name, content]) as said:
+        list(documents(tmp_path / name))
+    assert str(tmp_path / name) in str(said.value)
+
+
+def test_linked_folders_are_read_once_and_loops_are_said(tmp_path):
+    for name in ("books/a.txt", "books/deep/b.txt", "elsewhere/c.txt", "elsewhere/more/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(name)
+    books = tmp_path / "books"
+    links = {"0first": tmp_path / "elsewhere", "deep/back": books, "second": tmp_path / "elsewhere", "up": tmp_path}
+    for name, target in links.items():
+        (books / name).symlink_to(target)
+    (tmp_path / "elsewhere" / "more" / "round").symlink_to(books / "deep")
+    with pytest.warns(Note, match="left out 2 links to a folder that is read already .*, 2 links that lead back"):
+        found, left_out = sources([books])
+    assert [source.name for source in found] == ["0first/c.txt", "0first/more/d.txt", "a.txt", "deep/b.txt"]
+    said = {one.path.relative_to(books).as_posix(): one.what for one in left_out}
+    assert said == {"deep/back": LOOP, "up": LOOP, "second": AGAIN, "0first/more/round": AGAIN}
+
+
+INLINE = f"a{EOT}b\n{EOT}\nc{EOT}\nd {EOT}{EOT} e\r\n{EOT}\r\nf{EOT}"
+PARTS = ["a", "b", "c", "d ", " e", "f"]
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1 << 20])
+def test_split_inline_ends_a_document_wherever_the_token_stands(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr("gpt2.data.documents.PIECE_BYTES", piece)
+    (tmp_path / "a.txt").write_text(INLINE, newline="")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": INLINE}) + "\n" + json.dumps({"text": "g"}))
+    assert list(documents(tmp_path / "a.txt", split_inline=True)) == PARTS
+    assert list(documents(tmp_path / "a.jsonl", split_inline=True)) == [*PARTS, "g"]
+    assert list(documents(tmp_path / "a.jsonl")) == [INLINE, "g"]

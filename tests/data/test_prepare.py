@@ -291,12 +291,16 @@ def command(capsys):
 
 def test_command(command, stories, tmp_path):
     code, out, err = command(stories, "--out", tmp_path / "a", "--vocab-size", 260, "--shard-tokens", 50, "--json")
-    assert (code, err) == (0, "")
+    assert (code, err.count(f"{EOT} once, read as ordinary text")) == (0, 1)
     shards = TokenShards(tmp_path / "a")
     assert json.loads(out) == shards.manifest
     assert texts_of(shards) == TEXTS
     code, out, err = command(stories, stories, "--out", tmp_path / "b", "--tokenizer", tmp_path / "a" / "tokenizer")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == (
+        f"gpt2: {tmp_path / 'b'}: the text spells {EOT} 2 times, read as ordinary text: --allow-special reads it as "
+        f"the token, --split-inline ends a document at each {EOT}.\n"
+    )
     assert "10 documents" in out
     assert TokenShards(tmp_path / "b").manifest["tokenizer_hash"] == shards.manifest["tokenizer_hash"]
     assert command(stories, "--out", tmp_path / "c", "--tokenizer", "bytes")[0] == 0
@@ -386,7 +390,57 @@ def test_a_directory_is_read_in_order(command, stories, tmp_path):
     code, stdout, err = command(books, "--out", tmp_path / "out", "--tokenizer", "bytes", "--column", "body")
     assert code == 0
     assert f"{len(TEXTS) + 1} documents" in stdout
-    assert err == "left out 1 file of another kind: cover.png\n"
+    assert err.startswith(
+        f"gpt2: {books}: left out 1 file of another kind (cover.png)\ngpt2: {tmp_path / 'out'}: the text spells "
+    )
+    assert err.count("\n") == 2
     shards = TokenShards(tmp_path / "out")
     assert texts_of(shards) == [*TEXTS, "one"]
     assert [source["file"] for source in shards.manifest["sources"]] == ["a.txt.gz", "b/one.jsonl"]
+
+
+def test_special_tokens_in_text_are_said_read_or_split(command, tmp_path):
+    """A chat model's tokens, cut into pieces without a word, were ids that it never meets."""
+    tokenizer = Tokenizer.bytes()
+    (tmp_path / "chat.txt").write_text(f"hi{EOT}there{EOT}\nyou\n")
+    (tmp_path / "empty.txt").touch()
+    text = [tokenizer.encode(part) for part in ("hi", "there", "\nyou\n", "you\n")]
+    end = [tokenizer.eot_id]
+    words = (tmp_path / "chat.txt", tmp_path / "empty.txt", "--tokenizer", "bytes", "--out")
+    said = "1 file holds no document: empty.txt"
+    for options, ids, documents, spelled in [
+        ((), tokenizer.encode(f"hi{EOT}there{EOT}\nyou\n") + end, 1, 2),
+        (("--allow-special",), text[0] + end + text[1] + end + text[2] + end, 1, 0),
+        (("--split-inline",), text[0] + end + text[1] + end + text[3] + end, 3, 0),
+    ]:
+        out = tmp_path / "".join(["out", *options])
+        code, _, err = command(*words, out, *options)
+        shards = TokenShards(out)
+        assert (code, shards[0 : len(shards)].tolist(), len(shards.doc_starts)) == (0, ids, documents)
+        assert (f"spells {EOT} {spelled} times, read as ordinary text" in err) == bool(spelled)
+        assert err.count("\n") == bool(spelled) + (said in err)
+        names = {name for name in ("allow_special", "split_inline") if name in shards.manifest}
+        assert names == {option.strip("-").replace("-", "_") for option in options}
+
+
+def test_special_tokens_with_several_processes_and_a_learned_tokenizer(tmp_path, recwarn, monkeypatch):
+    monkeypatch.setattr(encode_module, "BATCH_CHARACTERS", 5000)
+    (tmp_path / "a.txt").write_text(f"a b{EOT}c d\n" * 2000)
+    one, two = (prepare([tmp_path / "a.txt"], tmp_path / f"{n}", Tokenizer.bytes(), processes=n) for n in (1, 2))
+    assert one["shards"] == two["shards"]
+    assert sum("2,000 times" in str(w.message) for w in recwarn) == 2
+    learned = train_tokenizer([tmp_path / "a.txt"], 300, split_inline=True)
+    assert not any("endof" in learned.label(i) for i in range(learned.vocab_size - 1))
+
+
+def test_an_unfinished_set_with_other_reading_is_begun_afresh(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text(f"a{EOT}b" * 20)
+    files, out = [tmp_path / "a.txt"], tmp_path / "out"
+    with monkeypatch.context() as context:
+        context.setattr(prepare_module, "_describe", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare(files, out, Tokenizer.bytes(), shard_tokens=10, allow_special=True)
+    told: list[str] = []
+    manifest = prepare(files, out, Tokenizer.bytes(), shard_tokens=10, tell=told.append)
+    assert "its allow special differed" in told[0]
+    assert manifest["tokens"] == len(f"a{EOT}b") * 20 + 1

@@ -7,12 +7,11 @@ which measures before and after, ends early when the validation loss rises, and 
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import nn
 
 from gpt2 import Sampling, generate
@@ -24,13 +23,13 @@ from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.hub import own_directory
 from gpt2.checkpoint.layout import BUNDLED, HUB_IDS, adapter_base
 from gpt2.checkpoint.target import whole_directory
-from gpt2.data.completions import completions, holds_completions
-from gpt2.data.documents import documents
-from gpt2.data.examples import Examples, Shuffled, draw, windows
+from gpt2.data.examples import Shuffled
 from gpt2.data.files import sources
 from gpt2.model import GPT2
-from gpt2.text.tokenizer import EOT, Tokenizer
+from gpt2.text.spelled import Spelled
+from gpt2.text.tokenizer import EOT
 from gpt2.training.finetune.lora import adapter_of, add_lora
+from gpt2.training.finetune.reading import Reader
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import World
@@ -50,9 +49,6 @@ from gpt2.training.task import Task
 
 T = TypeVar("T")
 
-HELD_OUT = 0.1  # share of the tokens that validate
-MOST_HELD_OUT = 32_768  # tokens
-FEWEST_TOKENS = 32
 BATCH_TOKENS = 4096  # about so many in a step, where the text has them
 FEWEST_STEPS = 60  # of a short text more passes are made
 EVALUATIONS = 8  # in the whole run
@@ -65,11 +61,13 @@ FULL_RATE, LORA_RATE = 0.25, 1.2  # peak learning rate times the width
 class Settings:
     """What a user says of a fine-tune; None is chosen by the data or the model.
 
-    files       text, or .jsonl with prompt and completion, or directories of such files
+    files       text, or rows with prompt and completion, messages, or instruction and output, or directories of these
     tokenizer   as `gpt2.load` takes it, and so is `activation`
     val         a file to validate on (None: a tenth of `files` is held out)
     lora        the rank of the adapter; 0 trains all weights
     lora_alpha  None: twice the rank
+
+    allow_special and split_inline are those of `prepare` (gpt2/data/prepare.py).
     """
 
     files: tuple[str, ...]
@@ -87,6 +85,8 @@ class Settings:
     micro_batch_size: int | None = None
     context: int | None = None
     seed: int = 0
+    allow_special: bool = False
+    split_inline: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,6 @@ class FineTune:
             [source.path for source in sources(names)[0]]
             for names in (settings.files, () if settings.val is None else (settings.val,))
         )
-        self.is_completions = holds_completions(paths[0])
-        for path in (*paths, *val_paths):
-            if holds_completions(path) != self.is_completions:
-                kind = "prompts and completions" if self.is_completions else "text"
-                raise UsageError(f"{path} does not hold {kind}, as {paths[0]} does: fine-tune on one kind at a time.")
         checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
         self.tokenizer, self.model = checkpoint.tokenizer, checkpoint.model
         if self.tokenizer.eot_id is None:
@@ -138,9 +133,15 @@ class FineTune:
         if not 1 <= self.context <= self.model.config.n_positions:
             mend = f"this model takes 1 to {self.model.config.n_positions}."
             raise UsageError(argument="context", value=self.context, mend=mend)
-        self.cut = 0  # completions that ran past the context
-        read = self._read_completions if self.is_completions else self._read_text
-        self.train, self.val = read(paths, val_paths)
+        reader = Reader(
+            self.tokenizer, self.context, settings.field, settings.allow_special, settings.split_inline, settings.seed
+        )
+        read = reader.read(paths, val_paths)
+        self.train, self.val, self.kind, self.chat = read.train, read.val, read.kind, read.chat
+        self.cut = read.cut  # examples that ran past the context
+        if self.chat is not None and self.model.settings is not None:
+            for token in sorted(self.chat.end_ids()):
+                self.model.settings = self.model.settings.ending_at(token)
         self.base = _base_name(settings.model)
         self.alpha = _chosen(settings.lora_alpha, 2.0 * settings.lora)
         marks = {"train": self.train.hash, "val": self.val.hash, "base": fingerprint(self.model)}
@@ -161,41 +162,6 @@ class FineTune:
     def trainable(self) -> int:
         """Parameters that train."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-
-    def _read_text(self, paths: Sequence[Path], val_paths: Sequence[Path]) -> tuple[Examples, Examples]:
-        texts = _encode(paths, self.settings.field, self.tokenizer)
-        size = sum(map(len, texts))
-        if size < FEWEST_TOKENS:
-            raise ValueError(f"{paths[0]} has {size} tokens, too few to learn from: give at least {FEWEST_TOKENS}.")
-        if val_paths:
-            val = np.concatenate(_encode(val_paths, self.settings.field, self.tokenizer))[: MOST_HELD_OUT + 1]
-            train = np.concatenate(texts)
-        else:
-            limit = min(MOST_HELD_OUT, round(HELD_OUT * size))
-            if len(texts) < 10:
-                ids = np.concatenate(texts)
-                train, val = ids[:-limit], ids[-limit - 1 :]  # the token before is read, not predicted
-            else:
-                aside = draw([len(text) for text in texts], limit, self.settings.seed)
-                train = np.concatenate([text for number, text in enumerate(texts) if number not in aside])
-                val = np.concatenate([texts[number] for number in sorted(aside)])
-        return windows(train, self.context), windows(val, self.context)
-
-    def _read_completions(self, paths: Sequence[Path], val_paths: Sequence[Path]) -> tuple[Examples, Examples]:
-        train, val = (
-            [example for path in some for example in completions(path, self.tokenizer, self.context)]
-            for some in (paths, val_paths)
-        )
-        if not val_paths:
-            if len(train) < 2:
-                what = f"{paths[0]} has one example, and none to validate on"
-                raise Failure(what, "add some, or name a file of others with {val}.", val=None)
-            sizes = [len(e.ids) - e.first for e in train]
-            aside = draw(sizes, min(MOST_HELD_OUT, round(HELD_OUT * sum(sizes))), self.settings.seed)
-            val = [train[number] for number in sorted(aside)]
-            train = [example for number, example in enumerate(train) if number not in aside]
-        self.cut = sum(example.ids[-1] != self.tokenizer.eot_id for example in (*train, *val))
-        return Examples(train), Examples(val)
 
     def _recipe(self) -> Recipe:
         """The settings, and what the data and the model decide where these leave it open."""
@@ -221,13 +187,31 @@ class FineTune:
     def prompt(self, text: str | None) -> list[int]:
         """The ids that a sample continues: those of `text`, or of a prompt or some words of what is held out."""
         example = self.val.examples[0]
-        if text is None and self.is_completions:
+        if text is None and self.kind != "text":
             return example.ids[: example.first].tolist()
         if text is None:
-            held = self.tokenizer.decode(example.ids[:SEARCHED_TOKENS])
+            held = max(Spelled(self.tokenizer).without(self.tokenizer.decode(example.ids[:SEARCHED_TOKENS])), key=len)
             line = next((line for line in held.split("\n")[1:-1] if line.strip()), held)  # it may begin in a line
             text = " ".join(line.split()[:PROMPT_WORDS])
-        return self.tokenizer.encode(text) or example.ids[:1].tolist()
+        return self.tokenizer.encode(text, self.settings.allow_special) or example.ids[:1].tolist()
+
+    def hint(self, prompt: list[int]) -> tuple[str, bool]:
+        """What to type for a prompt, and whether it spells special tokens: its longest part without the end of a text.
+
+        A model that has just read that end begins another text, so a prompt that holds it shows nothing of this one.
+        """
+        parts: list[list[int]] = [[]]
+        for token in prompt:
+            if token == self.tokenizer.eot_id:
+                parts.append([])
+            else:
+                parts[-1].append(token)
+        spelled = Spelled(self.tokenizer)
+        text = self.tokenizer.decode(max(parts, key=len))
+        if self.tokenizer.eot_id is not None:
+            end = self.tokenizer.decode([self.tokenizer.eot_id])
+            text = max(text.split(end), key=len)
+        return text if text.strip() else "Once upon a time", bool(spelled.count(text))
 
     def sample(self, model: GPT2, prompt: list[int]) -> str:
         """A short continuation; the same noise for every model."""
@@ -243,6 +227,8 @@ class FineTune:
             write_adapter(adapter_of(model, self.base, settings.lora, self.alpha), directory, overwrite=True)
         else:
             save(model, self.tokenizer, directory, overwrite=True)
+            if self.chat is not None and not self.chat.template.own:
+                (directory / "chat_template.jinja").write_text(self.chat.template.source, "utf-8", newline="\n")
 
     def run(
         self,
@@ -380,12 +366,3 @@ def _without_dropout(model: GPT2) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-def _encode(paths: Sequence[Path], field: str, tokenizer: Tokenizer) -> list[np.ndarray]:
-    """The ids of every document, `<|endoftext|>` after each: int32 [n] each."""
-    found = []
-    for path in paths:
-        texts = list(documents(path, field))
-        found += [np.array([*ids, tokenizer.eot_id], dtype=np.int32) for ids in tokenizer.encode_batch(texts)]
-    return found

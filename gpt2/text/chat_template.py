@@ -1,0 +1,279 @@
+"""A conversation as text: the checkpoint's chat template, rendered as transformers renders it.
+
+In: a tokenizer, whose files hold the template, and messages of {"role", "content"}. Out: the text, and which parts of
+it are the assistant's. Read next: chat.py, which makes ids of it.
+
+A template is a program that came with a checkpoint. It runs in jinja2's sandbox, sees plain values only, and whatever
+it does wrong is one sentence. The environment is that of transformers 5.24 (utils/chat_template_utils.py): blocks
+are trimmed, loops have `break` and `continue`, and there are `raise_exception`, `strftime_now`, `tojson` that escapes
+nothing, and `{% generation %}` around what the assistant says.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from gpt2.base.fields import shortened
+from gpt2.text.tokenizer import EOT, Tokenizer
+
+if TYPE_CHECKING:
+    import jinja2
+
+PLAIN = """\
+{%- for message in messages %}
+{%- if message.role == 'assistant' %}
+{{- 'Assistant:' }}{% generation %}{{ ' ' + message.content + eos_token }}{% endgeneration %}{{ '\n\n' }}
+{%- else %}
+{{- message.role | capitalize + ': ' + message.content + '\n\n' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}
+"""
+"""The template of a checkpoint that has none: "User: Hi", an empty line, "Assistant: Hello<|endoftext|>", and so on."""
+
+REASONING = ("reasoning_content", "thinking", "reasoning")
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+Span = tuple[int, int]
+Message = Mapping[str, Any]
+_rendering: ContextVar[tuple[list[str], list[Span]]] = ContextVar("what is rendered so far, and its answers")
+
+
+class ChatTemplate:
+    """One template, and the names of special tokens that it may use.
+
+    Attributes:
+        source: the template's own text.
+        own: whether it came with the checkpoint; otherwise it is `PLAIN`.
+        marks: whether it says itself what is the assistant's, by `{% generation %}`.
+    """
+
+    def __init__(self, source: str, names: Mapping[str, str] | None = None, own: bool = True) -> None:
+        """Raises ValueError for a template that jinja2 cannot read."""
+        self.source, self.names, self.own = source, dict(names or {}), own
+        self.marks = re.search(r"\{%-?\s*generation\s*-?%\}", source) is not None
+        _compiled(source)
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, tools: bool = False) -> "ChatTemplate":
+        """The template among a tokenizer's files, as transformers chooses it; `PLAIN` where there is none.
+
+        tools  whether tools are given, for which some checkpoints have a template "tool_use"
+
+        Raises ValueError where several have names and none is called "default".
+        """
+        names = token_names(tokenizer)
+        found = templates_of(tokenizer)
+        if not found:
+            end = "" if tokenizer.eot_id is None else tokenizer.token_bytes(tokenizer.eot_id).decode("utf-8", "replace")
+            return cls(PLAIN, {"eos_token": end} | names, own=False)
+        name = "tool_use" if tools and "tool_use" in found else "default"
+        if name not in found:
+            raise ValueError(f'the chat templates are called {", ".join(sorted(found))}: call one of them "default".')
+        return cls(found[name], names)
+
+    def literals(self) -> str:
+        """The texts that the template itself writes, parted by null characters."""
+        from jinja2 import nodes
+
+        tree = _compiled(self.source).environment.parse(self.source)
+        found = {str(node.data) for node in tree.find_all(nodes.TemplateData)}
+        found |= {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
+        return "\0".join(sorted(found))
+
+    def render(self, messages: Sequence[Message], add_generation_prompt: bool = False, **more: Any) -> str:
+        """The text of a conversation.
+
+        add_generation_prompt  end with what stands before an answer, where the template has that
+        more                   `tools`, `documents` and other variables of the template
+
+        Raises ValueError for what the template refuses, or cannot do.
+        """
+        return self.render_marked(messages, add_generation_prompt, **more)[0]
+
+    def render_marked(
+        self, messages: Sequence[Message], add_generation_prompt: bool = False, **more: Any
+    ) -> tuple[str, list[Span]]:
+        """The text, and where in it (first character, one past the last) `{% generation %}` blocks stand."""
+        import jinja2
+
+        variables = {"tools": None, "documents": None, **self.names, **more}
+        shown = {"messages": _as_seen(messages), "add_generation_prompt": add_generation_prompt, **variables}
+        template = _compiled(self.source)
+        blocks: list[str] = []
+        spans: list[Span] = []
+        token = _rendering.set((blocks, spans))
+        try:
+            for block in template.generate(**_plain(shown)):
+                blocks.append(block)
+        except jinja2.TemplateError as error:
+            raise ValueError(f"the chat template refuses this conversation: {_sentence(error)}") from None
+        except Exception as error:  # a template is a program: it may fail as any other
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"the chat template fails on this conversation: {_sentence(what)}") from None
+        finally:
+            _rendering.reset(token)
+        return "".join(blocks), spans
+
+
+def templates_of(tokenizer: Tokenizer) -> dict[str, str]:
+    """The chat templates among a tokenizer's files, by name; a lone one is "default".
+
+    chat_template.jinja and additional_chat_templates/ win over tokenizer_config.json, as in transformers.
+    """
+    if tokenizer._found is None:
+        return {}
+    side = tokenizer._found.side
+    files = {"default": side.kept["chat_template.jinja"]} if "chat_template.jinja" in side.kept else {}
+    for name, data in side.kept.items():
+        if name.startswith("additional_chat_templates/"):
+            files[name.removeprefix("additional_chat_templates/").removesuffix(".jinja")] = data
+    if files:
+        return {name: data.decode("utf-8").replace("\r\n", "\n") for name, data in files.items()}
+    told = (side.settings or {}).get("chat_template")
+    if isinstance(told, str):
+        return {"default": told}
+    try:
+        return {str(one["name"]): str(one["template"]) for one in told or []}
+    except (KeyError, TypeError):
+        raise ValueError(f"tokenizer_config.json: chat_template is {shortened(told)}, and must be a text.") from None
+
+
+def control_texts(tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
+    """The added tokens that only a template may write: the special ones, and those that it writes, as in transformers.
+
+    tokenizer_config.json may list the latter itself (`chat_control_tokens`).
+    """
+    settings = None if tokenizer._found is None else tokenizer._found.side.settings
+    listed = (settings or {}).get("chat_control_tokens")
+    written = template.literals()
+
+    def controls(token: str) -> bool:
+        if token in tokenizer._special:
+            return True
+        return token in listed if listed is not None else token in written and not token.isspace()
+
+    return [token for token in tokenizer._added if controls(token)]
+
+
+def token_names(tokenizer: Tokenizer) -> dict[str, str]:
+    """What a template may call special tokens: "eos_token" and its like."""
+    if tokenizer._found is None:
+        ends = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eot_id, "unk_token": tokenizer.eot_id}
+        return {name: EOT for name, i in ends.items() if i is not None}
+    return {name: text for name, text in tokenizer._found.named.tokens.items() if name in NAMED}
+
+
+def _as_seen(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as a template sees them: nothing that is null, and reasoning under all its names."""
+    seen = []
+    for message in messages:
+        one = {key: value for key, value in message.items() if value is not None}
+        reasoning = next((one[key] for key in REASONING if key in one), None)
+        if reasoning is not None:
+            one = {"thinking": reasoning, **one, "reasoning_content": reasoning}
+        seen.append(one)
+    return seen
+
+
+def _plain(value: Any) -> Any:
+    """The same of lists, dicts, texts, numbers, true, false and null alone, so that nothing else can be called."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return f"<{type(value).__name__}>"
+
+
+def _sentence(error: object) -> str:
+    return shortened(" ".join(str(error).split()), 300)[1:-1].rstrip(".") + "."
+
+
+@lru_cache
+def _tracker() -> Any:
+    """The extension of jinja2 that notes where `{% generation %}` blocks stand in what is rendered."""
+    from jinja2 import nodes
+    from jinja2.ext import Extension
+
+    class Generation(Extension):
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.CallBlock(self.call_method("mark"), [], [], body).set_lineno(line)
+
+        def mark(self, caller: Any) -> str:
+            text = str(caller())
+            blocks, spans = _rendering.get()
+            start = sum(map(len, blocks))
+            spans.append((start, start + len(text)))
+            return text
+
+    return Generation
+
+
+@lru_cache(maxsize=16)
+def _compiled(source: str) -> "jinja2.Template":
+    import jinja2
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+    from jinja2.utils import Namespace
+
+    class PlainNamespace(Namespace):
+        """A namespace without names that begin with an underscore, through which Python's insides are reached."""
+
+        def __init__(*args: Any, **named: Any) -> None:
+            self, *given = args
+            values = dict(*given, **named)
+            for name in values:
+                _refuse_hidden(name)
+            Namespace.__init__(self, values)
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            _refuse_hidden(name)
+            super().__setitem__(name, value)
+
+    def _refuse_hidden(name: Any) -> None:
+        if isinstance(name, str) and name.startswith("_"):
+            raise SecurityError(f"a namespace may not hold {name!r}")
+
+    class PlainDict:
+        def __call__(self, *args: Any, **named: Any) -> dict[Any, Any]:
+            return dict(*args, **named)
+
+        def fromkeys(self, *args: Any) -> dict[Any, Any]:
+            return dict.fromkeys(*args)
+
+    def raise_exception(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def strftime_now(form: str) -> str:
+        return datetime.now().strftime(form)
+
+    def tojson(
+        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    ) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_tracker(), loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals |= {
+        "raise_exception": raise_exception,
+        "strftime_now": strftime_now,
+        "dict": PlainDict(),
+        "namespace": PlainNamespace,
+    }
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"the chat template cannot be read (line {error.lineno}): {_sentence(error)}") from None

@@ -1,0 +1,167 @@
+"""What a fine-tune learns from: a user's files to examples, and the part of them that is held out.
+
+In: files of text, of prompts and completions, or of conversations. Out: `Read`: the examples to train on and to
+validate on. Read next: finetune.py.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpt2.base.errors import Failure, UsageError
+from gpt2.data.completions import CALLED, Kind, completions, kind_of_rows
+from gpt2.data.conversations import conversations
+from gpt2.data.documents import pieces
+from gpt2.data.examples import Example, Examples, cut, draw, windows
+from gpt2.data.files import tell_empty
+from gpt2.text.chat import Chat
+from gpt2.text.spelled import Spelled, tell_spelled
+from gpt2.text.tokenizer import Tokenizer
+
+HELD_OUT = 0.1  # share of the tokens that validate
+MOST_HELD_OUT = 32_768  # tokens
+FEWEST_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Read:
+    """kind  what the files hold
+    cut     examples that ran past the context
+    chat    what conversations were encoded with
+    """
+
+    train: Examples
+    val: Examples
+    kind: Kind
+    cut: int = 0
+    chat: Chat | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How files are read; `field`, `allow_special`, `split_inline` and `seed` as in `Settings` (finetune.py)."""
+
+    tokenizer: Tokenizer
+    context: int
+    field: str = "text"
+    allow_special: bool = False
+    split_inline: bool = False
+    seed: int = 0
+
+    def read(self, paths: Sequence[Path], val_paths: Sequence[Path]) -> Read:
+        """The examples of `paths`; validated is on those of `val_paths`, or on a tenth that is held out.
+
+        Raises UsageError for files of two kinds, ValueError for what they do not hold as they should, and for too few.
+        """
+        kind = kind_of_files([*paths, *val_paths], self.field)
+        spelled: Counter[str] = Counter()
+        chat = Chat(self.tokenizer, allow_special=self.allow_special) if kind == "conversations" else None
+        if kind == "text":
+            read = Read(*self._texts(paths, val_paths, spelled), kind)
+        else:
+            train, val = (self._rows(some, chat, spelled) for some in (paths, val_paths))
+            read = self._held_out(train, val, paths, val_paths, kind, chat)
+        tell_spelled(spelled, ", ".join(map(str, paths[:3])), split=kind == "text" and not self.split_inline)
+        return read
+
+    def _texts(
+        self, paths: Sequence[Path], val_paths: Sequence[Path], spelled: Counter[str]
+    ) -> tuple[Examples, Examples]:
+        texts = self._encoded(paths, spelled)
+        size = sum(map(len, texts))
+        if size < FEWEST_TOKENS:
+            raise ValueError(f"{paths[0]} has {size} tokens, too few to learn from: give at least {FEWEST_TOKENS}.")
+        if val_paths:
+            val = np.concatenate(self._encoded(val_paths, spelled))[: MOST_HELD_OUT + 1]
+            train = np.concatenate(texts)
+        else:
+            limit = min(MOST_HELD_OUT, round(HELD_OUT * size))
+            if len(texts) < 10:
+                ids = np.concatenate(texts)
+                train, val = ids[:-limit], ids[-limit - 1 :]  # the token before is read, not predicted
+            else:
+                aside = draw([len(text) for text in texts], limit, self.seed)
+                train = np.concatenate([text for number, text in enumerate(texts) if number not in aside])
+                val = np.concatenate([texts[number] for number in sorted(aside)])
+        return windows(train, self.context), windows(val, self.context)
+
+    def _encoded(self, paths: Sequence[Path], spelled: Counter[str]) -> list[np.ndarray]:
+        """The ids of every document, `<|endoftext|>` after each: int32 [n] each."""
+        counter, found, empty = Spelled(self.tokenizer), [], []
+        for path in paths:
+            texts = list(_whole(pieces(path, self.field, split_inline=self.split_inline)))
+            if not texts:
+                empty.append(str(path))
+            if not self.allow_special:
+                spelled.update(sum(map(counter.count, texts), Counter()))
+            rows = self.tokenizer.encode_batch(texts, self.allow_special)
+            found += [np.array([*ids, self.tokenizer.eot_id], dtype=np.int32) for ids in rows]
+        if not found:
+            raise ValueError(f"{paths[0]} holds no document: it is empty.")
+        tell_empty(empty)
+        return found
+
+    def _rows(self, paths: Sequence[Path], chat: Chat | None, spelled: Counter[str]) -> list[Example]:
+        found: list[Example] = []
+        empty = []
+        for path in paths:
+            before = len(found)
+            if chat is not None:
+                found += conversations(path, chat, self.context, spelled)
+            else:
+                found += completions(path, self.tokenizer, self.context, self.allow_special, spelled)
+            if len(found) == before:
+                empty.append(str(path))
+        if paths and not found:
+            raise ValueError(f"{paths[0]} holds no row: it is empty.")
+        tell_empty(empty)
+        return found
+
+    def _held_out(
+        self,
+        train: list[Example],
+        val: list[Example],
+        paths: Sequence[Path],
+        val_paths: Sequence[Path],
+        kind: Kind,
+        chat: Chat | None,
+    ) -> Read:
+        past = sum(len(example.ids) > self.context + 1 for example in (*train, *val))
+        train, val = ([cut(example, self.context) for example in some] for some in (train, val))
+        if not val_paths:
+            if len(train) < 2:
+                what = f"{paths[0]} has one example, and none to validate on"
+                raise Failure(what, "add some, or name a file of others with {val}.", val=None)
+            sizes = [example.counted for example in train]
+            aside = draw(sizes, min(MOST_HELD_OUT, round(HELD_OUT * sum(sizes))), self.seed)
+            val = [train[number] for number in sorted(aside)]
+            train = [example for number, example in enumerate(train) if number not in aside]
+        return Read(Examples(train), Examples(val), kind, past, chat)
+
+
+def kind_of_files(paths: Sequence[Path], field: str) -> Kind:
+    """What they all hold. UsageError for two kinds."""
+    first: tuple[Path, Kind] | None = None
+    for path in paths:
+        kind = kind_of_rows(path, field)
+        if kind is None:
+            continue
+        first = first or (path, kind)
+        if kind != first[1]:
+            raise UsageError(
+                f"{path} does not hold {CALLED[first[1]]}, as {first[0]} does: fine-tune on one kind at a time."
+            )
+    return first[1] if first else "text"
+
+
+def _whole(parts: Iterable[tuple[str, bool]]) -> Iterable[str]:
+    """Documents of their pieces."""
+    held: list[str] = []
+    for text, ends in parts:
+        held.append(text)
+        if ends:
+            yield "".join(held)
+            held = []
