@@ -207,7 +207,8 @@ class FineTune:
             else:
                 parts[-1].append(token)
         spelled = Spelled(self.tokenizer)
-        text = self.tokenizer.decode(max(parts, key=len))
+        longest: list[int] = max(parts, key=lambda part: len(part))
+        text = self.tokenizer.decode(longest)
         if self.tokenizer.eot_id is not None:
             end = self.tokenizer.decode([self.tokenizer.eot_id])
             text = max(text.split(end), key=len)
