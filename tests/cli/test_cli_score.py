@@ -151,7 +151,7 @@ def test_pairs(run, folder):
         (["x", "--pairs", "p.jsonl"], 2, "leave out 'x'"),
         (["--pairs", "p.jsonl", "--words"], 2, "--words is for texts"),
         (["--pairs", "p.jsonl", "--no-bos"], 2, "--no-bos is for texts"),
-        (["--pairs", "empty.csv"], 1, "unknown kind"),
+        (["--pairs", "empty.csv"], 1, "empty.csv is not a .jsonl file"),
         ([f"{'a' * 20 + chr(0x65E5) * 60}", "--words", "--context", "20"], 1, "words need a longer context"),
     ],
 )

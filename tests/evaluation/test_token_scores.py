@@ -249,7 +249,7 @@ def test_special_tokens_in_a_text(pair):
 
 
 def test_words_need_tokens_that_begin_with_white_space(pair):
-    from gpt2.text.tokenizer_files import gpt2_content
+    from gpt2.text.byte_level import gpt2_content
 
     ours, _ = pair
     letters = Tokenizer(gpt2_content({"a": 0, "b": 1, "<|endoftext|>": 2}, []))
@@ -289,7 +289,7 @@ def test_refusals(pair):
 
 def test_the_tokens_of_gpt2_that_are_white_space_alone_are_taken():
     """GPT-2's vocabulary has a token of a space, a no-break space, a space, a no-break space: words were refused."""
-    from gpt2.text.tokenizer_files import gpt2_content
+    from gpt2.text.byte_level import gpt2_content
 
     merges = [("Â", "ł"), ("Ġ", "Âł"), ("ĠÂł", "ĠÂł")]
     pieces = ["Ġ", "Â", "ł", "a", "Âł", "ĠÂł", "ĠÂłĠÂł", "<|endoftext|>"]
