@@ -8,6 +8,7 @@ meets its tokens. Whoever encodes a user's text counts with it and says so.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from gpt2.base.errors import Failure
 from gpt2.base.notes import note
@@ -75,5 +76,5 @@ def tell_spelled(counts: Mapping[str, int], where: str = "", *, split: bool = Fa
     what = f"the text spells {names}{more}" if len(counts) == 1 else f"the text spells special tokens ({names}{more})"
     also = ", {split_inline} ends a document at each " + EOT if split and EOT in counts else ""
     mend = "{allow_special} reads " + ("it as the token" if len(counts) == 1 else "them as tokens") + also + "."
-    named = {"allow_special": True, "split_inline": True}
+    named: dict[str, Any] = {"allow_special": True, "split_inline": True}
     note(Failure(f"{where and f'{where}: '}{what} {times}, read as ordinary text", mend, **named))

@@ -306,7 +306,8 @@ def test_command(command, stories, tmp_path):
     assert command(stories, "--out", tmp_path / "c", "--tokenizer", "bytes")[0] == 0
     code, out, err = command(stories, "--out", tmp_path / "d", "--vocab-size", 60_000)
     size = TokenShards(tmp_path / "d").manifest["vocab_size"]
-    assert (code, err) == (0, f"gpt2: the text has no more pairs to merge, so the vocabulary has {size:,} entries\n")
+    assert code == 0
+    assert err.startswith(f"gpt2: the text has no more pairs to merge, so the vocabulary has {size:,} entries\n")
 
 
 def test_command_refuses_in_one_sentence(command, stories, tmp_path):

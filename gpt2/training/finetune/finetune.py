@@ -205,7 +205,7 @@ class FineTune:
             else:
                 parts[-1].append(token)
         spelled = Spelled(self.tokenizer)
-        text = self.tokenizer.decode(max(parts, key=len))
+        text = max(map(self.tokenizer.decode, parts), key=len)
         if self.tokenizer.eot_id is not None:
             end = self.tokenizer.decode([self.tokenizer.eot_id])
             text = max(text.split(end), key=len)
