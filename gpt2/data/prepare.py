@@ -202,7 +202,8 @@ def _build(
 
 def _reading(allow_special: bool, split_inline: bool) -> dict[str, bool]:
     """How a text is read, as far as it is not read as it always was: sets prepared before stay as they are."""
-    return {name: True for name, on in {"allow_special": allow_special, "split_inline": split_inline}.items() if on}
+    given = {"allow_special": allow_special, "split_inline": split_inline}
+    return {name: True for name, on in given.items() if on}
 
 
 def _has_space(token: str) -> bool:

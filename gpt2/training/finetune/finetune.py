@@ -207,8 +207,7 @@ class FineTune:
             else:
                 parts[-1].append(token)
         spelled = Spelled(self.tokenizer)
-        longest: list[int] = max(parts, key=lambda part: len(part))
-        text = self.tokenizer.decode(longest)
+        text = max(map(self.tokenizer.decode, parts), key=len)
         if self.tokenizer.eot_id is not None:
             end = self.tokenizer.decode([self.tokenizer.eot_id])
             text = max(text.split(end), key=len)
