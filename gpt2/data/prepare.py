@@ -220,7 +220,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         place.directory / DOC_STARTS,
         *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),
     ]
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
         "vocab_size": tokenizer.vocab_size,
