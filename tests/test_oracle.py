@@ -9,7 +9,7 @@ from tests.oracle.__main__ import run
 from tests.oracle.generator import DECK, build, cards
 from tests.oracle.report import bad, table
 
-CASES = 40
+CASES = 30
 
 
 def test_cases_are_equal_to_transformers_and_peft_or_refused_by_name(tmp_path: Path) -> None:
