@@ -181,7 +181,7 @@ class Report:
         self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.steps = tuning.recipe.train.steps
         self.task = self.progress.add_task("train", total=self.steps)
-        self.loss = 0.0
+        self.loss: float | None = None  # of no step yet: a resumed run validates before its first
         self._begin(tuning)
 
     def _begin(self, tuning: "FineTune") -> None:
@@ -211,7 +211,7 @@ class Report:
         self.progress.update(self.task, completed=step)
         self.loss = event.get("loss", self.loss)
         for loss in event.get("val", {}).values():
-            training = f"  training loss {self.loss:.4f}" if step else ""
+            training = "" if self.loss is None else f"  training loss {self.loss:.4f}"
             self.print(f"step {step:>6,}  validation loss {loss:.4f}{training}")
 
     def print(self, text: str) -> None:

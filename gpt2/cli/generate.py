@@ -84,7 +84,6 @@ class Command(ModelOptions):
         if "" in self.stop:
             raise UsageError("--stop is empty: give a text of at least one character.")
 
-        from gpt2.inference.defaults import sampling_for
         from gpt2.inference.generate import generate
         from gpt2.inference.sampling import Sampling
         from gpt2.text.spelled import encode_told
@@ -95,7 +94,7 @@ class Command(ModelOptions):
             typed["top_k"] = None
         own = Sampling(**typed)  # a wrong option is refused before the model is loaded
         checkpoint = self.load()
-        sampling = own if self.own_defaults else sampling_for(checkpoint.model, **typed)
+        sampling = own if self.own_defaults else self._from_files(checkpoint, typed)
         context = checkpoint.model.config.n_positions
         ids = encode_told(checkpoint.tokenizer, text, self.allow_special)
         notes: list[str] = []
@@ -111,6 +110,17 @@ class Command(ModelOptions):
             show(checkpoint, text, ids, sampling, on_slide)
         for note in notes:
             print(f"gpt2: {note}", file=sys.stderr)
+
+    def _from_files(self, checkpoint: "Checkpoint", typed: dict[str, Any]) -> "Sampling":
+        """What the model's files say, under what was typed; a refusal says how to leave the files aside."""
+        from gpt2.inference.defaults import sampling_for
+
+        try:
+            return sampling_for(checkpoint.model, **typed)
+        except UsageError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}; --own-defaults leaves the file aside.") from None
 
 
 def as_json(completion: "Completion") -> dict[str, Any]:

@@ -47,7 +47,9 @@ TOKENIZER_CONFIG: tuple[Field, ...] = (
     Field("stride", "carried", "A default of cutting."),
     Field("truncation_strategy", "carried", "A default of cutting."),
     Field("model_input_names", "carried", "Which inputs transformers makes for the model."),
-    Field("chat_template", "carried", "How transformers writes a conversation as text."),
+    Field(
+        "chat_template", "honoured", "How a conversation is written as text: `gpt2 finetune` does so with `messages`."
+    ),
     Field("response_template", "carried", "How transformers reads an answer."),
     Field("response_schema", "without effect", "transformers drops it."),
     Field("chat_control_tokens", "carried", "What transformers hides in the messages of a conversation."),

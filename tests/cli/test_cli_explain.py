@@ -87,7 +87,7 @@ def test_one_default_foil_for_every_analysis_of_one_prediction(capsys: pytest.Ca
     assert parts == {"model": "storyteller", **overview}
     assert parts["whole"] == pytest.approx(first - second, abs=1e-4)
     assert (moved["target"], moved["foil"]) == (parts["target"], parts["foil"]) == ("·grass", "·tree")
-    for words in (["attribution", TEXT], ["effects", TEXT], [TEXT]):
+    for words in (["attribution", TEXT], [TEXT]):
         assert "its lead over ·tree" in run(capsys, *words)[1]
         assert "its logit above the mean logit" in run(capsys, *words, "--foil", "mean")[1]
         # another target than the likeliest: the likeliest is its foil

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 from typing import get_type_hints
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from gpt2.checkpoint.files import load, save
+from gpt2.checkpoint.hub import bundled_directory
 from gpt2.cli import generate as command
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
@@ -276,3 +278,16 @@ def test_standard_input_that_is_empty_or_no_text(gpt2, model, name):
     code, out, err = gpt2(name, "--model", model, stdin=b"\xff\xfe")
     assert (code, out) == (2, "")
     assert "not UTF-8" in err
+
+
+def test_a_setting_that_is_not_supported_can_be_left_aside(capsys, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(bundled_directory(), folder)
+    fields = json.loads((folder / "generation_config.json").read_text()) | {"num_beams": 4}
+    (folder / "generation_config.json").write_text(json.dumps(fields))
+    words = ["generate", "Once", "--model", str(folder), "--max-tokens", "2"]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "num_beams is 4, which is not supported: only 1 is; --own-defaults leaves the file aside." in shown.err
+    assert main([*words, "--own-defaults"]) == 0
