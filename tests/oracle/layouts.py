@@ -41,7 +41,7 @@ ODD = {
     "two prefixes": lambda c, tensors: {
         f"model.{name}" if not name.startswith("lm_head") else name: t for name, t in tensors.items()
     },
-    "integer tensors": lambda c, tensors: tensors | {"transformer.wpe.weight": tensors["transformer.wpe.weight"].int()},
+    "integer tensors": lambda c, tensors: {n: t.int() if n.endswith("wpe.weight") else t for n, t in tensors.items()},
 }
 
 
