@@ -66,7 +66,8 @@ class Written:
         """What tokenizer_config.json is to say: what it said, and what other files said before."""
         settings: dict[str, Any] = {}
         if side.settings is None and NAMES not in side.kept:
-            settings |= self._names() | {"clean_up_tokenization_spaces": False}
+            named_by_class = self.found is None or self.kind != "file"  # a tokenizer.json alone names no ends
+            settings |= (self._names() if named_by_class else {}) | {"clean_up_tokenization_spaces": False}
             settings |= {} if context is None or self.found is not None else {"model_max_length": context}
             settings |= {"add_prefix_space": False} if self.kind in ("gpt2", "roberta") else {}
         settings |= side.settings or {}
