@@ -34,6 +34,11 @@ class Field:
     mend: str = ""
 
 
+def alike(fate: Fate, what: str, names: str) -> tuple[Field, ...]:
+    """Fields of one fate and one sentence; the names stand in one text, with spaces between them."""
+    return tuple(Field(name, fate, what) for name in names.split())
+
+
 def check_fields(
     path: Path, given: Mapping[str, Any], table: Iterable[Field], unread: str = "saving keeps what is there"
 ) -> None:

@@ -4,8 +4,7 @@ In: a model and its `Adapter`. Out: the model, changed. The order is peft's: wha
 base, then what the file gives the base, then what the adapter adds. Read next: files.py.
 """
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -208,6 +207,5 @@ class Merge:
         wte, head = self.model.transformer.wte.weight, self.model.lm_head.weight
         if self.tied and wte is not head and torch.equal(wte, head):
             self.model.tie_weights()
-        elif self.tied and wte is not head and "tie_word_embeddings" in {one.name for one in fields(self.model.config)}:
-            untied: Mapping[str, bool] = {"tie_word_embeddings": False}
-            self.model.config = replace(self.model.config, **untied)  # type: ignore[arg-type]
+        elif self.tied and wte is not head:
+            self.model.config = replace(self.model.config, tie_word_embeddings=False)

@@ -4,13 +4,7 @@ In: nothing. Out: a table, which gpt2/checkpoint/hf_config.py reads files by and
 Source: `GPT2Config` and `PreTrainedConfig` of transformers 5.24, and their uses in its GPT-2 and its pipelines.
 """
 
-from gpt2.base.fields import Fate, Field
-
-
-def _alike(fate: Fate, what: str, names: str) -> tuple[Field, ...]:
-    """Fields of one fate and one sentence."""
-    return tuple(Field(name, fate, what) for name in names.split())
-
+from gpt2.base.fields import Field, alike
 
 CONFIG_FIELDS: tuple[Field, ...] = (
     Field("model_type", "honoured", "must be `gpt2`, or `glassbox_gpt2` for a variant of this project; default `gpt2`"),
@@ -30,7 +24,7 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     Field("scale_attn_weights", "honoured", "whether scores are divided by sqrt(head_dim)"),
     Field("scale_attn_by_inverse_layer_idx", "honoured", "whether scores are divided by the block's number too"),
     Field("tie_word_embeddings", "honoured", "whether the head is the token table; without it the head has its own"),
-    *_alike("honoured", "a dropout rate, which acts in training", "embd_pdrop attn_pdrop resid_pdrop"),
+    *alike("honoured", "a dropout rate, which acts in training", "embd_pdrop attn_pdrop resid_pdrop"),
     Field("initializer_range", "honoured", "standard deviation of weights drawn afresh"),
     Field("bos_token_id", "honoured", "the token before a text, where the tokenizer's files name none"),
     Field("eos_token_id", "honoured", "where generation ends if there is no generation_config.json"),
@@ -42,30 +36,30 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     ),
     Field("transformers_weights", "honoured", "the name of the safetensors file with the weights, or of its index"),
     Field("architectures", "carried", "a model with another head is read without it, with a line that says so"),
-    *_alike("carried", "the numbers of the stored weights; here `dtype` decides those in memory", "dtype torch_dtype"),
+    *alike("carried", "the numbers of the stored weights; here `dtype` decides those in memory", "dtype torch_dtype"),
     Field("auto_map", "without effect", "code that comes with a checkpoint is never run; a line says so"),
-    *_alike(
+    *alike(
         "carried", "of classifiers and of heads beside the language model's",
         "id2label label2id num_labels problem_type finetuning_task summary_type summary_use_proj summary_activation "
         "summary_proj_to_labels summary_first_dropout classifier_dropout hidden_dropout",
     ),
-    *_alike("carried", "which tokenizer the weights belong to", "tokenizer_class prefix name_or_path _name_or_path"),
-    *_alike("carried", "the token that fills up short rows, or one of other models", "pad_token_id sep_token_id"),
+    *alike("carried", "which tokenizer the weights belong to", "tokenizer_class prefix name_or_path _name_or_path"),
+    *alike("carried", "the token that fills up short rows, or one of other models", "pad_token_id sep_token_id"),
     Field("decoder_start_token_id", "carried", "of models with an encoder"),
     Field("task_specific_params", "carried", "settings of transformers' pipelines, which nothing here reads"),
-    *_alike(
+    *alike(
         "without effect", "transformers' GPT-2 does not read it",
         "n_ctx chunk_size_feed_forward is_decoder layer_types rope_scaling rope_theta rope_parameters torchscript "
         "use_bfloat16 tf_legacy_loss gradient_checkpointing embed_dim n_special predict_special_tokens afn "
         "_commit_hash _attn_implementation_autoset _attn_implementation _attn_implementation_internal "
         "_experts_implementation_internal experts_implementation force_bos_token_to_be_generated",
     ),
-    *_alike(
+    *alike(
         "without effect", "how transformers computes or returns, not what",
         "transformers_version use_cache return_dict output_attentions output_hidden_states attn_implementation "
         "tie_encoder_decoder",
     ),
-    *_alike(
+    *alike(
         "honoured", "a setting of generation, read where there is no generation_config.json, and by its rules",
         "max_length max_new_tokens min_length min_new_tokens min_p do_sample early_stopping num_beams temperature "
         "top_k top_p typical_p "

@@ -5,12 +5,7 @@ that act in any generation, and fields that act only where the file says `do_sam
 Source: `GenerationConfig` of transformers 5.24 and its uses in `generate`. Refused fields stop generation alone.
 """
 
-from gpt2.base.fields import Fate, Field
-
-
-def _alike(fate: Fate, what: str, names: str) -> tuple[Field, ...]:
-    """Fields of one fate and one sentence."""
-    return tuple(Field(name, fate, what) for name in names.split())
+from gpt2.base.fields import Field, alike
 
 
 def _refused(what: str, name: str, *plain: object) -> Field:
@@ -28,20 +23,20 @@ ALWAYS: tuple[Field, ...] = (
     Field("bos_token_id", "carried", "the token before a text, where the tokenizer's files name none"),
     Field("pad_token_id", "carried", "fills up short rows; here a mask does"),
     Field("decoder_start_token_id", "carried", "of models with an encoder"),
-    *_alike(
+    *alike(
         "without effect", "how the result is computed or returned, not what it is",
         "use_cache cache_implementation cache_config max_cache_len return_dict_in_generate output_attentions "
         "output_hidden_states output_scores output_logits compile_config disable_compile prefill_chunk_size low_memory "
         "continuous_batching_config renormalize_logits remove_invalid_values transformers_version _from_model_config "
         "_commit_hash trust_remote_code",
     ),
-    *_alike(
+    *alike(
         "without effect", "acts only together with beams or an assistant model",
         "early_stopping length_penalty diversity_penalty is_assistant num_assistant_tokens "
         "num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind "
         "assistant_ensemble_weight max_matching_ngram_size",
     ),
-    *_alike(
+    *alike(
         "without effect", "guesses ahead and checks: faster, and the same text", "prompt_lookup_num_tokens",
     ),
     _refused("searches with several beams", "num_beams", 1),
