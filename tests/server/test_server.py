@@ -58,12 +58,17 @@ def test_the_shipped_page_is_small_and_names_no_other_host():
         assert hosts <= {"http://www.w3.org"}, path  # the name of SVG, which nothing is fetched from
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", ""])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0"])
 def test_another_host_is_refused(port, host):
     for method, path, body in (("GET", "", None), ("POST", "api/picture", SCENE)):
         status, _, answer = request(port, method, path, body, {"Host": host})
         assert status in (400, 421)
-        assert host == "" or "127.0.0.1" in json.loads(answer)["error"]
+        assert "127.0.0.1" in json.loads(answer)["error"]
+
+
+def test_no_host_is_refused(port):
+    """Without a body: uvicorn closes before it reads one, and a client that still sends sees only that."""
+    assert request(port, "GET", "", headers={"Host": ""})[0] == 400
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1234", "127.0.0.1", "[::1]:80"])

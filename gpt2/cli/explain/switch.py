@@ -64,7 +64,7 @@ class Off(Options):
         chosen = self.components or ("*.head.*", "*.attn", "*.mlp")
         kind = "position mean" if self.kind == "position-mean" else self.kind
         names = expand(checkpoint.model, chosen)  # refuses unknown addresses before anything is computed
-        means = reference_text(checkpoint, self.means)
+        means = reference_text(checkpoint, self.means) or reference(checkpoint)
         if self.pairs is not None:
             from gpt2.explain.change.pair_effects import off_over_pairs
             from gpt2.explain.change.pairs import read_pairs
@@ -79,8 +79,7 @@ class Off(Options):
             result = off(checkpoint, chosen, kind, text, means, tell)
         written = None
         if self.components and len(names) <= 4 and kind != "resample":
-            over_text = means or reference(checkpoint)
-            edits = {a: f for name in names for a, f in switch(checkpoint.model, name, kind, over_text).items()}
+            edits = {a: f for name in names for a, f in switch(checkpoint.model, name, kind, means).items()}
             written = before_after(checkpoint, self.prompt, edits, Sampling(max_tokens=60, seed=self.seed))
         if self.png:
             save_picture(result.plot(), self.png)
