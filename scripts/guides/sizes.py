@@ -143,7 +143,7 @@ def newest_benchmark(folder: Path) -> dict[str, Any]:
 
 
 def speed(record: dict[str, Any]) -> str:
-    """Decoding of a benchmark's record, a row a contestant; those measured on a smaller case are left out."""
+    """Decoding of a benchmark's record, one row per contestant; those measured on a smaller case are left out."""
     titles = {case["name"]: case["title"] for case in record["cases"]}
     rows = [
         [titles[row["case"]], row["contestant"].replace("-", " "), f"{row['median_tokens_per_s']:.3g}",

@@ -93,7 +93,7 @@ class Off(Result):
         return made
 
     def plot(self) -> "Figure":
-        """Heads as a heat map, layer x head, where every head was switched off; otherwise a bar a component."""
+        """Heads as a heat map, layer x head, where every head was switched off; otherwise one bar per component."""
         places = {name: k for k, name in enumerate(self.components)}
         layers = 1 + max((int(n.split(".")[0]) for n in places if n[0].isdigit()), default=0)
         heads = 1 + max((int(n.split(".")[2]) for n in places if ".head." in n and "," not in n), default=0)
