@@ -167,7 +167,7 @@ def _offsets(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Sp
 
     A piece that is not the first is encoded after a new line, so that no space is put before it as before a text.
     """
-    library, lead = tokenizer._library(True), "" if first else "\n"
+    library, lead = tokenizer.library(True), "" if first else "\n"
     encoding = library.encode(lead + text, add_special_tokens=False)
     alone = library.encode(lead, add_special_tokens=False).ids
     if encoding.ids[: len(alone)] != alone:
@@ -178,7 +178,7 @@ def _offsets(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Sp
 
 def _ordinary(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Span]]:
     """The ids of a text in which no added token is read, each as standing for all of it."""
-    library = tokenizer._library(True)
+    library = tokenizer.library(True)
 
     def ids_of(text: str) -> list[int]:
         text = library.normalizer.normalize_str(text) if library.normalizer else text
