@@ -77,6 +77,14 @@ class Chat:
         specials = {i for token in self.spelled.tokens for i in self.tokenizer.encode(token, allow_special=True)}
         return {ids[0]} & specials if ids else set()
 
+    def lead(self) -> str:
+        """White space that the template writes before an answer, after the prompt: the model says it, no message."""
+        asked, said = {"role": "user", "content": "hi"}, "yes"
+        prompt = self.template.render([asked], True)
+        text = self.template.render([asked, {"role": "assistant", "content": said}])
+        lead = text[len(prompt) :].partition(said)[0] if text.startswith(prompt) else ""
+        return lead if lead.isspace() else ""
+
     def _answers(self, messages: Sequence[Message], text: str, more: Mapping[str, Any]) -> list[Span]:
         """Where the answers stand in the text of a template without marks."""
         spans = []
