@@ -190,6 +190,7 @@ class Conversation:
         whose = f"this model's context of {self.limit}"
         if self.limit < self._model.config.n_positions:
             whose = f"the max_length of {self.limit} of the model's files"
+        over = self._over(ids)
         beside = "the system message and " if self._system and what == "message" else ""
         return UsageError(
             f"the {what} is too long: with {beside}what the chat template adds it has {len(ids)} tokens, and {whose} "
