@@ -134,10 +134,11 @@ class Command:
         merged = None
         if self.merge and result.finished:
             merged = str(save(kept, tuning.tokenizer, out / MERGED, overwrite=True))
+            tuning.write_template(out / MERGED)
         if self.json:
             print_json(as_json(tuning, result) | {"merged": merged, "samples": samples})
         else:
-            show.finish(result, out, samples, merged, tuning.hint(prompt))
+            show.finish(result, out, samples, merged, next_command(tuning, result.model, prompt))
         if not result.finished:
             raise SystemExit(130)
 
@@ -224,9 +225,7 @@ class Report:
         """A sentence in between."""
         self.print(sentence)
 
-    def finish(
-        self, result: "Result", out: Path, samples: dict[str, str], merged: str | None, hint: tuple[str, bool]
-    ) -> None:
+    def finish(self, result: "Result", out: Path, samples: dict[str, str], merged: str | None, command: str) -> None:
         """What has changed, and what to type next."""
         if not result.finished:
             self.print(f"\nstopped after {result.steps:,} of {self.steps:,} steps, all saved in {out}")
@@ -244,9 +243,16 @@ class Report:
         for when in ("before", "after"):
             self.print(f"\n{when}: {samples['prompt']}{samples[when]}")
         self.print(f"\nsaved {result.model}" + (f" and {merged}" if merged else ""))
-        text, special = hint
-        more = " --allow-special" if special else ""
-        self.print(f"try: gpt2 generate {shlex.quote(text)} --model {shlex.quote(str(result.model))}{more}")
+        self.print(f"try: {command}")
+
+
+def next_command(tuning: "FineTune", model: Path, prompt: list[int]) -> str:
+    """What to type after a fine-tune: to talk with what has learned conversations, else to continue a prompt."""
+    where = f"--model {shlex.quote(str(model))}"
+    if tuning.chat is not None:
+        return f"gpt2 chat {where}" + (" --allow-special" if tuning.settings.allow_special else "")
+    text, special = tuning.hint(prompt)
+    return f"gpt2 generate {shlex.quote(text)} {where}" + (" --allow-special" if special else "")
 
 
 def clock(seconds: float) -> str:

@@ -27,8 +27,61 @@ OFF = "(default: off)"
 CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
+@dataclass(kw_only=True)
+class SamplingOptions(ModelOptions):
+    """The options that say how a text is continued, of `gpt2 generate` and `gpt2 chat`."""
+
+    max_tokens: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 200)")] = None
+    """The most tokens that are added."""
+    repetition_penalty: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = (
+        None
+    )
+    """Above 1, tokens that are in the text already become less likely."""
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0.8)")] = None
+    """Below 1 the text is safer, above 1 wilder; 0 always takes the likeliest token."""
+    top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
+    """Choose among the K likeliest tokens only; 0: among all."""
+    top_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = None
+    """Choose among the likeliest tokens that together reach probability P."""
+    min_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = None
+    """Choose among tokens that are at least P times as likely as the likeliest."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Number that decides the random choices: another seed gives another text."""
+    stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
+    """End before this text appears."""
+    own_defaults: Flag = False
+    """Take the defaults that this help shows, whatever the model's generation_config.json says."""
+
+    def typed(self) -> dict[str, Any]:
+        """The fields of `Sampling` that were typed. UsageError for a wrong one, before the model is loaded."""
+        if "" in self.stop:
+            raise UsageError("--stop is empty: give a text of at least one character.")
+        from gpt2.inference.sampling import Sampling
+
+        given = {field.name: getattr(self, field.name, None) for field in fields(Sampling)}
+        typed = {name: value for name, value in given.items() if value not in (None, ())}
+        if self.top_k == 0:
+            typed["top_k"] = None
+        Sampling(**typed)
+        return typed
+
+    def sampling(self, checkpoint: "Checkpoint", typed: dict[str, Any]) -> "Sampling":
+        """What the model's files say, under what was typed; a refusal says how to leave the files aside."""
+        from gpt2.inference.defaults import sampling_for
+        from gpt2.inference.sampling import Sampling
+
+        if self.own_defaults:
+            return Sampling(**typed)
+        try:
+            return sampling_for(checkpoint.model, **typed)
+        except UsageError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}; --own-defaults leaves the file aside.") from None
+
+
 @dataclass
-class Command(ModelOptions):
+class Command(SamplingOptions):
     """Continue a text.
 
     The same options give the same text: take another --seed for another text. The options from
@@ -49,28 +102,8 @@ class Command(ModelOptions):
     """The text to continue, in quotes; `-` or none: standard input."""
     allow_special: Flag = False
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
-    max_tokens: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 200)")] = None
-    """The most tokens that are added."""
-    repetition_penalty: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 1, off)")] = (
-        None
-    )
-    """Above 1, tokens that are in the text already become less likely."""
-    temperature: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0.8)")] = None
-    """Below 1 the text is safer, above 1 wilder; 0 always takes the likeliest token."""
-    top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
-    """Choose among the K likeliest tokens only; 0: among all."""
-    top_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0.95; 1 is off)")] = None
-    """Choose among the likeliest tokens that together reach probability P."""
-    min_p: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0, off)")] = None
-    """Choose among tokens that are at least P times as likely as the likeliest."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Number that decides the random choices: another seed gives another text."""
     n: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """How many continuations to write."""
-    stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
-    """End before this text appears."""
-    own_defaults: Flag = False
-    """Take the defaults below, whatever the model's generation_config.json says."""
     slide: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --slide)")] = True
     """When the context is full, go on from its last half; with --no-slide, stop. A longer prompt is refused."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
@@ -81,20 +114,13 @@ class Command(ModelOptions):
     def run(self) -> None:
         """Generate and print."""
         text = read_text(self.text)
-        if "" in self.stop:
-            raise UsageError("--stop is empty: give a text of at least one character.")
+        typed = self.typed()
 
         from gpt2.inference.generate import generate
-        from gpt2.inference.sampling import Sampling
         from gpt2.text.spelled import encode_told
 
-        given = {field.name: getattr(self, field.name, None) for field in fields(Sampling)}
-        typed = {name: value for name, value in given.items() if value not in (None, ())}
-        if self.top_k == 0:
-            typed["top_k"] = None
-        own = Sampling(**typed)  # a wrong option is refused before the model is loaded
         checkpoint = self.load()
-        sampling = own if self.own_defaults else self._from_files(checkpoint, typed)
+        sampling = self.sampling(checkpoint, typed)
         context = checkpoint.model.config.n_positions
         ids = encode_told(checkpoint.tokenizer, text, self.allow_special)
         notes: list[str] = []
@@ -110,17 +136,6 @@ class Command(ModelOptions):
             show(checkpoint, text, ids, sampling, on_slide)
         for note in notes:
             print(f"gpt2: {note}", file=sys.stderr)
-
-    def _from_files(self, checkpoint: "Checkpoint", typed: dict[str, Any]) -> "Sampling":
-        """What the model's files say, under what was typed; a refusal says how to leave the files aside."""
-        from gpt2.inference.defaults import sampling_for
-
-        try:
-            return sampling_for(checkpoint.model, **typed)
-        except UsageError:
-            raise
-        except ValueError as error:
-            raise ValueError(f"{str(error).rstrip('.')}; --own-defaults leaves the file aside.") from None
 
 
 def as_json(completion: "Completion") -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gpt2.base.notes import Note
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
     "generate": ("gpt2.cli.generate", "continue a text"),
+    "chat": ("gpt2.cli.chat", "talk with a model"),
     "walk": ("gpt2.cli.walk.command", "every step from text to prediction, with the real numbers"),
     "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
     "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),

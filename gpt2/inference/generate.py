@@ -147,6 +147,7 @@ def stream(
     edit: Mapping[str, Edit] | None = None,
     probe: Probe | None = None,
     on_slide: Callable[[], None] | None = None,
+    ends: Collection[int] = (),
 ) -> Iterator[Piece]:
     """Continue all prompts in one batch; a `Piece` for every token, in the order in which they come.
 
@@ -159,6 +160,7 @@ def stream(
               the pass that scored that token; its rows are the texts that still ran in that pass
     on_slide  called once, when a text first outgrows the context and goes on from its last half (positions
               are baked into keys and values, so these are computed afresh); default: a warning
+    ends      more tokens that end a text, beside those of `ends_of`: a chat template's, say
 
     A text is a function of the model, the prompt, the `Sampling` and the edits. Its neighbours in the batch
     change its logits by rounding only, which leaves nearly every text in float32 as it is alone.
@@ -174,7 +176,7 @@ def stream(
     if sampling.max_length is not None and longest >= sampling.max_length:
         mend = f"the longest prompt has {longest} tokens already: give more."
         raise UsageError(argument="max_length", value=sampling.max_length, mend=mend)
-    return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide)
+    return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide, ends)
 
 
 def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config) -> list[list[int]]:
@@ -188,18 +190,18 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config) -
     return [check_ids(ids, config, "prompt") for ids in encoded]
 
 
-def ends_of(model: GPT2, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The tokens that end a text, any of them: those that the model's files name, else the tokenizer's."""
+def ends_of(model: GPT2, tokenizer: Tokenizer, more: Collection[int] = ()) -> tuple[int, ...]:
+    """The tokens that end a text, any of them: those that the model's files name, else the tokenizer's, and `more`."""
     settings = settings_of(model)
     if settings is None:
-        return () if tokenizer.eot_id is None else (tokenizer.eot_id,)
-    if tokenizer.eot_id is not None and tokenizer.eot_id not in settings.ends:
+        return (*more, *(() if tokenizer.eot_id is None else (tokenizer.eot_id,)))
+    if tokenizer.eot_id is not None and tokenizer.eot_id not in (*settings.ends, *more):
         end = visible(tokenizer.token_bytes(tokenizer.eot_id))
         note(
             f"the tokenizer ends texts with {end}, but the files of the model do not name it as an end "
             f"(eos_token_id): texts go on past it."
         )
-    return settings.ends
+    return (*more, *settings.ends)
 
 
 def _run(
@@ -208,6 +210,7 @@ def _run(
     prompts: list[list[int]],
     sampling: Sampling,
     on_slide: Callable[[], None] | None,
+    more_ends: Collection[int],
 ) -> Iterator[Piece]:
     """The loop of all generation: choose, hand out, drop the rows that ended, extend the others by one token.
 
@@ -216,7 +219,7 @@ def _run(
     context = decoder.model.config.n_positions
     logits = decoder.prefill(prompts, room=sampling.max_tokens - 1)
     order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
-    ends, holes = ends_of(decoder.model, tokenizer), tokenizer.holes(decoder.model.config.vocab_size)
+    ends, holes = ends_of(decoder.model, tokenizer, more_ends), tokenizer.holes(decoder.model.config.vocab_size)
     rows = [_Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
     if sampling.n > 1:  # the samples of a prompt share its prefill
         logits = logits.repeat_interleave(sampling.n, dim=0)

@@ -77,6 +77,14 @@ class Chat:
         specials = {i for token in self.spelled.tokens for i in self.tokenizer.encode(token, allow_special=True)}
         return {ids[0]} & specials if ids else set()
 
+    def lead(self) -> str:
+        """White space that the template writes before an answer, after the prompt: the model says it, no message."""
+        asked, said = {"role": "user", "content": "hi"}, "yes"
+        prompt = self.template.render([asked], True)
+        text = self.template.render([asked, {"role": "assistant", "content": said}])
+        lead = text[len(prompt) :].partition(said)[0] if text.startswith(prompt) else ""
+        return lead if lead.isspace() else ""
+
     def _answers(self, messages: Sequence[Message], text: str, more: Mapping[str, Any]) -> list[Span]:
         """Where the answers stand in the text of a template without marks."""
         spans = []
@@ -167,7 +175,7 @@ def _offsets(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Sp
 
     A piece that is not the first is encoded after a new line, so that no space is put before it as before a text.
     """
-    library, lead = tokenizer._library(True), "" if first else "\n"
+    library, lead = tokenizer.library(True), "" if first else "\n"
     encoding = library.encode(lead + text, add_special_tokens=False)
     alone = library.encode(lead, add_special_tokens=False).ids
     if encoding.ids[: len(alone)] != alone:
@@ -178,7 +186,7 @@ def _offsets(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Sp
 
 def _ordinary(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Span]]:
     """The ids of a text in which no added token is read, each as standing for all of it."""
-    library = tokenizer._library(True)
+    library = tokenizer.library(True)
 
     def ids_of(text: str) -> list[int]:
         text = library.normalizer.normalize_str(text) if library.normalizer else text

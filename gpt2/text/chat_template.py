@@ -124,9 +124,9 @@ def templates_of(tokenizer: Tokenizer) -> dict[str, str]:
 
     chat_template.jinja and additional_chat_templates/ win over tokenizer_config.json, as in transformers.
     """
-    if tokenizer._found is None:
+    if tokenizer.found is None:
         return {}
-    side = tokenizer._found.side
+    side = tokenizer.found.side
     files = {"default": side.kept["chat_template.jinja"]} if "chat_template.jinja" in side.kept else {}
     for name, data in side.kept.items():
         if name.startswith("additional_chat_templates/"):
@@ -147,24 +147,24 @@ def control_texts(tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
 
     tokenizer_config.json may list the latter itself (`chat_control_tokens`).
     """
-    settings = None if tokenizer._found is None else tokenizer._found.side.settings
+    settings = None if tokenizer.found is None else tokenizer.found.side.settings
     listed = (settings or {}).get("chat_control_tokens")
     written = template.literals()
 
     def controls(token: str) -> bool:
-        if token in tokenizer._special:
+        if token in tokenizer.special:
             return True
         return token in listed if listed is not None else token in written and not token.isspace()
 
-    return [token for token in tokenizer._added if controls(token)]
+    return [token for token in tokenizer.added if controls(token)]
 
 
 def token_names(tokenizer: Tokenizer) -> dict[str, str]:
     """What a template may call special tokens: "eos_token" and its like."""
-    if tokenizer._found is None:
+    if tokenizer.found is None:
         ends = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eot_id, "unk_token": tokenizer.eot_id}
         return {name: EOT for name, i in ends.items() if i is not None}
-    return {name: text for name, text in tokenizer._found.named.tokens.items() if name in NAMED}
+    return {name: text for name, text in tokenizer.found.named.tokens.items() if name in NAMED}
 
 
 def _as_seen(messages: Sequence[Message]) -> list[dict[str, Any]]:

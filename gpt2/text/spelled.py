@@ -43,9 +43,9 @@ class Spelled:
 
 def special_texts(tokenizer: Tokenizer) -> tuple[str, ...]:
     """The special tokens of a tokenizer as a text spells them, by their ids; none where no text ever does."""
-    if tokenizer._options.get("split_special_tokens"):
+    if tokenizer.splits_special:
         return ()
-    return tuple(sorted(tokenizer._special, key=tokenizer._special.__getitem__))
+    return tuple(sorted(tokenizer.special, key=tokenizer.special.__getitem__))
 
 
 def encode_told(tokenizer: Tokenizer, text: str, allow_special: bool = False) -> list[int]:

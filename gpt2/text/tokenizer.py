@@ -51,6 +51,8 @@ class Tokenizer:
         eot_id: the token that ends a text: the one that its directory names, else `<|endoftext|>`, else None.
         bos_id: the token that stands before a text: the one that its directory names, else `eot_id`.
         pad_id: the token that fills up short rows, if the directory names one, else None.
+        added: token -> id of those that were added to the vocabulary, special or not.
+        found: what its directory says besides, None for a tokenizer that was made here.
     """
 
     def __init__(self, content: dict[str, Any], found: Assembled | None = None) -> None:
@@ -62,14 +64,14 @@ class Tokenizer:
         vocab, added = content["model"]["vocab"], content.get("added_tokens") or []
         if isinstance(vocab, list):  # Unigram: pairs of token and score, the place is the id
             vocab = {token: i for i, (token, _) in enumerate(vocab)}
-        self._added = {str(token["content"]): int(token["id"]) for token in added}
-        self._vocab: dict[str, int] = vocab | self._added
+        self.added = {str(token["content"]): int(token["id"]) for token in added}
+        self._vocab: dict[str, int] = vocab | self.added
         if not self._vocab:
             raise ValueError("the tokenizer's vocabulary is empty.")
         self._token = {i: token for token, i in self._vocab.items()}
         self.vocab_size = max(self._token) + 1
-        self.ordinary_size = max([i for token, i in self._vocab.items() if token not in self._added], default=-1) + 1
-        self._found = found
+        self.ordinary_size = max([i for token, i in self._vocab.items() if token not in self.added], default=-1) + 1
+        self.found = found
         self._options: Mapping[str, Any] = {} if found is None else found.named.options
         ends = {} if found is None else ends_in(found.path.parent, found.named, self._vocab)
         self.eot_id = ends.get("eos", self._vocab.get(EOT))
@@ -94,7 +96,7 @@ class Tokenizer:
         try:
             tokenizer = cls(found.content, found)
             if tokenizer._ranks is None:
-                tokenizer._library(False)  # whatever `tokenizers` cannot read is refused now
+                tokenizer.library(False)  # whatever `tokenizers` cannot read is refused now
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
             raise ValueError(f"{found.path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
@@ -149,7 +151,7 @@ class Tokenizer:
         identity: dict[str, Any] = {
             "vocabulary": sorted(self._vocab.items(), key=lambda entry: (entry[1], entry[0])),
             "merges": merges_of(model) if "merges" in model else [],
-            "special": sorted(self._special),
+            "special": sorted(self.special),
         }
         if self.eot_id != self._vocab.get(EOT):
             identity["end"] = self.eot_id
@@ -175,9 +177,15 @@ class Tokenizer:
         return self._ranks is not None
 
     @property
-    def _special(self) -> dict[str, int]:
+    def special(self) -> dict[str, int]:
+        """Token -> id of the special tokens, which a text spells only where that is allowed."""
         added = self._content.get("added_tokens") or []
         return {token["content"]: int(token["id"]) for token in added if token.get("special")}
+
+    @property
+    def splits_special(self) -> bool:
+        """Whether no text ever spells a special token, by `split_special_tokens` of its directory."""
+        return bool(self._options.get("split_special_tokens"))
 
     @cached_property
     def _ranks(self) -> dict[builtins.bytes, int] | None:
@@ -189,23 +197,23 @@ class Tokenizer:
             return None
         import tiktoken
 
-        return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=self._ranks, special_tokens=self._special)
+        return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=self._ranks, special_tokens=self.special)
 
     @cached_property
     def _libraries(self) -> dict[bool, "tokenizers.Tokenizer"]:
         return {}
 
-    def _library(self, allow_special: bool) -> "tokenizers.Tokenizer":
+    def library(self, allow_special: bool) -> "tokenizers.Tokenizer":
+        """The same tokenizer as one of the library `tokenizers`, which knows where in a text each token stands."""
         from tokenizers import AddedToken
 
         if allow_special not in self._libraries:
-            library = built(self._content) if self._found is None else self._found.library()
+            library = built(self._content) if self.found is None else self.found.library()
             library.no_truncation()
             library.no_padding()
             if not allow_special and self._ends_made_special:
                 library.add_special_tokens([AddedToken(**flags) for flags in self._ends_made_special])
-            splits = bool(self._options.get("split_special_tokens"))
-            library.encode_special_tokens = splits or not allow_special  # True: their text is ordinary text
+            library.encode_special_tokens = self.splits_special or not allow_special  # their text is ordinary
             self._libraries[allow_special] = library
         return self._libraries[allow_special]
 
@@ -214,8 +222,8 @@ class Tokenizer:
         processor = self._content.get("post_processor")
         if not processor or processor.get("type") == "ByteLevel":
             return (), ()
-        encoding = self._library(True).encode("a")
-        alone = self._library(True).encode("a", add_special_tokens=False).ids
+        encoding = self.library(True).encode("a")
+        alone = self.library(True).encode("a", add_special_tokens=False).ids
         for start in range(len(encoding.ids) - len(alone) + 1):
             if encoding.ids[start : start + len(alone)] == alone and not any(
                 encoding.special_tokens_mask[start : start + len(alone)]
@@ -255,12 +263,12 @@ class Tokenizer:
         texts = [well_formed(text) for text in texts]
         fast = self._tiktoken
         if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
-            library = self._library(allow_special)
+            library = self.library(allow_special)
             try:
                 return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
             except Exception as error:  # the library raises plain Exception
                 raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
-        allowed = allow_special and not self._options.get("split_special_tokens")
+        allowed = allow_special and not self.splits_special
         if len(texts) == 1:
             return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]
         threads = threads or os.cpu_count() or 1
@@ -280,7 +288,7 @@ class Tokenizer:
             if all(char in alphabet for char in token):
                 return builtins.bytes(alphabet[char] for char in token)
             return token.encode()
-        if token in self._added:
+        if token in self.added:
             return token.encode()
         if match := _BYTE.fullmatch(token):
             return builtins.bytes([int(match[1], 16)])
@@ -313,7 +321,7 @@ class Tokenizer:
         if self._bytes_add_up:
             text = b"".join(parts).decode("utf-8", "replace")
         else:
-            text = self._library(True).decode(ids, skip_special_tokens=False)
+            text = self.library(True).decode(ids, skip_special_tokens=False)
         return cleaned(text) if self._cleans_up else text
 
     def stream(self, prompt_ids: Iterable[int] = ()) -> StreamDecoder:
@@ -370,8 +378,8 @@ class Tokenizer:
         kind: Kind = "file" if self._ranks is None else "gpt2"
         Written(
             self._content,
-            self._found,
+            self.found,
             self._vocab,
             {end: i for end, i in ends.items() if i is not None},
-            kind if self._found is None else self._found.kind,
+            kind if self.found is None else self.found.kind,
         ).write(Path(directory), context, overwrite)

@@ -183,7 +183,7 @@ def test_training_gives_gpt2s_layout(small, gpt2):
     assert small.decode(small.encode(SAMPLE)) == SAMPLE
     assert small.hash == Tokenizer.train(iter([FABLE]), 300).hash
     # The other library, given the same tokenizer, agrees.
-    assert small._library(False).encode(FABLE + SAMPLE, add_special_tokens=False).ids == small.encode(FABLE + SAMPLE)
+    assert small.library(False).encode(FABLE + SAMPLE, add_special_tokens=False).ids == small.encode(FABLE + SAMPLE)
 
 
 def test_training_stops_when_no_pair_repeats():

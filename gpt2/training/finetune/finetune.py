@@ -225,10 +225,16 @@ class FineTune:
         settings = self.settings
         if settings.lora:
             write_adapter(adapter_of(model, self.base, settings.lora, self.alpha), directory, overwrite=True)
+            if self.chat is not None:  # beside an adapter, as trl puts it there: the base has no template, or another
+                self.tokenizer.save(directory, overwrite=True)
         else:
             save(model, self.tokenizer, directory, overwrite=True)
-            if self.chat is not None and not self.chat.template.own:
-                (directory / "chat_template.jinja").write_text(self.chat.template.source, "utf-8", newline="\n")
+        self.write_template(directory)
+
+    def write_template(self, directory: Path) -> None:
+        """Put the template of the conversations beside a model whose tokenizer has none."""
+        if self.chat is not None and not self.chat.template.own:
+            (directory / "chat_template.jinja").write_text(self.chat.template.source, "utf-8", newline="\n")
 
     def run(
         self,

@@ -452,13 +452,25 @@ def test_a_fine_tune_on_conversations_from_the_command_line(
     assert "conversations, " in stdout
     assert "tokens of answers to learn from" in stdout
     hint = next(line for line in stdout.splitlines() if line.startswith("try: "))
-    assert "endoftext" not in hint
+    assert hint == f"try: gpt2 chat --model {out / 'model'}"
     assert "spells <|endoftext|> once, read as ordinary text: --allow-special reads it as the token." in err
     assert "1 file holds no document: " in err
     theirs = AutoTokenizer.from_pretrained(out / "model")
     ours = Chat(Tokenizer.load(out / "model")).encode(CHATS[0]["messages"])
     encoded = theirs.apply_chat_template(CHATS[0]["messages"], return_dict=True, return_assistant_tokens_mask=True)
     assert (ours.ids, ours.answer.astype(int).tolist()) == (encoded["input_ids"], encoded["assistant_masks"])
+
+
+def test_an_adapter_has_the_template_of_its_conversations(chat_base: str, tmp_path: Path) -> None:
+    """Its base has none: `gpt2 chat` took an adapter for a model that was not trained to chat."""
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(map(json.dumps, CHATS)))
+    tuning = FineTune(Settings((str(path),), model=chat_base, val=str(path), lora=2))
+    tuning._write(tuning.model, tmp_path / "adapter")
+    ours, theirs = (reader(tmp_path / "adapter") for reader in (Tokenizer.load, AutoTokenizer.from_pretrained))
+    assert Chat(load(str(tmp_path / "adapter")).tokenizer).template.own
+    prompt = theirs.apply_chat_template(CHATS[0]["messages"], add_generation_prompt=True, return_dict=False)
+    assert Chat(ours).prompt(CHATS[0]["messages"]) == prompt
 
 
 def test_alpaca_rows_are_conversations(chat_base: str, tmp_path: Path) -> None:
