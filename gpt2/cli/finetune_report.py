@@ -73,9 +73,7 @@ class Report:
             self.print(f"note: {tuning.cut:,} {tuning.kind} run past the context of {context} tokens and are cut there")
         if tuning.skipped:
             rows = counted(tuning.skipped, "row")
-            self.print(
-                f"note: left out {rows}, since the answer would begin past the context of {tuning.context} tokens"
-            )
+            self.print(f"note: left out {rows} whose answer would begin past the context of {tuning.context} tokens")
 
     def __enter__(self) -> "Report":
         self.progress.start()
@@ -90,23 +88,21 @@ class Report:
         self.progress.update(self.task, completed=step)
         self.loss = event.get("loss", self.loss)
         if event.get("interval"):
-            end = (
-                "how good it has become"
-                if not self.tuning.settings.patience
-                else "when the run ends, and which weights"
-            )
-            more = (
-                "name a file to validate on with --val" if self.tuning.settings.val is None else "a longer --val helps"
-            )
-            self.print(
-                f"note: {self.tuning.val.tokens:,} tokens are few to validate on: they decide {end}, and their loss is "
-                f"uncertain by {event['interval']:.2f} either way (95%); {more}"
-            )
+            self.print(self._few(event["interval"]))
         for loss in event.get("val", {}).values():
             training = "" if self.loss is None else f"  training loss {self.loss:.4f}"
             self.print(f"step {step:>6,}  validation loss {loss:.4f}{training}")
         if "sample" in event:
             self.print(f"step {step:>6,}  " + " ".join(event["sample"].split()))
+
+    def _few(self, interval: float) -> str:
+        settings = self.tuning.settings
+        decided = "which weights are kept" + (" and when the run ends early" if settings.patience else "")
+        mend = "a longer file for --val" if settings.val else "another file, with --val FILE"
+        return (
+            f"note: {self.tuning.val.tokens:,} tokens are few to validate on: they decide {decided}, but their loss is "
+            f"uncertain by {interval:.2f} either way (95%); better is {mend}"
+        )
 
     def print(self, text: str) -> None:
         """A line; what a model says must not steer the terminal."""

@@ -22,9 +22,7 @@ class TuneOptim(OptimRecipe):
     floor: float = 0.0
     """Rate at the end, as a share of the peak."""
 
-    def complete(self, lr: float, warmup_steps: int) -> OptimRecipe:
+    def completed(self, lr: float, warmup_steps: int) -> OptimRecipe:
         """A recipe's settings: these, and what is given here where they leave it open."""
-        open_here = {"lr": lr, "warmup_steps": warmup_steps}
-        return OptimRecipe(
-            **asdict(self) | {name: value for name, value in open_here.items() if getattr(self, name) is None}
-        )
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return OptimRecipe(**{"lr": lr, "warmup_steps": warmup_steps} | given)

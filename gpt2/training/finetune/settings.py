@@ -6,7 +6,7 @@ In: `Settings`. Out: the `Recipe` that the usual loop trains. Read next: finetun
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ T = TypeVar("T")
 BATCH_TOKENS = 4096  # about so many in a step, where the text has them
 FEWEST_STEPS = 60  # of a short text more passes are made
 EVALUATIONS = 8  # in the whole run
+BY_ITSELF = TuneOptim()
 FULL_RATE, LORA_RATE = 0.25, 1.2  # peak learning rate times the width
 
 
@@ -66,7 +67,7 @@ class Settings:
     dropout: float = 0.0
     epochs: float | None = None
     lr: float | None = None
-    optim: TuneOptim = TuneOptim()
+    optim: TuneOptim = BY_ITSELF
     batch_size: int | None = None
     micro_batch_size: int | None = None
     context: int | None = None
@@ -128,7 +129,7 @@ def recipe_of(settings: Settings, config: GPT2Config, train: Examples, base: str
             config.n_layer, config.n_head, config.n_embd, n_positions=config.n_positions, dropout=settings.dropout
         ),
         data=DataRecipe(train=settings.files, val=() if settings.val is None else (settings.val,)),
-        optim=settings.optim.complete(chosen(settings.lr, usual), min(20, steps // 10)),
+        optim=settings.optim.completed(chosen(settings.lr, usual), min(20, steps // 10)),
         train=TrainRecipe(
             steps=steps, batch_size=batch, micro_batch_size=settings.micro_batch_size, context=train.longest,
             init=base, seed=settings.seed, compile=False, keep_last=1, sample_every=settings.sample_every,
@@ -170,10 +171,8 @@ def changed(settings: Settings) -> list[str]:
     for f in dataclasses.fields(Settings):
         value = getattr(settings, f.name)
         if isinstance(value, TuneOptim):
-            plain = TuneOptim()
-            names += [
-                f"optim.{g.name}" for g in dataclasses.fields(value) if getattr(value, g.name) != getattr(plain, g.name)
-            ]
+            plain = asdict(BY_ITSELF)
+            names += [f"optim.{name}" for name, given in asdict(value).items() if given != plain[name]]
         elif f.default is not dataclasses.MISSING and value != f.default:
             names.append(f.name)
     return names

@@ -383,7 +383,7 @@ def test_senseless_settings(base: str, text: str, options: dict[str, Any], said:
     (["missing.txt"], (1, "missing.txt does not exist")),
     ([], (2, "name the text to fine-tune on")),
     (["TEXT", "--model", "storyteler"], (2, "did you mean storyteller")),
-    (["TEXT", "--merge"], (2, "--merge belongs to --lora")),
+    (["TEXT", "--merge"], (2, "a full fine-tune is one plain checkpoint already: leave out --merge, or give")),
     (["TEXT", "--lora", "0"], (2, "--lora is 0: choose a rank of 1 or more")),
     (["TEXT", "--lora", "-1"], (2, "--lora is -1: choose a rank of 1 or more")),
     (["TEXT", "--lr", "0"], (2, "--lr is 0")),
@@ -492,9 +492,9 @@ def say(**changes: Any) -> dict[str, Any]:
         ({"instruction": "a", "input": 5, "output": "b"}, 'line 2, has the number 5 in "input"'),
         ({"instruction": "a", "output": 3.5}, 'line 2, has the number 3.5 in "output"'),
         ({"instruction": "a", "output": " "}, "line 2, has an empty output"),
-        ({"text": "a"}, r'line 2, has no "instruction" \(it has text\)'),
+        ({"text": "a"}, 'line 2, has "text", while the first row has "messages"'),
         (say(content="x" * 300) | {"messages": [{"role": "user", "content": "x" * 300}, say()["messages"][1]]},
-         "tokens before its first answer, but the context is 128"),
+         "line 2, has 323 tokens, 318 of them before its first answer, but the context is 128: shorten"),
     ],
 )  # fmt: skip
 def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, pattern: str) -> None:
