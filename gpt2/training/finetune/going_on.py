@@ -118,8 +118,8 @@ def _check_settings(adapter: Adapter, settings: Settings) -> None:
     rank, alpha = adapter.fields.get("r", 8), adapter.fields.get("lora_alpha", 8)
     has = f"the adapter {settings.model} has"
     if settings.lora != rank:
-        mend = f"{has} rank {rank}, and training goes on with that, so give {{same}}."
-        raise UsageError(argument="lora", value=settings.lora, mend=mend, same={"lora": rank})
+        mend = f"{has} rank {rank}, and training goes on with that, so give {{lora}}."
+        raise UsageError(argument="lora", value=settings.lora, mend=mend, lora=rank)
     if settings.lora_alpha not in (None, alpha):
         mend = f"{has} {alpha}, and training goes on with that, so leave it out."
         raise UsageError(argument="lora_alpha", value=settings.lora_alpha, mend=mend)

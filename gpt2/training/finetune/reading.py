@@ -123,9 +123,7 @@ class Reader:
             if len(found) + len(skipped) == before:
                 empty.append(str(path))
         if len(skipped) > others and not found:
-            what = (
-                f"the answers of all {len(skipped) - others:,} rows begin past the context of {self.context:,} tokens"
-            )
+            what = f"the answer of every row begins past the context of {self.context:,} tokens"
             raise ValueError(f"{what}: shorten them, or use a model with a longer context.")
         if paths and not found:
             raise ValueError(f"{paths[0]} holds no row: it is empty.")
