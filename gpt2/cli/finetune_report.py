@@ -67,7 +67,7 @@ class Report:
                 f"note: {of} is an adapter: it is merged into its base, and all weights are trained; --lora "
                 f"{tuning.merged_rank} goes on with the adapter itself"
             )
-        self.print(f"{what} to learn from, {tuning.val.tokens:,} to validate on; at most {self.steps:,} steps")
+        self.print(f"{what} to learn from, {tuning.val.tokens:,} to validate on; at most {counted(self.steps, 'step')}")
         if tuning.cut:
             context = tuning.context
             self.print(f"note: {tuning.cut:,} {tuning.kind} run past the context of {context} tokens and are cut there")

@@ -77,18 +77,19 @@ def check_dropout(lora_dropout: float) -> None:
 
 def _targets(model: GPT2, rank: int, alpha: float, names: Sequence[str]) -> tuple[Target, ...]:
     """The projections that these names mean by peft's rules (adapter_targets.py); every name means one at least."""
-    projections = f"choose among {', '.join(TARGETS)}, as peft names the projections of a block, or all-linear."
+    projections = f"so choose among {', '.join(TARGETS)}, as peft names the projections of a block, or all-linear."
     found: dict[str, Target] = {}
     for name in names or TARGETS:
         wanted = {"target_modules": name if name == ALL else [name], "r": rank, "lora_alpha": alpha}
         try:
             targets = find_targets(wanted, model.config.n_layer, model.config.tie_word_embeddings)
         except ValueError:
-            raise UsageError(f"lora_targets names {name}, which is no module to adapt", projections) from None
+            mend = f"it is no module to adapt, {projections}"
+            raise UsageError(argument="lora_targets", value=name, mend=mend) from None
         for target in targets.modules:
             if not is_projection(target.name):
-                what = f"lora_targets names {name}, and only projections of blocks are adapted here"
-                raise UsageError(what, projections)
+                mend = f"only projections of blocks are adapted here, {projections}"
+                raise UsageError(argument="lora_targets", value=name, mend=mend)
             found[target.name] = target
     return tuple(found.values())
 

@@ -58,10 +58,10 @@ def test_targets_are_those_that_peft_finds_and_reads(base: str, text: str, tmp_p
 
 
 @pytest.mark.parametrize("name, said", [
-    ("lm_head", "lora_targets names lm_head, and only projections of blocks are adapted here: choose among c_attn"),
-    ("wte", "lora_targets names wte, and only projections"), ("ln_1", "lora_targets names ln_1, which is no module to"),
-    ("c_atn", "lora_targets names c_atn, which is no module to adapt: choose among c_attn, c_proj, c_fc"),
-    ("h.9.c_attn", "names h.9.c_attn, which is no module"), ("(", r"names \(, which is no module"),
+    ("lm_head", "lora_targets is 'lm_head': only projections of blocks are adapted here, so choose among c_attn"),
+    ("wte", "lora_targets is 'wte': only projections"), ("ln_1", "lora_targets is 'ln_1': it is no module to adapt"),
+    ("c_atn", "lora_targets is 'c_atn': it is no module to adapt, so choose among c_attn, c_proj, c_fc"),
+    ("h.9.c_attn", "lora_targets is 'h.9.c_attn': it is no module"), ("(", r"lora_targets is '\(': it is no module"),
 ])  # fmt: skip
 def test_targets_that_are_refused(name: str, said: str) -> None:
     """`c_atn` beside a name that means something would train less than was asked for."""

@@ -67,7 +67,7 @@ def test_settings_of_the_optimiser_are_those_of_a_recipe(base: str, text: str) -
 
 def test_patience_ends_a_run_that_is_called_so(base: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "noise.txt").write_bytes(np.random.default_rng(0).integers(33, 126, 200).astype(np.uint8).tobytes())
-    settings = Settings((text,), model=base, val=str(tmp_path / "noise.txt"), lr=1e-2, epochs=3, eval_every=4)
+    settings = Settings((text,), model=base, val=str(tmp_path / "noise.txt"), lr=3e-2, epochs=2, eval_every=4)
     steps = {}
     for patience in (0, 1):
         events: list[dict[str, Any]] = []
@@ -96,10 +96,10 @@ def test_few_tokens_and_samples_are_said(
     base: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["finetune", text, "--model", base, "--out", str(tmp_path / "run"), "--epochs", "0.2", "--prompt", "one"]
-    assert main([*words, "--sample-every", "3", "--eval-every", "50"]) == 0
+    assert main([*words, "--sample-every", "1", "--eval-every", "50"]) == 0
     printed = capsys.readouterr().out
     assert "tokens are few to validate on: they decide which weights are kept and when the run ends early" in printed
-    assert "step      3  one" in printed
+    assert "step      1  one" in printed
 
 
 def test_a_run_keeps_the_rate_that_it_began_with(
