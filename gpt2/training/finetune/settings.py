@@ -27,7 +27,7 @@ BATCH_TOKENS = 4096  # about so many in a step, where the text has them
 FEWEST_STEPS = 60  # of a short text more passes are made
 EVALUATIONS = 8  # in the whole run
 BY_ITSELF = TuneOptim()
-FULL_RATE, LORA_RATE = 0.25, 1.2  # peak learning rate times the width
+FULL_RATE, LORA_RATE = 0.14, 1.2  # peak learning rate times the width
 
 
 @dataclass(frozen=True)
