@@ -21,12 +21,12 @@ CHOSEN = "(default: by the data)"
 class Optim(TuneOptim):
     """The optimiser and its learning rate, as in a recipe of gpt2 train."""
 
-    lr: Annotated[  # type: ignore[assignment]
+    lr: Annotated[
         float | None,
         tyro.conf.arg(metavar="RATE", aliases=["--lr"], help_behavior_hint="(default: by model and method)"),
     ] = None
     """Peak rate of AdamW."""
-    warmup_steps: Annotated[  # type: ignore[assignment]
+    warmup_steps: Annotated[
         int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: a tenth of the steps, at most 20)")
     ] = None
     """Steps of linear warm-up."""

@@ -202,7 +202,7 @@ class FineTune:
         self._check_source(out)
         run = TrainingRun(self.recipe, self.task, World(wanted=device))
         with explain_out_of_memory(run.memory_savers):
-            first = {"step": -1, "val": run.evaluate(), "interval": interval(run.model, self.val)}
+            first: dict[str, Any] = {"step": -1, "val": run.evaluate(), "interval": interval(run.model, self.val)}
         patience = Patience(first, self.settings.patience)
         if go_on:
             resume(run, out)

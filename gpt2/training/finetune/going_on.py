@@ -123,7 +123,7 @@ def _check_settings(adapter: Adapter, settings: Settings) -> None:
     if settings.lora_alpha not in (None, alpha):
         mend = f"{has} {alpha}, and training goes on with that, so leave it out."
         raise UsageError(argument="lora_alpha", value=settings.lora_alpha, mend=mend)
-    targets = adapter.fields.get("target_modules")
+    targets: Any = adapter.fields.get("target_modules") or ["c_attn"]  # peft's default for a GPT-2
     if settings.lora_targets and set(settings.lora_targets) != set([targets] if isinstance(targets, str) else targets):
         shown = targets if isinstance(targets, str) else ", ".join(targets)
         mend = f"{has} {shown}, and training goes on with these, so leave it out."

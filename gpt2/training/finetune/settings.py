@@ -97,7 +97,8 @@ class Settings:
             raise UsageError(argument="dropout", value=self.dropout, mend="it must be at least 0 and below 1.")
         if None not in (self.lr, self.optim.lr) and self.lr != self.optim.lr:
             what = f"the rate is given twice, as {self.lr} and as {self.optim.lr}"
-            raise UsageError(what, "leave out one of {lr} and {optim.lr}.", lr=None, **{"optim.lr": None})
+            twice: dict[str, Any] = {"lr": None, "optim.lr": None}
+            raise UsageError(what, "leave out one of {lr} and {optim.lr}.", **twice)
         if self.lora < 0:
             raise UsageError(argument="lora", value=self.lora, mend="choose a rank of 1 or more, such as 16.")
         given = [name for name in ("lora_alpha", "lora_dropout", "lora_targets") if getattr(self, name)]
