@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,19 @@ class Adapter:
 
 
 def lora_adapter(
-    base: str, rank: int, alpha: float, pairs: Mapping[str, tuple[Tensor, Tensor]], fingerprint: str | None = None
+    base: str,
+    rank: int,
+    alpha: float,
+    pairs: Mapping[str, tuple[Tensor, Tensor]],
+    fingerprint: str | None = None,
+    dropout: float = 0.0,
+    targets: Sequence[str] = (),
 ) -> Adapter:
     """The adapter by which W of each named projection becomes W + alpha / rank B A (Hu et al. 2021, section 4.1).
 
-    pairs  projection such as `transformer.h.0.attn.c_attn` -> A [rank, in] and B [out, rank]
+    pairs    projection such as `transformer.h.0.attn.c_attn` -> A [rank, in] and B [out, rank]
+    dropout  the rate before it in training, with which peft would go on
+    targets  what peft is to find the projections by (none: the last part of each name)
     """
     fields = {
         "peft_type": "LORA",
@@ -64,18 +72,28 @@ def lora_adapter(
         "inference_mode": True,
         "r": rank,
         "lora_alpha": alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": dropout,
         "bias": "none",
         "fan_in_fan_out": True,  # transformers' GPT-2 stores these projections as Conv1D, [in, out]
-        "target_modules": sorted({name.rpartition(".")[2] for name in pairs}),
+        "target_modules": _target_modules(targets or {name.rpartition(".")[2] for name in pairs}),
         "use_rslora": False,
     }
-    tensors = {
+    return Adapter(base, fields, named_pairs(pairs), fingerprint)
+
+
+def named_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """A and B of each projection, by the names that peft gives them in a file."""
+    return {
         f"{PREFIX}{name}.lora_{letter}.weight": matrix.detach().cpu().contiguous()
         for name, pair in pairs.items()
         for letter, matrix in zip("AB", pair, strict=True)
     }
-    return Adapter(base, fields, tensors, fingerprint)
+
+
+def _target_modules(names: Iterable[str]) -> list[str] | str:
+    """As peft has it: all-linear is a word of its own, all else a list of names."""
+    found = sorted(set(names))
+    return "all-linear" if "all-linear" in found else found
 
 
 def fingerprint(model: GPT2) -> str:

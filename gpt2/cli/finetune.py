@@ -1,21 +1,35 @@
 """`gpt2 finetune`: a model and a user's text in, the model that writes like it out."""
 
 import dataclasses
-import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, console, print_json
+from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, print_json
+from gpt2.training.finetune.optim import TuneOptim
 
 if TYPE_CHECKING:
-    from gpt2.training.finetune.finetune import FineTune, Result
+    from gpt2.training.finetune.settings import Settings
 
 CHOSEN = "(default: by the data)"
+
+
+@dataclass(frozen=True)
+class Optim(TuneOptim):
+    """The optimiser and its learning rate, as in a recipe of gpt2 train."""
+
+    lr: Annotated[
+        float | None,
+        tyro.conf.arg(metavar="RATE", aliases=["--lr"], help_behavior_hint="(default: by model and method)"),
+    ] = None
+    """Peak rate of AdamW."""
+    warmup_steps: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: a tenth of the steps, at most 20)")
+    ] = None
+    """Steps of linear warm-up."""
 
 
 @dataclass
@@ -29,7 +43,8 @@ class Command:
 
     examples:
       gpt2 finetune poems.txt --out runs/poems
-      gpt2 finetune chats.jsonl --model openai-community/gpt2
+      gpt2 finetune chats.jsonl --model openai-community/gpt2 --lora 16
+      gpt2 finetune more.txt --model runs/chats/model --lora 16
     """
 
     files: Annotated[
@@ -37,7 +52,8 @@ class Command:
     ] = ()
     """Texts or rows (.txt, .md, .jsonl, .json, .csv, .parquet, also .gz and .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
-    """Where to start: the bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c."""
+    """Where to start: the bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c. An adapter is
+    trained on with --lora, and merged into its base without it."""
     tokenizer: TokenizerName = None
     """Read text with the tokenizer in this directory, prepared data set or model."""
     activation: ActivationName = None
@@ -54,36 +70,48 @@ class Command:
         None
     )
     """The adapter is scaled by A over its rank."""
-    lora_dropout: Annotated[float, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0)")] = 0.0
+    lora_dropout: Annotated[float | None, tyro.conf.arg(metavar="P", help_behavior_hint="(default: 0)")] = None
     """Rate of dropout before the adapter."""
+    lora_targets: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: c_attn c_proj c_fc)"),
+    ] = ()
+    """The projections to adapt, named as peft's target_modules names them, such as c_attn or mlp.c_proj."""
     merge: Flag = False
     """Also write RUN/merged: base and adapter as one plain checkpoint."""
     epochs: Annotated[
         float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 3, more for a short text)")
     ] = None
     """The most passes over the text."""
-    lr: Annotated[float | None, tyro.conf.arg(metavar="RATE", help_behavior_hint="(default: by model and method)")] = (
-        None
-    )
-    """Peak learning rate."""
+    optim: Optim = field(default_factory=Optim)
+    dropout: Annotated[float, tyro.conf.arg(metavar="P")] = 0.0
+    """Rate of the model's own dropouts while it trains."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=CHOSEN)] = None
     """Rows per step."""
     micro_batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Rows computed at once; lower it when memory runs out."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """The most tokens per row."""
+    eval_every: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: an eighth)")] = None
+    """Steps between two validations, each of which saves the weights."""
+    patience: Annotated[int, tyro.conf.arg(metavar="N")] = 2
+    """Validations in a row without improvement that end the run early; 0 never ends it early."""
+    sample_every: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Steps between two samples of the model's text; 0: none between the first and the last."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Seed of the order, of what is held out, and of the adapter's start."""
+    """Seed of the order, of what is held out, of dropout, and of the adapter's start."""
     field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """The field of a row, or the column, that holds a text."""
     allow_special: Flag = False
     """Read a special token that a text spells, such as <|endoftext|>, as the token; else it is ordinary text."""
     split_inline: Flag = False
     """End a text at every <|endoftext|>, also within a line."""
+    skip_long: Flag = False
+    """Leave out rows whose answer would begin past the context, and count them; else such a row is refused."""
     prompt: Annotated[
         str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: from what is held out)")
     ] = None
-    """What the samples before and after continue."""
+    """What the samples continue."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with a fine-tune that was stopped; its settings are kept."""
     overwrite: Flag = False
@@ -94,6 +122,7 @@ class Command:
     """Print one JSON document at the end."""
 
     SPELLED: ClassVar[dict[str, str]] = {  # settings of the training loop that are options here (gpt2/cli/errors.py)
+        "lr": "--lr",
         "optim.lr": "--lr",
         "train.batch_size": "--batch-size",
         "train.micro_batch_size": "--micro-batch-size",
@@ -108,37 +137,30 @@ class Command:
                 "--lora is 0: choose a rank of 1 or more, such as 16, or leave it out to train all weights."
             )
         from gpt2.base.device import pick_device
-        from gpt2.checkpoint.files import load, save
-        from gpt2.training.finetune.finetune import FineTune, Settings, read_settings
-        from gpt2.training.run.directory import MERGED, check_resumed, check_run
+        from gpt2.checkpoint.files import load
+        from gpt2.cli.finetune_report import Report, as_json, next_command
+        from gpt2.training.finetune.finetune import FineTune
+        from gpt2.training.run.directory import check_resumed, check_run
         from gpt2.training.run.interrupts import StopSignals
 
         pick_device(self.device)
+        settings = self._settings(out)
         if self.resume is None:
             check_run(out, self.overwrite)
         else:
             check_resumed(out)
-        names = [field.name for field in dataclasses.fields(Settings)]
-        settings = Settings(**{name: getattr(self, name) for name in names} | {"lora": self.lora or 0})
-        tuning = FineTune(read_settings(out) if self.resume is not None else settings)
-        if self.merge and not tuning.settings.lora:
-            raise UsageError("--merge belongs to --lora RANK: a full fine-tune is one plain checkpoint already.")
-        prompt = tuning.prompt(self.prompt)
+        tuning = FineTune(settings)
+        prompt = tuning.prompt = tuning.samples.prompt(self.prompt)
         show = Report(tuning, quiet=self.json)
-        samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.sample(tuning.model, prompt)}
+        samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.samples.take(tuning.model, prompt)}
         with show, StopSignals(show.say) as signals:
             stop, go_on = (lambda: signals.requested), self.resume is not None
             result = tuning.run(out, show, stop, go_on, self.device)
-        kept = load(str(result.model)).model
-        samples["after"] = tuning.sample(kept, prompt)
-        merged = None
-        if self.merge and result.finished:
-            merged = str(save(kept, tuning.tokenizer, out / MERGED, overwrite=True))
-            tuning.write_template(out / MERGED)
+        samples["after"] = tuning.samples.take(load(str(result.model)).model, prompt)
         if self.json:
-            print_json(as_json(tuning, result) | {"merged": merged, "samples": samples})
+            print_json(as_json(tuning, result) | {"samples": samples})
         else:
-            show.finish(result, out, samples, merged, next_command(tuning, result.model, prompt))
+            show.finish(result, out, samples, next_command(tuning, result.model, prompt))
         if not result.finished:
             raise SystemExit(130)
 
@@ -152,109 +174,20 @@ class Command:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
         return Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
 
+    def _settings(self, out: Path) -> "Settings":
+        """What the options say; for a resumed run what it began with, and --merge."""
+        from gpt2.cli.parsing import option
+        from gpt2.training.finetune.settings import Settings, changed, read_settings
 
-def as_json(tuning: "FineTune", result: "Result") -> dict[str, Any]:
-    """The result as the JSON output has it."""
-    settings = tuning.settings
-    return {
-        "base": settings.model,
-        "files": list(settings.files),
-        "method": "lora" if settings.lora else "full",
-        "trainable": tuning.trainable,
-        "train_tokens": tuning.train.tokens,
-        "val_tokens": tuning.val.tokens,
-        "lr": tuning.recipe.optim.lr,
-        "batch_size": tuning.recipe.train.batch_size,
-        **dataclasses.asdict(result),
-        "model": str(result.model),
-    }
-
-
-class Report:
-    """What a terminal sees: how it begins, a bar with the time left, a line per evaluation, how it ends."""
-
-    def __init__(self, tuning: "FineTune", quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(quiet=True) if quiet else console()
-        columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("left"))
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
-        self.steps = tuning.recipe.train.steps
-        self.task = self.progress.add_task("train", total=self.steps)
-        self.loss: float | None = None  # of no step yet: a resumed run validates before its first
-        self._begin(tuning)
-
-    def _begin(self, tuning: "FineTune") -> None:
-        settings, train, total = tuning.settings, tuning.train, n_params(tuning.model.config)
-        how = f"adapter of rank {settings.lora}, {tuning.trainable:,} parameters" if settings.lora else "all weights"
-        what = f"{train.tokens:,} tokens"
-        if tuning.kind != "text":
-            what = f"{len(train):,} {tuning.kind}, {what}"
-        if tuning.kind == "conversations":
-            what += " of answers"
-        self.print(f"{settings.model} ({total / 1e6:.1f}M parameters), {how}")
-        self.print(f"{what} to learn from, {tuning.val.tokens:,} to validate on; at most {self.steps:,} steps")
-        if tuning.cut:
-            context = tuning.context
-            self.print(f"note: {tuning.cut:,} {tuning.kind} run past the context of {context} tokens and are cut there")
-
-    def __enter__(self) -> "Report":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.progress.stop()
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        """An event of the run."""
-        step = event["step"] + 1
-        self.progress.update(self.task, completed=step)
-        self.loss = event.get("loss", self.loss)
-        for loss in event.get("val", {}).values():
-            training = "" if self.loss is None else f"  training loss {self.loss:.4f}"
-            self.print(f"step {step:>6,}  validation loss {loss:.4f}{training}")
-
-    def print(self, text: str) -> None:
-        """A line; what a model says must not steer the terminal."""
-        from rich.text import Text
-
-        self.console.print(Text("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)))
-
-    def say(self, sentence: str) -> None:
-        """A sentence in between."""
-        self.print(sentence)
-
-    def finish(self, result: "Result", out: Path, samples: dict[str, str], merged: str | None, command: str) -> None:
-        """What has changed, and what to type next."""
-        if not result.finished:
-            self.print(f"\nstopped after {result.steps:,} of {self.steps:,} steps, all saved in {out}")
-            self.print(f"go on: gpt2 finetune --resume {shlex.quote(str(out))}")
-            return
-        change = result.after / result.before - 1
-        end = f"after {result.best_step:,} of {result.steps:,} steps"
-        if result.steps < self.steps:
-            end += ", ended early: it did not fall any more"
-        self.print(
-            f"validation loss {result.before:.4f} -> {result.after:.4f} ({change:+.1%}), {end}; {clock(result.seconds)}"
-        )
-        if change >= 0:
-            self.print("note: the fine-tune did not help on what was held out; try a lower --lr, or more text")
-        for when in ("before", "after"):
-            self.print(f"\n{when}: {samples['prompt']}{samples[when]}")
-        self.print(f"\nsaved {result.model}" + (f" and {merged}" if merged else ""))
-        self.print(f"try: {command}")
-
-
-def next_command(tuning: "FineTune", model: Path, prompt: list[int]) -> str:
-    """What to type after a fine-tune: to talk with what has learned conversations, else to continue a prompt."""
-    where = f"--model {shlex.quote(str(model))}"
-    if tuning.chat is not None:
-        return f"gpt2 chat {where}" + (" --allow-special" if tuning.settings.allow_special else "")
-    text, special = tuning.hint(prompt)
-    return f"gpt2 generate {shlex.quote(text)} {where}" + (" --allow-special" if special else "")
-
-
-def clock(seconds: float) -> str:
-    """A duration as minutes and seconds, such as 3:07."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        names = {f.name for f in dataclasses.fields(Settings)} - {"lr", "lora", "optim"}
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        optim = TuneOptim(**dataclasses.asdict(self.optim))
+        settings = Settings(**given, lora=self.lora or 0, optim=optim)
+        if self.resume is None:
+            return settings
+        others = [name for name in changed(settings) if name != "merge"]
+        if others:
+            named = self.SPELLED.get(others[0], option(others[0]))
+            raise UsageError(f"--resume {self.resume} keeps the settings that it began with: leave out {named}.")
+        began = read_settings(out)
+        return dataclasses.replace(began, merge=began.merge or self.merge)

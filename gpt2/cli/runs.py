@@ -65,7 +65,7 @@ def show(histories: list["History"]) -> None:
         steps = f"{run.steps:,}" if run.of_steps in (None, run.steps) else f"{run.steps:,}/{run.of_steps:,}"
         table.add_row(
             run.name, _short(run.parameters), steps, _short(run.tokens), f"{run.training[-1][1]:.4f}",
-            _short(run.tokens_per_s), _time(run.seconds), run.state or "-",
+            _short(run.tokens_per_s), _time(run.seconds), run.ending,
         )  # fmt: skip
     width = None if out.is_terminal else 10_000  # in a pipe nothing may be clipped
     out.print(table, width=width)

@@ -142,6 +142,13 @@ class Quiet:
         """The end of the run."""
 
 
+def of_compiling(event: dict[str, Any]) -> str:
+    """What to say of torch.compile at an event of a run; empty where it is about something else."""
+    if "compiling" in event:
+        return "torch.compile compiles the model, which can take minutes; --train.no-compile trains without it"
+    return f"compiled: the first step took {event['compiled_s']:.0f} s" if "compiled_s" in event else ""
+
+
 class JsonReport(Quiet):
     """One JSON line per logged step, evaluation or sample, and one at the end."""
 
@@ -149,7 +156,9 @@ class JsonReport(Quiet):
         self.every = recipe.train.log_every
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if "loss" not in event or event["step"] % self.every == 0:
+        if sentence := of_compiling(event):
+            self.say(sentence)
+        elif "loss" not in event or event["step"] % self.every == 0:
             print_json(event)
             sys.stdout.flush()
 
@@ -214,6 +223,8 @@ class ProgressReport(Quiet):
             )
         for path, loss in event.get("val", {}).items():
             self.print(f"after {counted(step, 'step')}  validation loss {loss:.4f} on {path}")
+        if sentence := of_compiling(event):
+            self.print(sentence)
         if "note" in event:
             self.print(f"note: {event['note']}")
         if "sample" in event:

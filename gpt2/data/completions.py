@@ -14,14 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from gpt2.data.conversations import is_conversation
+from gpt2.base.errors import Failure
 from gpt2.data.examples import Example
 from gpt2.data.files import has_kind
+from gpt2.data.forms import KEYS, LONG, check_form, form_of, is_completion, is_conversation
 from gpt2.data.records import ROWS, all_records, fields_of, kind_of
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
-KEYS = ("prompt", "completion")
 Kind = Literal["text", "completions", "conversations"]
 CALLED: dict[Kind, str] = {
     "text": "text",
@@ -43,26 +43,35 @@ def kind_of_rows(path: Path, field: str = "text") -> Kind | None:
             return "text"
         if is_conversation(row):
             return "conversations"
-        if any(key in row for key in KEYS) and not (field in row and path.suffix.lower() == ".parquet"):
+        if is_completion(row) and not (field in row and path.suffix.lower() == ".parquet"):
             return "completions"
         return "text"
     return None
 
 
 def completions(
-    path: Path, tokenizer: Tokenizer, context: int, allow_special: bool = False, spelled: Counter[str] | None = None
+    path: Path,
+    tokenizer: Tokenizer,
+    context: int,
+    allow_special: bool = False,
+    spelled: Counter[str] | None = None,
+    skipped: list[str] | None = None,
 ) -> Iterator[Example]:
     """The examples of a file, whole, also where one goes past the `context`.
 
     allow_special  read special tokens that they spell as the tokens
     spelled        counts those that are read as ordinary text
+    skipped        is given the place of each row whose prompt leaves no room in the context, which is left out
 
-    Raises ValueError naming file and line for what is no object with two texts, and for a prompt that leaves no room
-    in the context.
+    Raises ValueError naming file and line for what is no object with two texts, for a row of another form than the
+    first, and, without `skipped`, for a prompt that leaves no room in the context.
     """
     assert tokenizer.eot_id is not None
-    counter = Spelled(tokenizer)
+    counter, first = Spelled(tokenizer), ""
     for where, record in all_records(path):
+        first = first or form_of(record)
+        if not is_completion(record):
+            check_form(where, record, first)
         if not isinstance(record, dict):
             raise ValueError(f'{where} is not an object: write {{"prompt": ..., "completion": ...}}.')
         for key in KEYS:
@@ -78,7 +87,11 @@ def completions(
                 spelled.update(counter.count(record[key]))
         prompt, completion = (tokenizer.encode(record[key], allow_special) for key in KEYS)
         if len(prompt) > context:
-            raise ValueError(f"{where} has a prompt of {len(prompt)} tokens, but the context is {context}: shorten it.")
+            if skipped is None:
+                what = f"{where} has a prompt of {len(prompt)} tokens, but the context is {context}"
+                raise Failure(what, LONG, skip_long=True)
+            skipped.append(where)
+            continue
         end = [] if completion[-1:] == [tokenizer.eot_id] else [tokenizer.eot_id]
         ids = np.array([*prompt, *completion, *end], dtype=np.int32)
         yield Example(ids, len(prompt))

@@ -14,30 +14,34 @@ from typing import Any
 
 import numpy as np
 
+from gpt2.base.errors import Failure
 from gpt2.data.examples import Example
+from gpt2.data.forms import ALPACA, LONG, check_form, form_of, is_conversation
 from gpt2.data.records import all_records, fields_of, kind_of
 from gpt2.text.chat import Chat
 
-CHAT, ALPACA = ("messages",), ("instruction", "output")
 LAYOUT = 'write {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}.'
 VARIABLES = ("tools", "documents")
 """Fields of a row, beside the messages, that a template may read."""
 
 
-def is_conversation(row: Any) -> bool:
-    """Whether a row holds messages, or an instruction with an output."""
-    return isinstance(row, dict) and ("messages" in row or all(name in row for name in ALPACA))
-
-
-def conversations(path: Path, chat: Chat, context: int, spelled: Counter[str] | None = None) -> Iterator[Example]:
+def conversations(
+    path: Path, chat: Chat, context: int, spelled: Counter[str] | None = None, skipped: list[str] | None = None
+) -> Iterator[Example]:
     """The examples of a file, whole, also where one goes past the `context`.
 
     spelled  counts special tokens that messages spell and that are read as ordinary text
+    skipped  is given the place of each conversation whose first answer lies past the context, which is left out
 
-    Raises ValueError naming file and line for what is no conversation with an answer, for what the template refuses,
-    and for a conversation whose first answer lies past the context.
+    Raises ValueError naming file and line for what is no conversation with an answer, for a row of another form than
+    the first, for what the template refuses, and, without `skipped`, for a conversation whose first answer lies past
+    the context.
     """
+    earlier = ""
     for where, row in all_records(path):
+        earlier = earlier or form_of(row)
+        if not is_conversation(row):
+            check_form(where, row, earlier)
         messages = messages_of(where, row)
         if spelled is not None and not chat.allow_special:
             for message in messages:
@@ -53,7 +57,11 @@ def conversations(path: Path, chat: Chat, context: int, spelled: Counter[str] | 
             raise ValueError(f"{where} has no answer in what the chat template writes: look at the template.")
         first = int(said.argmax())
         if first > context:
-            raise ValueError(f"{where} has {first} tokens before its first answer, but the context is {context}.")
+            if skipped is None:
+                what = f"{where} has {len(encoded.ids):,} tokens, {first:,} of them before its first answer"
+                raise Failure(f"{what}, but the context is {context:,}", LONG, skip_long=True)
+            skipped.append(where)
+            continue
         yield Example(np.array(encoded.ids, dtype=np.int32), first, said)
 
 

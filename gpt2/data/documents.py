@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from gpt2.base.errors import TO_UTF8, Failure
 from gpt2.data.files import check, has_kind, needs_extra, opened
+from gpt2.data.forms import check_form
 from gpt2.data.records import PIECE_BYTES, ROWS, fields_of, kind_of, parquet_rows, records
 from gpt2.text.tokenizer import EOT
 
@@ -157,8 +158,12 @@ def _last_cut(text: str) -> int:
 
 
 def _fields(path: Path, stream: BinaryIO, field: str, inline: bool) -> Iterator[Piece]:
+    first = ""
     for where, row in records(path, stream):
         text = row.get(field) if isinstance(row, dict) else None
+        if first and isinstance(row, dict) and field not in row:
+            check_form(where, row, first, field)
+        first = f'"{field}"'
         if text is None and isinstance(row, dict) and field in row:
             continue
         if isinstance(row, dict) and field in row and not isinstance(text, str):

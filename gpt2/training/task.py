@@ -49,6 +49,7 @@ class Task:
     val        validation sets by name
     facts      what must be the same when the run is resumed: the identity of each set, by its directory
     write      writes the model, whole and on one process, as the run's result: a checkpoint directory
+    sample     a text by the model, whole and on one process (None: what it makes of `train.sample_prompt`)
     """
 
     model: GPT2
@@ -57,6 +58,7 @@ class Task:
     val: Mapping[str, Rows]
     facts: Mapping[str, str]
     write: Callable[[GPT2, Path], object]
+    sample: Callable[[GPT2], str] | None = None
 
 
 class Windows:

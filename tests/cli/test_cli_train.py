@@ -110,6 +110,28 @@ def test_samples_and_snapshots(recipe: str, tmp_path: Path, capsys: pytest.Captu
     assert torch.equal(weights[-1], load(str(out / "model")).model.transformer.wte.weight)
 
 
+def test_the_compiler_is_said_before_and_after(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first step of minutes looked like one that hangs."""
+    monkeypatch.setattr("gpt2.training.loop.spread", lambda model, *more: model)
+    monkeypatch.setattr("gpt2.training.loop.can_compile", lambda device: True)
+    words = ["train", recipe, "--out", str(tmp_path / "run"), "--train.compile", "--train.steps", "2"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("torch.compile compiles the model"))
+    assert lines[place].endswith("--train.no-compile trains without it")
+    assert lines[place + 1].startswith("step      0  loss")
+    assert lines[place + 2].startswith("compiled: the first step took ")
+    assert main([*words, "--overwrite", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in out.splitlines()[:-1]] == [0, 1]
+    assert [line.split()[1] for line in err.splitlines()] == ["torch.compile", "compiled:"]
+    assert "compiled" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert main([*words[:4], "--overwrite"]) == 0
+    assert "compiled" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

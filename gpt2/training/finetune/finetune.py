@@ -1,92 +1,43 @@
 """Fine-tuning: a model that exists, a user's text or prompts with completions, and a few minutes.
 
-In: `Settings`. Out: the `Task` and the `Recipe` that the usual loop trains (loop.py, runner.py), and `FineTune.run`,
-which measures before and after, ends early when the validation loss rises, and keeps the best weights.
+In: `Settings` (settings.py). Out: the `Task` and the `Recipe` that the usual loop trains (loop.py, runner.py), and
+`FineTune.run`, which measures before and after, ends early when the validation loss rises, and keeps the best weights.
 """
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
-from gpt2 import Sampling, generate
 from gpt2.base.errors import Failure, UsageError
-from gpt2.checkpoint.adapter import fingerprint, write_adapter
+from gpt2.checkpoint.adapter import Adapter, fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
-from gpt2.checkpoint.foreign import foreign_file
-from gpt2.checkpoint.hf_config import read_json
-from gpt2.checkpoint.hub import own_directory
-from gpt2.checkpoint.layout import BUNDLED, HUB_IDS, adapter_base
+from gpt2.checkpoint.layout import BUNDLED, HUB_IDS
 from gpt2.checkpoint.target import whole_directory
 from gpt2.data.examples import Shuffled
 from gpt2.data.files import sources
 from gpt2.model import GPT2
-from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import EOT
-from gpt2.training.finetune.lora import adapter_of, add_lora
+from gpt2.training.finetune.going_on import GoingOn, adapter_named, open_adapter
+from gpt2.training.finetune.lora import adapter_of, add_lora, check_dropout
+from gpt2.training.finetune.patience import Patience, interval
 from gpt2.training.finetune.reading import Reader
+from gpt2.training.finetune.samples import Samples
+from gpt2.training.finetune.settings import Settings, chosen, read_settings, recipe_of
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import World
-from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
-from gpt2.training.run.directory import (
-    FINETUNE,
-    best,
-    check_resumed,
-    check_run,
-    checkpoints,
-    forget_checkpoints,
-)
+from gpt2.training.run.directory import FINETUNE, MERGED, best, check_resumed, check_run, forget_checkpoints
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, read_metrics
 from gpt2.training.run.runner import Report, resume, train
 from gpt2.training.task import Task
 
-T = TypeVar("T")
-
-BATCH_TOKENS = 4096  # about so many in a step, where the text has them
-FEWEST_STEPS = 60  # of a short text more passes are made
-EVALUATIONS = 8  # in the whole run
-PATIENCE = 2  # evaluations in a row without improvement that end it
-SEARCHED_TOKENS, PROMPT_WORDS, SAMPLED_TOKENS = 200, 6, 60
-FULL_RATE, LORA_RATE = 0.25, 1.2  # peak learning rate times the width
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user says of a fine-tune; None is chosen by the data or the model.
-
-    files       text, or rows with prompt and completion, messages, or instruction and output, or directories of these
-    tokenizer   as `gpt2.load` takes it, and so is `activation`
-    val         a file to validate on (None: a tenth of `files` is held out)
-    lora        the rank of the adapter; 0 trains all weights
-    lora_alpha  None: twice the rank
-
-    allow_special and split_inline are those of `prepare` (gpt2/data/prepare.py).
-    """
-
-    files: tuple[str, ...]
-    model: str = BUNDLED
-    tokenizer: str | None = None
-    activation: str | None = None
-    val: str | None = None
-    field: str = "text"
-    lora: int = 0
-    lora_alpha: float | None = None
-    lora_dropout: float = 0.0
-    epochs: float | None = None
-    lr: float | None = None
-    batch_size: int | None = None
-    micro_batch_size: int | None = None
-    context: int | None = None
-    seed: int = 0
-    allow_special: bool = False
-    split_inline: bool = False
+__all__ = ["FineTune", "Result", "Settings", "read_settings"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +45,10 @@ class Result:
     """What a fine-tune came to. Losses are means over the tokens held out, in nats.
 
     before, after  the validation loss of the model it started from, and of the best weights since
+    interval       half the width of the 95% interval of `before`, where few tokens are held out (patience.py)
     best_step      after how many steps these were reached
     finished       False when it was stopped before its end: `model` holds the last weights then, not the best
+    merged         base and adapter as one checkpoint, where that was asked for
     """
 
     model: Path
@@ -103,8 +56,10 @@ class Result:
     best_step: int
     before: float
     after: float
+    interval: float | None
     finished: bool
     seconds: float
+    merged: Path | None
 
 
 class FineTune:
@@ -112,43 +67,53 @@ class FineTune:
 
     Raises UsageError for settings that make no sense, ValueError for files that are no text or too short, prompts that
     do not fit, and whatever `gpt2.checkpoint.files.load` raises.
+
+    Attributes:
+        begun: the adapter that it goes on with, None where it starts a new one or trains all weights.
+        merged_rank: the rank of the adapter that was merged into its base before all weights train, None where the
+            model is no adapter.
+        prompt: the ids that samples continue; None takes some of what is held out.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        _check(settings)
+        self.settings = settings.check()
+        if settings.lora_dropout is not None:
+            check_dropout(settings.lora_dropout)
         paths, val_paths = (
             [source.path for source in sources(names)[0]]
             for names in (settings.files, () if settings.val is None else (settings.val,))
         )
-        checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
-        self.tokenizer, self.model = checkpoint.tokenizer, checkpoint.model
+        self._open()
         if self.tokenizer.eot_id is None:
             what = f"the tokenizer of {settings.model} has no {EOT} to end a text with"
             mend = "train it on with the program that made it, or use another {model}."
             raise Failure(what, mend, model=None)
         if self.model.settings is not None:
             self.model.settings = self.model.settings.ending_at(self.tokenizer.eot_id)
-        self.context = _chosen(settings.context, self.model.config.n_positions)
+        self.context = chosen(settings.context, self.model.config.n_positions)
         if not 1 <= self.context <= self.model.config.n_positions:
             mend = f"this model takes 1 to {self.model.config.n_positions}."
             raise UsageError(argument="context", value=self.context, mend=mend)
         reader = Reader(
-            self.tokenizer, self.context, settings.field, settings.allow_special, settings.split_inline, settings.seed
-        )
+            self.tokenizer, self.context, settings.field, settings.allow_special, settings.split_inline, settings.seed,
+            settings.skip_long,
+        )  # fmt: skip
         read = reader.read(paths, val_paths)
         self.train, self.val, self.kind, self.chat = read.train, read.val, read.kind, read.chat
         self.cut = read.cut  # examples that ran past the context
+        self.skipped = read.skipped  # and those that were left out
         if self.chat is not None and self.model.settings is not None:
             for token in sorted(self.chat.end_ids()):
                 self.model.settings = self.model.settings.ending_at(token)
+        self.samples = Samples(self.tokenizer, self.val, self.kind, settings.allow_special, settings.seed)
+        self.prompt: list[int] | None = None
         self.base = _base_name(settings.model)
-        self.alpha = _chosen(settings.lora_alpha, 2.0 * settings.lora)
+        self.alpha = chosen(settings.lora_alpha, 2.0 * settings.lora)
+        self.recipe = recipe_of(settings, self.model.config, self.train, self.base)
         marks = {"train": self.train.hash, "val": self.val.hash, "base": fingerprint(self.model)}
-        _without_dropout(self.model)
-        if settings.lora:
-            add_lora(self.model, settings.lora, self.alpha, settings.lora_dropout, settings.seed)
-        self.recipe = self._recipe()
+        if self.begun is not None:
+            marks["adapter"] = self.begun.mark
+        self._begin()
         self.task = Task(
             model=self.model,
             tokenizer=self.tokenizer,
@@ -156,6 +121,7 @@ class FineTune:
             val={settings.val or f"{self.val.tokens:,} held-out tokens": self.val},
             facts={f"{name} of {', '.join(settings.files)}": mark for name, mark in marks.items()},
             write=self._write,
+            sample=self._sample,
         )
 
     @property
@@ -163,76 +129,59 @@ class FineTune:
         """Parameters that train."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
-    def _recipe(self) -> Recipe:
-        """The settings, and what the data and the model decide where these leave it open."""
-        settings, config, rows = self.settings, self.model.config, len(self.train)
-        longest = self.train.longest
-        mean = sum(len(example.ids) for example in self.train.examples) / rows
-        batch = _chosen(settings.batch_size, min(max(1, round(BATCH_TOKENS / mean)), max(1, rows // 8), 32))
-        epochs = _chosen(settings.epochs, max(3.0, FEWEST_STEPS * batch / rows))
-        steps = max(1, math.ceil(epochs * rows / batch))
-        # Wider models want smaller rates; an adapter, which starts at zero, larger ones (docs/finetune.md).
-        lr = _chosen(settings.lr, (LORA_RATE if settings.lora else FULL_RATE) / config.n_embd)
-        return Recipe(
-            model=ModelRecipe(config.n_layer, config.n_head, config.n_embd, config.n_positions),
-            data=DataRecipe(train=settings.files, val=() if settings.val is None else (settings.val,)),
-            optim=OptimRecipe(lr=lr, weight_decay=0.1, schedule="linear", warmup_steps=min(20, steps // 10), floor=0.0),
-            train=TrainRecipe(
-                steps=steps, batch_size=batch, micro_batch_size=settings.micro_batch_size, context=longest,
-                init=self.base, seed=settings.seed, compile=False, eval_every=max(1, round(steps / EVALUATIONS)),
-                keep_last=1,
-            ),
-        ).check()  # fmt: skip
+    def _open(self) -> None:
+        """The model, its tokenizer, and the adapter to go on with."""
+        settings = self.settings
+        self.begun: GoingOn | None = None
+        self.merged_rank: int | None = None
+        directory = adapter_named(settings.model)
+        if directory is not None and settings.lora:
+            self.begun = open_adapter(directory, settings)
+            self.model, self.tokenizer = self.begun.model, self.begun.tokenizer
+            return
+        if directory is not None:
+            self.merged_rank = json.loads((directory / "adapter_config.json").read_text("utf-8")).get("r", 8)
+        checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
+        self.model, self.tokenizer = checkpoint.model, checkpoint.tokenizer
 
-    def prompt(self, text: str | None) -> list[int]:
-        """The ids that a sample continues: those of `text`, or of a prompt or some words of what is held out."""
-        example = self.val.examples[0]
-        if text is None and self.kind != "text":
-            return example.ids[: example.first].tolist()
-        if text is None:
-            held = max(Spelled(self.tokenizer).without(self.tokenizer.decode(example.ids[:SEARCHED_TOKENS])), key=len)
-            line = next((line for line in held.split("\n")[1:-1] if line.strip()), held)  # it may begin in a line
-            text = " ".join(line.split()[:PROMPT_WORDS])
-        return self.tokenizer.encode(text, self.settings.allow_special) or example.ids[:1].tolist()
+    def _begin(self) -> None:
+        """What trains, and with which dropout."""
+        settings = self.settings
+        _set_dropout(self.model, settings.dropout)
+        if self.begun is not None:
+            self.begun.begin()
+        elif settings.lora:
+            dropout = settings.lora_dropout or 0.0
+            add_lora(self.model, settings.lora, self.alpha, dropout, settings.seed, settings.lora_targets)
 
-    def hint(self, prompt: list[int]) -> tuple[str, bool]:
-        """What to type for a prompt, and whether it spells special tokens: its longest part without the end of a text.
-
-        A model that has just read that end begins another text, so a prompt that holds it shows nothing of this one.
-        """
-        parts: list[list[int]] = [[]]
-        for token in prompt:
-            if token == self.tokenizer.eot_id:
-                parts.append([])
-            else:
-                parts[-1].append(token)
-        spelled = Spelled(self.tokenizer)
-        text = max(map(self.tokenizer.decode, parts), key=len)
-        if self.tokenizer.eot_id is not None:
-            end = self.tokenizer.decode([self.tokenizer.eot_id])
-            text = max(text.split(end), key=len)
-        return text if text.strip() else "Once upon a time", bool(spelled.count(text))
-
-    def sample(self, model: GPT2, prompt: list[int]) -> str:
-        """A short continuation; the same noise for every model."""
-        sampling = Sampling(max_tokens=SAMPLED_TOKENS, seed=self.settings.seed)
-        ids = prompt[-self.model.config.n_positions :]
-        [[completion]] = generate(model.eval(), self.tokenizer, [ids], sampling, on_slide=lambda: None)
-        return completion.text
+    def _sample(self, model: GPT2) -> str:
+        ids = chosen(self.prompt, self.samples.prompt())
+        return self.tokenizer.decode(ids) + self.samples.take(model, ids)
 
     def _write(self, model: GPT2, directory: Path) -> None:
         """The result, a model to load: a checkpoint, or an adapter."""
-        settings = self.settings
-        if settings.lora:
-            write_adapter(adapter_of(model, self.base, settings.lora, self.alpha), directory, overwrite=True)
-            if self.chat is not None:  # beside an adapter, as trl puts it there: the base has no template, or another
-                self.tokenizer.save(directory, overwrite=True)
-        else:
-            save(model, self.tokenizer, directory, overwrite=True)
-        self.write_template(directory)
+        if not self.settings.lora:
+            self._save(model, directory)
+            return
+        write_adapter(self._adapter(model), directory, overwrite=True)
+        # beside an adapter, as trl puts it there: the base may have another template, or none
+        if self.chat is not None or (self.begun is not None and self.begun.own):
+            self.tokenizer.save(directory, model.config.n_positions)
+        self._write_template(directory)
 
-    def write_template(self, directory: Path) -> None:
-        """Put the template of the conversations beside a model whose tokenizer has none."""
+    def _adapter(self, model: GPT2) -> Adapter:
+        if self.begun is not None:
+            return self.begun.after(model)
+        settings = self.settings
+        dropout, targets = settings.lora_dropout or 0.0, settings.lora_targets
+        return adapter_of(model, self.base, settings.lora, self.alpha, dropout, targets)
+
+    def _save(self, model: GPT2, directory: Path) -> None:
+        save(model, self.tokenizer, directory, overwrite=True)
+        self._write_template(directory)
+
+    def _write_template(self, directory: Path) -> None:
+        """Put the plain chat template beside a model whose conversations were written by it."""
         if self.chat is not None and not self.chat.template.own:
             (directory / "chat_template.jinja").write_text(self.chat.template.source, "utf-8", newline="\n")
 
@@ -246,7 +195,7 @@ class FineTune:
     ) -> Result:
         """Train in the run directory `out`; OUT/model holds the best weights at the end, the last if it was stopped.
 
-        report  is given the events of the loop, and the first validation as that of step -1
+        report  is given the events of the loop, and the first validation as that of step -1, with its `interval`
         stop    asked after each step: whether to save and end here
         go_on   resume what stands in `out`
         device  where to train, as `pick_device` takes it
@@ -254,10 +203,11 @@ class FineTune:
         Raises what `runner.train` and `runner.resume` raise.
         """
         check_resumed(out) if go_on else check_run(out, overwrite=True)
+        self._check_source(out)
         run = TrainingRun(self.recipe, self.task, World(wanted=device))
         with explain_out_of_memory(run.memory_savers):
-            first = {"step": -1, "val": run.evaluate()}
-        patience = _Patience(first)
+            first: dict[str, Any] = {"step": -1, "val": run.evaluate(), "interval": interval(run.model, self.val)}
+        patience = Patience(first, self.settings.patience)
         if go_on:
             resume(run, out)
             for event in read_metrics(out / METRICS):
@@ -279,9 +229,13 @@ class FineTune:
             raise Diverged(error.problem, "Start again with a lower rate: {lr} {overwrite}.", **again) from None
         finished = outcome.done or patience.lost
         top = best(out)
+        merged = None
         if finished and top is not None:
             with whole_directory(out / "model") as temporary:
                 shutil.copytree(top / "model", temporary, dirs_exist_ok=True)
+            if self.settings.merge:
+                merged = out / MERGED
+                self._save(load(str(out / "model")).model, merged)
             forget_checkpoints(out)
         return Result(
             model=outcome.model,
@@ -289,74 +243,20 @@ class FineTune:
             best_step=patience.best_step,
             before=patience.start,
             after=patience.best if patience.best_step else patience.start,
+            interval=first["interval"],
             finished=finished,
             seconds=run.seconds,
+            merged=merged,
         )
 
-
-class _Patience:
-    """Watches the validation loss: `lost` after PATIENCE evaluations in a row that brought nothing better.
-
-    An improvement on what training has reached so far counts, whether or not it is below the start: the rate has yet
-    to fall.
-    """
-
-    def __init__(self, first: dict[str, Any]) -> None:
-        ((_, self.start),) = first["val"].items()
-        self.best, self.best_step, self.worse = math.inf, 0, 0
-
-    def see(self, event: dict[str, Any]) -> None:
-        for loss in event.get("val", {}).values():
-            if loss < self.best:
-                self.best, self.best_step, self.worse = loss, event["step"] + 1, 0
-            else:
-                self.worse += 1
-
-    @property
-    def lost(self) -> bool:
-        return self.worse >= PATIENCE
-
-
-def read_settings(run: Path) -> Settings:
-    """The settings of the fine-tune in a run directory. UsageError when there is none, or it has come to its end."""
-    path = run / FINETUNE
-    if not path.is_file():
-        raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
-    if (run / "model").is_dir() and not checkpoints(run):
-        raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
-    try:
-        fields = read_json(path)
-        return Settings(**fields | {"files": tuple(fields["files"])})
-    except (KeyError, TypeError):
-        raise ValueError(f"{path} is damaged: start the fine-tune again.") from None
-
-
-def _chosen(given: T | None, otherwise: T) -> T:
-    return otherwise if given is None else given
-
-
-def _check(settings: Settings) -> None:
-    if not settings.files:
-        raise UsageError("no files: name a text (.txt, .jsonl, ...) or a .jsonl file with prompts and completions.")
-    if settings.epochs is not None and not 0 < settings.epochs < 1e6:
-        raise UsageError(argument="epochs", value=settings.epochs, mend="it must be above 0, such as 3.")
-    if settings.batch_size is not None and settings.batch_size < 1:
-        raise UsageError(argument="batch_size", value=settings.batch_size, mend="it must be at least 1.")
-    if settings.lora < 0:
-        raise UsageError(argument="lora", value=settings.lora, mend="choose a rank of 1 or more, such as 16.")
-    if not settings.lora and (settings.lora_alpha is not None or settings.lora_dropout):
-        given = "lora_dropout" if settings.lora_alpha is None else "lora_alpha"
-        mend = "it belongs to an adapter, so give its rank too, such as {lora}."
-        raise UsageError(argument=given, value=getattr(settings, given), mend=mend, lora=16)
-    if settings.lora and adapter_base(own_directory(settings.model)) is not None:
-        raise UsageError(
-            f"{settings.model} is an adapter already: merge it first, gpt2 export {settings.model} DIR, then use DIR."
-        )
-    if settings.lora and (settings.tokenizer or settings.activation or foreign_file(Path(settings.model).expanduser())):
-        raise UsageError(
-            f"an adapter names its base, and {settings.model} is none that others find as it is: write it as a "
-            f"checkpoint first, gpt2 export {settings.model} DIR, then use DIR."
-        )
+    def _check_source(self, out: Path) -> None:
+        """Raise UsageError where the run would delete the model that it starts from, or the base of its adapter."""
+        for name in (self.settings.model, self.base if self.begun is None else self.begun.adapter.base):
+            path = Path(name).expanduser()
+            if name != BUNDLED and path.exists() and path.resolve().is_relative_to(out.expanduser().resolve()):
+                raise UsageError(
+                    f"{out} holds {name}, which this fine-tune starts from", "choose another {out}.", out=None
+                )
 
 
 def _base_name(name: str) -> str:
@@ -365,10 +265,12 @@ def _base_name(name: str) -> str:
     return HUB_IDS.get(name, name) if name == BUNDLED or not path.is_dir() else str(path.resolve())
 
 
-def _without_dropout(model: GPT2) -> None:
-    """A few passes with early stopping do without it, and attention with dropout is far slower on a CPU."""
+def _set_dropout(model: GPT2, p: float) -> None:
+    """Other rates than the configuration's, which stays. The default of 0: a few passes with early stopping do without
+    it, and attention with dropout is far slower on a CPU.
+    """
     for block in model.transformer.h:
-        block.attn.attn_pdrop = 0.0
+        block.attn.attn_pdrop = p
     for module in model.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0
+            module.p = p

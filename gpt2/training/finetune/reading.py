@@ -6,7 +6,7 @@ validate on. Read next: finetune.py.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,10 @@ FEWEST_TOKENS = 32
 
 @dataclass(frozen=True)
 class Read:
-    """kind  what the files hold
-    cut     examples that ran past the context
-    chat    what conversations were encoded with
+    """kind     what the files hold
+    cut      examples that ran past the context
+    chat     what conversations were encoded with
+    skipped  rows that were left out, since their answers would begin past the context
     """
 
     train: Examples
@@ -38,11 +39,12 @@ class Read:
     kind: Kind
     cut: int = 0
     chat: Chat | None = None
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How files are read; `field`, `allow_special`, `split_inline` and `seed` as in `Settings` (finetune.py)."""
+    """How files are read; what follows the `context` is as in `Settings` (settings.py)."""
 
     tokenizer: Tokenizer
     context: int
@@ -50,6 +52,7 @@ class Reader:
     allow_special: bool = False
     split_inline: bool = False
     seed: int = 0
+    skip_long: bool = False
 
     def read(self, paths: Sequence[Path], val_paths: Sequence[Path]) -> Read:
         """The examples of `paths`; validated is on those of `val_paths`, or on a tenth that is held out.
@@ -62,8 +65,9 @@ class Reader:
         if kind == "text":
             read = Read(*self._texts(paths, val_paths, spelled), kind)
         else:
-            train, val = (self._rows(some, chat, spelled) for some in (paths, val_paths))
-            read = self._held_out(train, val, paths, val_paths, kind, chat)
+            skipped: list[str] = []
+            train, val = (self._rows(some, chat, spelled, skipped) for some in (paths, val_paths))
+            read = replace(self._held_out(train, val, paths, val_paths, kind, chat), skipped=len(skipped))
         tell_spelled(spelled, ", ".join(map(str, paths[:3])), split=kind == "text" and not self.split_inline)
         return read
 
@@ -104,17 +108,23 @@ class Reader:
         tell_empty(empty)
         return found
 
-    def _rows(self, paths: Sequence[Path], chat: Chat | None, spelled: Counter[str]) -> list[Example]:
+    def _rows(
+        self, paths: Sequence[Path], chat: Chat | None, spelled: Counter[str], skipped: list[str]
+    ) -> list[Example]:
         found: list[Example] = []
         empty = []
+        long, others = skipped if self.skip_long else None, len(skipped)
         for path in paths:
-            before = len(found)
+            before = len(found) + len(skipped)
             if chat is not None:
-                found += conversations(path, chat, self.context, spelled)
+                found += conversations(path, chat, self.context, spelled, long)
             else:
-                found += completions(path, self.tokenizer, self.context, self.allow_special, spelled)
-            if len(found) == before:
+                found += completions(path, self.tokenizer, self.context, self.allow_special, spelled, long)
+            if len(found) + len(skipped) == before:
                 empty.append(str(path))
+        if len(skipped) > others and not found:
+            what = f"the answer of every row begins past the context of {self.context:,} tokens"
+            raise ValueError(f"{what}: shorten them, or use a model with a longer context.")
         if paths and not found:
             raise ValueError(f"{paths[0]} holds no row: it is empty.")
         tell_empty(empty)

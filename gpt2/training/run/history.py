@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.base.costs import n_params
+from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.hf_config import read_config
-from gpt2.training.run.directory import checkpoints, is_running
+from gpt2.training.run.directory import FINETUNE, checkpoints, is_running
 from gpt2.training.run.metrics import METRICS, Event, read_metrics
 
 RECIPE = "recipe.json"
-State = Literal["finished", "stopped", "diverged", "running"]
+State = Literal["finished", "ended early", "stopped", "diverged", "running"]
+PATIENCE = 2  # of a fine-tune whose settings do not say it: it had no other
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class History:
     validation    set: (steps done, tokens so far, loss) of every evaluation
     tokens_per_s  the median over all steps
     seconds       spent so far, over all sessions of the run
+    state         "ended early": a fine-tune whose validation loss did not fall any more
+    patience      after so many evaluations without improvement a fine-tune ends early
     """
 
     name: str
@@ -45,6 +49,14 @@ class History:
     tokens_per_s: float | None
     seconds: float | None
     state: State | None
+    patience: int | None = None
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in words for a table."""
+        if self.state == "ended early":
+            return f"ended early, no better for {counted(self.patience or PATIENCE, 'evaluation')}"
+        return self.state or "-"
 
     @property
     def tokens(self) -> int:
@@ -69,6 +81,7 @@ class History:
             "tokens_per_s": self.tokens_per_s,
             "seconds": self.seconds,
             "state": self.state,
+            "patience": self.patience,
         }
 
 
@@ -120,6 +133,7 @@ def read_history(path: Path) -> History:
         tokens_per_s=statistics.median(speeds) if speeds else None,
         seconds=next((event["elapsed_s"] for event in reversed(events) if "elapsed_s" in event), None),
         state=None if run is None else _state(run, events, done, of_steps),
+        patience=None if run is None else _patience(run),
     )
 
 
@@ -147,6 +161,7 @@ def join(parts: list[History]) -> History:
         tokens_per_s=last.tokens_per_s,
         seconds=None if None in seconds else sum(s for s in seconds if s is not None),
         state=last.state,
+        patience=last.patience,
     )
 
 
@@ -187,4 +202,17 @@ def _state(run: Path, events: list[Event], done: int, of_steps: int | None) -> S
         return "diverged"
     if of_steps is None:
         return None
-    return "finished" if done >= of_steps else "stopped"
+    if done >= of_steps:
+        return "finished"
+    # A fine-tune keeps its checkpoints until it has come to its end.
+    ended = (run / FINETUNE).is_file() and (run / "model").is_dir() and not checkpoints(run)
+    return "ended early" if ended else "stopped"
+
+
+def _patience(run: Path) -> int | None:
+    """Of a fine-tune; None of another run."""
+    try:
+        settings = json.loads((run / FINETUNE).read_text(encoding="utf-8"))
+        return int(settings.get("patience", PATIENCE))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

@@ -5,6 +5,7 @@ curves.py, which draws them. A line is one of
 
     {"step": 7, "tokens": 65536, "loss": 5.1, "grad_norm": 0.9, "lr": 3e-4, "tokens_per_s": 1400.0, "mfu": null, ...}
     {"step": 7, "tokens": 65536, "val": {"data/books-val": 5.2}}
+    {"step": 7, "tokens": 65536, "sample": "Once upon a time ..."}
     {"step": 8, "diverged": "step 8: the loss is nan ..."}
 
 where step counts from 0 and `val` was measured after that step. A line is complete or it does not count: the last one

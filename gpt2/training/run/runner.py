@@ -82,7 +82,8 @@ def train(
     """Train from where the run stands to the end of its recipe.
 
     out          the run directory; what another run left there is replaced, unless `resume` continued it
-    report       is given each event that is logged (metrics.py), on the main process
+    report       is given each event that is logged (metrics.py), on the main process; and, in a process that compiles,
+                 {"step", "compiling"} before its first step and {"step", "compiled_s"} after it, which are not logged
     stop         asked after each step: whether to save and end here
     max_seconds  save and end after the step in which so much time has passed
 
@@ -171,6 +172,9 @@ class _Session:
     def step(self) -> None:
         run = self.run
         began, mode = time.monotonic(), run.mode
+        compiling = mode == "compiled" and not run.first_step.done
+        if compiling and self.main:
+            self.report({"step": run.steps_done - 1, "compiling": True})
         event: dict[str, Any] = run.step(run.steps_done)
         seconds = time.monotonic() - began
         run.steps_done += 1
@@ -183,6 +187,8 @@ class _Session:
         self.tell(event)
         if run.mode != mode:
             self.tell({"note": run.mode})
+        elif compiling and self.main:
+            self.report({"step": run.steps_done - 1, "compiled_s": seconds})
 
     def save(self) -> None:
         run = self.run
@@ -204,7 +210,9 @@ class _Session:
 
     def sample(self) -> None:
         model, tokenizer = whole_model(self.run.model), self.run.task.tokenizer
-        if self.main:
+        if self.main and self.run.task.sample is not None:
+            self.tell({"sample": self.run.task.sample(model)})
+        elif self.main:
             prompt = tokenizer.encode(self.train.sample_prompt) or [tokenizer.eot_id]
             ids = prompt[-model.config.n_positions :]
             sampling = Sampling(max_tokens=SAMPLED_TOKENS, seed=self.train.seed)
