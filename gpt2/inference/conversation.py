@@ -195,7 +195,6 @@ class Conversation:
         return UsageError(
             f"the {what} is too long: with {beside}what the chat template adds it has {len(ids)} tokens, and {whose} "
             f"keeps {self.room} for the answer",
-            f"shorten it by {self._over(ids)} tokens"
-            + (", or lower {max_tokens}." if self._over(ids) < self.room else "."),
+            f"shorten it by {over} tokens" + (", or lower {max_tokens}." if over < self.room else "."),
             max_tokens=None,
         )

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 from tuned import EOT, WORDS, ids_of
 
-from gpt2.checkpoint.files import save
+from gpt2.checkpoint.files import load, save
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
 from gpt2.data.conversations import conversations
