@@ -101,7 +101,10 @@ class Tokenizer:
         if tokenizer.before or tokenizer.after:
             ids = [*tokenizer.before, None, *tokenizer.after]
             shape = " ".join("text" if i is None else tokenizer.label(i) for i in ids)
-            note(f"{directory}: transformers makes {shape!r} of a text; encode gives the ids of the text alone.")
+            note(
+                f"{directory}: for this tokenizer transformers puts special tokens around a text ({shape}); here the "
+                "model reads the text's own tokens alone."
+            )
         return tokenizer
 
     @classmethod
