@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import tyro
 
 from gpt2.base.costs import n_params
+from gpt2.base.counted import millions
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, console, print_json
 
@@ -192,7 +193,7 @@ class Report:
             what = f"{len(train):,} {tuning.kind}, {what}"
         if tuning.kind == "conversations":
             what += " of answers"
-        self.print(f"{settings.model} ({total / 1e6:.1f}M parameters), {how}")
+        self.print(f"{settings.model} ({millions(total)} parameters), {how}")
         self.print(f"{what} to learn from, {tuning.val.tokens:,} to validate on; at most {self.steps:,} steps")
         if tuning.cut:
             context = tuning.context

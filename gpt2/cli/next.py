@@ -10,7 +10,6 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
-from gpt2.cli.hints import tell_space_at_the_end
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -51,7 +50,10 @@ class Command(ModelOptions):
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         ids = check_ids(encode_told(tokenizer, text, self.allow_special), model.config, "prompt")
-        tell_space_at_the_end(tokenizer, text)
+        if text.endswith(" "):
+            from gpt2.cli.hints import tell_space_at_the_end
+
+            tell_space_at_the_end(tokenizer, text)
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))

@@ -135,7 +135,8 @@ def _continuations(text: Sequence[int], size: int) -> set[int]:
     """
     if size == 1:
         return set(text)
-    ending, found, place = list(text[1 - size :]), set(), size - 2
+    ending, place = list(text[1 - size :]), size - 2
+    found: set[int] = set()
     while True:
         try:
             place = text.index(ending[-1], place, len(text) - 1) + 1
