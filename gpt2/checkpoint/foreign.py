@@ -8,6 +8,7 @@ Read next: nanogpt.py, llmc.py.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpt2.base.errors import Failure
 from gpt2.base.lfs import is_pointer, refuse_pointer
 from gpt2.base.notes import note
 from gpt2.config import GPT2Config
@@ -63,7 +64,6 @@ def foreign_tensors(path: Path) -> "dict[str, Tensor]":
 def say_what_is_assumed(path: Path) -> None:
     """Say once that a nanoGPT file does not tell its activation, and which is taken."""
     if not is_llmc(path):
-        note(
-            f"{path} does not say which GELU its model was trained with. Taken is 'gelu', the erf form of nanoGPT's "
-            "code today; give the activation 'gelu_new', the tanh form, for a file of its first version."
-        )
+        said = f"{path} does not say which GELU its model was trained with, so it is read with the one of nanoGPT today"
+        mend = "if nanoGPT's first version wrote the file, give {activation}."
+        note(Failure(said, mend, activation="gelu_new"))

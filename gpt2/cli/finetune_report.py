@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.costs import n_params
-from gpt2.base.counted import counted
+from gpt2.base.counted import counted, millions
 from gpt2.cli.common import console
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Report:
             what = f"{len(train):,} {tuning.kind}, {what}"
         if tuning.kind == "conversations":
             what += " of answers"
-        self.print(f"{of} ({total / 1e6:.1f}M parameters), {how}")
+        self.print(f"{of} ({millions(total)} parameters), {how}")
         if tuning.merged_rank is not None:
             self.print(
                 f"note: {of} is an adapter: it is merged into its base, and all weights are trained; --lora "

@@ -16,6 +16,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
+from gpt2.cli.hints import tell_backslashes, tell_space_at_the_end
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -37,6 +38,10 @@ class SamplingOptions(ModelOptions):
         None
     )
     """Above 1, tokens that are in the text already become less likely."""
+    no_repeat_ngram_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0, off)")] = (
+        None
+    )
+    """No N tokens in a row that are in the text already come again."""
     temperature: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0.8)")] = None
     """Below 1 the text is safer, above 1 wilder; 0 always takes the likeliest token."""
     top_k: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
@@ -48,7 +53,7 @@ class SamplingOptions(ModelOptions):
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Number that decides the random choices: another seed gives another text."""
     stop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT")] = ()
-    """End before this text appears."""
+    """End before this text appears. A new line is typed $'\\n'."""
     own_defaults: Flag = False
     """Take the defaults that this help shows, whatever the model's generation_config.json says."""
 
@@ -56,6 +61,7 @@ class SamplingOptions(ModelOptions):
         """The fields of `Sampling` that were typed. UsageError for a wrong one, before the model is loaded."""
         if "" in self.stop:
             raise UsageError("--stop is empty: give a text of at least one character.")
+        tell_backslashes(self.stop)
         from gpt2.inference.sampling import Sampling
 
         given = {field.name: getattr(self, field.name, None) for field in fields(Sampling)}
@@ -89,13 +95,16 @@ class Command(SamplingOptions):
     with no <|endoftext|> before them.
 
     The defaults below hold where the model's generation_config.json says nothing else: its limits,
-    stop strings and repetition penalty count, and its temperature, top_k, top_p and min_p if it says
-    do_sample: true. Where there is no such file, its fields in config.json count. An option always
-    wins, and --own-defaults leaves the files aside, but for the tokens at which a text ends.
+    stop strings, repetition_penalty and no_repeat_ngram_size count, and its temperature, top_k,
+    top_p and min_p if it says do_sample: true. Where there is no such file, its fields in
+    config.json count. An option always wins, and --own-defaults leaves the files aside, but for the
+    tokens at which a text ends.
 
     examples:
       gpt2 generate "Once upon a time" --temperature 0.6 --seed 3
       gpt2 generate "<|endoftext|>" --allow-special
+      gpt2 generate "Q: What is red?" --stop $'\\n'
+      gpt2 generate --truncate left < long.txt
     """
 
     text: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="")] = None
@@ -104,8 +113,12 @@ class Command(SamplingOptions):
     """Read <|endoftext|> in the text as the special token; otherwise it is ordinary text."""
     n: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """How many continuations to write."""
+    ignore_eos: Flag = False
+    """Go on past a token that ends a text, up to --max-tokens; the text then shows that token."""
     slide: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --slide)")] = True
-    """When the context is full, go on from its last half; with --no-slide, stop. A longer prompt is refused."""
+    """When the context is full, go on from its last half; with --no-slide, stop."""
+    truncate: Annotated[str | None, tyro.conf.arg(metavar="left", help_behavior_hint="(default: refuse it)")] = None
+    """Read only the last tokens of a text that is longer than the context, with room for --max-tokens."""
     logprobs: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint=OFF)] = None
     """Show the log probability of each token and of the K likeliest, before any of the options above."""
     json: Flag = False
@@ -116,13 +129,15 @@ class Command(SamplingOptions):
         text = read_text(self.text)
         typed = self.typed()
 
-        from gpt2.inference.generate import generate
+        from gpt2.inference.generate import encode_prompts, generate
         from gpt2.text.spelled import encode_told
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
         context = checkpoint.model.config.n_positions
-        ids = encode_told(checkpoint.tokenizer, text, self.allow_special)
+        whole = encode_told(checkpoint.tokenizer, text, self.allow_special)
+        (ids,) = encode_prompts(checkpoint.tokenizer, [whole], checkpoint.model.config, sampling)
+        tell_space_at_the_end(checkpoint.tokenizer, text)
         notes: list[str] = []
 
         def on_slide() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.costs import n_params
-from gpt2.base.counted import counted
+from gpt2.base.counted import counted, millions
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Device, Flag, print_json
 from gpt2.training.recipe import Recipe
@@ -197,7 +197,7 @@ class ProgressReport(Quiet):
         where = training.device.type if world.size == 1 else f"{world.size} x {training.device.type}"
         per_pass = getattr(training.task.batches, "steps_per_pass", None)
         self.print(
-            f"{n_params(config) / 1e6:.1f}M parameters, "
+            f"{millions(n_params(config))} parameters, "
             f"{recipe.train.batch_size * training.context:,} tokens per step, "
             f"{dtype} on {where}, {training.mode}"
             + ("" if per_pass is None else f"; one pass over the data is {counted(round(per_pass), 'step')}")

@@ -74,14 +74,15 @@ def words_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[Word]:
     """The words of a text, which together have all its tokens."""
     ends = {tokenizer.eot_id, tokenizer.bos_id}
     found: list[Word] = []
-    first, said = 0, b""
+    first, said, begun = 0, b"", False  # whether there is more than white space in `said`
     for place, token in enumerate(ids):
         data, is_end = tokenizer.token_bytes(token), token in ends
         after_end = place > first and ids[place - 1] in ends
-        if place > first and (is_end or after_end or (data[:1].isspace() and said.strip())):
+        if place > first and (is_end or after_end or (data[:1].isspace() and begun)):
             found.append(_word(tokenizer, ids, first, place, said))
-            first, said = place, b""
+            first, said, begun = place, b"", False
         said += data
+        begun = begun or bool(data.strip())
     if ids:
         found.append(_word(tokenizer, ids, first, len(ids), said))
     return found

@@ -14,7 +14,7 @@ from gpt2.inference.sampling import Sampling
 from gpt2.model import GPT2
 
 NAMES = {"max_new_tokens": "max_tokens", "num_return_sequences": "n"}  # of fields that are called otherwise here
-EITHER_WAY = ("max_new_tokens", "max_length", "repetition_penalty", "num_return_sequences")
+EITHER_WAY = ("max_new_tokens", "max_length", "repetition_penalty", "no_repeat_ngram_size", "num_return_sequences")
 SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # transformers' defaults with do_sample
 
 
@@ -23,9 +23,9 @@ def sampling_for(model: GPT2, **options: Any) -> Sampling:
 
     Where that file does not exist, the same fields of config.json count, as in transformers.
 
-    Limits, stop strings and the repetition penalty of the file always count; temperature, top_k, top_p and min_p only
-    where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else
-    has the defaults of `Sampling`.
+    Limits, stop strings, repetition_penalty and no_repeat_ngram_size of the file always count; temperature, top_k,
+    top_p and min_p only where it says `do_sample: true`, and then with transformers' defaults for those that it leaves
+    out. Everything else has the defaults of `Sampling`.
 
     Raises ValueError naming a field of the file that is not supported, UsageError for an option with a wrong value.
     """

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gpt2.base.counted import counted
 from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
@@ -37,7 +38,7 @@ Reason = Literal["length", "stop", "eos"]
 class Completion:
     """One continuation of one prompt.
 
-    text           without the prompt, without `<|endoftext|>`, cut before a stop string
+    text           without the prompt, without the `<|endoftext|>` that ends it, cut before a stop string
     ids            every token that was chosen, the closing `<|endoftext|>` or the stop string's included
     finish_reason  "length": max_tokens reached, or the context is full and `slide` is off
                    "stop": a stop string; "eos": `<|endoftext|>` was chosen
@@ -171,7 +172,7 @@ def stream(
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
     check_edits({} if edit is None else edit)
     sampling = sampling or sampling_for(model)
-    ids = encode_prompts(tokenizer, prompts, model.config)
+    ids = encode_prompts(tokenizer, prompts, model.config, sampling)
     longest = max(map(len, ids))
     if sampling.max_length is not None and longest >= sampling.max_length:
         mend = f"the longest prompt has {longest} tokens already: give more."
@@ -179,15 +180,42 @@ def stream(
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide, ends)
 
 
-def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config) -> list[list[int]]:
-    """Token ids of each prompt. Raises UsageError for what no model of these sizes can continue, see `stream`."""
+def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, sampling: Sampling) -> list[list[int]]:
+    """Token ids of each prompt; with `sampling.truncate`, the last ones of those that are longer than the context.
+
+    Raises UsageError for what no model of these sizes can continue, see `stream`.
+    """
     given: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
     if not given:
         raise UsageError("there are no prompts: give at least one text.")
     if any(isinstance(prompt, int) for prompt in given):
         raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
-    encoded = (tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given)
-    return [check_ids(ids, config, "prompt") for ids in encoded]
+    encoded = [tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given]
+    return [check_ids(ids, config, "prompt") for ids in _fitting(encoded, config.n_positions, sampling)]
+
+
+def _fitting(prompts: list[Sequence[int]], context: int, sampling: Sampling) -> list[Sequence[int]]:
+    """The prompts, none longer than the context, and a note of what was cut; UsageError where nothing may be."""
+    lengths = [len(ids) for ids in prompts if len(ids) > context]
+    if not lengths:
+        return prompts
+    if sampling.truncate is None:
+        mend = {"": f"shorten it by {max(lengths) - context}", "truncate": "give {truncate} to keep its last tokens"}
+        said = f"the prompt has {max(lengths)} tokens and this model's context is {context}"
+        raise UsageError(said, mend, truncate="left")
+    kept = context - min(sampling.max_tokens - 1, context // 2)  # a full context still predicts one token
+    left = f"which leaves room for {counted(context - kept + 1, 'new token')}."
+    if len(prompts) == 1:
+        note(
+            f"the prompt has {lengths[0]} tokens and this model's context is {context}: its first {lengths[0] - kept} "
+            f"were left out and its last {kept} kept, {left}"
+        )
+    else:
+        note(
+            f"{len(lengths)} of {len(prompts)} prompts are longer than this model's context of {context} tokens: the "
+            f"last {kept} of each were kept, {left}"
+        )
+    return [ids[-kept:] if len(ids) > context else ids for ids in prompts]
 
 
 def ends_of(model: GPT2, tokenizer: Tokenizer, more: Collection[int] = ()) -> tuple[int, ...]:
@@ -219,7 +247,8 @@ def _run(
     context = decoder.model.config.n_positions
     logits = decoder.prefill(prompts, room=sampling.max_tokens - 1)
     order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
-    ends, holes = ends_of(decoder.model, tokenizer, more_ends), tokenizer.holes(decoder.model.config.vocab_size)
+    ends = () if sampling.ignore_eos else ends_of(decoder.model, tokenizer, more_ends)
+    holes = tokenizer.holes(decoder.model.config.vocab_size)
     rows = [_Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
     if sampling.n > 1:  # the samples of a prompt share its prefill
         logits = logits.repeat_interleave(sampling.n, dim=0)

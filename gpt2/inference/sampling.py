@@ -1,8 +1,8 @@
 """From the scores of the next token to the token: the rules, in the order in which they are applied.
 
 In: raw logits [R, V] of R texts, and a `Sampling`. Out: one token id for each text, and its log probability.
-The order is: repetition penalty, temperature, top-k, top-p, min-p (`ruled`, and `distribution`, which shows what is
-left), then a draw with keyed Gumbel noise (`choose`, noise.py).
+The order is: repetition penalty, no repeated sequences, temperature, top-k, top-p, min-p (`ruled`, and `distribution`,
+which shows what is left), then a draw with keyed Gumbel noise (`choose`, noise.py).
 Each rule is a function from scores to scores; a token that a rule rules out has the score -inf.
 Read next: generate.py.
 """
@@ -22,18 +22,22 @@ from gpt2.inference.noise import gumbel, row_keys
 class Sampling:
     """How a text is continued. The defaults suit a story: varied, without the far tail of the distribution.
 
-    max_tokens          new tokens at most
-    max_length          tokens at most, the prompt's included; None: no such limit
-    temperature         divides the scores; 0 is greedy: the likeliest token (after the repetition penalty)
-    top_k               only the k likeliest tokens; None: all
-    top_p               only the likeliest tokens that together have this probability; 1: all
-    min_p               only tokens at least this share as likely as the likeliest; 0: all
-    repetition_penalty  above 1 makes tokens of the prompt and the output so far less likely; 1: off
-    stop                the text ends before the first of these strings
-    logprobs            log probabilities of each token and of this many likeliest alternatives; None: none
-    seed                the same seed gives the same text, alone or in a batch; 0 to 2^64 - 1
-    n                   samples for each prompt, with noise of their own
-    slide               past the context, go on from its last half; False: stop there
+    max_tokens            new tokens at most
+    max_length            tokens at most, the prompt's included; None: no such limit
+    temperature           divides the scores; 0 is greedy: the likeliest token that the two rules on repeats leave
+    top_k                 only the k likeliest tokens; None: all
+    top_p                 only the likeliest tokens that together have this probability; 1: all
+    min_p                 only tokens at least this share as likely as the likeliest; 0: all
+    repetition_penalty    above 1 makes tokens of the prompt and the output so far less likely; 1: off
+    no_repeat_ngram_size  no sequence of so many tokens comes a second time, the prompt's included; 0: off
+    stop                  the text ends before the first of these strings
+    ignore_eos            go on past a token that ends a text; it is then part of the text
+    logprobs              log probabilities of each token and of this many likeliest alternatives; None: none
+    seed                  the same seed gives the same text, alone or in a batch; 0 to 2^64 - 1
+    n                     samples for each prompt, with noise of their own
+    slide                 past the context, go on from its last half; False: stop there
+    truncate              "left": of a prompt longer than the context keep the last tokens, with room for max_tokens new
+                          ones, but at least half of the context; None: refuse such a prompt
 
     Raises UsageError, with the field, its value and the mend.
     """
@@ -45,11 +49,14 @@ class Sampling:
     top_p: float = 0.95
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
     stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
     logprobs: int | None = None
     seed: int = 0
     n: int = 1
     slide: bool = True
+    truncate: str | None = None
 
     def __post_init__(self) -> None:
         stop: object = self.stop
@@ -57,7 +64,13 @@ class Sampling:
             mend = "give a tuple of strings of at least one character."
             raise UsageError(argument="stop", value=stop, mend=mend)
         object.__setattr__(self, "stop", tuple(stop))
-        for name, least in (("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0), ("max_length", 1)):
+        if self.truncate not in (None, "left"):
+            mend = "{truncate} keeps the last tokens of a prompt, and there is no other way."
+            raise UsageError(argument="truncate", value=self.truncate, mend=mend, truncate="left")
+        for name, least in (
+            ("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0), ("max_length", 1),
+            ("no_repeat_ngram_size", 0),
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is None and name in ("top_k", "logprobs", "max_length"):
                 continue
@@ -102,6 +115,35 @@ def penalise_repeats(scores: Tensor, texts: Sequence[Sequence[int]], penalty: fl
         score = row[seen]
         row[seen] = torch.where(score > 0, score / penalty, score * penalty)
     return scores
+
+
+def forbid_repeats(scores: Tensor, texts: Sequence[Sequence[int]], size: int) -> Tensor:
+    """Scores [R, V], -inf for each token that would end a sequence of `size` tokens which the row's text has already.
+
+    Source: Paulus et al. 2018, "A deep reinforced model for abstractive summarization", section 2.5.
+    """
+    scores = scores.clone()
+    for row, text in zip(scores, texts, strict=True):
+        row[list(_continuations(text, size))] = -math.inf
+    return scores
+
+
+def _continuations(text: Sequence[int], size: int) -> set[int]:
+    """The tokens that follow the text's last `size` - 1 tokens where these stand further to the left.
+
+    It looks for the last token alone, and compares the others only where that one stands.
+    """
+    if size == 1:
+        return set(text)
+    ending, place = list(text[1 - size :]), size - 2
+    found: set[int] = set()
+    while True:
+        try:
+            place = text.index(ending[-1], place, len(text) - 1) + 1
+        except ValueError:
+            return found
+        if list(text[place - size + 1 : place]) == ending:
+            found.add(text[place])
 
 
 def keep_top_k(scores: Tensor, k: int) -> Tensor:
@@ -151,6 +193,8 @@ def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) ->
     scores = logits
     if sampling.repetition_penalty != 1:
         scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
+    if sampling.no_repeat_ngram_size > 0:
+        scores = forbid_repeats(scores, texts, sampling.no_repeat_ngram_size)
     if sampling.temperature == 0:
         return scores
     # With the maximum at 0 no temperature overflows, and tiny ones are greedy; 1e-300 is 0 in float32.
@@ -176,13 +220,17 @@ def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int
     texts    token ids of each text so far, prompt included; the next token's position is the length
     samples  each text's sample index, 0 to n - 1
 
-    Raises ValueError where the scores are not finite.
+    Raises ValueError where the scores are not finite, UsageError where `no_repeat_ngram_size` leaves no token.
     """
     scores = ruled(logits, texts, sampling)
     if sampling.temperature > 0:
         scores = add_noise(scores, texts, samples, sampling.seed)
     best, tokens = scores.max(dim=-1)  # the first of equals
     if not bool(best.isfinite().all()):
+        if sampling.no_repeat_ngram_size > 0 and bool(logits.amax(dim=-1).isfinite().all()):
+            mend = "every token would repeat a sequence of the text; give a larger number, or fewer {max_tokens}."
+            value = sampling.no_repeat_ngram_size
+            raise UsageError(argument="no_repeat_ngram_size", value=value, mend=mend, max_tokens=None)
         mend = "load it with {dtype}, or load another checkpoint."
         raise Failure("the model's logits are not finite", mend, dtype="float32")
     return tokens.tolist()

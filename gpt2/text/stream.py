@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
 
 # A clean-up of spaces reaches over the last words: "do n ' t" becomes "don't" with its last token.
-_LAST_WORDS = re.compile(r"(?:\s+\S*){0,4}\Z")
+_LAST_WORDS = re.compile(r"(?<!\s)(?:\s++\S*+){0,4}+\Z")
 
 
 class StreamDecoder:

@@ -36,7 +36,7 @@ PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 
 # tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
 # characters in a row, which it must be able to backtrack over; `tokenizers` does not.
-_ENDLESS_SPACE = re.compile(r"\s{100000}")
+_ENDLESS = 50_000
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens
 
 
@@ -103,7 +103,10 @@ class Tokenizer:
         if tokenizer.before or tokenizer.after:
             ids = [*tokenizer.before, None, *tokenizer.after]
             shape = " ".join("text" if i is None else tokenizer.label(i) for i in ids)
-            note(f"{directory}: transformers makes {shape!r} of a text; encode gives the ids of the text alone.")
+            note(
+                f"{directory}: for this tokenizer transformers puts special tokens around a text ({shape}); here the "
+                "model reads the text's own tokens alone."
+            )
         return tokenizer
 
     @classmethod
@@ -262,7 +265,7 @@ class Tokenizer:
         """The ids of each text, computed on `threads` threads (as many as there are cores when None)."""
         texts = [well_formed(text) for text in texts]
         fast = self._tiktoken
-        if fast is None or any(len(text) >= 100_000 and _ENDLESS_SPACE.search(text) for text in texts):
+        if fast is None or any(map(_has_endless_space, texts)):
             library = self.library(allow_special)
             try:
                 return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
@@ -383,3 +386,11 @@ class Tokenizer:
             {end: i for end, i in ends.items() if i is not None},
             kind if self.found is None else self.found.kind,
         ).write(Path(directory), context, overwrite)
+
+
+def _has_endless_space(text: str) -> bool:
+    """Whether twice `_ENDLESS` characters of white space stand in a row, perhaps half as many: each is looked at once.
+
+    So long a run fills one of the blocks that the text is cut into, wherever it begins.
+    """
+    return any(text[at : at + _ENDLESS].isspace() for at in range(0, len(text) - _ENDLESS + 1, _ENDLESS))

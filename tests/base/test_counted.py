@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpt2.base.counted import counted
+from gpt2.base.counted import counted, millions
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,7 @@ from gpt2.base.counted import counted
 )
 def test_one_is_singular_and_all_else_plural(n: int, words: tuple[str, ...], text: str) -> None:
     assert counted(n, *words) == text
+
+
+def test_millions():
+    assert [millions(n) for n in (124_439_808, 50_000, 49_999, 960)] == ["124.4M", "0.1M", "49,999", "960"]

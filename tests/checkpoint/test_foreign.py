@@ -79,7 +79,7 @@ def assert_same(ours, model):
 def test_nanogpt_gives_the_reference_logits(bias, prefix, tmp_path):
     model = make("gelu", bias)
     path = nano(model, tmp_path / "ckpt.pt", prefix, bias=bias)
-    with pytest.warns(Note, match="does not say which GELU"):
+    with pytest.warns(Note, match="does not say which GELU .* give activation='gelu_new'"):
         assert_same(load_model(path, torch.float64), model)
     assert load_model(path).config.attn_pdrop == 0.1
 
@@ -297,7 +297,9 @@ def test_every_command_takes_the_file(tmp_path, capsys):
     Tokenizer.bytes().save(tmp_path / "tok")
     words, note = ["--tokenizer", str(tmp_path / "tok")], "does not say which GELU"
     assert main(["next", "once", "--model", path, *words, "--json"]) == 0
-    assert note in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert note in said
+    assert "--activation gelu_new" in said
     assert main(["info", path, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["configuration"]["activation_function"] == "gelu"

@@ -139,9 +139,11 @@ def test_settings_of_sampling_count_only_with_do_sample(tmp_path):
 
 def test_limits_stops_and_penalty_always_count_and_an_option_wins(tmp_path):
     file = {"max_length": 9, "stop_strings": "abc", "repetition_penalty": 1.5, "num_return_sequences": 2}
+    file["no_repeat_ngram_size"] = 3
     model = load(str(directory(tmp_path / "x", file))).model
-    assert sampling_for(model) == Sampling(max_tokens=9, max_length=9, stop=("abc",), repetition_penalty=1.5, n=2)
-    typed = sampling_for(model, max_tokens=4, repetition_penalty=1.0, n=1)
+    expected = Sampling(max_tokens=9, max_length=9, stop=("abc",), repetition_penalty=1.5, no_repeat_ngram_size=3, n=2)
+    assert sampling_for(model) == expected
+    typed = sampling_for(model, max_tokens=4, repetition_penalty=1.0, no_repeat_ngram_size=0, n=1)
     assert typed == Sampling(max_tokens=4, stop=("abc",))
     model = load(str(directory(tmp_path / "y", file | {"max_new_tokens": 5}))).model
     assert sampling_for(model).max_tokens == 5
@@ -156,7 +158,7 @@ def test_max_length_counts_the_prompt(tmp_path):
 
 
 REFUSED = [
-    {"num_beams": 4}, {"no_repeat_ngram_size": 2}, {"min_new_tokens": 3}, {"suppress_tokens": [1]},
+    {"num_beams": 4}, {"no_repeat_ngram_size": -2}, {"min_new_tokens": 3}, {"suppress_tokens": [1]},
     {"bad_words_ids": [[1]]}, {"forced_eos_token_id": 3}, {"guidance_scale": 2.0}, {"encoder_repetition_penalty": 1.2},
     {"do_sample": True, "typical_p": 0.5}, {"do_sample": True, "epsilon_cutoff": 0.1}, {"do_sample": "yes"},
     {"do_sample": True, "temperature": "hot"}, {"max_new_tokens": 0}, {"do_sample": True, "top_p": 7},

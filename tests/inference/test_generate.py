@@ -8,6 +8,7 @@ import torch
 from transformers import GPT2Config as TheirConfig
 from transformers import GPT2LMHeadModel
 
+from gpt2.base import notes
 from gpt2.base.errors import UsageError
 from gpt2.inference.generate import generate, stream
 from gpt2.inference.sampling import Sampling
@@ -17,28 +18,39 @@ from tests.generating import EOT, GREEDY, TOKENIZER, loop, make, prompts_of, scr
 # What is generated
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_greedy_text_is_that_of_transformers(seed):
-    """200 tokens in float32, token for token."""
+@pytest.mark.parametrize(
+    ("seed", "new", "options"),
+    [
+        (0, 200, {}), (1, 200, {}), (2, 200, {}), (1, 40, {"no_repeat_ngram_size": 1}),
+        (2, 40, {"no_repeat_ngram_size": 2}), (3, 40, {"no_repeat_ngram_size": 2, "repetition_penalty": 0.4}),
+    ],
+)  # fmt: skip
+def test_greedy_text_is_that_of_transformers(seed, new, options):
+    """In float32, token for token."""
     model = make(256, torch.float32, seed)
     config = TheirConfig(vocab_size=257, n_positions=256, n_embd=32, n_layer=2, n_head=4)
     theirs = GPT2LMHeadModel(config).eval()
     conv1d = ("c_attn.weight", "attn.c_proj.weight", "c_fc.weight", "mlp.c_proj.weight")
     theirs.load_state_dict({n: t.t() if n.endswith(conv1d) else t for n, t in model.state_dict().items()})
     prompts = prompts_of([1, 5, 40])
-    ours = generate(model, TOKENIZER, prompts, Sampling(max_tokens=200, **GREEDY))
+    ours = generate(model, TOKENIZER, prompts, Sampling(max_tokens=new, **GREEDY, **options))
     for prompt, (completion,) in zip(prompts, ours):
         ids = theirs.generate(
-            torch.tensor([prompt]), max_new_tokens=200, do_sample=False, eos_token_id=EOT, pad_token_id=EOT
+            torch.tensor([prompt]), max_new_tokens=new, do_sample=False, eos_token_id=EOT, pad_token_id=EOT, **options
         )[0, len(prompt) :]
         assert completion.ids == ids.tolist()
-        assert len(set(completion.ids)) > 20
-        assert len(completion.ids) == 200 or completion.ids[-1] == EOT
+        assert options or len(set(completion.ids)) > 20
+        assert len(completion.ids) == new or completion.ids[-1] == EOT
 
 
 @pytest.mark.parametrize("context", [1, 2, 3, 15, 16])
 @pytest.mark.parametrize(
-    "options", [GREEDY, {"temperature": 1.0, "top_k": 40, "top_p": 0.9, "repetition_penalty": 1.2}]
+    "options",
+    [
+        GREEDY,
+        {"temperature": 1.0, "top_k": 40, "top_p": 0.9, "repetition_penalty": 1.2},
+        {"temperature": 0.5, "repetition_penalty": 0.5, "no_repeat_ngram_size": 2},
+    ],
 )
 def test_cached_is_uncached_past_the_context_too(context, options):
     """Unequal prompts in one batch, several samples, through two slides: the ids and logits of a loop without cache."""
@@ -193,3 +205,31 @@ def test_positions_of_the_noise_go_on_past_the_context():
     sampling = Sampling(max_tokens=60, temperature=1.0, top_p=1.0)
     ids = generate(flat, TOKENIZER, "a", sampling, on_slide=lambda: None)[0][0].ids
     assert len(set(ids)) > 40
+
+
+# Past an end, and prompts that are too long
+
+
+def test_past_an_end_the_text_goes_on_and_shows_it():
+    ends = script("xab")
+    model = make(200)
+    ((stopped,),) = generate(model, TOKENIZER, [[0]], Sampling(**GREEDY), edit=ends)
+    ((going,),) = generate(model, TOKENIZER, [[0]], Sampling(**GREEDY, ignore_eos=True, max_tokens=5), edit=ends)
+    assert (stopped.text, stopped.finish_reason) == ("ab", "eos")
+    assert (going.text, going.finish_reason) == ("ab" + 3 * "<|endoftext|>", "length")
+    assert going.ids == [*stopped.ids, EOT, EOT]
+
+
+@pytest.mark.parametrize(("new", "kept"), [(1, 16), (5, 12), (9, 8), (100, 8)])
+def test_a_prompt_longer_than_the_context_keeps_its_last_tokens(new, kept):
+    model = make(16)
+    short, full, long = prompts_of([3, 16, 40])
+    how = {"max_tokens": new, "slide": False, **GREEDY}
+    notes.forget()
+    with pytest.warns(notes.Note, match=f"1 of 3 prompts .* the last {kept} of each were kept, .* {17 - kept} new tok"):
+        found = generate(model, TOKENIZER, [short, full, long], Sampling(**how, truncate="left"))
+    assert found == generate(model, TOKENIZER, [short, full, long[-kept:]], Sampling(**how))
+    with pytest.warns(notes.Note, match=f"its first {40 - kept} were left out and its last {kept} kept"):
+        assert generate(model, TOKENIZER, [long], Sampling(**how, truncate="left"))[0] == found[2]
+    with pytest.raises(UsageError, match=r"shorten it by 24, or give truncate='left' to keep its last tokens\.$"):
+        generate(model, TOKENIZER, [long], Sampling(**how))

@@ -1,11 +1,13 @@
 """Sampling rules against transformers' own, and the keyed noise against probability theory."""
 
 import math
+import random
 
 import pytest
 import torch
 from transformers import (
     MinPLogitsWarper,
+    NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -19,6 +21,7 @@ from gpt2.inference.sampling import (
     Sampling,
     add_noise,
     choose,
+    forbid_repeats,
     keep_min_p,
     keep_top_k,
     keep_top_p,
@@ -46,6 +49,7 @@ def texts_of(lengths):
         ("top_p", 1.01), ("top_p", math.nan), ("min_p", -0.1), ("min_p", 1.5), ("repetition_penalty", 0),
         ("repetition_penalty", -1.0), ("stop", "a string"), ("stop", ("",)), ("stop", (3,)), ("logprobs", -1),
         ("seed", -1), ("seed", 2**64), ("seed", 1.0), ("n", 0), ("temperature", "hot"),
+        ("no_repeat_ngram_size", -1), ("no_repeat_ngram_size", 2.0), ("truncate", "right"),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(field, value):
@@ -67,6 +71,29 @@ def test_repetition_penalty_is_transformers(penalty):
     theirs = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor(texts), logits.clone())
     assert torch.equal(ours, theirs)
     assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_the_tokens_that_would_repeat_a_sequence_are_those_of_transformers(size):
+    source = random.Random(size)
+    for _ in range(60):
+        vocab, length = source.choice([2, 5, 20]), source.randrange(1, 40)
+        texts = [[source.randrange(vocab) for _ in range(length)] for _ in range(2)]
+        logits = random_logits(2, vocab)
+        before = logits.clone()
+        theirs = NoRepeatNGramLogitsProcessor(size)(torch.tensor(texts), logits.clone())
+        assert torch.equal(forbid_repeats(logits, texts, size), theirs)
+        assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_text_that_can_only_repeat_itself_is_refused_by_name(temperature):
+    logits, how = random_logits(1, 3), Sampling(no_repeat_ngram_size=1, temperature=temperature)
+    assert choose(logits, [[0, 2, 0]], [0], how) == [1]
+    with pytest.raises(UsageError, match="no_repeat_ngram_size is 1: every token would repeat"):
+        choose(logits, [[0, 2, 1]], [0], how)
+    with pytest.raises(ValueError, match="not finite"):
+        choose(logits * math.nan, [[0]], [0], how)
 
 
 @pytest.mark.parametrize("k", [1, 2, 10, 299, 300, 1000])
@@ -113,6 +140,8 @@ def test_min_p_keeps_what_transformers_keeps(p):
         {"temperature": 1.2, "min_p": 0.1},
         {"temperature": 0.8, "repetition_penalty": 1.5},
         {"temperature": 1.3, "top_k": 20, "top_p": 0.7, "min_p": 0.15, "repetition_penalty": 1.8},
+        {"temperature": 1.3, "top_k": 20, "repetition_penalty": 0.6, "no_repeat_ngram_size": 1},
+        {"temperature": 0.7, "top_p": 0.7, "min_p": 0.15, "repetition_penalty": 0.6, "no_repeat_ngram_size": 2},
     ],
 )
 def test_the_order_of_the_rules(options):
@@ -122,6 +151,8 @@ def test_the_order_of_the_rules(options):
     logits = random_logits(rows, vocab, 2.0, seed=5)
     texts = torch.randint(vocab, (rows, length), generator=torch.Generator().manual_seed(1))
     scores = RepetitionPenaltyLogitsProcessor(float(options.get("repetition_penalty", 1.0)))(texts, logits.clone())
+    if "no_repeat_ngram_size" in options:
+        scores = NoRepeatNGramLogitsProcessor(options["no_repeat_ngram_size"])(texts, scores)
     scores = TemperatureLogitsWarper(options["temperature"])(texts, scores)
     if "top_k" in options:
         scores = TopKLogitsWarper(options["top_k"])(texts, scores)

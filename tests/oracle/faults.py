@@ -134,6 +134,7 @@ OVERLOOKED: dict[str, Callable[[Files], None]] = {
     "the ends are always those of config.json": ends_of_config,
     "top_k is off unless the file says otherwise": no_default_top_k,
     "repetition_penalty of the file is ignored": lacking(GENERATION, "repetition_penalty"),
+    "no_repeat_ngram_size of the file is ignored": lacking(GENERATION, "no_repeat_ngram_size"),
     "the sampling settings of the file are ignored": lacking(GENERATION, "temperature", "top_p", "min_p"),
     "add_prefix_space is ignored": lacking(TOKENS, "add_prefix_space"),
     "added_tokens_decoder is ignored": lacking(TOKENS, "added_tokens_decoder"),

@@ -25,14 +25,13 @@ PLAIN = {
     "output_scores": lambda c: c.pick([True, False]),
     "return_dict_in_generate": lambda c: False,
     "typical_p": lambda c: 1.0,
-    "no_repeat_ngram_size": lambda c: 0,
+    "no_repeat_ngram_size": lambda c: c.pick([0, 1, 2, 3, None]),
 }
 ODD = {
     "typical_p": lambda c: c.pick([0.5, 0.9]),
     "epsilon_cutoff": lambda c: c.pick([3e-3, 0.0]),
     "eta_cutoff": lambda c: c.pick([3e-3, 0.0]),
     "top_h": lambda c: 0.4,
-    "no_repeat_ngram_size": lambda c: c.pick([1, 2, 3]),
     "encoder_no_repeat_ngram_size": lambda c: c.pick([0, 2]),
     "encoder_repetition_penalty": lambda c: c.pick([1.0, 1.5]),
     "bad_words_ids": lambda c: [[c.pick(range(300))] for _ in range(40)],

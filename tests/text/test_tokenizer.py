@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt2.text.tokenizer import EOT, Tokenizer, visible
+from gpt2.text import tokenizer as tokenizer_module
+from gpt2.text.stream import _LAST_WORDS
+from gpt2.text.tokenizer import EOT, Tokenizer, _has_endless_space, visible
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = "The cat sat on the mat.\n\n  It's 12 o'clock — naïve 🙂 日本語!\t\r\n   <|endoftext|> the end   "
@@ -271,6 +274,53 @@ def test_endless_runs(run, gpt2):
     assert gpt2.decode(ids) == text
     if run == " ":
         assert ids == [87, *[220] * (n - 1), 331]  # the last space belongs to the word: " y"
+
+
+class Watched(str):
+    """A text that counts the characters which a test for white space looks at."""
+
+    looked = 0
+
+    def __getitem__(self, key):
+        return Watched(super().__getitem__(key))
+
+    def isspace(self):
+        Watched.looked += len(self) - len(self.lstrip()) + 1
+        return super().isspace()
+
+
+@pytest.mark.parametrize("run", [1, 5_000, 49_999, 50_000, 99_999, 100_000, 300_000])
+@pytest.mark.parametrize("space", [" ", "\n", "\u00a0"])
+def test_the_guard_against_endless_space_looks_at_each_character_once(run, space, monkeypatch):
+    # A regular expression that was tried from every character looked 5 * 10^9 times at a table of 2 MB.
+    text = Watched("abc" + ("word" + space * run) * (300_000 // run))
+    monkeypatch.setattr(Watched, "looked", 0)
+    found = _has_endless_space(text)
+    assert Watched.looked <= len(text)
+    assert found or run < 100_000
+    assert not found or run >= 50_000
+
+
+def test_a_long_run_goes_the_other_way_wherever_it_stands(monkeypatch, gpt2):
+    source = random.Random(0)
+    monkeypatch.setattr(tokenizer_module, "_ENDLESS", 6)
+    for _ in range(300):
+        text = "".join(source.choice(["a", " is", "1", ".", "é"]) + " \n"[source.randrange(2)] * source.randrange(15)
+                       for _ in range(source.randrange(5)))  # fmt: skip
+        longest = max(map(len, re.findall(r"\s+", text)), default=0)
+        assert longest >= 6 if _has_endless_space(text) else longest < 12
+        assert gpt2.encode(text) == gpt2._tiktoken.encode_ordinary(text)
+
+
+def test_the_last_words_are_held_back_in_linear_time():
+    # Tried from every white-space character, with every way to share a run among four words, 200 spaces took minutes.
+    slow = re.compile(r"(?:\s+\S*){0,4}\Z")
+    source = random.Random(0)
+    for _ in range(2000):
+        text = "".join(source.choice("ab \n ") for _ in range(source.randrange(12)))
+        assert _LAST_WORDS.sub("", text) == slow.sub("", text)
+    spaces = " " * 20_000
+    assert _LAST_WORDS.sub("", f"a{spaces}b c d e f") == f"a{spaces}b"
 
 
 def test_visible():

@@ -380,7 +380,7 @@ def test_an_id_that_a_file_gives_in_vain_is_told(tmp_path: Path) -> None:
 def test_what_is_put_around_a_text_is_told(tmp_path: Path) -> None:
     pair(tmp_path, gpt2_vocabulary(EOT, "<s>"))
     write(tmp_path, tokenizer_config={"add_bos_token": True, "bos_token": "<s>"})
-    with pytest.warns(Warning, match=r"transformers makes '<s> text' of a text; encode gives the ids"):
+    with pytest.warns(Warning, match=r"transformers puts special tokens around a text \(<s> text\); here the"):
         ours = Tokenizer.load(tmp_path)
     assert (ours.encode("the"), ours.around(ours.encode("the"))) == ([257], [262, 257])
 
