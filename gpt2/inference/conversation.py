@@ -87,7 +87,8 @@ class Conversation:
     ) -> None:
         """Begin.
 
-        sampling       None: as the checkpoint says (`sampling_for`). `n`, `slide` and `logprobs` have no effect
+        sampling       None: as the checkpoint says (`sampling_for`). `n`, `slide`, `ignore_eos` and `logprobs` have no
+                       effect
         system         the message that stands before all others, if any
         allow_special  read special tokens that a message spells as the tokens
 
@@ -98,7 +99,7 @@ class Conversation:
         self._ends, self._lead = self.chat.end_ids(), self.chat.lead()
         sampling = sampling or sampling_for(model)
         stop = sampling.stop if self.chat.template.own else (*sampling.stop, NEXT_MESSAGE)
-        self.sampling = replace(sampling, n=1, slide=False, logprobs=None, stop=stop)
+        self.sampling = replace(sampling, n=1, slide=False, ignore_eos=False, logprobs=None, stop=stop)
         self.limit = min(model.config.n_positions, sampling.max_length or model.config.n_positions)
         self.room = min(sampling.max_tokens, max(1, self.limit // 2))
         self.turns: list[Turn] = []
