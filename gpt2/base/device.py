@@ -30,7 +30,7 @@ def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> 
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise _refusal(name, "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU.")
+        raise _refusal(name, "PyTorch finds no GPU here; choose cpu, or install PyTorch for your GPU.")
     number, gpus = int(match[1] or local_rank), torch.cuda.device_count()
     if number >= gpus and not match[1]:
         raise _refusal(
@@ -41,6 +41,18 @@ def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> 
     if number >= gpus:
         raise _refusal(name, f"there is no such GPU here; the last one is cuda:{gpus - 1}.")
     return torch.device("cuda", number)
+
+
+def as_device(device: "torch.device | str") -> torch.device:
+    """The device that a caller from Python means: by a name, as `pick_device` takes it, or as torch has it.
+
+    Raises UsageError for a name that means nothing, for anything else, and for a device that is not there.
+    """
+    if isinstance(device, torch.device):
+        return pick_device(str(device)) if device.type == "cuda" or str(device) == "mps" else device
+    if not isinstance(device, str):
+        raise UsageError(argument="device", value=device, mend="choose cpu, cuda, cuda:N, mps or auto.")
+    return pick_device(device)
 
 
 def _refusal(name: str, mend: str) -> UsageError:

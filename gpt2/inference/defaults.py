@@ -4,13 +4,15 @@ In: a model that `load` returned, and the options that a caller gives. Out: a `S
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.names import check_names
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
 from gpt2.checkpoint.hf_config import settings_of
-from gpt2.inference.sampling import Sampling
+from gpt2.inference.sampling import ELSEWHERE, Sampling
 from gpt2.model import GPT2
 
 NAMES = {"max_new_tokens": "max_tokens", "num_return_sequences": "n"}  # of fields that are called otherwise here
@@ -27,8 +29,12 @@ def sampling_for(model: GPT2, **options: Any) -> Sampling:
     where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else
     has the defaults of `Sampling`.
 
-    Raises ValueError naming a field of the file that is not supported, UsageError for an option with a wrong value.
+        sampling = gpt2.sampling_for(model, max_tokens=40, seed=7)
+
+    Returns a `Sampling`. Raises ValueError naming a field of the file that is not supported, UsageError for an option
+    with a wrong value or a wrong name.
     """
+    check_names(options, [field.name for field in fields(Sampling)], "setting of Sampling", ELSEWHERE)
     settings = settings_of(model)
     if settings is None:
         return Sampling(**options)
