@@ -33,6 +33,7 @@ Progress = Callable[[int, int], None]
 class TokenScore:
     """A token in its place.
 
+    id         the token
     token      its text; bytes that are not whole UTF-8 as `\\xNN`
     log_prob   natural logarithm of its probability, given all that the model sees before it
     rank       1 for the likeliest token: one more than the number of tokens that are likelier
@@ -110,6 +111,7 @@ def score(
         [scored] = gpt2.score(model, tokenizer, "The cat sat.", words=True)
         [(token.token, token.surprisal) for token in scored.tokens]
 
+    model, tokenizer  as `load` returns them
     texts            a text, or several; each is scored on its own
     contexts         what stands before each text: it is read and not scored. One space is put between the two, unless
                      white space stands there already
@@ -125,9 +127,9 @@ def score(
 
     Returns a `TextScore` for each text: log probabilities in nats, surprisals and entropies in bits.
 
-    Raises UsageError for no text, an empty one, what is no text, numbers of texts and contexts that differ, a context or a stride out
-    of range, and a tokenizer whose tokens do not show where words begin; ValueError for a tokenizer without a token
-    that opens a text, and for a word that does not fit into a window.
+    Raises UsageError for no text, an empty one, what is no text, numbers of texts and contexts that differ, a context
+    or a stride out of range, and a tokenizer whose tokens do not show where words begin; ValueError for a tokenizer
+    without a token that opens a text, and for a word that does not fit into a window.
     """
     check_model(model, tokenizer)
     texts, contexts = _texts("texts", texts), None if contexts is None else _texts("contexts", contexts)

@@ -21,13 +21,16 @@ SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # trans
 
 
 def sampling_for(model: GPT2, **options: Any) -> Sampling:
-    """The settings of generation_config.json, with `options` (fields of `Sampling`) in place of what it says.
+    """The settings of the generation_config.json of `model`, with `options` (fields of `Sampling`) in place of its own.
 
     Where that file does not exist, the same fields of config.json count, as in transformers.
 
     Limits, stop strings and the repetition penalty of the file always count; temperature, top_k, top_p and min_p only
     where it says `do_sample: true`, and then with transformers' defaults for those that it leaves out. Everything else
     has the defaults of `Sampling`.
+
+    model    as `load` returns it
+    options  fields of `Sampling`, which win over the file
 
         sampling = gpt2.sampling_for(model, max_tokens=40, seed=7)
 

@@ -135,10 +135,11 @@ def generate(
         [[completion]] = gpt2.generate(model, tokenizer, "Once upon a time", gpt2.Sampling(max_tokens=20))
         print(completion.text)
 
+    model, tokenizer  as `load` returns them
     prompts   a text, texts, or lists of token ids, of any lengths
     sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
 
-    The others are those of `stream`: edit, probe (what happens inside), rule (what may be chosen), on_slide.
+    edit, probe, rule and on_slide are those of `stream`: what happens inside, and what may be chosen.
 
     Returns a `Completion` for each sample of each prompt: result[prompt][sample]. Raises UsageError as `stream` does.
     """
@@ -167,6 +168,7 @@ def stream(
         for piece in gpt2.stream(model, tokenizer, "Once upon a time"):
             print(piece.text, end="", flush=True)
 
+    model, tokenizer  as `load` returns them
     prompts   texts, or lists of token ids, of any lengths; a lone text is one prompt. Nothing is put before
               them: the model sees an `<|endoftext|>` only where the ids have one
     sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`

@@ -107,7 +107,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """The log probability of a token; the likeliest at its place as (id, log probability), descending."""
+    """The log probability of a token, in nats.
+
+    id       the token
+    logprob  its log probability, of the model itself: before temperature and all else
+    top      the likeliest tokens at its place as (id, log probability), descending
+    """
 
     id: int
     logprob: float

@@ -252,9 +252,7 @@ class Tokenizer:
         `around` adds what it adds by default. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD.
         """
         if not isinstance(text, str):
-            raise UsageError(
-                f"what encode was given is of type {type(text).__name__}: give one str; encode_batch takes a list."
-            )
+            raise UsageError(f"a text is of type {type(text).__name__}: give one str; encode_batch takes a list.")
         return self.encode_batch([text], allow_special, threads=1)[0]
 
     def encode_batch(

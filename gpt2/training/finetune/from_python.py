@@ -96,9 +96,7 @@ def _write(rows: Iterable[str | Mapping[str, Any]], path: Path) -> Path:
     lines = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row, str | Mapping):
-            raise UsageError(
-                f"row {number} is of type {type(row).__name__}: give a text, or a dict such as {{'text'}}."
-            )
+            raise UsageError(f"row {number} is of type {type(row).__name__}: give a text, or a dict with one.")
         try:
             lines.append(json.dumps({"text": row} if isinstance(row, str) else dict(row), ensure_ascii=False))
         except TypeError as error:
