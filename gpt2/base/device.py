@@ -1,6 +1,6 @@
-"""Where to compute: the device that a user names.
+"""Where to compute, and in which numbers: the device and the type that a user names.
 
-In: a device's name. Out: the device, or a refusal that says what there is.
+In: a name. Out: the device or the type, or a refusal that says what there is.
 """
 
 import re
@@ -8,6 +8,11 @@ import re
 import torch
 
 from gpt2.base.errors import UsageError
+
+DTYPES = {
+    "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64,
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64,
+}  # fmt: skip
 
 
 def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> torch.device:
@@ -53,6 +58,20 @@ def as_device(device: "torch.device | str") -> torch.device:
     if not isinstance(device, str):
         raise UsageError(argument="device", value=device, mend="choose cpu, cuda, cuda:N, mps or auto.")
     return pick_device(device)
+
+
+def pick_dtype(dtype: torch.dtype | str, device: torch.device | None = None) -> torch.dtype:
+    """The floating-point type that is meant: float32, bfloat16, float16 or float64, by name or as torch has it.
+
+    Raises UsageError for anything else, and for what the device does not compute with.
+    """
+    found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found not in DTYPES.values():
+        raise UsageError(argument="dtype", value=dtype, mend="choose float32, bfloat16, float16 or float64.")
+    if device is not None and device.type == "mps" and found == torch.float64:
+        mend = "Apple's GPUs have no such numbers; choose float32, or {device}."
+        raise UsageError(argument="dtype", value=dtype, mend=mend, device="cpu")
+    return found
 
 
 def _refusal(name: str, mend: str) -> UsageError:

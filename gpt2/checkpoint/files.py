@@ -84,8 +84,7 @@ def load(
     Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there,
     and for another dtype.
     """
-    from gpt2.base.device import as_device
-    from gpt2.base.dtypes import pick_dtype
+    from gpt2.base.device import as_device, pick_dtype
 
     device = as_device(device)
     dtype = None if dtype is None else pick_dtype(dtype, device)
@@ -152,8 +151,7 @@ def load_model(
     """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
     import torch
 
-    from gpt2.base.device import as_device
-    from gpt2.base.dtypes import pick_dtype
+    from gpt2.base.device import as_device, pick_dtype
     from gpt2.checkpoint.tensor_files import read_tensors
     from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
@@ -216,7 +214,7 @@ def save(
     directory holds something and `overwrite` does not allow it,
     ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
     """
-    from gpt2.base.dtypes import pick_dtype
+    from gpt2.base.device import pick_dtype
     from gpt2.checkpoint.weights import to_stored, unwrapped, write_tensors
 
     dtype = None if dtype is None else pick_dtype(dtype)

@@ -146,9 +146,10 @@ def load_model(
     activation: str | None = None,
 ) -> "Checkpoint":
     """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; the others as in `load`."""
+    from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
 
-    return load(name, dtype, device, build=build, tokenizer=tokenizer, activation=activation)
+    return load(name, dtype, pick_device(device), build=build, tokenizer=tokenizer, activation=activation)
 
 
 def variant_of(checkpoint: "Checkpoint") -> str | None:

@@ -36,12 +36,13 @@ COMMANDS = {
     "ablate": ("gpt2.cli.ablate.command", "train without one component after another"),
     "score": ("gpt2.cli.score", "how expected each token or word of a text is; minimal pairs"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
+    "completion": ("gpt2.cli.completion", "let the tab key of a shell complete commands and options"),
 }
 
 
 def usage() -> str:
     """The text of `gpt2 --help`."""
-    rows = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<11}{summary}" for name, (_, summary) in COMMANDS.items())
     return f"""Glassbox GPT-2: predict, generate, train, and see how each prediction is made.
 
 usage: gpt2 COMMAND [options]

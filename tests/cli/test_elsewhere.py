@@ -8,7 +8,6 @@ from gpt2.cli.main import COMMANDS, main
 from gpt2.cli.parsing import Known
 from tests.cli.test_parsing import RECIPE
 
-
 PENDING = {"--dropout", "--eval-every", "--no-repeat-ngram-size", "--warmup-steps"}
 
 
