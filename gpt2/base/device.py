@@ -66,7 +66,7 @@ def pick_dtype(dtype: torch.dtype | str, device: torch.device | None = None) -> 
     Raises UsageError for anything else, and for what the device does not compute with.
     """
     found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found not in DTYPES.values():
+    if found is None or found not in DTYPES.values():
         raise UsageError(argument="dtype", value=dtype, mend="choose float32, bfloat16, float16 or float64.")
     if device is not None and device.type == "mps" and found == torch.float64:
         mend = "Apple's GPUs have no such numbers; choose float32, or {device}."

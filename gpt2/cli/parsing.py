@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.elsewhere import answer
 
 
 class Known(NamedTuple):
@@ -105,6 +104,8 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
 
 def nearest(name: str, value: str, known: "Known", prog: str) -> str:
     """What was meant by an option that does not exist: another program's, another section's, a misspelt one; or ""."""
+    from gpt2.cli.elsewhere import answer
+
     options = known.options
     name = name.replace("_", "-")
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
