@@ -109,7 +109,7 @@ def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
     point = SHORT.get(point, READERS.get(point, point)) if layer else point
     if point not in (LAYER_POINTS if layer else MODEL_POINTS) or match["point"] in ("head.out", "q.in", "k.in", "v.in"):
         near = ", ".join(_nearest(text, layer or "0", head, match["point"] or ""))
-        raise ValueError(f"there is no point {text!r}: the nearest are {near}.")
+        raise ValueError(f"there is no point {text!r}: the nearest are {near}; `gpt2 explain points` lists all.")
     if unit and POINTS[point].axes == "T":
         raise ValueError(f"{text!r}: {point} has one number per position, so it has no #unit.")
     first = match["first"]
@@ -138,4 +138,4 @@ def _nearest(text: str, layer: str, head: str | None, point: str) -> list[str]:
     head = head or (numbers[-1] if numbers else "0")
     names = [f"{layer}.{name.replace('head', f'head.{head}')}" for name in ("head", *LAYER_POINTS)]
     wanted = re.split("[@#]", text)[0]
-    return difflib.get_close_matches(wanted, names + MODEL_POINTS, n=3, cutoff=0.3) or names + MODEL_POINTS
+    return difflib.get_close_matches(wanted, names + MODEL_POINTS, n=3, cutoff=0.3) or names[:3]

@@ -33,7 +33,12 @@ class Transformer(nn.Module):
 
 
 class GPT2(nn.Module):
-    """The model of Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3."""
+    """The model of Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+
+    config, seed  the sizes, and what fresh weights are drawn from; `gpt2.load` returns trained ones
+
+        GPT2(GPT2Config(n_layer=2))(ids)  # [B, T] -> logits [B, T, V]; `forward` says what it raises
+    """
 
     settings: Any = None  # what the files of its checkpoint say beside the sizes
 
@@ -71,13 +76,13 @@ class GPT2(nn.Module):
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     def forward(self, ids: Tensor, targets: Tensor | None = None, *, reduction: str = "mean", **along: Any) -> Tensor:
-        """Logits [B, T, V] of ids [B, T]; with `targets` [B, T] the cross-entropy in fp32 instead.
+        """Logits [B, T, V] of ids [B, T]; with `targets` [B, T] the cross-entropy in nats, in fp32, instead.
 
         targets    the token that should follow each position; -100 counts for nothing
         reduction  "mean" over counted targets, "sum", or "none" [B, T]
         along      what the pass takes along, such as `cache` and `probe`: see `gpt2.forward_pass.Pass`
 
-        Raises ValueError past the context: position vectors end there.
+        Raises ValueError for ids of another shape or outside the vocabulary, and past the context.
         """
         here = Pass(**along).begin(self, ids)
         x = self.embed(ids, here)
@@ -92,7 +97,10 @@ class GPT2(nn.Module):
 
     def embed(self, ids: Tensor, here: Pass) -> Tensor:
         """Token vector plus position vector, then dropout: ids [B, T] -> [B, T, C]."""
-        tok = here.tap("embed.tok", self.transformer.wte(ids))
+        try:
+            tok = here.tap("embed.tok", self.transformer.wte(ids))
+        except IndexError:
+            raise ValueError(f"ids are not all in the vocabulary: it has 0 to {self.config.vocab_size - 1}.") from None
         pos = here.tap("embed.pos", self.transformer.wpe(here.positions).expand(tok.shape))
         return here.tap("embed.out", self.transformer.drop(tok + pos))
 
@@ -116,6 +124,8 @@ class GPT2(nn.Module):
 
     def loss(self, hidden: Tensor, targets: Tensor, reduction: str, here: Pass) -> Tensor:
         """The cross-entropy of hidden states [B, T, C]; where nobody asks for logits, they never exist all at once."""
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction is {reduction!r}: it must be mean, sum or none.")
         if reduction == "none" or here.wants("logits"):
             losses = token_losses(self.head(hidden, here).flatten(0, 1), targets.flatten())
             if reduction == "none":

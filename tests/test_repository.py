@@ -99,7 +99,7 @@ def test_the_core_imports_nothing_else_of_the_package(name):
 def test_the_core_is_read_in_one_sitting():
     """GPT-2 whole, docstrings included: every file that the core imports is counted."""
     lines = {name: len(MODULES[name].read_text("utf-8").splitlines()) for name in CORE}
-    assert sum(lines.values()) < 950, lines
+    assert sum(lines.values()) < 960, lines
 
 
 @pytest.mark.parametrize("name", sorted(CORE))

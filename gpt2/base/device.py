@@ -1,6 +1,6 @@
-"""Where to compute: the device that a user names.
+"""Where to compute, and in which numbers: the device and the type that a user names.
 
-In: a device's name. Out: the device, or a refusal that says what there is.
+In: a name. Out: the device or the type, or a refusal that says what there is.
 """
 
 import re
@@ -8,6 +8,11 @@ import re
 import torch
 
 from gpt2.base.errors import UsageError
+
+DTYPES = {
+    "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64,
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64,
+}  # fmt: skip
 
 
 def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> torch.device:
@@ -30,7 +35,7 @@ def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> 
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise _refusal(name, "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU.")
+        raise _refusal(name, "PyTorch finds no GPU here; choose cpu, or install PyTorch for your GPU.")
     number, gpus = int(match[1] or local_rank), torch.cuda.device_count()
     if number >= gpus and not match[1]:
         raise _refusal(
@@ -41,6 +46,32 @@ def pick_device(name: str = "auto", local_rank: int = 0, processes: int = 1) -> 
     if number >= gpus:
         raise _refusal(name, f"there is no such GPU here; the last one is cuda:{gpus - 1}.")
     return torch.device("cuda", number)
+
+
+def as_device(device: "torch.device | str") -> torch.device:
+    """The device that a caller from Python means: by a name, as `pick_device` takes it, or as torch has it.
+
+    Raises UsageError for a name that means nothing, for anything else, and for a device that is not there.
+    """
+    if isinstance(device, torch.device):
+        return pick_device(str(device)) if device.type == "cuda" or str(device) == "mps" else device
+    if not isinstance(device, str):
+        raise UsageError(argument="device", value=device, mend="choose cpu, cuda, cuda:N, mps or auto.")
+    return pick_device(device)
+
+
+def pick_dtype(dtype: torch.dtype | str, device: torch.device | None = None) -> torch.dtype:
+    """The floating-point type that is meant: float32, bfloat16, float16 or float64, by name or as torch has it.
+
+    Raises UsageError for anything else, and for what the device does not compute with.
+    """
+    found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in DTYPES.values():
+        raise UsageError(argument="dtype", value=dtype, mend="choose float32, bfloat16, float16 or float64.")
+    if device is not None and device.type == "mps" and found == torch.float64:
+        mend = "Apple's GPUs have no such numbers; choose float32, or {device}."
+        raise UsageError(argument="dtype", value=dtype, mend=mend, device="cpu")
+    return found
 
 
 def _refusal(name: str, mend: str) -> UsageError:

@@ -74,7 +74,12 @@ class Advice(Exception):
 
 
 class UsageError(Advice, ValueError):
-    """Wrong use of a function, or of the command that calls it."""
+    """Wrong use of a function, or of the command that calls it; `str(error)` is a sentence with what to do next.
+
+        except gpt2.UsageError as error: print(error)
+
+    It is made of a problem and a mend, or of an argument, its value and a mend: see `gpt2.base.errors.Advice`.
+    """
 
 
 class Failure(Advice, ValueError):

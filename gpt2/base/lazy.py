@@ -4,6 +4,7 @@ In: a table of names and the modules that hold them. Out: a package's `__getattr
 importing the package imports nothing. Read next: gpt2/__init__.py.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,6 @@ def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def names() -> list[str]:
-        return sorted(home_of)
+        return sorted({*home_of, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
 
     return load, names

@@ -13,6 +13,8 @@ _said: set[str] = set()
 class Note(UserWarning):
     """Something that a user should know; `warnings.filterwarnings("ignore", category=Note)` hides it.
 
+    `said` is the sentence.
+
     Attributes:
         advice: the same with the names of arguments apart from the text, for a command, which spells them as options.
     """

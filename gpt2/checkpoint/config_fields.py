@@ -6,6 +6,8 @@ Source: `GPT2Config` and `PreTrainedConfig` of transformers 5.24, and their uses
 
 from gpt2.base.fields import Field, alike
 
+ELSEWHERE = "transformers computes such a model; choose another one here."
+
 CONFIG_FIELDS: tuple[Field, ...] = (
     Field("model_type", "honoured", "must be `gpt2`, or `glassbox_gpt2` for a variant of this project; default `gpt2`"),
     Field("glassbox_variant", "honoured", "which variant of this project the model is"),
@@ -69,15 +71,15 @@ CONFIG_FIELDS: tuple[Field, ...] = (
         "eta_cutoff encoder_repetition_penalty num_assistant_tokens num_assistant_tokens_schedule "
         "assistant_confidence_threshold assistant_lookbehind target_lookbehind num_beam_groups diversity_penalty",
     ),
-    Field("add_cross_attention", "refused", "attention to an encoder", (False,)),
-    Field("is_encoder_decoder", "refused", "a model with an encoder", (False,)),
-    Field("cross_attention_hidden_size", "refused", "the width of an encoder", (None,)),
-    Field("per_layer_config", "refused", "blocks that differ from one another", (None, {})),
+    Field("add_cross_attention", "refused", "attention to an encoder", (False,), ELSEWHERE),
+    Field("is_encoder_decoder", "refused", "a model with an encoder", (False,), ELSEWHERE),
+    Field("cross_attention_hidden_size", "refused", "the width of an encoder", (None,), ELSEWHERE),
+    Field("per_layer_config", "refused", "blocks that differ from one another", (None, {}), ELSEWHERE),
     Field("pruned_heads", "refused", "heads that older versions of transformers cut out of the weights", (None, {})),
     Field(
         "quantization_config", "refused", "weights in a compressed form", (None,),
         "Save the model in float16 or float32 first.",
     ),
     Field("compression_config", "refused", "weights in a compressed form", (None,)),
-    Field("attribute_map", "refused", "other names for fields, set by the file", (None,)),
+    Field("attribute_map", "refused", "other names for fields, set by the file", (None,), ELSEWHERE),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpt2.base.errors import UsageError
 from gpt2.base.notes import note
 from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
 from gpt2.checkpoint.hf_config import (
@@ -42,7 +43,13 @@ Builder = Callable[..., "GPT2"]
 
 
 class Checkpoint(NamedTuple):
-    """A loaded model: in eval mode, with its tokenizer, the name it was asked for by and where it lies."""
+    """What `load` returns: `model, tokenizer, *_ = checkpoint` takes it apart.
+
+    model      a GPT2 in eval mode
+    tokenizer  the tokenizer that belongs to it
+    name       what it was asked for by
+    directory  where its files lie; the file, where a file is the whole checkpoint
+    """
 
     model: "GPT2"
     tokenizer: "Tokenizer"
@@ -51,8 +58,8 @@ class Checkpoint(NamedTuple):
 
 
 def load(
-    name: str,
-    dtype: "torch.dtype | None" = None,
+    name: str | Path,
+    dtype: "torch.dtype | str | None" = None,
     device: "torch.device | str" = "cpu",
     build: Builder | None = None,
     tokenizer: str | None = None,
@@ -60,19 +67,27 @@ def load(
 ) -> Checkpoint:
     """Load a model and its tokenizer.
 
-    name        "storyteller", a directory, a preset, a hub id, or a file of nanoGPT or llm.c: see
-                `gpt2.checkpoint.hub.model_directory`
-    dtype       of the weights in memory, whatever the file holds (None: float32)
-    device      where the weights are to lie, by a name that `gpt2.base.device.pick_device` takes or as torch has it
+        model, tokenizer, *_ = gpt2.load("storyteller")
+        checkpoint = gpt2.load("openai-community/gpt2", dtype="bfloat16", device="cuda")
+
+    name        "storyteller" (the bundled model), a directory, a preset (gpt2, gpt2-medium, gpt2-large, gpt2-xl,
+                distilgpt2), a Hugging Face id OWNER/NAME, an adapter, or a file of nanoGPT or llm.c
+    dtype       of the weights in memory, whatever the file holds: float32, bfloat16, float16 or float64, by name or as
+                torch has it (None: float32)
+    device      where the weights are to lie: cpu, cuda, cuda:N, mps, auto (cuda where there is one), or as torch has it
     build       what makes the empty model, for variants (None: GPT2, and variants are refused)
     tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
     activation  in place of the checkpoint's activation_function; nanoGPT's files do not say theirs
 
-    Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there.
-    """
-    from gpt2.base.device import pick_device
+    Returns a `Checkpoint`, whose model is in eval mode. A preset or an id that is not on this machine is downloaded.
 
-    device = pick_device(device) if isinstance(device, str) else device
+    Raises ValueError naming the file, field or tensor at fault; UsageError for a model or a device that is not there,
+    and for another dtype.
+    """
+    from gpt2.base.device import as_device, pick_dtype
+
+    device = as_device(device)
+    dtype = None if dtype is None else pick_dtype(dtype, device)
     directory = own_directory(str(name))
     if adapter_base(directory) is not None:
         return _load_adapted(str(name), directory, dtype, device, tokenizer, activation)
@@ -128,7 +143,7 @@ def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
 
 def load_model(
     directory: Path | str,
-    dtype: "torch.dtype | None" = None,
+    dtype: "torch.dtype | str | None" = None,
     device: "torch.device | str" = "cpu",
     build: Builder | None = None,
     activation: str | None = None,
@@ -136,12 +151,13 @@ def load_model(
     """The model of a directory, in eval mode; a tokenizer need not be there. Arguments as in `load`."""
     import torch
 
-    from gpt2.base.device import pick_device
+    from gpt2.base.device import as_device, pick_dtype
     from gpt2.checkpoint.tensor_files import read_tensors
     from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
 
-    directory, device = Path(directory), pick_device(device) if isinstance(device, str) else device
+    directory, device = Path(directory), as_device(device)
+    dtype = torch.float32 if dtype is None else pick_dtype(dtype, device)
     config, variant = read_config(directory)
     foreign = directory.is_file()
     if activation is not None:
@@ -159,7 +175,7 @@ def load_model(
         config = replace(config, tie_word_embeddings=False)
     with torch.device("meta"), NoDraws():  # names and shapes alone
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)
-    state = assemble(stored, model.state_dict(), _tied(model), dtype or torch.float32, device, directory)
+    state = assemble(stored, model.state_dict(), _tied(model), dtype, device, directory)
     model.load_state_dict(state, assign=True)
     model.tie_weights()
     settings = model.settings = None if foreign else read_settings(directory)
@@ -179,22 +195,31 @@ def save(
     model: "nn.Module",
     tokenizer: "Tokenizer | None",
     directory: Path | str,
-    dtype: "torch.dtype | None" = None,
+    dtype: "torch.dtype | str | None" = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a checkpoint directory in Hugging Face's format; all of it or nothing.
 
+        gpt2.save(model, tokenizer, "mine")
+        model, tokenizer, *_ = gpt2.load("mine")
+
     model      a GPT2, also inside torch.compile or DistributedDataParallel; one with an attribute `variant`
                ({"name", "arguments"}) is marked so that plain transformers refuses it
     tokenizer  written beside the weights (None: weights alone)
-    dtype      of the stored weights (None: as they are in memory)
+    directory  a new or empty one; it is made, and so are those above it
+    dtype      of the stored weights, as `load` takes it (None: as they are in memory)
     overwrite  replace a checkpoint that stands there
 
-    Returns the directory. Raises UsageError when it holds something and `overwrite` does not allow it,
+    Returns the directory, as an absolute path. Raises UsageError for what is no model or no dtype, and when the
+    directory holds something and `overwrite` does not allow it,
     ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
     """
+    from gpt2.base.device import pick_dtype
     from gpt2.checkpoint.weights import to_stored, unwrapped, write_tensors
 
+    dtype = None if dtype is None else pick_dtype(dtype)
+    if not hasattr(model, "_modules"):
+        raise UsageError(f"a {type(model).__name__} is not a model: give a GPT2, such as checkpoint.model.")
     target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config

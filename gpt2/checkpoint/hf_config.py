@@ -95,7 +95,7 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
         raise ValueError(f"{path}: glassbox_variant is {variant!r}: it must be an object with a name.")
     kinds = ("gpt2",) if variant is None else ("gpt2", VARIANT_TYPE)
     if fields.get("model_type", "gpt2") not in kinds:
-        raise ValueError(f"{path}: model_type is {fields['model_type']!r}, but only 'gpt2' is supported here.")
+        raise ValueError(f"{path}: model_type is {fields['model_type']!r}, and 'gpt2' alone is read: choose a GPT-2.")
     check_fields(path, fields, CONFIG_FIELDS)
     if fields.get("auto_map"):
         note(f"{path}: auto_map names code of the checkpoint's own, which is not run: read as a plain GPT-2.")

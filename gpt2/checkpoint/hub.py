@@ -129,7 +129,10 @@ def _no_such_model(name: str, path: Path) -> UsageError:
     if path.is_dir():
         return UsageError(f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     if path.exists():
-        return UsageError(f"{name} is a file, and not one of nanoGPT or llm.c: type the directory that holds it.")
+        what = f"{name} is a file, and not one of nanoGPT or llm.c"
+        if (path.parent / CONFIG_FILE).is_file():
+            return UsageError(what, "use the directory that holds it, {model}.", model=path.parent)
+        return UsageError(f"{what}: choose the directory of a checkpoint, which holds a {CONFIG_FILE}.")
     plain = re.sub(r"[-_ ]", "", name.lower())  # GPT2_Small and gpt-2-small are gpt2small
     near = [OTHER_NAMES[plain]] if plain in OTHER_NAMES else difflib.get_close_matches(name, [BUNDLED, *HUB_IDS], n=1)
     return UsageError(f"there is no model {name!r}: " + (f"did you mean {near[0]}?" if near else f"{CHOICES}."))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpt2.base import ours
 from gpt2.base.disk import sync
+from gpt2.base.errors import DiskFailure
 from gpt2.base.ours import Folder, always, check_directory
 from gpt2.checkpoint.hf_config import CONFIG_FILE, VARIANT_TYPE
 from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER_FILES, WEIGHT_FILES
@@ -58,12 +59,15 @@ def litter(name: str) -> str:
 def whole_directory(target: Path) -> Iterator[Path]:
     """A directory to fill, which takes the name `target` when the block ends well: all of it is there, or nothing."""
     made = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from None
+        problem = f"{target} cannot be made ({str(error.strerror).lower()})"
+        failure = DiskFailure(problem, "choose another directory.")
+        failure.errno = error.errno
+        raise failure from None
     try:
         yield temporary
         for path in (*temporary.iterdir(), temporary):

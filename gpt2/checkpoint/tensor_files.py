@@ -102,4 +102,8 @@ def state_dict(path: Path, content: Any) -> dict[str, Any]:
 def reason(error: Exception) -> str:
     """The first sentence of a library's error."""
     text = str(error).strip() or type(error).__name__
+    if text.startswith("Weights only load failed"):
+        return "torch refuses what else is in it"
+    if isinstance(error, KeyError):  # whose text is the key alone
+        return "torch cannot read it"
     return re.split(r"\n|\. ", text)[0][:100]

@@ -6,6 +6,7 @@ against the model that is to receive it. Hugging Face stores the four projection
 Read next: files.py.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,10 @@ def _leave_out(stored: dict[str, Tensor], expected: Mapping[str, Tensor], tied: 
 def _refuse_names(what: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
-        raise ValueError(f"{what} {', '.join(names[:3])}{more}: weights and configuration do not fit.")
+        blocks = {int(found[1]) for name in names if (found := re.match(r"transformer\.h\.(\d+)\.", name))}
+        which = " (is n_layer the number of blocks?)" if blocks else ""
+        mend = f"its weights and its configuration do not belong together{which}, so fetch both again"
+        raise ValueError(f"{what} {', '.join(names[:3])}{more}: {mend}.")
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -146,19 +146,10 @@ def load_model(
     activation: str | None = None,
 ) -> "Checkpoint":
     """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; the others as in `load`."""
-    import torch
-
     from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
 
-    dtypes = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-              "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64}  # fmt: skip
-    if dtype not in dtypes:
-        raise UsageError(f"--dtype is {dtype!r}: choose float32, bfloat16, float16 or float64.")
-    where = pick_device(device)
-    if where.type == "mps" and dtypes[dtype] == torch.float64:
-        raise UsageError(f"--dtype is {dtype!r}: Apple's GPUs have no such numbers; choose float32, or --device cpu.")
-    return load(name, dtypes[dtype], where, build=build, tokenizer=tokenizer, activation=activation)
+    return load(name, dtype, pick_device(device), build=build, tokenizer=tokenizer, activation=activation)
 
 
 def variant_of(checkpoint: "Checkpoint") -> str | None:

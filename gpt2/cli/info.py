@@ -210,7 +210,7 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     held, words = facts["stored"], facts["tokenizer"]
     files = held["files"][0] if len(held["files"]) == 1 else f"{len(held['files'])} files"
     lines = [
-        ("directory", facts["directory"]),
+        ("file" if Path(facts["directory"]).is_file() else "directory", facts["directory"]),
         ("weights", ", ".join([files, *held["dtypes"], size(held["bytes"])])),
     ]
     if facts["adapter"] is not None:

@@ -37,12 +37,13 @@ COMMANDS = {
     "ablate": ("gpt2.cli.ablate.command", "train without one component after another"),
     "score": ("gpt2.cli.score", "how expected each token or word of a text is; minimal pairs"),
     "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
+    "completion": ("gpt2.cli.completion", "let the tab key of a shell complete commands and options"),
 }
 
 
 def usage() -> str:
     """The text of `gpt2 --help`."""
-    rows = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<11}{summary}" for name, (_, summary) in COMMANDS.items())
     return f"""Glassbox GPT-2: predict, generate, train, and see how each prediction is made.
 
 usage: gpt2 COMMAND [options]
@@ -72,14 +73,15 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
     if "--help" in argv or "-h" in argv:
         print(describe(command), end="\n\n")  # tyro would not break its lines
     elif argv and _takes_text(command):
-        from gpt2.cli.parsing import options_of, refuse_values
+        from gpt2.cli.parsing import Known, refuse_values, unknown
 
-        made, unknown = parsed(command, argv, prog, description="", return_unknown_args=True)
-        if not unknown:
+        made, unread = parsed(command, argv, prog, description="", return_unknown_args=True)
+        if not unread:
             return made
-        if not any(word.startswith("-") for word in unknown):
-            refuse_values(argv, options_of(command), unknown)
-            raise UsageError(f"unrecognised: {' '.join(unknown)}; put the text in quotation marks.")
+        if not any(word.startswith("-") for word in unread):
+            known = Known.of(command, COMMANDS)
+            refuse_values(argv, known.options, unread)
+            raise UsageError(unknown(unread, known, prog))
     return parsed(command, argv, prog, description="")
 
 
@@ -88,9 +90,9 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
     import tyro
 
     from gpt2.cli import common
-    from gpt2.cli.parsing import options_of, plain_refusals
+    from gpt2.cli.parsing import Known, plain_refusals
 
-    with plain_refusals(argv, options_of(command)):
+    with plain_refusals(argv, Known.of(command, COMMANDS)):
         made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made

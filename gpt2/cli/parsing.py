@@ -6,16 +6,42 @@ In: what tyro says of the words that it cannot read. Out: a UsageError. tyro dra
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
 
 
+class Known(NamedTuple):
+    """What may be typed: the options of a command, as `options_of` gives them, its positional arguments by the names of
+    their fields, and the names of all commands."""
+
+    options: Mapping[str, bool | None]
+    places: Collection[str] = ()
+    commands: Collection[str] = ()
+
+    @classmethod
+    def of(cls, command: type, commands: Collection[str]) -> "Known":
+        """What may be typed for a command."""
+        from typing import get_type_hints
+
+        from tyro.conf import Positional
+
+        hints = get_type_hints(command, include_extras=True).items()
+        places = [name for name, hint in hints if Positional in getattr(hint, "__metadata__", ())]
+        return cls(options_of(command), places, commands)
+
+    def has(self, word: str) -> bool:
+        """Whether a word that begins with a hyphen is an option of the command, or nothing but a text or a number."""
+        name = word.partition("=")[0].replace("_", "-")
+        return name in {*self.options, "-", "--", "-h", "--help"} or bool(self.options.get(opposite(name)))
+
+
 @contextmanager
-def plain_refusals(argv: Sequence[str], options: Mapping[str, bool | None]) -> Iterator[None]:
-    """Raise UsageError for what tyro refuses of `argv` inside the block. `options` are those of `options_of`."""
+def plain_refusals(argv: Sequence[str], known: "Known") -> Iterator[None]:
+    """Raise UsageError for what tyro refuses of `argv` inside the block."""
+    options = known.options
     refuse_values(argv, options)
     try:
         from tyro._errors import on_parse_error
@@ -25,7 +51,9 @@ def plain_refusals(argv: Sequence[str], options: Mapping[str, bool | None]) -> I
 
     def refuse(event: Any) -> None:
         refuse_values(argv, options, getattr(event, "tokens", ()))
-        sentence = describe(event, options)
+        strange = [word for word in argv if word.startswith("-") and not known.has(word)]
+        lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
+        sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
         if sentence:
             raise UsageError(sentence)
 
@@ -33,16 +61,16 @@ def plain_refusals(argv: Sequence[str], options: Mapping[str, bool | None]) -> I
         yield
 
 
-def describe(event: Any, options: Iterable[str]) -> str:
+def describe(event: Any, known: "Known") -> str:
     """The sentence for one of tyro's events; empty for one that is not known here."""
     prog, kind = event.prog, type(event).__name__
     if kind == "UnrecognizedArgs":
-        return unknown(event.tokens, options, prog)
+        return unknown(event.tokens, known, prog)
     if kind == "MissingArgs":
         names = [name_of(context.arg) for context in event.missing_arguments]
         wrong = [token for token in event.unrecognized_tokens if token.startswith("-")]
         if wrong:
-            return unknown(wrong, options, prog)
+            return unknown(wrong, known, prog)
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing: `{prog} --help` shows an example."
     if kind == "BadValue":
         name = name_of(event.argument)
@@ -58,19 +86,37 @@ def describe(event: Any, options: Iterable[str]) -> str:
     return ""
 
 
-def unknown(tokens: list[str], options: Iterable[str], prog: str) -> str:
+def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
     """The sentence for words that the command does not know; the first option among them, or the first word."""
     token = next((word for word in tokens if word.startswith("-")), tokens[0])
+    typed, equals, value = token.partition("=")
     if not token.startswith("-"):
-        return f"unrecognised: {' '.join(tokens)}; `{prog} --help` shows what belongs there."
-    typed = token.partition("=")[0]
+        mend = nearest(f"--{typed}", value, known, prog) if equals else ""
+        texts = "text" in known.places
+        mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
+        return f"unrecognised: {' '.join(tokens)}; {mend}"
     name = typed.replace("_", "-")
-    if opposite(name) in options:
+    if opposite(name) in known.options:
         return f"there is no option {typed}: leave out {opposite(name)}."
-    short = {option.rpartition(".")[2]: option for option in options}  # --steps is --train.steps
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.65) or [short.get(name.removeprefix("--"), "")]
-    mend = f"did you mean {near[0]}?" if near[0] else f"`{prog} --help` lists the options."
+    mend = nearest(name, value, known, prog) or f"`{prog} --help` lists the options."
     return f"there is no option {typed}: {mend}"
+
+
+def nearest(name: str, value: str, known: "Known", prog: str) -> str:
+    """What was meant by an option that does not exist: another program's, another section's, a misspelt one; or ""."""
+    from gpt2.cli.elsewhere import answer
+
+    options = known.options
+    name = name.replace("_", "-")
+    every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
+    short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
+    found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
+    if not found and (elsewhere := answer(name, options, known.places, known.commands, prog)):
+        return f"{elsewhere}."
+    found = found or next(iter(difflib.get_close_matches(name, options, n=1, cutoff=0.65)), "")
+    if options.get(found) and value.lower() in ("false", "0", "no", "off"):
+        found = opposite(found)
+    return f"did you mean {found}?" if found else ""
 
 
 VALUES = r"true|false|yes|no|on|off|none|\d+"  # what stands behind a flag by mistake
@@ -131,11 +177,12 @@ def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:
 
     from tyro.conf import FlagCreatePairsOff, Positional
 
+    fields = {field.name for field in dataclasses.fields(command)}
     found: dict[str, bool | None] = {}
     for name, hint in get_type_hints(command, include_extras=True).items():
         marks = getattr(hint, "__metadata__", ())
         kind = hint.__origin__ if marks else hint
-        if Positional in marks or name not in getattr(command, "__dataclass_fields__", {}):
+        if Positional in marks or name not in fields:
             continue
         if dataclasses.is_dataclass(kind):
             nameless = any(getattr(mark, "name", None) == "" for mark in marks)

@@ -22,7 +22,7 @@ from gpt2.evaluation.word_boundaries import Boundaries, Word, boundaries, words_
 from gpt2.evaluation.word_scores import WordScore, bits, scored
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, visible, well_formed
-from gpt2.text.words import check_id
+from gpt2.text.words import check_id, check_model
 
 LOGITS_AT_ONCE = 1 << 23  # 32 MB in fp32: a distribution is passed over several times
 Progress = Callable[[int, int], None]
@@ -33,6 +33,7 @@ Progress = Callable[[int, int], None]
 class TokenScore:
     """A token in its place.
 
+    id         the token
     token      its text; bytes that are not whole UTF-8 as `\\xNN`
     log_prob   natural logarithm of its probability, given all that the model sees before it
     rank       1 for the likeliest token: one more than the number of tokens that are likelier
@@ -107,6 +108,11 @@ def score(
 ) -> list[TextScore]:
     """The score of each token of each text, and of each word.
 
+        [scored] = gpt2.score(model, tokenizer, "The cat sat.", words=True)
+        [(token.token, token.surprisal) for token in scored.tokens]
+
+    model, tokenizer  as `load` returns them
+    texts            a text, or several; each is scored on its own
     contexts         what stands before each text: it is read and not scored. One space is put between the two, unless
                      white space stands there already
     words            surprisal by word, with and without the correction for the leading space (`WordScore`)
@@ -116,11 +122,17 @@ def score(
     context, stride  tokens of a window (default: the model's context), and how far the next one moves on (default:
                      half). With words, windows are cut between words
 
-    Raises UsageError for no text, an empty one, numbers of texts and contexts that differ, a context or a stride out
-    of range, and a tokenizer whose tokens do not show where words begin; ValueError for a tokenizer without a token
-    that opens a text, and for a word that does not fit into a window.
+    batch_tokens     about how many tokens are computed at once
+    progress         f(done, total) is told how many tokens are computed
+
+    Returns a `TextScore` for each text: log probabilities in nats, surprisals and entropies in bits.
+
+    Raises UsageError for no text, an empty one, what is no text, numbers of texts and contexts that differ, a context
+    or a stride out of range, and a tokenizer whose tokens do not show where words begin; ValueError for a tokenizer
+    without a token that opens a text, and for a word that does not fit into a window.
     """
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    check_model(model, tokenizer)
+    texts, contexts = _texts("texts", texts), None if contexts is None else _texts("contexts", contexts)
     before = [""] * len(texts) if contexts is None else list(contexts)
     if not texts:
         raise UsageError("there is no text to score: give at least one.")
@@ -142,6 +154,17 @@ def score(
     plans = [list(_plan(one, *window)) for one in read]
     found = _predict(model, [w for plan in plans for w in plan], sets, batch_tokens, progress)
     return [_assemble(tokenizer, one, plan, [next(found) for _ in plan]) for one, plan in zip(read, plans, strict=True)]
+
+
+def _texts(name: str, given: str | Sequence[str]) -> list[str]:
+    """What a caller gave as texts, as a list. UsageError for anything but a text or texts."""
+    if not isinstance(given, str | list | tuple):
+        raise UsageError(f"{name} is of type {type(given).__name__}: give a text, or a list of texts.")
+    texts = [given] if isinstance(given, str) else list(given)
+    wrong = next((one for one in texts if not isinstance(one, str)), None)
+    if wrong is not None:
+        raise UsageError(f"{name} holds {shortened(wrong)}: give texts, since token ids do not show where words begin.")
+    return texts
 
 
 def _encode(tokenizer: Tokenizer, context: str, text: str, allow_special: bool) -> tuple[list[int], list[int]]:

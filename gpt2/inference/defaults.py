@@ -4,13 +4,15 @@ In: a model that `load` returned, and the options that a caller gives. Out: a `S
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.names import check_names
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
 from gpt2.checkpoint.hf_config import settings_of
-from gpt2.inference.sampling import Sampling
+from gpt2.inference.sampling import ELSEWHERE, Sampling
 from gpt2.model import GPT2
 
 NAMES = {"max_new_tokens": "max_tokens", "num_return_sequences": "n"}  # of fields that are called otherwise here
@@ -19,7 +21,7 @@ SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # trans
 
 
 def sampling_for(model: GPT2, **options: Any) -> Sampling:
-    """The settings of generation_config.json, with `options` (fields of `Sampling`) in place of what it says.
+    """The settings of the generation_config.json of `model`, with `options` (fields of `Sampling`) in place of its own.
 
     Where that file does not exist, the same fields of config.json count, as in transformers.
 
@@ -27,8 +29,15 @@ def sampling_for(model: GPT2, **options: Any) -> Sampling:
     top_p and min_p only where it says `do_sample: true`, and then with transformers' defaults for those that it leaves
     out. Everything else has the defaults of `Sampling`.
 
-    Raises ValueError naming a field of the file that is not supported, UsageError for an option with a wrong value.
+    model    as `load` returns it
+    options  fields of `Sampling`, which win over the file
+
+        sampling = gpt2.sampling_for(model, max_tokens=40, seed=7)
+
+    Returns a `Sampling`. Raises ValueError naming a field of the file that is not supported, UsageError for an option
+    with a wrong value or a wrong name.
     """
+    check_names(options, [field.name for field in fields(Sampling)], "setting of Sampling", ELSEWHERE)
     settings = settings_of(model)
     if settings is None:
         return Sampling(**options)

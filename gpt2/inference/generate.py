@@ -23,12 +23,12 @@ from gpt2.checkpoint.hf_config import settings_of
 from gpt2.config import GPT2Config
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.defaults import sampling_for
-from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
+from gpt2.inference.sampling import Rule, Sampling, TokenLogprob, choose, log_probabilities
 from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer, visible
-from gpt2.text.words import check_ids
+from gpt2.text.words import check_ids, check_model, plain_ids
 
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
 Reason = Literal["length", "stop", "eos"]
@@ -36,7 +36,7 @@ Reason = Literal["length", "stop", "eos"]
 
 @dataclass(frozen=True)
 class Completion:
-    """One continuation of one prompt.
+    """One continuation of one prompt, as `generate` returns it.
 
     text           without the prompt, without the `<|endoftext|>` that ends it, cut before a stop string
     ids            every token that was chosen, the closing `<|endoftext|>` or the stop string's included
@@ -53,9 +53,9 @@ class Completion:
 
 @dataclass(frozen=True)
 class Piece:
-    """One token of one continuation, as it comes.
+    """One token of one continuation, as `stream` hands it out.
 
-    prompt, sample  which continuation
+    prompt, sample  which continuation, both counted from 0
     token           the id
     text            what is now certain of the text, often "": an incomplete character, and an end that may be
                     the beginning of a stop string, are held back until they are decided
@@ -128,12 +128,26 @@ def generate(
     *,
     edit: Mapping[str, Edit] | None = None,
     probe: Probe | None = None,
+    rule: Rule | None = None,
     on_slide: Callable[[], None] | None = None,
 ) -> list[list[Completion]]:
-    """`sampling.n` continuations of each prompt: result[prompt][sample]. Arguments as for `stream`."""
-    sampling = sampling or sampling_for(model)
+    """Continue each prompt `sampling.n` times, all in one batch.
+
+        [[completion]] = gpt2.generate(model, tokenizer, "Once upon a time", gpt2.Sampling(max_tokens=20))
+        print(completion.text)
+
+    model, tokenizer  as `load` returns them
+    prompts   a text, texts, or lists of token ids, of any lengths
+    sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
+
+    edit, probe, rule and on_slide are those of `stream`: what happens inside, and what may be chosen.
+
+    Returns a `Completion` for each sample of each prompt: result[prompt][sample]. Raises UsageError as `stream` does.
+    """
+    check_model(model, tokenizer)
+    sampling = _settings(model, sampling)
     done: dict[tuple[int, int], Completion] = {}
-    for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, on_slide=on_slide):
+    for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, rule=rule, on_slide=on_slide):
         if piece.completion is not None:
             done[piece.prompt, piece.sample] = piece.completion
     return [[done[p, s] for s in range(sampling.n)] for p in range(len(done) // sampling.n)]
@@ -147,11 +161,16 @@ def stream(
     *,
     edit: Mapping[str, Edit] | None = None,
     probe: Probe | None = None,
+    rule: Rule | None = None,
     on_slide: Callable[[], None] | None = None,
     ends: Collection[int] = (),
 ) -> Iterator[Piece]:
     """Continue all prompts in one batch; a `Piece` for every token, in the order in which they come.
 
+        for piece in gpt2.stream(model, tokenizer, "Once upon a time"):
+            print(piece.text, end="", flush=True)
+
+    model, tokenizer  as `load` returns them
     prompts   texts, or lists of token ids, of any lengths; a lone text is one prompt. Nothing is put before
               them: the model sees an `<|endoftext|>` only where the ids have one
     sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
@@ -159,6 +178,9 @@ def stream(
               Positions count in the window that is computed: from 0 again after the context was full
     probe     in place of `edit`, a Probe that every pass consults: when a piece comes, it holds the values of
               the pass that scored that token; its rows are the texts that still ran in that pass
+    rule      f(scores, texts) -> scores: what may be chosen. `scores` [R, V] are those of the next token of the R texts
+              that still run, `texts` their token ids so far, prompts included; a score of -inf forbids a token. It
+              comes after the repetition penalty and before the temperature
     on_slide  called once, when a text first outgrows the context and goes on from its last half (positions
               are baked into keys and values, so these are computed afresh); default: a warning
     ends      more tokens that end a text, beside those of `ends_of`: a chat template's, say
@@ -166,18 +188,30 @@ def stream(
     A text is a function of the model, the prompt, the `Sampling` and the edits. Its neighbours in the batch
     change its logits by rounding only, which leaves nearly every text in float32 as it is alone.
 
-    Raises UsageError for no prompts, an empty prompt, one longer than the context, unknown ids, no function as an edit.
+    Raises UsageError for no prompts, an empty prompt, one longer than the context, unknown ids, no function as an edit
+    or a rule, edit and probe together. A rule that returns another shape raises ValueError when the first piece is
+    asked for.
     """
+    check_model(model, tokenizer)
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
     check_edits({} if edit is None else edit)
-    sampling = sampling or sampling_for(model)
+    if rule is not None and not callable(rule):
+        raise UsageError(f"rule is a {type(rule).__name__}: give a function f(scores, texts) that returns scores.")
+    sampling = _settings(model, sampling)
     ids = encode_prompts(tokenizer, prompts, model.config, sampling)
     longest = max(map(len, ids))
     if sampling.max_length is not None and longest >= sampling.max_length:
         mend = f"the longest prompt has {longest} tokens already: give more."
         raise UsageError(argument="max_length", value=sampling.max_length, mend=mend)
-    return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, on_slide, ends)
+    return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, rule, on_slide, ends)
+
+
+def _settings(model: GPT2, sampling: Sampling | None) -> Sampling:
+    """The settings given, or the model's own. UsageError for what are none."""
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise UsageError(f"sampling is a {type(sampling).__name__}: give Sampling(temperature=0.7), say.")
+    return sampling_for(model) if sampling is None else sampling
 
 
 def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, sampling: Sampling) -> list[list[int]]:
@@ -185,10 +219,12 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, s
 
     Raises UsageError for what no model of these sizes can continue, see `stream`.
     """
-    given: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
-    if not given:
+    given = [prompts] if isinstance(prompts, str) else plain_ids(prompts)
+    if given is None or (isinstance(given, Sequence) and len(given) == 0):
         raise UsageError("there are no prompts: give at least one text.")
-    if any(isinstance(prompt, int) for prompt in given):
+    if not isinstance(given, list | tuple):
+        raise UsageError(f"prompts is of type {type(given).__name__}: give a text, or a list of texts.")
+    if any(isinstance(prompt, int) for prompt in map(plain_ids, given)):
         raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
     encoded = [tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given]
     return [check_ids(ids, config, "prompt") for ids in _fitting(encoded, config.n_positions, sampling)]
@@ -237,6 +273,7 @@ def _run(
     tokenizer: Tokenizer,
     prompts: list[list[int]],
     sampling: Sampling,
+    rule: Rule | None,
     on_slide: Callable[[], None] | None,
     more_ends: Collection[int],
 ) -> Iterator[Piece]:
@@ -255,7 +292,7 @@ def _run(
         decoder.keep([p for p, _ in order])
     told = False
     while True:
-        tokens = choose(without(logits, holes), [row.ids for row in rows], [row.sample for row in rows], sampling)
+        tokens = choose(without(logits, holes), [row.ids for row in rows], [row.sample for row in rows], sampling, rule)
         logprobs: Sequence[TokenLogprob | None] = [None] * len(rows)
         if sampling.logprobs is not None:
             logprobs = log_probabilities(logits, tokens, sampling.logprobs)

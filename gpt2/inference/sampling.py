@@ -8,19 +8,38 @@ Read next: generate.py.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.names import check_names
 from gpt2.inference.noise import gumbel, row_keys
+
+Rule = Callable[[Tensor, Sequence[Sequence[int]]], Tensor]
+"""f(scores [R, V], the ids of each of R texts so far) -> scores [R, V]: what a caller lets be chosen."""
+
+ELSEWHERE = {
+    "max_new_tokens": "write max_tokens",
+    "num_return_sequences": "write n",
+    "stop_strings": "write stop",
+    "do_sample": "temperature=0 takes the likeliest token each time",
+    "num_beams": "beams are not built; n draws several texts",
+    "frequency_penalty": "repetition_penalty is the one that is built",
+    "presence_penalty": "repetition_penalty is the one that is built",
+}
+"""What other libraries' names mean here."""
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How a text is continued. The defaults suit a story: varied, without the far tail of the distribution.
+
+        gpt2.Sampling(max_tokens=40, temperature=0)     # the likeliest token each time
+        gpt2.Sampling(top_k=40, seed=7, n=3)            # three samples of each prompt
 
     max_tokens            new tokens at most
     max_length            tokens at most, the prompt's included; None: no such limit
@@ -39,8 +58,13 @@ class Sampling:
     truncate              "left": of a prompt longer than the context keep the last tokens, with room for max_tokens new
                           ones, but at least half of the context; None: refuse such a prompt
 
-    Raises UsageError, with the field, its value and the mend.
+    Raises UsageError, with the field, its value and the mend; for a name that is no field, with the nearest one.
     """
+
+    def __new__(cls, *_: Any, **named: Any) -> "Sampling":
+        """Refuse a name that is no field, before the dataclass does so without a word on what there is."""
+        check_names(named, [field.name for field in fields(cls)], "setting of Sampling", ELSEWHERE)
+        return super().__new__(cls)
 
     max_tokens: int = 200
     max_length: int | None = None
@@ -96,7 +120,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """The log probability of a token; the likeliest at its place as (id, log probability), descending."""
+    """The log probability of a token, in nats.
+
+    id       the token
+    logprob  its log probability, of the model itself: before temperature and all else
+    top      the likeliest tokens at its place as (id, log probability), descending
+    """
 
     id: int
     logprob: float
@@ -185,7 +214,16 @@ def keep_min_p(scores: Tensor, p: float) -> Tensor:
     return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -math.inf)
 
 
-def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) -> Tensor:
+def by_rule(scores: Tensor, texts: Sequence[Sequence[int]], rule: Rule) -> Tensor:
+    """Scores [R, V] as a caller's rule changes them; it gets a copy. ValueError for another shape."""
+    changed = rule(scores.clone(), texts)
+    if not isinstance(changed, Tensor) or changed.shape != scores.shape:
+        what = list(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise ValueError(f"the rule returned {what}: it must return the scores, a tensor {list(scores.shape)}.")
+    return changed
+
+
+def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling, rule: Rule | None = None) -> Tensor:
     """Logits [R, V] after every rule: the scores whose softmax is drawn from, or, at temperature 0, whose largest wins.
 
     Arguments as for `choose`.
@@ -195,6 +233,8 @@ def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) ->
         scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
     if sampling.no_repeat_ngram_size > 0:
         scores = forbid_repeats(scores, texts, sampling.no_repeat_ngram_size)
+    if rule is not None:
+        scores = by_rule(scores, texts, rule)
     if sampling.temperature == 0:
         return scores
     # With the maximum at 0 no temperature overflows, and tiny ones are greedy; 1e-300 is 0 in float32.
@@ -213,16 +253,24 @@ def distribution(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampl
     return scores.softmax(dim=-1)
 
 
-def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], sampling: Sampling) -> list[int]:
+def choose(
+    logits: Tensor,
+    texts: Sequence[Sequence[int]],
+    samples: Sequence[int],
+    sampling: Sampling,
+    rule: Rule | None = None,
+) -> list[int]:
     """The next token of each of R texts.
 
     logits   [R, V], raw, float32; never changed
     texts    token ids of each text so far, prompt included; the next token's position is the length
     samples  each text's sample index, 0 to n - 1
+    rule     f(scores, texts) -> scores, after the repetition penalty and before the temperature
 
-    Raises ValueError where the scores are not finite, UsageError where `no_repeat_ngram_size` leaves no token.
+    Raises ValueError where the scores are not finite or a rule forbids every token, UsageError where
+    `no_repeat_ngram_size` leaves none.
     """
-    scores = ruled(logits, texts, sampling)
+    scores = ruled(logits, texts, sampling, rule)
     if sampling.temperature > 0:
         scores = add_noise(scores, texts, samples, sampling.seed)
     best, tokens = scores.max(dim=-1)  # the first of equals
@@ -231,6 +279,8 @@ def choose(logits: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int
             mend = "every token would repeat a sequence of the text; give a larger number, or fewer {max_tokens}."
             value = sampling.no_repeat_ngram_size
             raise UsageError(argument="no_repeat_ngram_size", value=value, mend=mend, max_tokens=None)
+        if rule is not None and bool(logits.isfinite().any(dim=-1).all()):
+            raise ValueError("the rule leaves no token to choose: leave at least one score above -inf.")
         mend = "load it with {dtype}, or load another checkpoint."
         raise Failure("the model's logits are not finite", mend, dtype="float32")
     return tokens.tolist()

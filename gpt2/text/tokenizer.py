@@ -11,6 +11,7 @@ which ones are); `tokenizers` serves every other `tokenizer.json`, and trains ne
 import builtins
 import hashlib
 import json
+import operator
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.errors import UsageError
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
 from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
@@ -43,7 +45,10 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens
 class Tokenizer:
     """A vocabulary and its rules, held as the content of a `tokenizer.json`.
 
-    Make one with `load`, `train` or `bytes`.
+    Make one with `load`, `train` or `bytes`; `gpt2.load` returns a model's own.
+
+        tokenizer.encode("The cat")     # [464, 3797] with GPT-2's vocabulary
+        tokenizer.decode([464, 3797])   # "The cat"
 
     Attributes:
         vocab_size: one more than the largest id.
@@ -257,6 +262,8 @@ class Tokenizer:
         around them, such as BERT's [CLS] and [SEP]: these are transformers' ids with `add_special_tokens=False`, and
         `around` adds what it adds by default. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD.
         """
+        if not isinstance(text, str):
+            raise UsageError(f"a text is of type {type(text).__name__}: give one str; encode_batch takes a list.")
         return self.encode_batch([text], allow_special, threads=1)[0]
 
     def encode_batch(
@@ -317,9 +324,12 @@ class Tokenizer:
         """The text of the ids, as `transformers` decodes them with `skip_special_tokens=False`.
 
         Bytes that are not whole UTF-8 become U+FFFD. An id within the vocabulary that no token has adds nothing; one
-        outside it raises ValueError.
+        outside it raises ValueError, and what is no id UsageError.
         """
-        ids = list(map(int, ids))
+        try:
+            ids = list(map(operator.index, ids))
+        except TypeError:
+            raise UsageError("decode takes token ids: a list of whole numbers, such as [464, 3797].") from None
         parts = list(map(self.bytes_in_text, ids))  # an unknown id is refused, not skipped
         if self._bytes_add_up:
             text = b"".join(parts).decode("utf-8", "replace")

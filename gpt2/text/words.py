@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
@@ -19,15 +19,26 @@ from gpt2.text.tokenizer import Tokenizer
 Text: TypeAlias = str | Tensor | Sequence[int] | Sequence[Sequence[int]] | Sequence[str]
 
 
+def check_model(model: object, tokenizer: object) -> None:
+    """Raise UsageError unless these are a model and a tokenizer, as `gpt2.load` returns them."""
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"a {type(model).__name__} is not a model: give a GPT2, as in `model, tokenizer, *_ = gpt2.load(name)`."
+        )
+    if not hasattr(tokenizer, "encode"):
+        raise UsageError(f"a {type(tokenizer).__name__} is not a tokenizer: give the one that gpt2.load returns.")
+
+
 def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
     """Token ids [B, T] of one text or of several of equal length, each a string or ids; nothing is put before them.
 
-    Raises UsageError for a string without a tokenizer, no tokens, unequal lengths, more than the context, unknown ids.
+    Raises UsageError for a string without a tokenizer, no tokens, unequal lengths, more than the context, unknown ids,
+    and what is neither a text nor token ids.
     """
-    given: Any = text.tolist() if isinstance(text, Tensor) else text
-    texts = [given] if isinstance(given, str) or len(given) == 0 or isinstance(given[0], int) else list(given)
+    given = plain_ids(text)
+    several = isinstance(given, list | tuple) and given and isinstance(plain_ids(given[0]), str | list | tuple)
     rows = []
-    for one in texts:
+    for one in given if several else [given]:
         if isinstance(one, str) and tokenizer is None:
             raise UsageError("a bare GPT2 has no tokenizer: give token ids, or the checkpoint that gpt2.load returns.")
         rows.append(check_ids(tokenizer.encode(one) if isinstance(one, str) and tokenizer else one, model.config))
@@ -37,13 +48,23 @@ def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
     return torch.tensor(rows, device=model.lm_head.weight.device)
 
 
-def check_ids(ids: Sequence[int], config: GPT2Config, what: str = "text") -> list[int]:
+def plain_ids(ids: Any) -> Any:
+    """Lists in place of a tensor or an array; everything else as it is."""
+    return ids.tolist() if hasattr(ids, "tolist") else ids
+
+
+def check_ids(ids: Any, config: GPT2Config, what: str = "text") -> list[int]:
     """The ids of one text, as a list, once it is certain that a model of these sizes can read them.
 
+    ids   whole numbers: a list, a tuple, or a tensor or array of one axis
     what  the word for the text in the sentence of an error: "text" or "prompt"
 
-    Raises UsageError for no ids, more than the context has positions, and ids outside the vocabulary.
+    Raises UsageError for what is no such sequence, no ids, more than the context has positions, and ids outside the
+    vocabulary.
     """
+    ids = plain_ids(ids)
+    if not isinstance(ids, list | tuple | range):
+        raise UsageError(f"a {what} is of type {type(ids).__name__}: give a str, or a list of token ids.")
     n, context = len(ids), config.n_positions
     if n == 0:
         raise UsageError(f'the {what} is empty, it has no tokens: give at least one, for example "Once upon a time".')
@@ -51,11 +72,13 @@ def check_ids(ids: Sequence[int], config: GPT2Config, what: str = "text") -> lis
         raise UsageError(
             f"the {what} has {n} tokens and this model's context is {context}: shorten it by {n - context}."
         )
-    return [check_id(int(i), config) for i in ids]
+    return [check_id(plain_ids(i), config) for i in ids]
 
 
-def check_id(token: int, config: GPT2Config) -> int:
+def check_id(token: Any, config: GPT2Config) -> int:
     """The id itself, once it is one of the vocabulary. UsageError otherwise."""
+    if isinstance(token, bool) or not isinstance(token, int):
+        raise UsageError(f"{token!r} is no token id: an id is a whole number, 0 to {config.vocab_size - 1}.")
     if not 0 <= token < config.vocab_size:
         raise UsageError(f"there is no token {token}: this model has tokens 0 to {config.vocab_size - 1}.")
     return token

@@ -75,8 +75,8 @@ def test_what_it_means(number, words, device, gpus, asked, capsys):
 @pytest.mark.parametrize(
     "number, device, sentence",
     [
-        (0, "cuda", "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU."),
-        (0, "cuda:1", "PyTorch finds no GPU here; leave the option out, or install PyTorch for your GPU."),
+        (0, "cuda", "PyTorch finds no GPU here; choose cpu, or install PyTorch for your GPU."),
+        (0, "cuda:1", "PyTorch finds no GPU here; choose cpu, or install PyTorch for your GPU."),
         (1, "cuda:1", "there is no such GPU here; the last one is cuda:0."),
         (4, "cuda:1000", "there is no such GPU here; the last one is cuda:3."),
     ],

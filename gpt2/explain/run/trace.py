@@ -50,6 +50,9 @@ def trace(
 ) -> "Run":
     """Run `model` over a text, without dropout, and keep what happened.
 
+        run = gpt2.trace(gpt2.load("storyteller"), "The cat sat on the", read="3.attn.pattern")
+        run.logits, run["3.attn.pattern"]   # [B, T, V], [B, H, T, T]
+
     model  a GPT2 (then `ids` are token ids) or what `gpt2.load` returns (then a text is as good)
     ids    one text, or several of equal length: B rows of T tokens. Nothing is put before them
     read   addresses to keep besides the residual stream and the logits, as in `gpt2.probe`; "all" for everything,
@@ -57,6 +60,8 @@ def trace(
     edit   address -> f(x, at) -> x, or f(x), see `gpt2.explain.run.edits`
     grad   keep what gradients need: `Run.gradients`
     watch  address -> f(x, at), which sees the value as it passes by: for what is too large to keep
+
+    Returns a `Run`, which prints as a table of what is predicted at each position, and has `lens` and `attribution`.
 
     Raises UsageError for a text that is empty or too long, for an edit at a position that the text does not have and
     for one that is no function of a value (`to_first` where `to_first()` is meant),

@@ -44,10 +44,13 @@ __all__ = ["FineTune", "Result", "Settings", "read_settings"]
 class Result:
     """What a fine-tune came to. Losses are means over the tokens held out, in nats.
 
+    model          the directory of the result, to load
+    steps          of training that were taken
     before, after  the validation loss of the model it started from, and of the best weights since
     interval       half the width of the 95% interval of `before`, where few tokens are held out (patience.py)
     best_step      after how many steps these were reached
     finished       False when it was stopped before its end: `model` holds the last weights then, not the best
+    seconds        that training took
     merged         base and adapter as one checkpoint, where that was asked for
     """
 

@@ -31,6 +31,7 @@ from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
 CHECKPOINTS, SNAPSHOTS, TENSORBOARD, LOCK = "checkpoints", "snapshots", "tensorboard", ".lock"
 RECIPE, ENVIRONMENT = "recipe.json", "environment.json"
 FINETUNE = "finetune.json"  # the settings of a fine-tune: only its runs hold them
+ROWS = "rows.jsonl"  # what a fine-tune from Python was given in place of files
 MERGED = "merged"  # a fine-tune's adapter merged into its base
 NAME = re.compile(r"step-(\d{6,})")
 STEP = r"step-\d{6,}"
@@ -44,7 +45,7 @@ def _is_run(run: Path) -> bool:
         except (OSError, ValueError):
             continue
         return isinstance(found, dict) and fields <= found.keys()
-    return {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}"}
+    return {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}", ROWS}
 
 
 STATE = {r"training\.json": always, r"training\.safetensors": always}
@@ -53,7 +54,7 @@ HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('mode
 RUN = Folder(
     "a run",
     {
-        "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE)): always,
+        "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE, ROWS)): always,
         r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
         re.escape(LOCK): lambda path: path.stat().st_size == 0,
         CHECKPOINTS: Folder("the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP}),

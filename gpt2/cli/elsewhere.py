@@ -1,0 +1,130 @@
+"""What other programs call things, and what to type here: a table, and the one question that it answers.
+
+In: an option that a command does not have, as `transformers`, lm-eval, llama.cpp, nanoGPT, nanochat or gpt-2-simple
+spell it; the options and places that the command has. Out: what to type in its place. Read next: parsing.py.
+"""
+
+import re
+from collections.abc import Collection
+
+TABLE = {
+    # where the model is, where the text is, where the result goes
+    "m model model-name model-name-or-path model-path model-dir model-id pretrained checkpoint ckpt ckpt-path run-name":
+        "@model the model stands without an option: {prog} storyteller | --model MODEL | --train.init MODEL",
+    "init-from init resume-from-base base-model": "--train.init MODEL | --model MODEL",
+    "tokenizer-name tokenizer-path tokenizer-name-or-path": "--tokenizer DIR",
+    "p prompt text input inputs query prefix start": '--prompt TEXT | '
+        '@text the text stands without an option, in quotes: {prog} "Once upon a time" | '
+        "@files the file stands without an option: {prog} FILE",
+    "f file prompt-file input-file text-file":
+        "@files the file stands without an option: {prog} FILE | @text pipe the file in: {prog} < FILE",
+    "dataset data data-dir data-path dataset-name dataset-path train-file train-data train-path training-data corpus":
+        "--data.train DIR | @files the file stands without an option: {prog} FILE | @text pipe it in: {prog} < FILE",
+    "val-file validation-file validation-data eval-file eval-data test-file val-data dev-file":
+        "--data.val DIR | --val FILE",
+    "o output out-dir output-dir output-path save-dir save-path out output-file out-file": "--out DIR | "
+        "@directory the directory stands without an option: {prog} MODEL DIR | "
+        "--json, and write it to a file with > FILE",
+    "overwrite-output-dir force overwrite": "--overwrite | nothing is replaced by this command, so leave it out",
+    "resume-from-checkpoint resume-from continue-training": "--resume RUN",
+    # how a text is continued
+    "n n-predict max-new-tokens max-length max-tokens length num-tokens new-tokens max-gen-len n-tokens tokens":
+        "--max-tokens N, the most tokens that are added | --context N",
+    "num-return-sequences num-samples nsamples n-samples samples number-of-samples": "--n N",
+    "num-beams beam-size beams num-beam-groups best-of length-penalty early-stopping":
+        "beams are not built; --n N draws several texts | beams are not built, so leave it out",
+    "do-sample sample sampling": "--temperature X draws where X is above 0; with 0 the likeliest token is taken",
+    "greedy no-sample argmax": "--temperature 0 takes the likeliest token each time",
+    "temp": "--temperature X",
+    "k topk": "--top-k K | --top K",
+    "topp nucleus top-p-sampling": "--top-p P",
+    "repeat-penalty penalty frequency-penalty presence-penalty": "--repetition-penalty X",
+    "no-repeat-ngram ngram no-repeat-ngram-size": "--no-repeat-ngram-size N | --repetition-penalty X",
+    "stop-sequence stop-sequences stop-string stop-strings stop-token eos reverse-prompt truncate-at": "--stop TEXT",
+    "random-seed s": "--seed N | --train.seed N",
+    "no-cache use-cache cache kv-cache": "keys and values are always kept and change no text, so leave it out",
+    "stream no-stream streaming": "the text is written as it comes; --json prints it whole at the end",
+    "i interactive cnv conversation chat": "`gpt2 chat` keeps the model and talks | "
+        "@text a text at a time is read; {prog} - reads it from standard input",
+    "include-prefix return-full-text echo": "the prompt stands before its text; --json gives the two apart",
+    # how a model is trained
+    "learning-rate lr max-lr peak-lr step-size": "--optim.lr RATE | --lr RATE",
+    "min-lr final-lr": "--optim.floor X, a share of the rate",
+    "lr-scheduler-type lr-scheduler scheduler schedule decay-lr": "--optim.schedule NAME",
+    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps": "--optim.warmup-steps N | --warmup-steps N",
+    "weight-decay wd": "--optim.weight-decay X",
+    "grad-clip max-grad-norm gradient-clipping clip": "--optim.clip X",
+    "optimizer optim opt": "--optim.name NAME",
+    "adam-beta1 beta1": "--optim.beta1 X",
+    "adam-beta2 beta2": "--optim.beta2 X",
+    "adam-epsilon": "--optim.eps X",
+    "b bs batch-size train-batch-size per-device-train-batch-size device-batch-size total-batch-size "
+    "per-device-batch-size":
+        "--train.batch-size N | --batch-size N | how much is computed at once is chosen here, so leave it out",
+    "gradient-accumulation-steps grad-accum accumulate-gradients micro-batch":
+        "--train.micro-batch-size N, the rows computed at once | --micro-batch-size N, the rows computed at once",
+    "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N",
+    "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | --epochs N",
+    "c ctx ctx-size n-ctx context block-size seq-len sequence-length max-seq-length max-seq-len context-length "
+    "context-size max-length-tokens window": "--train.context N | --context N | "
+        "the context is the model's own, so leave it out",
+    "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
+    "lora-r lora-rank r rank use-lora peft": "--lora RANK",
+    "eval-steps eval-interval evaluation-strategy eval-strategy eval-every": "--train.eval-every N | --eval-every N",
+    "logging-steps log-interval log-every": "--train.log-every N",
+    "save-steps save-interval save-every save-strategy": "--train.save-every N",
+    "save-total-limit": "--train.keep-last N",
+    "gradient-checkpointing": "--train.activation-checkpointing",
+    "compile torch-compile": "--train.compile",
+    "ddp fsdp": "--train.parallel ddp or fsdp",
+    "report-to wandb use-wandb wandb-log wandb-project tensorboard":
+        "--train.tensorboard; `gpt2 runs` draws the curves too | `gpt2 runs` draws the curves of a run",
+    "n-layers layers num-layers num-hidden-layers": "--model.n-layer N",
+    "n-heads heads num-heads num-attention-heads": "--model.n-head N | --heads N",
+    "embd hidden-size d-model dim n-embed": "--model.n-embd N",
+    "max-train-samples max-samples num-examples num-samples-eval": "--limit N",
+    "vocab": "--vocab-size N",
+    # where and in which numbers
+    "fp16 float16 half": "--dtype float16 | --train.dtype NAME",
+    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME",
+    "load-in-8bit load-in-4bit quantize quantization q4 q8":
+        "weights are not quantised; --dtype bfloat16 halves them | weights are not quantised, so leave it out",
+    "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda",
+    "cpu no-cuda no-gpu use-cpu": "--device cpu",
+    "t threads num-threads n-threads threads-per-process": "--threads N | --processes N | "
+        "write OMP_NUM_THREADS=N before the command",
+    "num-workers workers num-proc dataloader-num-workers jobs j":
+        "--processes N | --jobs N | "
+        "write OMP_NUM_THREADS=N before the command",
+    "trust-remote-code": "code that comes with a checkpoint is never run, so leave it out",
+    "tasks task-name": "--task NAME",
+    "num-fewshot fewshot": "no examples are put before an item, so leave it out",
+    "format output-format": "--json, for programs",
+    "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
+}  # fmt: skip
+"""Names with spaces between them, without their hyphens; what to do, the first that the command has, between bars.
+
+An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place it needs (@text).
+"""
+
+OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
+COMMAND = re.compile(r"`gpt2 (\w+)")
+_ANSWERS = {name: answers.split(" | ") for names, answers in TABLE.items() for name in names.split()}
+
+
+def answer(typed: str, options: Collection[str], places: Collection[str], commands: Collection[str], prog: str) -> str:
+    """What to do in place of an option that other programs have; "" where the table says nothing that this command has.
+
+    typed     the option, with its hyphens
+    options   those of the command; `places`: its positional arguments
+    commands  those that there are, for answers that name another
+    """
+    for text in _ANSWERS.get(typed.lstrip("-").replace("_", "-").lower(), ()):
+        place = re.match(r"@(\w+) ", text)
+        if place and place[1] not in places:
+            continue
+        needed = OPTION.findall(text)
+        if all(one in options for one in needed) and all(one in commands for one in COMMAND.findall(text)):
+            said = text.partition(" ")[2].replace("{prog}", prog) if place else text
+            return f"write {said}" if said.startswith("--") else said
+    return ""

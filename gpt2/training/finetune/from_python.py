@@ -1,0 +1,109 @@
+"""`gpt2.finetune`: a fine-tune in one call, on files or on texts that a program holds.
+
+In: files or rows, and settings. Out: the directory of the trained model, with the losses. The work is that of
+finetune.py; rows are written into the run's directory first, so that what was trained on is kept with it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2.base.disk import whole_file
+from gpt2.base.errors import UsageError
+from gpt2.base.names import check_names
+from gpt2.training.finetune.finetune import FineTune, Settings
+from gpt2.training.finetune.finetune import Result as FineTuned
+from gpt2.training.run.directory import ROWS, check_run
+from gpt2.training.run.runner import Report
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FineTuned", "finetune"]
+
+
+def finetune(
+    files: str | Path | Sequence[str | Path] = (),
+    *,
+    out: str | Path,
+    rows: Iterable[str | Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+    device: "torch.device | str" = "auto",
+    report: Report = lambda event: None,
+    stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
+) -> FineTuned:
+    """Go on training a model on texts, prompts with completions, or conversations, and keep its best weights.
+
+        tuned = gpt2.finetune("poems.txt", out="runs/poems", lora=8, epochs=3)
+        model, tokenizer, *_ = gpt2.load(tuned.model)
+
+    files      a file, a directory, or several: what `gpt2 finetune` takes
+    rows       in place of files: texts, or dicts as lines of a .jsonl file hold them ({"text"}, {"prompt",
+               "completion"}, {"messages"}, {"instruction", "input", "output"})
+    out        the directory of the run, new or empty; OUT/model is the result
+    overwrite  replace a run that stands there
+    device     where to train, as `gpt2.load` takes it, or "auto": cuda where there is one
+    report     f(event) is given a dict for each step and each evaluation: {"step", "loss"}, {"step", "val"}
+    stop       asked after each step: whether to save and end there
+    settings   model ("storyteller"), lora (rank of an adapter; 0 trains all weights), lora_alpha, lora_dropout, epochs,
+               lr, batch_size, micro_batch_size, context, val (a file to validate on), seed and the others of
+               `gpt2.training.finetune.finetune.Settings`; each has a default that suits the data and the model
+
+    Returns what it came to: `model` (a directory to load), `before` and `after` (validation losses in nats per
+    token), `steps`, `best_step`, `finished`, `seconds`.
+
+    Raises UsageError for settings that make no sense, for both or neither of files and rows, and for an `out` that
+    holds something else; ValueError for data that cannot be read or is too short.
+    """
+    check_names(settings, [f.name for f in fields(Settings) if f.name != "files"], "setting of finetune", ELSEWHERE)
+    given = [files] if isinstance(files, str | Path) else list(files)
+    if (rows is None) == (not given):
+        raise UsageError("give files or rows, one of them: finetune('poems.txt', out='runs/poems'), say.")
+    run = check_run(out, overwrite)
+    written = None if rows is None else _write(rows, run / ROWS)
+    try:
+        names = tuple(str(path) for path in (given if written is None else [written]))
+        tuning = FineTune(Settings(files=names, **settings))
+    except BaseException:
+        if written is not None:
+            written.unlink()
+            with suppress(OSError):
+                run.rmdir()
+        raise
+    return tuning.run(run, report, stop, device=str(device))
+
+
+ELSEWHERE = {
+    "learning_rate": "write lr",
+    "num_train_epochs": "write epochs",
+    "per_device_train_batch_size": "write batch_size",
+    "max_length": "write context",
+    "rank": "write lora",
+    "r": "write lora",
+    "texts": "write rows",
+}
+"""What other libraries' names mean here."""
+
+
+def _write(rows: Iterable[str | Mapping[str, Any]], path: Path) -> Path:
+    """The rows as a file of one JSON object per line. UsageError for a row that is neither a text nor a dict."""
+    if isinstance(rows, str | Mapping):
+        raise UsageError(f"rows is a {type(rows).__name__}: give a list of texts or of dicts.")
+    lines = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, str | Mapping):
+            raise UsageError(f"row {number} is of type {type(row).__name__}: give a text, or a dict with one.")
+        try:
+            lines.append(json.dumps({"text": row} if isinstance(row, str) else dict(row), ensure_ascii=False))
+        except TypeError as error:
+            raise UsageError(f"row {number} holds what JSON cannot ({error}): give texts, numbers and lists.") from None
+    if not lines:
+        raise UsageError("rows is empty: give at least one text.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return path

@@ -1,0 +1,82 @@
+"""An option of another program is answered with ours: with one that the command really has."""
+
+import pytest
+
+from gpt2.cli.elsewhere import _ANSWERS, COMMAND, OPTION, TABLE, answer
+from gpt2.cli.explain.command import ANALYSES
+from gpt2.cli.main import COMMANDS, main
+from gpt2.cli.parsing import Known
+from tests.cli.test_parsing import RECIPE
+
+PENDING = {"--dropout", "--eval-every", "--no-repeat-ngram-size", "--warmup-steps"}
+
+
+def test_a_name_stands_once() -> None:
+    names = [name for names in TABLE for name in names.split()]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def knowns() -> list[tuple[str, Known]]:
+    """What may be typed for each command, and for each analysis of `explain`."""
+    from importlib import import_module
+
+    homes = [(name, module, "Command") for name, (module, _) in COMMANDS.items()]
+    homes += [(f"explain {name}", module, kind) for name, (module, kind, _) in ANALYSES.items()]
+    return [(name, Known.of(getattr(import_module(module), kind), COMMANDS)) for name, module, kind in homes]
+
+
+def test_every_answer_names_options_of_the_command() -> None:
+    everywhere = {option for _, known in knowns() for option in known.options}
+    asked = {option for answers in _ANSWERS.values() for text in answers for option in OPTION.findall(text)}
+    assert asked - everywhere - PENDING == set()
+    for name, known in knowns():
+        for typed in _ANSWERS:
+            said = answer(f"--{typed}", known.options, known.places, COMMANDS, f"gpt2 {name}")
+            assert {*OPTION.findall(said)} <= {*known.options}, (name, typed, said)
+            assert {*COMMAND.findall(said)} <= {*COMMANDS}, (name, typed, said)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("finetune x.txt --learning-rate 1e-4", "RATE."),
+        ("finetune x.txt --num_train_epochs=3", "there is no option --num_train_epochs: write --epochs N."),
+        ("finetune x.txt --output_dir y", "there is no option --output_dir: write --out DIR."),
+        ("finetune x.txt --per_device_train_batch_size 8", "write --batch-size N."),
+        ("finetune --dataset x.txt", "the file stands without an option: gpt2 finetune FILE."),
+        ("finetune x.txt --model_name_or_path gpt2", "write --model MODEL."),
+        ("finetune x.txt -p hi", "there is no option -p: write --prompt TEXT."),
+        ("generate x --num-beams 4", "beams are not built; --n N draws several texts."),
+        ("generate --prompt x", 'the text stands without an option, in quotes: gpt2 generate "Once upon a time".'),
+        ("generate -p x", 'there is no option -p: the text stands without an option, in quotes: gpt2 generate "Once'),
+        ("generate x -n 5", "there is no option -n: write --max-tokens N, the most tokens that are added."),
+        ("generate x --max_new_tokens=5", "write --max-tokens N"),
+        ("generate x --greedy", "write --temperature 0 takes the likeliest token each time."),
+        ("generate x --do_sample", "draws where X is above 0"),
+        ("generate x -t 4", "write OMP_NUM_THREADS=N before the command."),
+        ("generate x -m gpt2", "there is no option -m: write --model MODEL."),
+        ("generate x temperature=0.5", "unrecognised: temperature=0.5; did you mean --temperature?"),
+        ("generate x --no-cache", "keys and values are always kept"),
+        ("info -m storyteller", "the model stands without an option: gpt2 info storyteller."),
+        ("export storyteller --out x", "the directory stands without an option: gpt2 export MODEL DIR."),
+        ("eval x.txt --max_length 5", "write --context N."),
+        ("eval x.txt --tasks lambada", "write --task NAME."),
+        (f"train {RECIPE} --compile=False", "did you mean --train.no-compile?"),
+        (f"train {RECIPE} --compile", "did you mean --train.compile?"),
+        (f"train {RECIPE} --no-compile", "did you mean --train.no-compile?"),
+        (f"train {RECIPE} batch_size=32", "unrecognised: batch_size=32; did you mean --train.batch-size?"),
+        (f"train {RECIPE} --learning_rate=3e-4", "write --optim.lr RATE."),
+        (f"train {RECIPE} --max_iters=50", "write --train.steps N."),
+        (f"train {RECIPE} --out_dir=x", "there is no option --out_dir: write --out DIR."),
+        (f"train {RECIPE} --block_size=64", "write --train.context N."),
+        (f"train {RECIPE} --init_from=gpt2", "write --train.init MODEL."),
+        (f"train {RECIPE} --dataset=x", "write --data.train DIR."),
+        (f"train {RECIPE} --wandb_log=True", "`gpt2 runs` draws the curves too."),
+    ],
+)
+def test_one_sentence(line: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert sentence in shown.err
+    assert shown.err.count("\n") == 1
