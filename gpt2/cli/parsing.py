@@ -188,5 +188,7 @@ def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:
             nameless = any(getattr(mark, "name", None) == "" for mark in marks)
             found |= options_of(kind, prefix if nameless else f"{prefix}{name}.")  # type: ignore[arg-type]
         else:
-            found[option(prefix + name)] = FlagCreatePairsOff not in marks if kind is bool else None
+            others = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
+            for spelled in (option(prefix + name), *others):
+                found[spelled] = FlagCreatePairsOff not in marks if kind is bool else None
     return found
