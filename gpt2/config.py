@@ -17,7 +17,6 @@ class GPT2Config:
 
     Sizes: vocab_size, n_positions (the context, in tokens), n_embd, n_layer, n_head, n_inner. Rates of dropout:
     embd_pdrop, attn_pdrop, resid_pdrop. Of the norms: layer_norm_epsilon; of fresh weights: initializer_range.
-
     The choices are those of derived checkpoints, as `transformers` computes them: another activation_function, scores
     without their divisor (scale_attn_weights) or divided by the block's number as well
     (scale_attn_by_inverse_layer_idx), a head of its own (tie_word_embeddings=False).
@@ -48,8 +47,7 @@ class GPT2Config:
             if (type(value) is not int or value < 1) and (name, value) != ("n_inner", None):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1.")
         if self.n_embd % self.n_head:
-            near = self.n_head * max(1, round(self.n_embd / self.n_head))
-            mend = f"each head takes an equal part, so make n_embd {near}, or n_head a divisor of {self.n_embd}."
+            mend = f"make it a multiple, such as {self.n_head * max(1, round(self.n_embd / self.n_head))}."
             raise ValueError(f"n_embd {self.n_embd} does not divide by n_head {self.n_head}: {mend}")
         if self.activation_function not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)

@@ -20,12 +20,23 @@ PLAIN = Pass()  # no companions
 WPE_STD = 0.01  # OpenAI's code; Hugging Face's and most reproductions use 0.02
 
 
+class TokenVectors(nn.Embedding):
+    """The table of token vectors."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """The vectors [B, T, C] of ids [B, T]. Raises ValueError for ids outside the vocabulary."""
+        try:
+            return super().forward(ids)
+        except IndexError:
+            raise ValueError(f"ids are not all in the vocabulary: it has 0 to {len(self.weight) - 1}.") from None
+
+
 class Transformer(nn.Module):
     """The tables of token and position vectors, the blocks and the final norm."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wte = TokenVectors(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
         self.h = cast(Sequence[Block], nn.ModuleList(Block(config, layer) for layer in range(config.n_layer)))
@@ -33,12 +44,7 @@ class Transformer(nn.Module):
 
 
 class GPT2(nn.Module):
-    """The model of Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
-
-    config, seed  the sizes, and what fresh weights are drawn from; `gpt2.load` returns trained ones
-
-        GPT2(GPT2Config(n_layer=2))(ids)  # [B, T] -> logits [B, T, V]; `forward` says what it raises
-    """
+    """GPT-2 (Radford et al. 2019, section 2.3): `config`, its sizes; `seed` of fresh weights. `gpt2.load` loads one."""
 
     settings: Any = None  # what the files of its checkpoint say beside the sizes
 
@@ -97,10 +103,7 @@ class GPT2(nn.Module):
 
     def embed(self, ids: Tensor, here: Pass) -> Tensor:
         """Token vector plus position vector, then dropout: ids [B, T] -> [B, T, C]."""
-        try:
-            tok = here.tap("embed.tok", self.transformer.wte(ids))
-        except IndexError:
-            raise ValueError(f"ids are not all in the vocabulary: it has 0 to {self.config.vocab_size - 1}.") from None
+        tok = here.tap("embed.tok", self.transformer.wte(ids))
         pos = here.tap("embed.pos", self.transformer.wpe(here.positions).expand(tok.shape))
         return here.tap("embed.out", self.transformer.drop(tok + pos))
 

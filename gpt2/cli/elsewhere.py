@@ -71,7 +71,7 @@ TABLE = {
         "the context is the model's own, so leave it out",
     "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
     "lora-r lora-rank r rank use-lora peft": "--lora RANK",
-    "target-modules lora-target-modules lora-modules": "--lora-targets NAME ...",
+    "target-modules lora-target-modules lora-modules": "--lora-targets NAME",
     "early-stopping-patience": "--patience N",
     "eval-steps eval-interval evaluation-strategy eval-strategy eval-every": "--train.eval-every N | --eval-every N",
     "logging-steps log-interval log-every": "--train.log-every N",
