@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Flag, ModelOptions, console, print_json, variant_of
+from gpt2.cli.common import File, Flag, ModelOptions, console, print_json, variant_of
+from gpt2.cli.eval_items import check_target, read_documents, source, task_rows, text_figures, text_rows, write_rows
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -44,11 +45,13 @@ class Command(ScoredModel):
     Each document of a text stands alone, with <|endoftext|> before it. The model reads it in windows of the full
     context, and each window begins half a context after the one before.
 
-    example: gpt2 eval --task hellaswag hellaswag_val.jsonl
+    examples:
+      gpt2 eval --task hellaswag hellaswag_val.jsonl --items rows.jsonl
+      zcat texts.txt.gz | gpt2 eval -
     """
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")]
-    """Texts, as `gpt2 prepare` takes them; for a task, its .jsonl file, also .gz or .zst."""
+    """Texts, as `gpt2 prepare` takes them; for a task, its .jsonl file, also .gz or .zst; `-`: standard input."""
     task: Literal["text", "lambada", "hellaswag"] = "text"
     """What the files hold: texts, LAMBADA's passages or HellaSwag's items."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
@@ -63,46 +66,45 @@ class Command(ScoredModel):
     """For texts: the field of a row, or the column, that holds the text."""
     allow_special: Flag = False
     """For texts: read <|endoftext|> in a text as the special token; otherwise it is ordinary text."""
+    items: File = None
+    """Also write a row for each document, or for each item and style of a task, to this .jsonl file."""
     json: Flag = False
     """Print JSON instead of tables."""
 
     def run(self) -> None:
         """Read everything first, so that a mistake in a file costs no time; then evaluate and print."""
         if not self.files:
-            raise UsageError("no file: name the texts to evaluate on, or the file of a --task.")
+            raise UsageError("no file: name the texts to evaluate on, the file of a --task, or `-` for standard input.")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
+        if self.items is not None:
+            if self.joined:
+                raise UsageError("--joined makes one text of all documents, so there are no --items: leave one out.")
+            check_target(self.items, self.files)
         self._text() if self.task == "text" else self._task()
 
     def _text(self) -> None:
-        from gpt2.data.documents import documents
-        from gpt2.data.files import sources
-
-        found, _ = sources(self.files)
-        texts = list(islice(chain.from_iterable(documents(one.path, self.field) for one in found), self.limit))
+        found = list(islice(read_documents(self.files, self.field), self.limit))
+        texts = [one.text for one in found]
         checkpoint = self.load()
-        from gpt2.evaluation.bits_per_byte import score, score_joined
+        from gpt2.evaluation.bits_per_byte import loss_of_each, loss_of_joined
         from gpt2.text.spelled import Spelled, tell_spelled
 
         if not self.allow_special:
             spelled = Spelled(checkpoint.tokenizer)
             tell_spelled(sum((spelled.count(text) for text in texts), Counter()))
-        measure = score_joined if self.joined else score
+        measure = loss_of_joined if self.joined else loss_of_each
         with bar(self.json) as progress:
             result = measure(
                 checkpoint.model, checkpoint.tokenizer, texts,
                 progress=progress, context=self.context, stride=self.stride, allow_special=self.allow_special,
             )  # fmt: skip
+        if self.items is not None:
+            write_rows(self.items, text_rows(found, result))
         figures = {
             "model": checkpoint.name,
             "documents": result.documents,
-            "tokens": result.tokens,
-            "words": result.words,
-            "bytes": result.bytes,
-            "loss_per_token": result.loss_per_token,
-            "perplexity": result.perplexity,
-            "word_perplexity": result.word_perplexity,
-            "bits_per_byte": result.bits_per_byte,
+            **text_figures(result),
             "context": result.context,
             "stride": result.stride,
             "joined": self.joined,
@@ -115,23 +117,18 @@ class Command(ScoredModel):
         for name in ("context", "stride", "joined", "allow_special"):
             if getattr(self, name) not in (None, False):
                 raise UsageError(f"--{name.replace('_', '-')} is for texts: leave it out with --task {self.task}.")
+        from gpt2.evaluation import hellaswag, lambada
         from gpt2.evaluation.items import spread
 
-        result: TaskResult
-        if self.task == "lambada":
-            from gpt2.evaluation import lambada
-
-            passages = spread(lambada.read(self.files[0]), self.limit)
-            checkpoint = self.load()
-            with bar(self.json) as progress:
-                result = lambada.evaluate(checkpoint.model, checkpoint.tokenizer, passages, progress)
-        else:
-            from gpt2.evaluation import hellaswag
-
-            items = spread(hellaswag.read(self.files[0]), self.limit)
-            checkpoint = self.load()
-            with bar(self.json) as progress:
-                result = hellaswag.evaluate(checkpoint.model, checkpoint.tokenizer, items, progress)
+        task: Any = {"lambada": lambada, "hellaswag": hellaswag}[self.task]
+        every = task.read(source(self.files[0]))
+        numbers = spread(range(1, len(every) + 1), self.limit)
+        checkpoint = self.load()
+        with bar(self.json) as progress:
+            chosen = [every[number - 1] for number in numbers]
+            result: TaskResult = task.evaluate(checkpoint.model, checkpoint.tokenizer, chosen, progress)
+        if self.items is not None:
+            write_rows(self.items, task_rows(numbers, result))
         print_json({"model": checkpoint.name} | result.to_dict()) if self.json else show_task(checkpoint, result)
 
 
@@ -161,9 +158,14 @@ def show_text(figures: dict[str, Any]) -> None:
     out.print(Text(figures["model"], "bold"))
     for key, name in names.items():
         value = figures[key]
-        out.print(Text(f"{name:<22}{f'{value:,}' if isinstance(value, int) else f'{value:,.4f}':>14}"))
+        out.print(Text(f"{name:<22}{f'{value:,}' if isinstance(value, int) else short(value):>14}"))
     how = "all as one text" if figures["joined"] else "each document alone, <|endoftext|> before it"
     out.print(Text(f"{how}; context {figures['context']:,}, stride {figures['stride']:,}", "dim"), soft_wrap=True)
+
+
+def short(x: float) -> str:
+    """A figure in at most twelve characters: a huge one as a power of ten."""
+    return f"{x:,.4f}" if x < 1e6 else f"{x:.4e}"
 
 
 def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:

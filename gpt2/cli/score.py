@@ -17,6 +17,7 @@ from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
 from gpt2.cli.errors import option
 from gpt2.cli.eval import ScoredModel, bar
+from gpt2.cli.eval_items import source
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -51,7 +52,7 @@ class Command(ScoredModel):
     context_file: File = None
     """Score the texts of this file (.jsonl, .csv, .tsv: text, id, context; .txt: a text a line)."""
     pairs: File = None
-    """Judge the minimal pairs of this file, in BLiMP's format (.jsonl, also .gz or .zst)."""
+    """Judge the minimal pairs of this file, in BLiMP's format (.jsonl, also .gz or .zst; `-`: standard input)."""
     words: Flag = False
     """Give surprisal by word, uncorrected and corrected for the leading space."""
     bos: bool = True
@@ -121,7 +122,7 @@ class Command(ScoredModel):
         from gpt2.evaluation import minimal_pairs
         from gpt2.evaluation.items import spread
 
-        found = spread(minimal_pairs.read(file), self.limit)
+        found = spread(minimal_pairs.read(source(file)), self.limit)
         checkpoint = self.load()
         with bar(hidden=False, stderr=True) as progress:
             result = minimal_pairs.evaluate(checkpoint.model, checkpoint.tokenizer, found, progress)

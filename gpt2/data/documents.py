@@ -39,16 +39,28 @@ def documents(path: str | os.PathLike[str], field: str = "text", split_inline: b
     UTF-8, broken compression, a row without a text in `field`, a file without such a column, and a file without any
     document; UsageError when the library for a .zst or .parquet file is not installed.
     """
+    yield from _whole(pieces(path, field, split_inline=split_inline), str(path))
+
+
+def stream_documents(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The documents of bytes that come from elsewhere, as those of a .txt file; `name` stands for it in errors.
+
+    Raises ValueError for bytes that are not UTF-8, and where there is no document.
+    """
+    yield from _whole(_text(Path(name), stream, inline=False), name)
+
+
+def _whole(found: Iterator[Piece], name: str) -> Iterator[str]:
     parts: list[str] = []
-    found = False
-    for text, ends in pieces(path, field, split_inline=split_inline):
+    some = False
+    for text, ends in found:
         parts.append(text)
         if ends:
-            found = True
+            some = True
             yield "".join(parts)
             parts = []
-    if not found:
-        raise ValueError(f"{path} holds no document: it is empty.")
+    if not some:
+        raise ValueError(f"{name} holds no document: it is empty.")
 
 
 def pieces(

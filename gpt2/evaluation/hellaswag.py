@@ -7,13 +7,13 @@ ending with the highest probability; `acc_norm` the one with the highest mean lo
 completion style and for a character in the harness style.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gpt2.base.errors import UsageError
-from gpt2.evaluation.items import records, text_of
+from gpt2.evaluation.items import Source, name_of, records, text_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy
 from gpt2.evaluation.published import published
@@ -33,10 +33,10 @@ class Item:
     label: int
 
 
-def read(path: str | os.PathLike[str]) -> list[Item]:
+def read(source: Source) -> list[Item]:
     """The items of a file. Raises ValueError naming the line for a line that is not an item."""
     found = []
-    for where, record in records(path):
+    for where, record in records(source):
         activity = text_of(record, "activity_label", where)
         if "ctx_a" in record:
             context = f"{text_of(record, 'ctx_a', where)} {str(record.get('ctx_b') or '').capitalize()}"
@@ -51,7 +51,7 @@ def read(path: str | os.PathLike[str]) -> list[Item]:
         texts = [well_formed(text) for text in (plain, unmarked(f"{activity}: {context}"), *endings)]
         found.append(Item(texts[0], texts[1], tuple(texts[2:]), int(label)))
     if not found:
-        raise ValueError(f"{path} holds no item: it is empty.")
+        raise ValueError(f"{name_of(source)} holds no item: it is empty.")
     return found
 
 
@@ -94,12 +94,15 @@ def evaluate(
         raise UsageError("there is no item to evaluate on: give at least one.")
     chance = sum(1 / len(item.endings) for item in items) / len(items)
     figures = {}
+    rows: list[list[dict[str, Any]]] = [[] for _ in items]
     for number, style in enumerate(STYLES):
 
         def half(done: int, total: int, number: int = number) -> None:
             progress(number * total + done, len(STYLES) * total)
 
         found = answers(model, tokenizer, items, style, half)
+        for row, item, one in zip(rows, items, found, strict=True):
+            row.append(_row(item, one, style))
         chosen = [choose(item, one, style) for item, one in zip(items, found, strict=True)]
         figures[style] = {
             name: accuracy(
@@ -109,4 +112,20 @@ def evaluate(
             )
             for place, name in enumerate(("acc", "acc_norm"))
         }
-    return TaskResult("hellaswag", len(items), figures)
+    return TaskResult("hellaswag", len(items), figures, tuple(map(tuple, rows)))
+
+
+def _row(item: Item, found: Sequence[Answer], style: str) -> dict[str, Any]:
+    """What one style scored of an item, and which endings it chose."""
+    harness = style == "harness"
+    likeliest, on_average = choose(item, found, style)
+    return {
+        "style": style,
+        "context": item.query if harness else item.context,
+        "targets": [f" {unmarked(ending) if harness else ending}" for ending in item.endings],
+        "log_probs": [one.total for one in found],
+        "tokens": [len(one.log_probs) for one in found],
+        "label": item.label,
+        "chosen": {"acc": likeliest, "acc_norm": on_average},
+        "right": {"acc": likeliest == item.label, "acc_norm": on_average == item.label},
+    }

@@ -1,31 +1,50 @@
-"""The items of a task: a .jsonl file, perhaps compressed, with an object a line.
+"""The items of a task: a .jsonl file, perhaps compressed, or its lines as they come, with an object a line.
 
-In: a path. Out: the objects, with their line numbers for error messages. Read next: lambada.py, hellaswag.py.
+In: a path, or a stream of bytes. Out: the objects, with their line numbers for error messages. Read next: lambada.py,
+hellaswag.py.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from gpt2.data.files import check, has_kind, opened
 from gpt2.data.json_lines import json_lines
 
 Item = TypeVar("Item")
+Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A file's path, or a stream of bytes, which errors call by its name."""
 
 
-def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def name_of(source: Source) -> str:
+    """What errors call it: "standard input" for that."""
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    name = getattr(source, "name", "a stream")
+    return "standard input" if name in (0, "<stdin>") else str(name)
+
+
+def records(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
     """For each line that is not empty: "FILE, line N," and its object.
 
     Raises ValueError, naming file and line, for a file that is no .jsonl and a line that is no JSON object.
     """
-    path = check(path)
+    if not isinstance(source, str | os.PathLike):
+        yield from _objects(Path(name_of(source)), source)
+        return
+    path = check(source)
     if not has_kind(path.name, ".jsonl"):
         raise ValueError(f"{path} is not a .jsonl file: a task takes one with one item per line (also .gz or .zst).")
     with opened(path) as (stream, _):
-        for where, record in json_lines(path, stream):
-            if not isinstance(record, dict):
-                raise ValueError(f"{where} holds no object: it needs the published format of the task.")
-            yield where, record
+        yield from _objects(path, stream)
+
+
+def _objects(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, record in json_lines(path, stream):
+        if not isinstance(record, dict):
+            raise ValueError(f"{where} holds no object: it needs the published format of the task.")
+        yield where, record
 
 
 def text_of(record: dict[str, Any], key: str, where: str) -> str:

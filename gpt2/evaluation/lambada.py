@@ -6,11 +6,10 @@ scores all tokens of the last word, which is right when each of them is the like
 Harness, lambada_openai). A word of one token counts alike in both; a longer one is easier to end than to find.
 """
 
-import os
 from collections.abc import Sequence
 
 from gpt2.base.errors import UsageError
-from gpt2.evaluation.items import records, text_of
+from gpt2.evaluation.items import Source, name_of, records, text_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy, perplexity
 from gpt2.evaluation.published import published
@@ -18,16 +17,16 @@ from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, well_formed
 
 
-def read(path: str | os.PathLike[str]) -> list[str]:
+def read(source: Source) -> list[str]:
     """The passages of a file. Raises ValueError naming the line for a line that is not a passage."""
     found = []
-    for where, record in records(path):
+    for where, record in records(source):
         text = well_formed(text_of(record, "text", where))
         if not text.rpartition(" ")[2]:
             raise ValueError(f"{where} ends with a space, not with the word that is to be predicted.")
         found.append(text)
     if not found:
-        raise ValueError(f"{path} holds no passage: it is empty.")
+        raise ValueError(f"{name_of(source)} holds no passage: it is empty.")
     return found
 
 
@@ -35,9 +34,14 @@ def answers(
     model: GPT2, tokenizer: Tokenizer, passages: Sequence[str], progress: Progress = lambda done, total: None
 ) -> list[Answer]:
     """For each passage the tokens of its last word (what follows the last space), and their space."""
-    pairs = [text.rpartition(" ")[::2] for text in passages]
-    questions = [Question(context, [word]) for context, word in (split(tokenizer, a, f" {b}") for a, b in pairs)]
+    questions = [Question(context, [word]) for context, word in (_cut(tokenizer, text) for text in passages)]
     return [found for (found,) in answer(model, questions, progress=progress)]
+
+
+def _cut(tokenizer: Tokenizer, passage: str) -> tuple[list[int], list[int]]:
+    """The ids before the last word, and the word's."""
+    context, _, word = passage.rpartition(" ")
+    return split(tokenizer, context, f" {word}")
 
 
 def evaluate(
@@ -69,4 +73,21 @@ def evaluate(
         }
         for style in chances
     }
-    return TaskResult("lambada", len(found), figures)
+    rows = tuple(
+        tuple(
+            {"style": style, **scored, "log_prob": log_probs[style][n], "right": right[style][n]}
+            for style, scored in _scored(tokenizer, passage).items()
+        )
+        for n, passage in enumerate(passages)
+    )
+    return TaskResult("lambada", len(found), figures, rows)
+
+
+def _scored(tokenizer: Tokenizer, passage: str) -> dict[str, dict[str, str]]:
+    """What each style scores of a passage, and what stands before it."""
+    context, word = _cut(tokenizer, passage)
+    ids = context + word
+    return {
+        style: {"context": tokenizer.decode(ids[:-n]), "target": tokenizer.decode(ids[-n:])}
+        for style, n in (("last token", 1), ("last word", len(word)))
+    }

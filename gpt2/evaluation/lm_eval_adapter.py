@@ -4,6 +4,10 @@ In: `lm-eval` (not installed with this package) and a model's name: the bundled 
 hub id. Out: the harness's model "glassbox", for all of its tasks. An exported checkpoint needs no adapter: the
 harness's own `--model hf --model_args pretrained=DIR` reads it.
 
+A harness that reads the entry points of the group `lm_eval.models` finds the model by itself; lm-eval 0.4.13 does
+not, and is started by this module instead.
+
+example: lm-eval run --model glassbox --model_args model=storyteller --tasks arc_easy
 example: python -m gpt2.evaluation.lm_eval_adapter run --model glassbox --model_args model=storyteller --tasks arc_easy
 """
 
@@ -15,11 +19,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
+from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import load
 from gpt2.evaluation.likelihood import Question, answer, split
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
 
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 NEW_TOKENS = 256  # where a task does not say how many: the harness's own default
 
 
@@ -27,12 +33,29 @@ NEW_TOKENS = 256  # where a task does not say how many: the harness's own defaul
 class Glassbox(LM):
     """A model of this package behind the harness's three questions."""
 
-    def __init__(self, model: str = "storyteller", device: str | None = None, **_: Any) -> None:
-        """`model` is what `gpt2.load` takes; other arguments of the harness mean nothing."""
+    def __init__(
+        self,
+        model: str = "storyteller",
+        dtype: str = "float32",
+        device: str | None = None,
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        **others: Any,
+    ) -> None:
+        """`model` is what `gpt2.load` takes, `dtype` the name of a type of PyTorch's, such as bfloat16.
+
+        The harness gives sizes of batches to every model; this one makes its batches by the number of tokens. Raises
+        UsageError for a dtype that is none and for any other argument.
+        """
         super().__init__()
+        if others:
+            mend = "give model, dtype or device; `pretrained` is called model."
+            raise UsageError(f"the model glassbox has no argument {next(iter(others))}: {mend}")
+        if dtype not in DTYPES:
+            raise UsageError(f"dtype is {dtype!r}: choose {', '.join(DTYPES)}.")
         if not torch.cuda.is_available():
             device = "cpu"  # the harness asks for CUDA wherever nobody says otherwise
-        self.checkpoint = load(str(model), device=device or "cuda")
+        self.checkpoint = load(str(model), getattr(torch, dtype), device or "cuda")
 
     @property
     def tokenizer_name(self) -> str:

@@ -32,11 +32,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The figures of a task: {style: {measure: figure}}; figures of two styles are never compared."""
+    """The figures of a task: {style: {measure: figure}}; figures of two styles are never compared.
+
+    rows  for each item in order, and for each style: {"style", what was scored, log probabilities, what was right}
+    """
 
     task: str
     items: int
     figures: Mapping[str, Mapping[str, Figure]]
+    rows: tuple[tuple[Mapping[str, Any], ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -6,14 +6,13 @@ whose good sentence has the higher log probability, over all of its tokens, with
 Source: Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English", section 4.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.evaluation.blimp_published import PHENOMENON, published
-from gpt2.evaluation.items import records, text_of
+from gpt2.evaluation.items import Source, name_of, records, text_of
 from gpt2.evaluation.likelihood import Progress, Question, answer
 from gpt2.evaluation.measures import Figure, accuracy
 from gpt2.model import GPT2
@@ -73,20 +72,20 @@ class PairsResult:
         }
 
 
-def read(path: str | os.PathLike[str]) -> list[Pair]:
+def read(source: Source) -> list[Pair]:
     """The pairs of a file. Only the two sentences are needed: a pair without a paradigm belongs to "all pairs".
 
     A paradigm of BLiMP's stands under the phenomenon of the paper's table, whose argument structure has the two that
     the file calls s-selection. Raises ValueError naming the line for a line that is not a pair.
     """
     found = []
-    for number, (where, record) in enumerate(records(path), start=1):
+    for number, (where, record) in enumerate(records(source), start=1):
         good, bad = (well_formed(text_of(record, f"sentence_{kind}", where)) for kind in ("good", "bad"))
         paradigm = str(record.get("UID") or record.get("linguistics_term") or "all pairs")
         phenomenon = PHENOMENON.get(paradigm) or str(record.get("linguistics_term") or paradigm)
         found.append(Pair(str(record.get("pairID", number)), phenomenon, paradigm, good, bad))
     if not found:
-        raise ValueError(f"{path} holds no pair: it is empty.")
+        raise ValueError(f"{name_of(source)} holds no pair: it is empty.")
     return found
 
 

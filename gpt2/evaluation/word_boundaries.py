@@ -56,7 +56,7 @@ def boundaries(tokenizer: Tokenizer, vocab_size: int) -> Boundaries:
     data = {i: tokenizer.token_bytes(i) for i in range(vocab_size) if tokenizer.has(i)}
     spaced = {i for i, one in data.items() if one[:1].isspace() and i not in ends}
     across = [i for i, one in data.items() if i not in ends and _INSIDE.search(one.decode("utf-8", "replace"))]
-    mend = "the scores of its tokens are right: leave out {words}."
+    mend = "leave out {words}, since the scores of its tokens are right."
     if not spaced:
         raise UsageError("this tokenizer has no token that begins with white space, so words cannot be told apart",
                          mend, words=None)  # fmt: skip

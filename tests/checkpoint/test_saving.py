@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint import weights
 from gpt2.checkpoint.files import load, load_model, save
-from gpt2.evaluation.bits_per_byte import score
+from gpt2.evaluation.bits_per_byte import loss_of_each
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
 from gpt2.text.tokenizer import Tokenizer
@@ -109,7 +109,7 @@ def test_another_end_of_text(layout, ours, tmp_path):
     reference = hf.generate(torch.tensor([prompt]), max_new_tokens=15, do_sample=False)[0, len(prompt) :].tolist()
     assert completion.finish_reason == "eos"
     assert completion.ids == reference
-    assert score(loaded.model, loaded.tokenizer, ["the cat sat"]).tokens == len(theirs.encode("the cat sat"))
+    assert loss_of_each(loaded.model, loaded.tokenizer, ["the cat sat"]).tokens == len(theirs.encode("the cat sat"))
 
     save(loaded.model, loaded.tokenizer, out)
     again = transformers.AutoTokenizer.from_pretrained(out, local_files_only=True)

@@ -1,7 +1,9 @@
 """`gpt2 eval`: what it prints for eyes and for machines, and what it refuses."""
 
 import gzip
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,73 @@ def test_window_and_protocol_reach_the_figures(run, texts):
     assert (joined["documents"], joined["bytes"], joined["joined"]) == (1, 24, True)
 
 
+@pytest.fixture
+def pipe(monkeypatch):
+    """Put bytes on standard input."""
+
+    def pipe(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return pipe
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_standard_input_is_read_as_a_txt_file_is(run, texts, pipe):
+    wanted = run(texts / "a.txt", texts / "a.txt", "--json")[1]
+    pipe((texts / "a.txt").read_bytes())
+    assert run("-", texts / "a.txt", "--json")[1] == wanted
+
+
+def test_a_task_reads_standard_input(run, pipe):
+    file = FIXTURES / "lambada.jsonl"
+    wanted = run("--task", "lambada", file, "--limit", "3", "--json")[1]
+    pipe(file.read_bytes())
+    assert run("--task", "lambada", "-", "--limit", "3", "--json")[1] == wanted
+
+
+def test_a_row_for_each_document(run, texts):
+    out = texts / "rows.jsonl"
+    whole = json.loads(run(texts / "a.txt", texts / "b.jsonl", "--field", "body", "--items", out, "--json")[1])
+    rows = rows_of(out)
+    files = [str(texts / "a.txt")] * 2 + [str(texts / "b.jsonl")]
+    assert [(row["file"], row["document"], row["words"]) for row in rows] == list(zip(files, (1, 2, 1), (4, 2, 4)))
+    assert sum(row["tokens"] for row in rows) == whole["tokens"]
+    assert sum(row["loss"] for row in rows) == pytest.approx(whole["loss"], rel=1e-12)
+    alone = json.loads(run(texts / "b.jsonl", "--field", "body", "--json")[1])
+    assert rows[2]["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+
+
+def test_a_row_for_each_item_and_style(run, tmp_path):
+    harness = json.loads((FIXTURES / "harness.json").read_text("utf-8"))
+    out = tmp_path / "rows.jsonl"
+    run("--task", "lambada", FIXTURES / "lambada.jsonl", "--items", out, "--limit", "5")
+    rows = [row for row in rows_of(out) if row["style"] == "last word"]
+    assert [row["item"] for row in rows] == [1, 5, 9, 13, 17]
+    for row in rows:
+        log_p, greedy = harness["lambada"][row["item"] - 1]
+        assert (row["log_prob"], row["right"]) == (pytest.approx(log_p, abs=1e-4), greedy)
+    text = json.loads((FIXTURES / "lambada.jsonl").read_text("utf-8").splitlines()[4])["text"]
+    assert text == rows[1]["context"] + rows[1]["target"]
+    assert rows[1]["target"] == " " + text.rpartition(" ")[2]
+    run("--task", "hellaswag", FIXTURES / "hellaswag.jsonl", "--items", out, "--limit", "5")
+    for row in (row for row in rows_of(out) if row["style"] == "harness"):
+        assert row["log_probs"] == pytest.approx(harness["hellaswag"][row["item"] - 1], abs=1e-4)
+        assert row["chosen"]["acc"] == row["log_probs"].index(max(row["log_probs"]))
+        assert row["right"] == {name: place == row["label"] for name, place in row["chosen"].items()}
+
+
+def test_nothing_is_written_over_what_is_read(run, tmp_path):
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(data := (FIXTURES / "lambada.jsonl").read_bytes())
+    code, _, err = run("--task", "lambada", file, "--items", file)
+    assert code == 2
+    assert "which is read here" in err
+    assert file.read_bytes() == data
+
+
 def test_texts_for_eyes(run, texts):
     code, out, _ = run(texts / "a.txt")
     assert code == 0
@@ -100,6 +169,9 @@ def test_a_task_for_eyes(run, task, monkeypatch):
 
 
 def test_perplexities_and_shares_stay_short():
+    assert [command.short(x) for x in (5.7989, 123456.7, 1e9, 3.2e217)] == [
+        "5.7989", "123,456.7000", "1.0000e+09", "3.2000e+217"
+    ]  # fmt: skip
     from gpt2.evaluation.measures import Figure
 
     cells = command._cells(Figure(123_456.7, 9.876, 1e9, 8192.0, None), "perplexity", True)
@@ -121,6 +193,10 @@ def test_perplexities_and_shares_stay_short():
         (["--task", "lambada", "a.txt", "b.jsonl"], 2, "--task lambada takes one file, not 2"),
         (["--task", "hellaswag", "b.jsonl"], 1, "no text in a field 'activity_label'"),
         (["--task", "hellaswag", "b.jsonl", "--stride", "4"], 2, "--stride is for texts"),
+        (["a.txt", "--items", "rows.csv"], 2, "--items is 'rows.csv': its rows are lines of JSON"),
+        (["a.txt", "--items", "none/rows.jsonl"], 2, "there is no directory none"),
+        (["a.txt", "--items", "rows.jsonl", "--joined"], 2, "leave one out"),
+        (["-", "-"], 2, "standard input is named twice"),
         (["--task", "hellaswag", "b.jsonl", "--joined"], 2, "--joined is for texts"),
         (["--task", "lambada", "empty.jsonl"], 1, "holds no passage"),
         (["--task", "hellaswag", "empty.jsonl"], 1, "holds no item"),

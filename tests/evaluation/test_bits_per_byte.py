@@ -8,7 +8,7 @@ import torch
 
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
-from gpt2.evaluation.bits_per_byte import score, score_joined
+from gpt2.evaluation.bits_per_byte import loss_of_each, loss_of_joined
 from gpt2.evaluation.windows import windows
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
@@ -51,7 +51,7 @@ def test_score_is_the_sum_over_single_predictions() -> None:
                 if target != -100:
                     expected, count = expected - log_p[place, target].item(), count + 1
     for batch_tokens in (1, 40, 4096):
-        result = score(ours, tokenizer, TEXTS, batch_tokens)
+        result = loss_of_each(ours, tokenizer, TEXTS, batch_tokens)
         assert result.loss == pytest.approx(expected, rel=1e-9)
     size = sum(len(text.encode()) for text in TEXTS)
     assert (result.documents, result.tokens, result.bytes) == (4, count, size)
@@ -78,7 +78,7 @@ def test_joined_is_the_perplexity_of_the_hugging_face_documentation(stride: int)
             total, count = total + hf(ids[:, begin:end], labels=labels).loss.item() * n, count + n
         if end == ids.size(1):
             break
-    result = score_joined(ours, tokenizer, TEXTS, stride=stride)
+    result = loss_of_joined(ours, tokenizer, TEXTS, stride=stride)
     assert result.tokens == count
     assert result.perplexity == pytest.approx(math.exp(total / count), rel=1e-5)  # its loss is in float32
     assert result.bytes == len("\n\n".join(TEXTS).encode())
@@ -90,13 +90,13 @@ def test_a_narrower_context_is_that_of_a_model_cut_short() -> None:
     state = ours.state_dict()
     state["transformer.wpe.weight"] = state["transformer.wpe.weight"][:6]
     short.load_state_dict(state)
-    expected = score(short, Tokenizer.bytes(), TEXTS)
-    result = score(ours, Tokenizer.bytes(), TEXTS, context=6)
+    expected = loss_of_each(short, Tokenizer.bytes(), TEXTS)
+    result = loss_of_each(ours, Tokenizer.bytes(), TEXTS, context=6)
     assert result.loss == pytest.approx(expected.loss, rel=1e-12)
     assert (result.context, result.stride) == (expected.context, expected.stride) == (6, 3)
 
 
-@pytest.mark.parametrize("measure", [score, score_joined])
+@pytest.mark.parametrize("measure", [loss_of_each, loss_of_joined])
 @pytest.mark.parametrize(
     ("window", "sentence"),
     [({"context": 17}, "context is 17: this model takes"), ({"context": 0}, "context is 0"),
@@ -111,7 +111,7 @@ def test_windows_that_cannot_be(measure, window, sentence) -> None:
 def test_progress_ends_at_all_of_it() -> None:
     ours, _ = twins(CONFIG, 1, torch.zeros(1, 4, dtype=torch.long))
     told: list[tuple[int, int]] = []
-    score(ours, Tokenizer.bytes(), TEXTS, batch_tokens=16, progress=lambda *now: told.append(now))
+    loss_of_each(ours, Tokenizer.bytes(), TEXTS, batch_tokens=16, progress=lambda *now: told.append(now))
     assert len(told) > 3
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1] == told[0][1]
@@ -120,4 +120,4 @@ def test_progress_ends_at_all_of_it() -> None:
 def test_no_text_is_an_error() -> None:
     ours, _ = twins(CONFIG, 1, torch.zeros(1, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="no text"):
-        score(ours, Tokenizer.bytes(), [])
+        loss_of_each(ours, Tokenizer.bytes(), [])

@@ -4,23 +4,29 @@ tests/fixtures/lm_eval holds a model of 94,000 parameters, passages and items wr
 harness.json what the harness itself made of them (its versions inside; benchmarks/lm_eval_parity.py writes it).
 """
 
+import ast
 import hashlib
 import json
 import math
+import re
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import jinja2
 import pytest
 import torch
 import transformers
+import yaml
 
+from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.checkpoint import Checkpoint, load
 from gpt2.config import GPT2Config
 from gpt2.evaluation import hellaswag, lambada
-from gpt2.evaluation.bits_per_byte import score
+from gpt2.evaluation.bits_per_byte import loss_of_each
 from gpt2.evaluation.items import spread
 from gpt2.evaluation.likelihood import Question, answer, split
 from gpt2.evaluation.measures import accuracy, perplexity
@@ -28,7 +34,8 @@ from gpt2.evaluation.published import published
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "lm_eval"
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests" / "fixtures" / "lm_eval"
 HARNESS = json.loads((FIXTURES / "harness.json").read_text("utf-8"))
 PASSAGES, ITEMS = FIXTURES / "lambada.jsonl", FIXTURES / "hellaswag.jsonl"
 
@@ -88,7 +95,7 @@ def test_text_is_the_harness_s(checkpoint):
     assert 3 < sum(fits) < len(fits)
     for text, log_p, whole in zip(passages, HARNESS["text"], fits, strict=True):
         if whole:
-            assert score(model, tokenizer, [text]).loss == close(-log_p)
+            assert loss_of_each(model, tokenizer, [text]).loss == close(-log_p)
 
 
 @pytest.fixture
@@ -102,7 +109,8 @@ def adapter(monkeypatch):
     for name, module in harness.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpt2.evaluation.lm_eval_adapter", raising=False)
-    yield import_module("gpt2.evaluation.lm_eval_adapter").Glassbox(model=str(FIXTURES / "model"), device="cuda")
+    build = import_module("gpt2.evaluation.lm_eval_adapter").Glassbox
+    yield build(model=str(FIXTURES / "model"), device="cuda", batch_size=1)
     sys.modules.pop("gpt2.evaluation.lm_eval_adapter", None)
 
 
@@ -113,6 +121,37 @@ def test_the_adapter_answers_as_the_harness_s_own_model(adapter, checkpoint):
     assert found == [(close(log_p), greedy) for log_p, greedy in HARNESS["lambada"]]
     found = adapter.loglikelihood_rolling([SimpleNamespace(args=(text,)) for text in texts])
     assert found == [close(log_p) for log_p in HARNESS["text"]]
+
+
+def test_the_adapter_refuses_what_it_would_ignore(adapter):
+    with pytest.raises(UsageError, match=r"no argument pretrained: .*`pretrained` is called model"):
+        type(adapter)(pretrained="elsewhere")
+    with pytest.raises(UsageError, match="dtype is 'int8': choose float32"):
+        type(adapter)(model=str(FIXTURES / "model"), dtype="int8")
+    found = type(adapter)(model=str(FIXTURES / "model"), dtype="float64")
+    assert found.checkpoint.model.lm_head.weight.dtype == torch.float64
+
+
+def test_the_entry_point_names_the_adapter(adapter):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["lm_eval.models"]
+    assert declared == {"glassbox": f"{type(adapter).__module__}:{type(adapter).__name__}"}
+
+
+@pytest.mark.parametrize("style", ["", "ctx_a"])
+def test_the_local_task_files_ask_what_is_evaluated(style, tmp_path):
+    task = yaml.safe_load((ROOT / "benchmarks" / "lm_eval" / "hellaswag.yaml").read_text("utf-8"))
+    record = {"activity_label": "Tea", "endings": [" [step] Pour  it. [title] Now", 'it\'s "done".'], "label": 1}
+    halves = {"ctx_a": "A [header] Pot.", "ctx_b": "she Then"} if style else {"ctx": "A [header] pot  boils. she"}
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(record | halves))
+    (item,) = hellaswag.read(path)
+    jinja = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    jinja.filters["regex_replace"] = lambda text, pattern, by: re.sub(pattern, by, text)
+    query, choices = (
+        jinja.from_string(task[name]).render(**record, **halves) for name in ("doc_to_text", "doc_to_choice")
+    )
+    assert query == item.query
+    assert ast.literal_eval(choices.strip()) == [hellaswag.unmarked(ending) for ending in item.endings]
 
 
 def test_the_adapter_generates_up_to_a_stop_string(adapter, reference, checkpoint):

@@ -186,7 +186,7 @@ def test_a_long_text_is_read_in_the_windows_of_bits_per_byte(context, stride, pa
     ours, hf = pair
     text = TEXT * 3
     (found,) = score(ours, BYTES, text, context=context, stride=stride, batch_tokens=50)
-    loss = bits_per_byte.score(ours, BYTES, [text], context=context, stride=stride).loss
+    loss = bits_per_byte.loss_of_each(ours, BYTES, [text], context=context, stride=stride).loss
     assert found.log_prob == pytest.approx(-loss, abs=1e-9)
     ids = [256, *BYTES.encode(text)]
     (window, *_) = [w for w in windows(ids, context, stride) if w.start >= 2 * stride]
