@@ -43,7 +43,7 @@ COMMANDS = {
 
 def usage() -> str:
     """The text of `gpt2 --help`."""
-    rows = "\n".join(f"  {name:<11}{summary}" for name, (_, summary) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items())
     return f"""Glassbox GPT-2: predict, generate, train, and see how each prediction is made.
 
 usage: gpt2 COMMAND [options]
