@@ -1,13 +1,16 @@
 """`gpt2 chat`: what it prints through a pipe and in a terminal, its commands and keys, and what it refuses."""
 
 import builtins
+import fcntl
 import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -224,6 +227,12 @@ def test_ctrl_c_ends_an_answer_and_the_conversation_goes_on(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def listening() -> None:
+    """Make standard input the terminal that Ctrl-C comes from, and hear it: a shell's background job ignores it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_real_terminal(model: str) -> None:
     """Ctrl-C at the prompt, a message, /retry, /undo and Ctrl-D, typed into a pseudo-terminal."""
     ours, theirs = pty.openpty()
@@ -231,15 +240,15 @@ def test_a_real_terminal(model: str) -> None:
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root, "TERM": "dumb", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    )  # fmt: skip
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True, preexec_fn=listening
+    )
     os.close(theirs)
     seen = b""
 
     def until(text: bytes) -> None:
         nonlocal seen
         while text not in seen:
+            assert select.select([ours], [], [], 300)[0], f"{text!r} never came; since the last: {seen!r}"
             seen += os.read(ours, 4096)
         seen = seen[seen.index(text) + len(text) :]
 
