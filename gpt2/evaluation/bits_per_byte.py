@@ -93,7 +93,7 @@ def loss_of_each(
     context, stride = window_sizes(model, context, stride)
     if tokenizer.bos_id is None:
         what = "the tokenizer has no <|endoftext|>, which stands before each document as its context"
-        raise Failure(what, "read all documents as one text, with {joined} or loss_of_joined.", joined=None)
+        raise Failure(what, "read all documents as one text, with {joined}.", joined=None)
     texts = [well_formed(document) for document in documents]
     encoded = [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts, allow_special, threads=1)]
     plans = [list(windows(ids, context, stride)) for ids in encoded]

@@ -392,6 +392,6 @@ def test_characters_without_an_end_are_refused_with_what_to_do(tmp_path, capsys)
     said = "has no <|endoftext|> to end a text with: train it on with the program that made it, or use another --model."
     assert said in capsys.readouterr().err
     assert main(["eval", str(text), "--model", path]) == 1
-    assert "read all documents as one text, with --joined or score_joined" in capsys.readouterr().err
+    assert "read all documents as one text, with --joined." in capsys.readouterr().err
     assert main(["eval", str(text), "--model", path, "--joined", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] > 100
