@@ -24,10 +24,10 @@ from gpt2.training.run.resume import read_facts
 T = TypeVar("T")
 
 BATCH_TOKENS = 4096  # about so many in a step, where the text has them
-FEWEST_STEPS = 60  # of a short text more passes are made
+PASSES, FEWEST_STEPS = 3.0, 60  # of a short text, which has fewer steps then, more passes are made
 EVALUATIONS = 8  # in the whole run
 BY_ITSELF = TuneOptim()
-FULL_RATE, LORA_RATE = 0.14, 1.2  # peak learning rate times the width
+FULL_RATE, SHORT_RATE, LORA_RATE = 0.14, 0.07, 1.2  # peak learning rate times the width; of a short text the second
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,11 @@ def recipe_of(settings: Settings, config: GPT2Config, train: Examples, base: str
     rows = len(train)
     mean = sum(len(example.ids) for example in train.examples) / rows
     batch = chosen(settings.batch_size, min(max(1, round(BATCH_TOKENS / mean)), max(1, rows // 8), 32))
-    epochs = chosen(settings.epochs, max(3.0, FEWEST_STEPS * batch / rows))
+    enough = FEWEST_STEPS * batch / rows  # passes
+    epochs = chosen(settings.epochs, max(PASSES, enough))
     steps = max(1, math.ceil(epochs * rows / batch))
-    # Wider models want smaller rates; an adapter, which starts at zero, larger ones (docs/finetune.md).
-    usual = (LORA_RATE if settings.lora else FULL_RATE) / config.n_embd
+    # Wider models and short texts want smaller rates; an adapter, which starts at zero, larger ones (docs/finetune.md).
+    usual = (LORA_RATE if settings.lora else SHORT_RATE if enough > PASSES else FULL_RATE) / config.n_embd
     return Recipe(
         model=ModelRecipe(
             config.n_layer, config.n_head, config.n_embd, n_positions=config.n_positions, dropout=settings.dropout
