@@ -15,10 +15,12 @@ answer is the second without the first; where it does not begin with the first, 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from gpt2.text.byte_level import well_formed
 from gpt2.text.chat_template import ChatTemplate, Message, Span, control_texts
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
@@ -44,13 +46,15 @@ class Chat:
     """
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None, allow_special: bool = False) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self._found = tokenizer, template is None
         self.template = ChatTemplate.of(tokenizer) if template is None else template
         self.spelled = Spelled(tokenizer, control_texts(tokenizer, self.template))
         self.allow_special = allow_special
 
     def prompt(self, messages: Sequence[Message], **more: Any) -> list[int]:
         """The ids of a conversation up to where the assistant is to answer. Errors as `ChatTemplate.render`."""
+        if self._found and more.get("tools") is not None:
+            return self._with_tools.prompt(messages, **more)
         marked, marks = self._mark([*messages, more])
         *messages, more = marked
         return self._ids(self.template.render(messages, True, **more), marks, [])[0]
@@ -60,6 +64,8 @@ class Chat:
 
         Raises ValueError as `ChatTemplate.render`, and where the template's text does not show what the answer is.
         """
+        if self._found and more.get("tools") is not None:
+            return self._with_tools.encode(messages, **more)
         marked, marks = self._mark([*messages, more])
         *messages, more = marked
         text, spans = self.template.render_marked(messages, False, **more)
@@ -85,16 +91,27 @@ class Chat:
         lead = text[len(prompt) :].partition(said)[0] if text.startswith(prompt) else ""
         return lead if lead.isspace() else ""
 
+    @cached_property
+    def _with_tools(self) -> "Chat":
+        """The same with the template that the checkpoint has for conversations with tools, if it has one."""
+        return Chat(self.tokenizer, ChatTemplate.of(self.tokenizer, tools=True), self.allow_special)
+
     def _answers(self, messages: Sequence[Message], text: str, more: Mapping[str, Any]) -> list[Span]:
         """Where the answers stand in the text of a template without marks."""
         spans = []
         for number, message in enumerate(messages):
             if message.get("role") != "assistant":
                 continue
-            before = self.template.render(messages[:number], True, **more) if number else ""
             until = self.template.render(messages[: number + 1], False, **more)
+            said = message.get("content")
+            if number:
+                before = self.template.render(messages[:number], True, **more)
+            else:  # nothing may be rendered without a message: what another answer begins with is none of the answer
+                other = "a" if str(said).lstrip()[:1] != "a" else "b"
+                before = until[: common(until, self.template.render([{**message, "content": other}], False, **more))]
             end = common(text, until)
-            if not text.startswith(before) or end <= len(before):
+            shown = end == len(until) or not isinstance(said, str) or said.strip() in text[len(before) : end]
+            if not text.startswith(before) or end <= len(before) or not shown:
                 raise ValueError(
                     f"the chat template does not write message {number + 1} after the messages before it, so its text "
                     "does not show what the answer is: put {% generation %} and {% endgeneration %} around answers."
@@ -113,6 +130,7 @@ class Chat:
 
     def _ids(self, text: str, marks: tuple[str, str] | None, spans: list[Span]) -> tuple[list[int], list[bool]]:
         """The ids of a rendered text, and which reach into a span."""
+        text = well_formed(text)
         ids: list[int] = []
         answer: list[bool] = []
         place = 0

@@ -27,8 +27,10 @@ PLAIN = """\
 {%- for message in messages %}
 {%- if message.role == 'assistant' %}
 {{- 'Assistant:' }}{% generation %}{{ ' ' + message.content + eos_token }}{% endgeneration %}{{ '\n\n' }}
-{%- else %}
+{%- elif message.role in ('system', 'user') %}
 {{- message.role | capitalize + ': ' + message.content + '\n\n' }}
+{%- else %}
+{{- raise_exception("a role is '" ~ message.role ~ "': choose system, user or assistant.") }}
 {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}
@@ -100,6 +102,11 @@ class ChatTemplate:
         """The text, and where in it (first character, one past the last) `{% generation %}` blocks stand."""
         import jinja2
 
+        for name in ("tools", "documents"):
+            given = more.get(name) or ()
+            items = given if isinstance(given, (list, tuple, str, Mapping)) else [given]
+            if not all(isinstance(item, Mapping) for item in items):
+                raise ValueError(f'"{name}" of a conversation is {shortened(more[name])}: write a list of objects.')
         variables = {"tools": None, "documents": None, **self.names, **more}
         shown = {"messages": _as_seen(messages), "add_generation_prompt": add_generation_prompt, **variables}
         template = _compiled(self.source)

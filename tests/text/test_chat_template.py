@@ -205,3 +205,56 @@ def test_a_checkpoint_without_a_template_has_a_plain_one() -> None:
     said = np.array(found.ids)[found.answer].tolist()
     assert said == [*Tokenizer.bytes().encode("   I am a naïve 🙂 model.  "), 256]
     assert chat.end_ids() == {256}
+
+
+TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
+ASKED = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]
+
+
+def test_a_conversation_with_tools_has_the_template_for_tools(plain: Path, tmp_path: Path) -> None:
+    shutil.copytree(plain, tmp_path / "tools")
+    (tmp_path / "tools" / "chat_template.jinja").write_text(CHATML)
+    (tmp_path / "tools" / "additional_chat_templates").mkdir()
+    (tmp_path / "tools" / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools | tojson }} " + CHATML)
+    theirs, chat = AutoTokenizer.from_pretrained(tmp_path / "tools"), Chat(Tokenizer.load(tmp_path / "tools"))
+    for more in ({"tools": TOOLS}, {"tools": []}, {"documents": [{"title": "a", "text": "b"}]}):
+        want = theirs.apply_chat_template(ASKED, return_dict=True, return_assistant_tokens_mask=True, **more)
+        got = chat.encode(ASKED, **more)
+        assert (got.ids, got.answer.astype(int).tolist()) == (want["input_ids"], want["assistant_masks"])
+        prompt = theirs.apply_chat_template(ASKED[:1], add_generation_prompt=True, return_dict=False, **more)
+        assert chat.prompt(ASKED[:1], **more) == prompt
+
+
+@pytest.mark.parametrize(
+    "more", [{"tools": json.dumps(TOOLS)}, {"tools": ["x"]}, {"tools": 5}, {"documents": {"a": 1}}]
+)
+def test_tools_that_are_no_objects_are_refused(plain: Path, more: dict[str, Any]) -> None:
+    """They were written character by character, or as a place in memory."""
+    with pytest.raises((TypeError, ValueError)):
+        AutoTokenizer.from_pretrained(plain).apply_chat_template(ASKED, chat_template=CHATML, **more)
+    with pytest.raises(ValueError, match="write a list of objects"):
+        Chat(Tokenizer.load(plain), ChatTemplate(CHATML)).encode(ASKED, **more)
+
+
+def test_what_no_message_says_is_no_answer(plain: Path) -> None:
+    chat = Chat(Tokenizer.load(plain), ChatTemplate("<|im_start|>system\nBe good.<|im_end|>\n" + WITHOUT))
+    found = chat.encode([{"role": "assistant", "content": "yes"}, *ASKED])
+    assert chat.tokenizer.decode(np.array(found.ids)[found.answer]) == "yes<|im_end|>\nyes<|im_end|>\n"
+    last = (
+        "{% if message.thinking and loop.last %}<think>{{ message.thinking }}</think>{% endif %}{{ message['content']"
+    )
+    chat = Chat(Tokenizer.load(plain), ChatTemplate(WITHOUT.replace("{{ message['content']", last)))
+    with pytest.raises(ValueError, match="does not show what the answer is"):
+        chat.encode([ASKED[0], ASKED[1] | {"content": "<b>yes</b>", "thinking": "hm"}, *ASKED])
+
+
+def test_half_a_character_is_the_replacement_character(plain: Path) -> None:
+    chat = Chat(Tokenizer.load(plain), ChatTemplate(CHATML))
+    halves, whole = ([{"role": "user", "content": f"yes {c}"}, ASKED[1]] for c in ("\ud83d", "\ufffd"))
+    assert chat.encode(halves).ids == chat.encode(whole).ids
+
+
+def test_the_plain_template_refuses_a_role_that_it_does_not_know() -> None:
+    """It wrote "Bot: hi", and that was learned."""
+    with pytest.raises(ValueError, match="a role is 'bot': choose system, user or assistant"):
+        Chat(Tokenizer.bytes()).prompt([{"role": "bot", "content": "hi"}])
