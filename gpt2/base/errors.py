@@ -10,8 +10,14 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-TO_UTF8 = "convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`."
-"""What to do with a text in another encoding."""
+
+def to_utf8(error: UnicodeDecodeError) -> str:
+    """What to do with a text in another encoding, by the bytes that are none of UTF-8."""
+    if error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "convert it with `iconv -f UTF-16 -t UTF-8`."
+    if b"\0" in error.object:
+        return "it does not look like text, so give something that is."
+    return "convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`."
 
 
 class Spelling:

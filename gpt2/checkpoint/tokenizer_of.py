@@ -25,6 +25,10 @@ META_FILE = "meta.pkl"  # of a character-level data set of nanoGPT
 PREPARED = "tokenizer"  # where `gpt2 prepare` puts the tokenizer of a prepared set
 
 
+PADDING = 128
+"""Rows without a token that a vocabulary may well have: trainings pad it, for speed, to a multiple of so many."""
+
+
 def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "Tokenizer":
     """The tokenizer for the model at `place`, a directory or a file.
 
@@ -48,6 +52,12 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
         extra = [i for i in range(config.vocab_size, tokenizer.vocab_size) if tokenizer.has(i)]
         names = ", ".join(tokenizer.label(i) for i in extra[:3]) + (" and more" if len(extra) > 3 else "")
         note(f"{what} {config.vocab_size:,}: the model has no row for {names}, and cannot read such a token.")
+    spare = config.vocab_size - tokenizer.vocab_size
+    if spare >= PADDING:
+        note(
+            f"{name or place}: the tokenizer has {tokenizer.vocab_size:,} entries and the model {config.vocab_size:,} "
+            f"rows, so {spare:,} rows are left out: if the two do not belong together, take the model's own tokenizer."
+        )
     return tokenizer
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gpt2.base.counted import counted
-from gpt2.base.errors import TO_UTF8, UsageError
+from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.fields import shortened
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.errors import sentence
@@ -137,8 +137,8 @@ class Lines:
         except EOFError:
             print(file=sys.stderr)
             return None
-        except UnicodeDecodeError:
-            raise UsageError(f"line {self.number} is not UTF-8: {TO_UTF8}") from None
+        except UnicodeDecodeError as error:
+            raise UsageError(f"line {self.number} is not UTF-8: {to_utf8(error)}") from None
 
 
 class Talk:
@@ -153,7 +153,7 @@ class Talk:
     def begin(self, name: str) -> None:
         """Say by which template the model is talked to, and how to leave."""
         if self.conversation.chat.template.own:
-            self.say(f"{name} is talked to by its own chat template.")
+            self.say(f"{name}: the conversation is written by its own chat template.")
         else:
             plain = 'the plain one is used ("User: ...", "Assistant: ...")'
             self.say(f"{name} has no chat template, so it was probably not trained to chat; {plain}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from gpt2.base.errors import TO_UTF8, UsageError
+from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.plain import plain
 from gpt2.cli.parsing import option
 
@@ -128,7 +128,7 @@ def read_text(text: str | None) -> str:
         try:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UsageError(f"standard input is not UTF-8 (byte {error.start}): {TO_UTF8}") from None
+            raise UsageError(f"standard input is not UTF-8 (byte {error.start}): {to_utf8(error)}") from None
         text = text.removesuffix("\n")
         if not text:
             raise UsageError("no text: standard input is empty. Type the text in quotes after the command.")

@@ -16,7 +16,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
-from gpt2.cli.hints import tell_backslashes, tell_space_at_the_end
+from gpt2.cli.hints import tell_backslashes, tell_file, tell_space_at_the_end
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -129,7 +129,7 @@ class Command(SamplingOptions):
         text = read_text(self.text)
         typed = self.typed()
 
-        from gpt2.inference.generate import encode_prompts, generate
+        from gpt2.inference.generate import encode_prompts, ends_of, generate
         from gpt2.text.spelled import encode_told
 
         checkpoint = self.load()
@@ -138,6 +138,8 @@ class Command(SamplingOptions):
         whole = encode_told(checkpoint.tokenizer, text, self.allow_special)
         (ids,) = encode_prompts(checkpoint.tokenizer, [whole], checkpoint.model.config, sampling)
         tell_space_at_the_end(checkpoint.tokenizer, text)
+        tell_file(text)
+        ends_of(checkpoint.model, checkpoint.tokenizer)  # what it has to say comes before the text
         notes: list[str] = []
 
         def on_slide() -> None:

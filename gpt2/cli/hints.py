@@ -5,8 +5,10 @@ In: what was typed. Out: a line on standard error, or none. Read next: generate.
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpt2.base.errors import shown
 from gpt2.base.notes import note
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ def tell_space_at_the_end(tokenizer: "Tokenizer", text: str) -> None:
         "the text ends in a space, but in this model's tokens a space belongs to the word that follows it: leave it "
         "out, because after a lone space the predictions are poor."
     )
+
+
+def tell_file(text: str) -> None:
+    """Say so where a text is no more than the name of a file."""
+    if re.fullmatch(r"\S+\.(txt|md|jsonl?|csv|py)", text) or ("/" in text and Path(text).is_file()):
+        note(f"the text is {shown(text)} itself; to read a file, pipe it in: - < {text}")
 
 
 def tell_backslashes(stops: Sequence[str]) -> None:

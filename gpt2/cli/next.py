@@ -50,10 +50,11 @@ class Command(ModelOptions):
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         ids = check_ids(encode_told(tokenizer, text, self.allow_special), model.config, "prompt")
-        if text.endswith(" "):
-            from gpt2.cli.hints import tell_space_at_the_end
+        if text.endswith(" ") or "." in text.strip("."):
+            from gpt2.cli.hints import tell_file, tell_space_at_the_end
 
             tell_space_at_the_end(tokenizer, text)
+            tell_file(text)
         with torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))

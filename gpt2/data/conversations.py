@@ -16,11 +16,10 @@ import numpy as np
 
 from gpt2.base.errors import Failure
 from gpt2.data.examples import Example
-from gpt2.data.forms import ALPACA, LONG, check_form, form_of, is_conversation
+from gpt2.data.forms import ALPACA, LAYOUT, LONG, SHARED, check_form, form_of, is_conversation
 from gpt2.data.records import all_records, fields_of, kind_of
 from gpt2.text.chat import Chat
 
-LAYOUT = 'write {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}.'
 VARIABLES = ("tools", "documents")
 """Fields of a row, beside the messages, that a template may read."""
 
@@ -78,6 +77,8 @@ def messages_of(where: str, row: Any) -> list[dict[str, Any]]:
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, dict):
             raise ValueError(f"{where} has {kind_of(message)} as message {number}: {LAYOUT}")
+        if "role" not in message and all(name in message for name in SHARED):
+            raise ValueError(f'{where} has "from" and "value" in message {number}: {LAYOUT}')
         _check_text(where, message, "role", f" of message {number}")
         if not (message.get("content") is None and message.get("tool_calls")):
             _check_text(where, message, "content", f" of message {number}")

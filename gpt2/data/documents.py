@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gpt2.base.errors import TO_UTF8, Failure
+from gpt2.base.errors import Failure, to_utf8
 from gpt2.data.files import check, has_kind, needs_extra, opened
-from gpt2.data.forms import check_form
+from gpt2.data.forms import check_form, meant
 from gpt2.data.records import PIECE_BYTES, ROWS, fields_of, kind_of, parquet_rows, records
 from gpt2.text.tokenizer import EOT
 
@@ -158,7 +158,7 @@ def _decode(path: Path, data: bytes, offset: int, final: bool = True) -> str:
         return codecs.utf_8_decode(data, "strict", final)[0]
     except UnicodeDecodeError as error:
         where = offset + error.start
-        raise ValueError(f"{path} is not UTF-8 (byte {where} of its text): {TO_UTF8}") from None
+        raise ValueError(f"{path} is not UTF-8 (byte {where} of its text): {to_utf8(error)}") from None
 
 
 def _last_cut(text: str) -> int:
@@ -183,7 +183,8 @@ def _fields(path: Path, stream: BinaryIO, field: str, inline: bool) -> Iterator[
         if not isinstance(row, dict):
             raise ValueError(f"{where} is {kind_of(row)}: write an object with a text in {field!r}.")
         if not isinstance(text, str):
-            raise Failure(f"{where} has no text in a field {field!r} ({fields_of(row)})", MEND, field=None)
+            mend = f"{MEND[:-1]}; {meant(row)}" if meant(row) else MEND
+            raise Failure(f"{where} has no text in a field {field!r} ({fields_of(row)})", mend, field=None)
         yield from _split(text, inline)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gpt2.base.errors import TO_UTF8
+from gpt2.base.errors import to_utf8
 
 
 def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
@@ -27,7 +27,7 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         try:
             value = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {TO_UTF8}") from None
+            raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"{where} is not JSON.") from None
         yield where, value

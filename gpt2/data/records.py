@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gpt2.base.errors import TO_UTF8
+from gpt2.base.errors import to_utf8
 from gpt2.data.files import has_kind, needs_extra, opened
 from gpt2.data.json_lines import json_lines
 
@@ -58,7 +58,7 @@ def json_items(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         try:
             added = utf8.decode(data, final)
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8 (byte {max(0, read + error.start)}): {TO_UTF8}") from None
+            raise ValueError(f"{path} is not UTF-8 (byte {max(0, read + error.start)}): {to_utf8(error)}") from None
         read += len(data)
         line += text.count("\n", 0, place)
         text, place = text[place:] + added, 0
@@ -141,8 +141,8 @@ def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]
                     "line ends between double quotes."
                 )
             yield where, dict(zip(names, row))
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 (after line {reader.line_num}): {TO_UTF8}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 (after line {reader.line_num}): {to_utf8(error)}") from None
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}, is not CSV ({error}).") from None
     finally:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpt2.base.errors import TO_UTF8
+from gpt2.base.errors import to_utf8
 from gpt2.base.fields import shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.data.files import PACKED, opened
@@ -74,7 +74,7 @@ def _rows(path: Path, kind: str, data: bytes) -> Iterator[tuple[str, Any]]:
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start} of its text): {TO_UTF8}") from None
+        raise ValueError(f"{path} is not UTF-8 (byte {error.start} of its text): {to_utf8(error)}") from None
     if kind == ".txt":
         for number, line in enumerate(io.StringIO(text), start=1):
             if line.strip():

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -130,6 +130,7 @@ def generate(
     probe: Probe | None = None,
     rule: Rule | None = None,
     on_slide: Callable[[], None] | None = None,
+    **settings: Any,
 ) -> list[list[Completion]]:
     """Continue each prompt `sampling.n` times, all in one batch.
 
@@ -139,13 +140,14 @@ def generate(
     model, tokenizer  as `load` returns them
     prompts   a text, texts, or lists of token ids, of any lengths
     sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
+    settings  in place of `sampling`, some of its fields, such as temperature=0; the others are as the checkpoint says
 
     edit, probe, rule and on_slide are those of `stream`: what happens inside, and what may be chosen.
 
     Returns a `Completion` for each sample of each prompt: result[prompt][sample]. Raises UsageError as `stream` does.
     """
     check_model(model, tokenizer)
-    sampling = _settings(model, sampling)
+    sampling = _sampling(model, sampling, settings)
     done: dict[tuple[int, int], Completion] = {}
     for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, rule=rule, on_slide=on_slide):
         if piece.completion is not None:
@@ -164,6 +166,7 @@ def stream(
     rule: Rule | None = None,
     on_slide: Callable[[], None] | None = None,
     ends: Collection[int] = (),
+    **settings: Any,
 ) -> Iterator[Piece]:
     """Continue all prompts in one batch; a `Piece` for every token, in the order in which they come.
 
@@ -174,6 +177,7 @@ def stream(
     prompts   texts, or lists of token ids, of any lengths; a lone text is one prompt. Nothing is put before
               them: the model sees an `<|endoftext|>` only where the ids have one
     sampling  how to continue; None: as the checkpoint's generation_config.json says, see `sampling_for`
+    settings  in place of `sampling`, some of its fields, such as temperature=0; the others are as the checkpoint says
     edit      address -> f(x, at) -> x, as in `gpt2.probe`, applied in every pass; `at.rows` counts prompts.
               Positions count in the window that is computed: from 0 again after the context was full
     probe     in place of `edit`, a Probe that every pass consults: when a piece comes, it holds the values of
@@ -198,7 +202,7 @@ def stream(
     check_edits({} if edit is None else edit)
     if rule is not None and not callable(rule):
         raise UsageError(f"rule is a {type(rule).__name__}: give a function f(scores, texts) that returns scores.")
-    sampling = _settings(model, sampling)
+    sampling = _sampling(model, sampling, settings)
     ids = encode_prompts(tokenizer, prompts, model.config, sampling)
     longest = max(map(len, ids))
     if sampling.max_length is not None and longest >= sampling.max_length:
@@ -207,11 +211,13 @@ def stream(
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, rule, on_slide, ends)
 
 
-def _settings(model: GPT2, sampling: Sampling | None) -> Sampling:
-    """The settings given, or the model's own. UsageError for what are none."""
+def _sampling(model: GPT2, sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+    """What was given, or the model's own. UsageError for what is none, and for both."""
     if sampling is not None and not isinstance(sampling, Sampling):
         raise UsageError(f"sampling is a {type(sampling).__name__}: give Sampling(temperature=0.7), say.")
-    return sampling_for(model) if sampling is None else sampling
+    if sampling is not None and settings:
+        raise UsageError(f"give sampling or {next(iter(settings))}, not both: Sampling has all of these fields.")
+    return sampling_for(model, **settings) if sampling is None else sampling
 
 
 def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, sampling: Sampling) -> list[list[int]]:

@@ -25,7 +25,7 @@ def check_model(model: object, tokenizer: object) -> None:
         raise UsageError(
             f"a {type(model).__name__} is not a model: give a GPT2, as in `model, tokenizer, *_ = gpt2.load(name)`."
         )
-    if not hasattr(tokenizer, "encode"):
+    if isinstance(tokenizer, str) or not hasattr(tokenizer, "encode"):
         raise UsageError(f"a {type(tokenizer).__name__} is not a tokenizer: give the one that gpt2.load returns.")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import pytest
 import tyro
 
-from gpt2.base.errors import Advice, DiskFailure, Failure, UsageError, shown
+from gpt2.base.errors import Advice, DiskFailure, Failure, UsageError, shown, to_utf8
 from gpt2.cli.errors import Options, sentence
 
 
@@ -82,3 +82,18 @@ def test_an_error_survives_the_way_to_another_process(kind: type[Advice], base: 
 ])  # fmt: skip
 def test_values_in_sentences(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "mend"),
+    [
+        ("é und".encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+        ("é".encode("cp1252"), "iconv -f WINDOWS-1252 -t UTF-8"),
+        (b"\x89PNG\0\0", "does not look like text"),
+    ],
+)
+def test_another_encoding_is_named_where_the_bytes_tell(data, mend):
+    """UTF-16 converted as WINDOWS-1252 is text of every second character, which nothing refuses."""
+    with pytest.raises(UnicodeDecodeError) as caught:
+        data.decode("utf-8")
+    assert mend in to_utf8(caught.value)

@@ -71,7 +71,7 @@ def test_only_answers_go_to_standard_output(chat: Run, model: str) -> None:
     code, out, err = chat("Hi\n\nAnd then?\r\n", "--seed", 3)
     assert code == 0
     assert out == "".join(f"{answer}\n" for answer in answers(model, "Hi", "And then?", seed=3))
-    assert err == f"gpt2: {model} is talked to by its own chat template.\n{CUT}{CUT}"
+    assert err == f"gpt2: {model}: the conversation is written by its own chat template.\n{CUT}{CUT}"
     assert chat("Hi\n\nAnd then?", "--seed", 3) == (code, out, err)
     assert chat("Hi\n\nAnd then?", "--seed", 4)[1] != out
 

@@ -1,12 +1,13 @@
 """What `gpt2 generate` and `next` say on standard error of a text or an option that was probably meant otherwise."""
 
 import json
+import warnings
 
 import pytest
 
 from gpt2.base import notes
 from gpt2.checkpoint.files import save
-from gpt2.cli.hints import tell_backslashes, tell_space_at_the_end
+from gpt2.cli.hints import tell_backslashes, tell_file, tell_space_at_the_end
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
@@ -87,3 +88,12 @@ def test_ends_are_ignored_and_sequences_do_not_come_again(model, capsys):
     document = json.loads(capsys.readouterr().out)
     ids = [*document["prompt_ids"], *document["completions"][0]["ids"]]
     assert len(set(ids)) == len(ids) == 13
+
+
+@pytest.mark.parametrize(("text", "told"), [("missing.txt", True), ("a/rows.jsonl", True), ("the end.", False)])
+def test_a_file_name_is_a_text_but_said(text, told):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        tell_file(text)
+    said = [str(one.message) for one in seen]
+    assert said == ([f"the text is '{text}' itself; to read a file, pipe it in: - < {text}"] if told else [])

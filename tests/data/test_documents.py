@@ -353,3 +353,19 @@ def test_split_inline_ends_a_document_wherever_the_token_stands(tmp_path, monkey
     assert list(documents(tmp_path / "a.txt", split_inline=True)) == PARTS
     assert list(documents(tmp_path / "a.jsonl", split_inline=True)) == [*PARTS, "g"]
     assert list(documents(tmp_path / "a.jsonl")) == [INLINE, "g"]
+
+
+@pytest.mark.parametrize(
+    ("row", "mend"),
+    [
+        ({"input": "a", "output": "b"}, 'rename "input" to "prompt" and "output" to "completion"'),
+        ({"question": "a", "answer": "b"}, 'rename "question" to "prompt" and "answer" to "completion"'),
+        ({"conversations": [{"from": "human", "value": "a"}]}, 'for gpt2 finetune, write {"messages": '),
+    ],
+)
+def test_rows_that_others_train_on_are_told_how_to_be_written(tmp_path, row, mend):
+    """With --field the half that nobody wants to learn was learned."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match=re.escape(mend)):
+        list(documents(path))

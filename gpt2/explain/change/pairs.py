@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.counted import counted
-from gpt2.base.errors import TO_UTF8, UsageError
+from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
@@ -95,8 +95,8 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
     except OSError as error:
         known = ", ".join(BEHAVIOURS)
         raise ValueError(f"{file} cannot be read ({error.strerror}): give a .jsonl file, or one of {known}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8: {TO_UTF8}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8: {to_utf8(error)}") from None
     pairs, texts, where = [], [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
