@@ -9,7 +9,7 @@ import difflib
 import re
 from pathlib import Path
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Advice, UsageError
 from gpt2.checkpoint.download import HUB_ID, cached, fetch
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import CONFIG_FILE
@@ -84,6 +84,8 @@ def base_directory(adapter: Path, download: bool = True, weights: bool = True) -
         raise ValueError(
             f"the base model of the adapter {adapter} is {base!r}, which is no model here: {mend}"
         ) from None
+    except ValueError as error:
+        raise _asked(adapter, base, error) from None
     if adapter_base(found) is not None:
         raise ValueError(
             f"the base of the adapter {adapter} is an adapter itself: merge it, gpt2 export {base} DIR, and {mend}"
@@ -105,9 +107,21 @@ def fetch_whole(name: str, progress: bool = True) -> list[tuple[str, Path]]:
         return found
     path = Path(base).expanduser()
     if HUB_ID.fullmatch(HUB_IDS.get(base, base)) and not (path / CONFIG_FILE).is_file():
-        fetch(base, progress)
+        try:
+            fetch(base, progress)
+        except ValueError as error:
+            raise _asked(found[0][1], base, error) from None
     directory = base_directory(found[0][1])
     return [*found, (base, directory)]
+
+
+def _asked(adapter: Path, base: str, error: ValueError) -> ValueError:
+    """The error about a base model, saying which adapter asks for it."""
+    asked = f"the adapter in {adapter} asks for its base model {base}, and "
+    if isinstance(error, Advice):
+        error.problem = asked + error.problem
+        return error
+    return ValueError(f"{asked}{error}")
 
 
 def bundled_directory() -> Path:

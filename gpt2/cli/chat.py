@@ -157,11 +157,14 @@ class Talk:
         else:
             plain = 'the plain one is used ("User: ...", "Assistant: ...")'
             self.say(f"{name} has no chat template, so it was probably not trained to chat; {plain}.")
+        room = self.conversation.room
+        if (self.command.max_tokens or 0) > room:
+            self.say(f"an answer has at most half of the context ({counted(room, 'token')}).")
         if self.lines.terminal:
             self.say("Ctrl-C ends an answer, Ctrl-D leaves, /help lists the commands.")
 
     def run(self) -> int:
-        """Answer all messages. The exit code: 0, unless a line of a pipe was refused."""
+        """Answer all messages. The exit code: 0, unless a line of a pipe was refused or there was none."""
         going = True
         while going:
             try:
@@ -171,8 +174,9 @@ class Talk:
                 self.code = 2 if isinstance(error, UsageError) else 1
         if self.lines.terminal:
             return 0
-        if not self.read:
-            self.say("standard input holds no message.")
+        if not self.read and not self.code:
+            self.say("standard input holds no message: pipe in a line for each.")
+            return 2
         return self.code
 
     def next(self) -> bool:

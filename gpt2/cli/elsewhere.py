@@ -20,6 +20,8 @@ TABLE = {
         "@files the file stands without an option: {prog} FILE | @text pipe the file in: {prog} < FILE",
     "dataset data data-dir data-path dataset-name dataset-path train-file train-data train-path training-data corpus":
         "--data.train DIR | @files the file stands without an option: {prog} FILE | @text pipe it in: {prog} < FILE",
+    "field text-field text-column column-name": "--field NAME | "
+        "--context-file FILE, of which the column or field called text is read",
     "val-file validation-file validation-data eval-file eval-data test-file val-data dev-file":
         "--data.val DIR | --val FILE",
     "o output out-dir output-dir output-path save-dir save-path out output-file out-file": "--out DIR | "
@@ -33,8 +35,9 @@ TABLE = {
     "num-return-sequences num-samples nsamples n-samples samples number-of-samples": "--n N",
     "num-beams beam-size beams num-beam-groups best-of length-penalty early-stopping":
         "beams are not built; --n N draws several texts | beams are not built, so leave it out",
-    "do-sample sample sampling": "--temperature X draws where X is above 0; with 0 the likeliest token is taken",
-    "greedy no-sample argmax": "--temperature 0 takes the likeliest token each time",
+    "do-sample sample sampling":
+        "--temperature X, which draws where X is above 0; with 0 the likeliest token is taken",
+    "greedy no-sample argmax": "--temperature 0, which takes the likeliest token each time",
     "temp": "--temperature X",
     "k topk": "--top-k K | --top K",
     "topp nucleus top-p-sampling": "--top-p P",
@@ -109,6 +112,11 @@ TABLE = {
 
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place it needs (@text).
 """
+
+NO_PLACE = {
+    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | gpt2 chat",
+}
+"""What to do with words that stand without an option where a command has no place for them."""
 
 OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
 COMMAND = re.compile(r"`gpt2 (\w+)")

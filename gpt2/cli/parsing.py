@@ -6,6 +6,7 @@ In: what tyro says of the words that it cannot read. Out: a UsageError. tyro dra
 
 import difflib
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -88,11 +89,14 @@ def describe(event: Any, known: "Known") -> str:
 
 def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
     """The sentence for words that the command does not know; the first option among them, or the first word."""
+    from gpt2.cli.elsewhere import NO_PLACE
+
     token = next((word for word in tokens if word.startswith("-")), tokens[0])
     typed, equals, value = token.partition("=")
     if not token.startswith("-"):
         mend = nearest(f"--{typed}", value, known, prog) if equals else ""
         texts = "text" in known.places
+        mend = mend or NO_PLACE.get(prog, "").replace("{words}", shlex.quote(" ".join(tokens)))
         mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
         return f"unrecognised: {' '.join(tokens)}; {mend}"
     name = typed.replace("_", "-")

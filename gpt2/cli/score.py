@@ -140,6 +140,8 @@ def stimuli(text: str | None) -> "Sequence[Stimulus]":
 
     if text not in (None, "-") and os.path.isfile(text):
         return from_file(text, whole=True)
+    if text not in (None, "-") and os.path.isdir(text):
+        raise UsageError(f"{text} is a directory: name a file in it, or pipe the text in if it is one.")
     if text is not None and not any(map(str.isspace, text)) and looks_like_a_file(text):
         raise UsageError(f"{text} does not exist: check the file's name, or pipe the text in if it is one.")
     return [Stimulus("1", "", read_text(text))]

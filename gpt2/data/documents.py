@@ -179,7 +179,10 @@ def _fields(path: Path, stream: BinaryIO, field: str, inline: bool) -> Iterator[
         if text is None and isinstance(row, dict) and field in row:
             continue
         if isinstance(row, dict) and field in row and not isinstance(text, str):
-            raise Failure(f"{where} has {kind_of(text)} in {field!r}, where a text belongs", MEND, field=None)
+            what = f"{where} has {kind_of(text)} in {field!r}"
+            if len(row) == 1:
+                raise ValueError(f"{what}: write a text there, between quotes.")
+            raise Failure(f"{what}, where a text belongs", MEND, field=None)
         if not isinstance(row, dict):
             raise ValueError(f"{where} is {kind_of(row)}: write an object with a text in {field!r}.")
         if not isinstance(text, str):

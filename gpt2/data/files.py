@@ -187,7 +187,16 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
+    if _is_text(path):
+        return ValueError(f"{path} is not compressed: take the ending {path.suffix} off its name.")
     return ValueError(f"{path} is a damaged {path.suffix} file ({error}): fetch it again.")
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins as a text does, without control characters: no compressed file does."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    return not any(byte < 32 and byte not in b"\t\n\f\r" for byte in head)
 
 
 def zstd() -> Any:

@@ -132,6 +132,7 @@ def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]
                 continue
             if names is None:
                 names = row
+                refuse_other_separator(where, names, ",")
                 if len(set(names)) < len(names):
                     raise ValueError(f"{path} names a column twice in its first line: rename one of them.")
                 continue
@@ -148,6 +149,17 @@ def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]
     finally:
         csv.field_size_limit(before)
         lines.detach()
+
+
+def refuse_other_separator(where: str, names: list[str], separator: str) -> None:
+    """ValueError for a first line that names one column where another separator would make several of it."""
+    called = {",": "commas", ";": "semicolons", "\t": "tabs"}
+    for other, plural in called.items():
+        if len(names) == 1 and other != separator and len(names[0].split(other)) > 1 and all(names[0].split(other)):
+            raise ValueError(
+                f"{where} names one column, {names[0]!r}: columns are separated by {called[separator]} here, not by "
+                f"{plural}, so save the table again with {called[separator]}."
+            )
 
 
 def parquet_rows(

@@ -22,6 +22,8 @@ from gpt2.base.fields import shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.data.files import PACKED, opened
 from gpt2.data.json_lines import json_lines
+from gpt2.data.records import kind_of as kind_of_value
+from gpt2.data.records import refuse_other_separator
 
 KINDS = (".jsonl", ".csv", ".tsv", ".txt")
 
@@ -89,6 +91,7 @@ def _rows(path: Path, kind: str, data: bytes) -> Iterator[tuple[str, Any]]:
                 continue
             if names is None:
                 names = [name.strip() for name in row]
+                refuse_other_separator(where, names, "," if kind == ".csv" else "\t")
                 if names.count("text") != 1:
                     have = shortened(", ".join(names))
                     raise ValueError(f"{where} names the columns {have}: one of them must be text.")
@@ -105,7 +108,9 @@ def _stimulus(where: str, row: Any, number: str) -> Stimulus:
     if not isinstance(row, dict):
         raise ValueError(f'{where} holds no object: write {{"id": "a", "context": "...", "text": "..."}}.')
     text, context, name = row.get("text"), row.get("context"), row.get("id")
-    if not isinstance(text, str) or not text:
+    if "text" in row and not isinstance(text, str):
+        raise ValueError(f"{where} has {kind_of_value(text)} in 'text': write a text there, between quotes.")
+    if not text:
         have = f"it has {', '.join(map(str, row))}" if row else "it has none"
         what = "an empty text" if text == "" else f"no text in a field 'text' ({have})"
         raise ValueError(f"{where} has {what}: give it at least one character.")

@@ -20,11 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from gpt2.base.errors import UsageError
+from gpt2.base.fields import shortened
 from gpt2.text.byte_level import well_formed
 from gpt2.text.chat_template import ChatTemplate, Message, Span, control_texts
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
+EXAMPLE = "[{'role': 'user', 'content': 'Hi'}]"
 PRIVATE = range(0xF0000, 0xFFFFE)
 """Characters that no language uses (a private plane of Unicode): two that a conversation lacks mark its texts."""
 
@@ -52,7 +55,11 @@ class Chat:
         self.allow_special = allow_special
 
     def prompt(self, messages: Sequence[Message], **more: Any) -> list[int]:
-        """The ids of a conversation up to where the assistant is to answer. Errors as `ChatTemplate.render`."""
+        """The ids of a conversation up to where the assistant is to answer.
+
+        Raises UsageError for what is no list of messages, ValueError as `ChatTemplate.render`.
+        """
+        messages = checked(messages)
         if self._found and more.get("tools") is not None:
             return self._with_tools.prompt(messages, **more)
         marked, marks = self._mark([*messages, more])
@@ -62,8 +69,10 @@ class Chat:
     def encode(self, messages: Sequence[Message], **more: Any) -> Encoded:
         """The ids of a whole conversation, and which the assistant says.
 
-        Raises ValueError as `ChatTemplate.render`, and where the template's text does not show what the answer is.
+        Raises UsageError for what is no list of messages, ValueError as `ChatTemplate.render`, and where the template's
+        text does not show what the answer is.
         """
+        messages = checked(messages)
         if self._found and more.get("tools") is not None:
             return self._with_tools.encode(messages, **more)
         marked, marks = self._mark([*messages, more])
@@ -142,6 +151,36 @@ class Chat:
                 answer += [any(place + a < stop and place + b > start for start, stop in spans) for _, (a, b) in found]
             place += len(piece)
         return ids, answer
+
+
+def checked(messages: Any) -> list[Message]:
+    """The messages as a list. UsageError for one that no template can write: without a role, or with no content but
+    also nothing in its place, such as `tool_calls`."""
+    if messages is None or isinstance(messages, (str, bytes, Mapping)) or not hasattr(messages, "__iter__"):
+        raise UsageError(f"messages is {_a(messages)}: give a list such as {EXAMPLE}.")
+    messages = list(messages)
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, Mapping):
+            raise UsageError(f"message {number} is {_a(message)}: give a dict for each, as in {EXAMPLE}.")
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str):
+            has = f"the role {shortened(role)}, {_a(role)}" if "role" in message else "no role"
+            raise UsageError(f"message {number} has {has}: give it a text as 'role', such as 'user' or 'assistant'.")
+        others = any(value is not None for key, value in message.items() if key not in ("role", "content"))
+        if content is None and not others:
+            has = "None as its content" if "content" in message else "no content"
+            raise UsageError(f"message {number} has {has}: give it a text as 'content'.")
+        if isinstance(content, (int, float, bytes)):
+            raise UsageError(
+                f"message {number} has the content {shortened(content)}, {_a(content)}: give it a text as 'content'."
+            )
+    return messages
+
+
+def _a(value: Any) -> str:
+    """A value's type in a sentence."""
+    name = type(value).__name__
+    return "None" if value is None else f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def common(one: str, other: str) -> int:

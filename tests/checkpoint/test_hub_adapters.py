@@ -9,7 +9,7 @@ from adapted import agree, edited, made, write_base
 from huggingface_hub import constants
 
 from gpt2.checkpoint.files import load
-from gpt2.checkpoint.hub import model_directory, own_directory
+from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
 from gpt2.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -121,7 +121,7 @@ def test_what_peft_left_in_the_cache_is_not_taken_for_all(repos, server, here, m
     ({"base_model_name_or_path": None}, "does not name its base model"),
     ({"base_model_name_or_path": "./out/base"}, "is './out/base', which is no model here"),
     ({"base_model_name_or_path": str(Path("none").resolve())}, "is not in "),
-    ({"base_model_name_or_path": "tests/nobody"}, "the hub has no model 'tests/nobody'"),
+    ({"base_model_name_or_path": "tests/nobody"}, "asks for its base model tests/nobody, and the hub has no"),
     ({"base_model_name_or_path": "tests/adapter"}, "is an adapter itself: merge it, gpt2 export tests/adapter DIR"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_refused_by_name(fields, said, repos, server, here, tmp_path):
@@ -131,6 +131,16 @@ def test_what_cannot_be_read_is_refused_by_name(fields, said, repos, server, her
         assert server.served == [CONFIG]  # and neither matrices nor a base
     if "peft_type" not in fields:
         assert said in refused(here, "next", "hi", "--model", "tests/adapter")
+
+
+def test_a_base_that_is_not_here_is_told_with_its_adapter(repos, here, tmp_path, monkeypatch):
+    repos["tests/adapter"] = edited_files(tmp_path / "adapter", base_model_name_or_path="nowhere/none")
+    adapter = tmp_path / "adapter"
+    said = f"the adapter in {adapter} asks for its base model nowhere/none, and "
+    assert said in refused(here, "next", "hi", "--model", adapter)
+    with pytest.raises(ValueError, match="and nowhere/none is not on this machine") as error:
+        base_directory(adapter, download=False)
+    assert str(error.value).startswith(said)
 
 
 def test_repositories_that_are_no_adapter(repos, here):

@@ -149,11 +149,17 @@ def test_wrong_use_is_one_sentence_before_anything_is_read(chat: Run, words: tup
 
 def test_an_empty_pipe(chat: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = chat("\n\n")
-    assert (code, out) == (0, "")
-    assert err.endswith("gpt2: standard input holds no message.\n")
+    assert (code, out) == (2, "")
+    assert err.endswith("gpt2: standard input holds no message: pipe in a line for each.\n")
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["chat"]) == 2
     assert capsys.readouterr().err.startswith("gpt2: there is no standard input")
+
+
+def test_more_tokens_than_an_answer_has_are_told(chat: Run) -> None:
+    note = "gpt2: an answer has at most half of the context (80 tokens).\n"
+    assert note in chat("a\n", "--max-tokens", 81)[2]
+    assert note not in chat("a\n", "--max-tokens", 80)[2]
 
 
 def test_a_model_without_a_template(chat: Run, tmp_path: Path) -> None:

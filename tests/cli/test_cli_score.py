@@ -133,7 +133,12 @@ def test_pairs(run, folder):
         (["--context-file", "nowhere.csv"], 1, "nowhere.csv cannot be read: No such file"),
         (["--context-file", "a.md"], 1, "is of an unknown kind"),
         (["--context-file", "empty.csv"], 1, "holds no text"),
-        (["--context-file", "names.csv"], 1, "line 1, names the columns 'id;text': one of them must be text"),
+        (["--context-file", "names.csv"], 1, "line 1, names the columns 'id, body': one of them must be text"),
+        (["--context-file", "semi.csv"], 1, "columns are separated by commas here, not by semicolons, so save the tab"),
+        (["semi.tsv"], 1, "columns are separated by tabs here, not by semicolons, so save the table again with tabs."),
+        (["--context-file", "five.jsonl"], 1, "line 1, has the number 5 in 'text': write a text there, between quotes"),
+        (["--context-file", "null.jsonl"], 1, "line 1, has null in 'text': write a text there, between quotes"),
+        (["."], 2, ". is a directory: name a file in it, or pipe the text in if it is one."),
         (["--context-file", "cells.csv"], 1, "line 2, has 3 cells and the first row 2"),
         (["--context-file", "quote.csv"], 1, "cannot be read as .csv"),
         (["--context-file", "blank.csv"], 1, "line 3, has an empty text"),
@@ -157,7 +162,9 @@ def test_pairs(run, folder):
 )
 def test_refusals_are_one_sentence(words, code, sentence, run, folder):
     files = {
-        "empty.csv": "", "names.csv": "id;text\n", "cells.csv": "id,text\na,b,c\n", "quote.csv": 'text\n"a"b"\n',
+        "empty.csv": "", "names.csv": "id,body\n", "semi.csv": "id;text\n",
+        "semi.tsv": "id;text\na;b\n", "five.jsonl": '{"text": 5}\n', "null.jsonl": '{"text": null}',
+        "cells.csv": "id,text\na,b,c\n", "quote.csv": 'text\n"a"b"\n',
         "blank.csv": "id,text\na,b\nc,\n", "twice.csv": "id,text\na,b\na,c\n", "list.jsonl": "[1]\n",
         "id.jsonl": '{"id": 1.5, "text": "a"}\n', "field.jsonl": '{"body": "a"}\n', "a.md": "a",
         "context.jsonl": '{"text": "a", "context": 3}\n',

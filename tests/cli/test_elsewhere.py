@@ -49,8 +49,21 @@ def test_every_answer_names_options_of_the_command() -> None:
         ("generate -p x", 'there is no option -p: the text stands without an option, in quotes: gpt2 generate "Once'),
         ("generate x -n 5", "there is no option -n: write --max-tokens N, the most tokens that are added."),
         ("generate x --max_new_tokens=5", "write --max-tokens N"),
-        ("generate x --greedy", "write --temperature 0 takes the likeliest token each time."),
-        ("generate x --do_sample", "draws where X is above 0"),
+        ("generate x --greedy", "write --temperature 0, which takes the likeliest token each time."),
+        (
+            "generate x --do_sample",
+            "write --temperature X, which draws where X is above 0; with 0 the likeliest token is taken.",
+        ),
+        (
+            "score items.csv --field text",
+            "write --context-file FILE, of which the column or field called text is read.",
+        ),
+        ("finetune x.csv --text_column body", "write --field NAME."),
+        (
+            "chat Hello",
+            "unrecognised: Hello; type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' "
+            "Hello | gpt2 chat",
+        ),
         ("generate x -t 4", "write OMP_NUM_THREADS=N before the command."),
         ("generate x -m gpt2", "there is no option -m: write --model MODEL."),
         ("generate x temperature=0.5", "unrecognised: temperature=0.5; did you mean --temperature?"),

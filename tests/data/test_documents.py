@@ -106,7 +106,7 @@ def test_json_lines(tmp_path):
     with pytest.raises(ValueError, match=r"file.jsonl, line 1, has no text in a field 'title' \(it has text\)"):
         list(documents(path, field="title"))
     path.write_text('{"text": "a"}\n{"text": 3}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2, has the number 3 in 'text', where a text belongs: name the one"):
+    with pytest.raises(ValueError, match="line 2, has the number 3 in 'text': write a text there, between"):
         list(documents(path))
     for wrong in (b"{\n", b"[1]\n", b'"text"\n', b'{"text": "\xff"}\n'):
         path.write_bytes(wrong)
@@ -131,7 +131,7 @@ def test_files_that_are_refused(tmp_path, stories):
         with pytest.raises(ValueError, match="holds no document"):
             split(tmp_path, empty)
     data = stories.read_bytes()
-    for broken in (data[:-10], b"no gzip", data[:20] + b"\x00\x00\x00" + data[23:]):
+    for broken in (data[:-10], data[:20] + b"\x00\x00\x00" + data[23:]):
         stories.write_bytes(broken)
         with pytest.raises(ValueError, match=r"stories.txt.gz is a damaged .gz file"):
             list(documents(stories))
@@ -163,6 +163,16 @@ def write_parquet(path, row_group_size=2, **columns):
     parquet.write_table(pyarrow.table(columns), path, row_group_size=row_group_size)
 
 
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("data", ["Once.\n\tThe end é\n".encode(), "Pl\xe4ne\r\n".encode("latin-1")])
+def test_a_text_that_is_called_compressed_is_told_apart_from_a_damaged_file(tmp_path, kind, data):
+    path = tmp_path / f"file.txt.{kind}"
+    path.write_bytes(data)
+    with pytest.raises(ValueError) as error:
+        list(documents(path))
+    assert str(error.value) == f"{path} is not compressed: take the ending .{kind} off its name."
+
+
 def test_several_frames_are_one_text(tmp_path):
     # `cat a.zst b.zst` and parallel compressors make them; a reader that stops at the first would lose text.
     for kind in ("gz", "zst"):
@@ -174,7 +184,7 @@ def test_several_frames_are_one_text(tmp_path):
 def test_a_damaged_zst_file_is_named(tmp_path):
     path = tmp_path / "file.txt.zst"
     data = packed(b"some text that is long enough to be cut" * 20, "zst")
-    for broken in (data[:-3], b"no zstandard", data + b"junk"):
+    for broken in (data[:-3], b"\0no zstandard", data + b"junk"):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"file.txt.zst is a damaged .zst file .*: fetch it again"):
             list(documents(path))
@@ -313,7 +323,10 @@ REFUSED_ROWS = {
     ("a.csv", b"a,a\n"): "names a column twice",
     ("a.csv", b"text\n\xff\n"): "is not UTF-8",
     ("a.csv", b"title\none\n"): r"line 2, has no text in a field 'text' \(it has title\): name the one",
-    ("a.jsonl", b'{"text": false}'): "line 1, has false in 'text'",
+    ("c.jsonl", b'{"text": 7, "b": 1}'): "has the number 7 in 'text', where a text belongs: name the one",
+    ("a.jsonl", b'{"text": false}'): "line 1, has false in 'text': write a text there, between quotes",
+    ("a.csv", b"id;text\n1;Hello, you\n"): "names one column, 'id;text': columns are separated by commas here",
+    ("b.csv", b"id\ttext\n1\tHi\n"): "separated by commas here, not by tabs, so save the table again with commas",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from gpt2.base.errors import UsageError
 from gpt2.text.chat import Chat
 from gpt2.text.chat_template import PLAIN, ChatTemplate
 from gpt2.text.tokenizer import EOT, Tokenizer
@@ -193,6 +194,42 @@ def test_a_template_that_is_none_and_answers_that_cannot_be_told() -> None:
     template = ChatTemplate("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}")
     with pytest.raises(ValueError, match="does not write message 3 after the messages before it"):
         Chat(Tokenizer.bytes(), template).encode(HELLO)
+
+
+@pytest.mark.parametrize(
+    "messages, said",
+    [
+        ("Hi", "messages is a str: give a list such as [{'role': 'user', 'content': 'Hi'}]."),
+        (None, "messages is None: give a list such as"),
+        (5, "messages is an int: give a list such as"),
+        (HELLO[0], "messages is a dict: give a list such as"),
+        ([("user", "Hi")], "message 1 is a tuple: give a dict for each, as in [{'role': "),
+        ([HELLO[0], "Hi"], "message 2 is a str: give a dict for each"),
+        ([HELLO], "message 1 is a list: "),
+        (
+            [HELLO[0], {"role": "user", "content": 5}],
+            "message 2 has the content 5, an int: give it a text as 'content'.",
+        ),
+        ([{"role": "user", "content": None}], "message 1 has None as its content: give it a text as 'content'."),
+        ([{"role": "user"}], "message 1 has no content: give it"),
+        ([{"content": "Hi"}], "message 1 has no role: give it a text as 'role', such as 'user' or 'assistant'."),
+        ([{"role": 1, "content": "Hi"}], "message 1 has the role 1, an int: give it a text as 'role'"),
+    ],
+)
+def test_what_is_no_list_of_messages_is_refused(messages: Any, said: str) -> None:
+    for ask in (Chat(Tokenizer.bytes()).prompt, Chat(Tokenizer.bytes()).encode):
+        with pytest.raises(UsageError) as error:
+            ask(messages)
+        assert str(error.value).startswith(said)
+
+
+def test_content_that_a_template_takes_is_left_to_it() -> None:
+    """What transformers renders: lists of parts, and calls of tools in the place of a text."""
+    chat = Chat(Tokenizer.bytes(), ChatTemplate("{% for m in messages %}{{ m | tojson }}{% endfor %}"))
+    call, parts = {"function": {"name": "f"}}, [{"type": "text", "text": "Hi"}]
+    messages = ({"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [call]})
+    seen = [dict(messages[0]), {"role": "assistant", "tool_calls": [call]}]
+    assert chat.tokenizer.decode(chat.prompt(messages)) == "".join(map(json.dumps, seen))
 
 
 def test_a_checkpoint_without_a_template_has_a_plain_one() -> None:
