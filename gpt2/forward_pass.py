@@ -45,9 +45,7 @@ class Pass:
         """
         if not isinstance(given, Tensor) or given.dim() != (3 if given.is_floating_point() else 2):
             what = f"{given.dtype} {[*given.shape]}" if isinstance(given, Tensor) else f"a {type(given).__name__}"
-            raise ValueError(
-                f"the ids are {what}: give a tensor [B, T] of whole numbers, such as torch.tensor([[5, 7]])."
-            )
+            raise ValueError(f"the ids are {what}: give a tensor [B, T] of whole numbers, as in torch.tensor([[5]]).")
         B, T = given.shape[:2]
         done = max(self.cache.lengths) if self.cache is not None else 0
         if T == 0 or done + T > model.config.n_positions:
