@@ -139,6 +139,7 @@ class _Session:
         while run.steps_done < train.steps and not stopped:
             self.step()
             stopped = self.agreed(stop() or time.monotonic() - started > (max_seconds or float("inf")))
+            stopped = stopped and run.steps_done < train.steps  # after the last there is nothing to stop
             if stopped or self.is_due(train.save_every or train.eval_every) or self.is_due(train.eval_every):
                 self.save()
             if self.is_due(train.eval_every) and not stopped:
