@@ -154,7 +154,7 @@ def test_an_adapter_that_brings_a_matrix_of_its_base_is_refused_by_its_name(base
     model = peft.get_peft_model(GPT2LMHeadModel.from_pretrained(base), peft.LoraConfig(r=4, task_type="CAUSAL_LM"))
     model.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
     settings = Settings(("x",), model=str(tmp_path / "adapter"), lora=4)
-    with pytest.raises(ValueError, match="has lm_head.weight of its base, and only .*: merge it first"):
+    with pytest.raises(ValueError, match=r"has lm_head\.weight of its base, and only .*: merge it first"):
         open_adapter(tmp_path / "adapter", settings)
 
 
