@@ -42,19 +42,24 @@ class Answer:
         return sum(self.log_probs)
 
 
-def split(tokenizer: Tokenizer, context: str, continuation: str) -> tuple[list[int], list[int]]:
+def split(
+    tokenizer: Tokenizer, context: str, continuation: str, allow_special: bool = False
+) -> tuple[list[int], list[int]]:
     """The ids of a context and of its continuation, encoded together and cut where the context's own ids end.
 
     White space at the end of the context goes over to the continuation, since tokens begin with their space. An
     empty context is the token that opens a text. So does the Language Model Evaluation Harness (`_encode_pair`).
+    With `allow_special` text spells special tokens, and a continuation of an empty context may bring the one that
+    opens a text.
     """
     stripped = context.rstrip()
     continuation = context[len(stripped) :] + continuation
     if not stripped:
         assert tokenizer.bos_id is not None
-        return [tokenizer.bos_id], tokenizer.encode(continuation)
-    ids = tokenizer.encode(stripped)
-    return ids, tokenizer.encode(stripped + continuation)[len(ids) :]
+        ids = tokenizer.encode(continuation, allow_special)
+        return [tokenizer.bos_id], ids[1:] if allow_special and ids[:1] == [tokenizer.bos_id] else ids
+    ids = tokenizer.encode(stripped, allow_special)
+    return ids, tokenizer.encode(stripped + continuation, allow_special)[len(ids) :]
 
 
 @torch.inference_mode()

@@ -31,7 +31,10 @@ NEW_TOKENS = 256  # where a task does not say how many: the harness's own defaul
 
 @register_model("glassbox")
 class Glassbox(LM):
-    """A model of this package behind the harness's three questions."""
+    """A model of this package behind the harness's three questions.
+
+    Text that spells a special token, such as <|endoftext|>, is that token, as in the harness's own model `hf`.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Glassbox(LM):
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """For each (context, continuation) its log probability, and whether each of its tokens is the likeliest."""
-        pairs = [split(self.checkpoint.tokenizer, *request.args) for request in requests]
+        pairs = [split(self.checkpoint.tokenizer, *request.args, allow_special=True) for request in requests]
         found = answer(self.checkpoint.model, [Question(context, [ids]) for context, ids in pairs])
         return [(one.total, all(one.greedy)) for (one,) in found]
 
@@ -73,7 +76,7 @@ class Glassbox(LM):
         tokenizer, model = self.checkpoint.tokenizer, self.checkpoint.model
         if tokenizer.bos_id is None:
             raise ValueError("the tokenizer has no <|endoftext|>, which stands before each text as its context.")
-        ids = [[tokenizer.bos_id, *tokenizer.encode(request.args[0])] for request in requests]
+        ids = [[tokenizer.bos_id, *tokenizer.encode(request.args[0], allow_special=True)] for request in requests]
         owners, questions = [], []
         for number, text in enumerate(ids):
             for question in rolling(text, model.config.n_positions):
@@ -98,7 +101,7 @@ class Glassbox(LM):
                 stop=(stop,) if isinstance(stop, str) else tuple(stop),
                 slide=False,
             )
-            ids = tokenizer.encode(prompt)[-(model.config.n_positions - sampling.max_tokens) :]
+            ids = tokenizer.encode(prompt, allow_special=True)[-(model.config.n_positions - sampling.max_tokens) :]
             ((completion,),) = generate(model, tokenizer, [ids or [tokenizer.bos_id or 0]], sampling)
             texts.append(completion.text)
         return texts

@@ -171,6 +171,28 @@ def test_the_adapter_generates_up_to_a_stop_string(adapter, reference, checkpoin
     assert adapter.generate_until([long])[0]
 
 
+def test_the_adapter_reads_special_tokens_in_text(adapter, reference):
+    """As the harness's `hf` does, whose tokenizer is transformers'; an empty context is opened by the text's own."""
+    theirs = transformers.AutoTokenizer.from_pretrained(FIXTURES / "model")
+    for context, continuation in [("", "<|endoftext|>A dog"), ("A dog<|endoftext|> ", "The<|endoftext|>")]:
+        ids = torch.tensor([theirs.encode(context + continuation)])
+        first = len(theirs.encode(context.rstrip())) or 1
+        with torch.no_grad():
+            log_p = reference(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[first - 1 :]
+        [(found, _)] = adapter.loglikelihood([SimpleNamespace(args=(context, continuation))])
+        assert found == close(log_p.sum().item())
+    ids = torch.tensor([[theirs.bos_token_id, *theirs.encode("A dog.<|endoftext|>The")]])
+    with torch.no_grad():
+        loss = reference(ids, labels=ids).loss.item()
+    assert adapter.loglikelihood_rolling([SimpleNamespace(args=("A dog.<|endoftext|>The",))]) == [
+        close(-loss * (ids.shape[1] - 1))
+    ]
+    ids = torch.tensor([theirs.encode("A dog.<|endoftext|>")])
+    out = reference.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)[0, ids.shape[1] :]
+    asked = SimpleNamespace(args=("A dog.<|endoftext|>", {"max_gen_toks": 8}))
+    assert adapter.generate_until([asked]) == [theirs.decode(out)]
+
+
 # Against transformers
 
 

@@ -131,17 +131,17 @@ def _check_settings(adapter: Adapter, settings: Settings) -> None:
 
 
 def _more_to_train(step: Merge) -> Iterator[str]:
-    """The fields by which peft would train something else, or train it in another way."""
+    """What peft would train besides, or train in another way, or load into the base: fields, then tensors."""
     fields, targets = step.fields, step.targets
     values: dict[str, Any] = {
+        "target_modules": not all(is_projection(target.name) for target in targets.modules),
         "task_type": fields.get("task_type") not in (None, "CAUSAL_LM") or step.headless,
         "use_dora": step.dora,
         "lora_bias": step.lora_bias,
-        "bias": fields.get("bias") not in (None, "none") or bool(step.stored.base),
         "modules_to_save": bool(targets.saved),
         "trainable_token_indices": bool(targets.tokens),
         "target_parameters": bool(targets.parameters),
-        "target_modules": not all(is_projection(target.name) for target in targets.modules),
+        "bias": fields.get("bias") not in (None, "none"),
         "init_lora_weights": step.start not in STARTS,
         "velora_config": bool(fields.get("velora_config")),
         "monteclora_config": bool(fields.get("monteclora_config")),
@@ -149,3 +149,5 @@ def _more_to_train(step: Merge) -> Iterator[str]:
     for name, more in values.items():
         if more:
             yield f"{name} {fields.get(name)!r}"
+    for name in step.stored.base:
+        yield f"{name} of its base"

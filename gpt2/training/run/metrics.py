@@ -54,6 +54,7 @@ class MetricsLog:
     Attributes:
         validated: after how many steps the file has a validation loss. A run that was killed between saving and
             evaluating resumes at a step that is not among them, and evaluates first.
+        sampled: the same for samples.
     """
 
     def __init__(self, run: Path, start: int = 0, tensorboard: bool = False) -> None:
@@ -72,7 +73,9 @@ class MetricsLog:
             kept.append(event)
         self._file.truncate(end)
         self._file.seek(end)
-        self.validated = {event["step"] + 1 for event in kept if "val" in event}
+        self.validated, self.sampled = (
+            {event["step"] + 1 for event in kept if name in event} for name in ("val", "sample")
+        )
 
     def write(self, event: Event) -> None:
         """Append one line, for readers to see at once."""
@@ -80,6 +83,8 @@ class MetricsLog:
         self._file.flush()
         if "val" in event:
             self.validated.add(event["step"] + 1)
+        if "sample" in event:
+            self.sampled.add(event["step"] + 1)
         if self._board is not None:
             for name, value in _scalars(event):
                 self._board.add_scalar(name, value, event["step"])

@@ -130,26 +130,33 @@ class _Session:
         run, train = self.run, self.train
         if run.steps_done == 0:
             self.snapshot()
-        elif self.is_due(train.eval_every) and self.agreed(
-            self.log is not None and run.steps_done not in self.log.validated
-        ):
-            self.evaluate()  # killed between saving and evaluating
+        else:
+            self.catch_up()
         started = time.monotonic()
         stopped = False
         while run.steps_done < train.steps and not stopped:
             self.step()
             stopped = self.agreed(stop() or time.monotonic() - started > (max_seconds or float("inf")))
+            stopped = stopped and run.steps_done < train.steps  # after the last there is nothing to stop
             if stopped or self.is_due(train.save_every or train.eval_every) or self.is_due(train.eval_every):
                 self.save()
             if self.is_due(train.eval_every) and not stopped:
                 self.evaluate()
-            if train.sample_every and self.is_due(train.sample_every) and not stopped:
+            if self.is_due(train.sample_every) and not stopped:
                 self.sample()
             self.snapshot()
         self.write(self.out / "model")
         top = best(self.out)
         is_last = top == checkpoint_path(self.out, run.steps_done)
         return Outcome(run.steps_done, run.steps_done >= train.steps, self.out / "model", None if is_last else top)
+
+    def catch_up(self) -> None:
+        """Evaluate and sample where the run was stopped, or killed, between saving and that."""
+        done, log = self.run.steps_done, self.log
+        if self.is_due(self.train.eval_every) and self.agreed(log is not None and done not in log.validated):
+            self.evaluate()
+        if self.is_due(self.train.sample_every) and self.agreed(log is not None and done not in log.sampled):
+            self.sample()
 
     def close(self) -> None:
         if self.log is not None:
@@ -160,7 +167,8 @@ class _Session:
         return self.run.world.sum(float(yes))[0] > 0
 
     def is_due(self, every: int) -> bool:
-        return self.run.steps_done % every == 0 or self.run.steps_done == self.train.steps
+        """After every so many steps, and after the last; 0: never."""
+        return every > 0 and (self.run.steps_done % every == 0 or self.run.steps_done == self.train.steps)
 
     def tell(self, event: dict[str, Any]) -> None:
         number = self.run.steps_done - 1

@@ -121,6 +121,16 @@ def test_a_stopped_run_resumes_as_if_it_had_not_stopped(base: str, text: str, tm
     assert losses[0] == losses[1]
 
 
+def test_a_stop_during_the_last_step_keeps_the_last_weights(base: str, text: str, tmp_path: Path) -> None:
+    settings = Settings((text,), model=base, epochs=0.1, lr=1e-3)
+    whole = FineTune(settings).run(tmp_path / "run")
+    assert whole.best_step == whole.steps
+    stopped = FineTune(settings).run(tmp_path / "run", stop=lambda: True)
+    while stopped.steps < whole.steps:
+        stopped = FineTune(settings).run(tmp_path / "run", stop=lambda: True, go_on=True)
+    assert replace(stopped, seconds=whole.seconds) == whole
+
+
 def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     settings = Settings((text,), model=base, epochs=1)

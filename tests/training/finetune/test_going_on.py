@@ -139,7 +139,8 @@ def test_an_adapter_keeps_its_form(
 
 @pytest.mark.parametrize("fields", [
     {"use_dora": True}, {"bias": "all"}, {"modules_to_save": ["ln_f"]}, {"trainable_token_indices": [1, 2]},
-    {"target_modules": ["wte"]}, {"lora_bias": True}, {"init_lora_weights": "pissa", "target_modules": ["c_fc"]},
+    {"target_modules": ["wte"]}, {"target_modules": ["c_attn", "lm_head"]}, {"modules_to_save": ["lm_head"]},
+    {"lora_bias": True}, {"init_lora_weights": "pissa", "target_modules": ["c_fc"]},
 ])  # fmt: skip
 def test_an_adapter_with_more_to_train_is_refused_by_the_field(
     base: str, tmp_path: Path, fields: dict[str, Any]
@@ -147,6 +148,14 @@ def test_an_adapter_with_more_to_train_is_refused_by_the_field(
     directory = by_peft(base, tmp_path / "adapter", **{"target_modules": ["c_attn"]} | fields)
     with pytest.raises(ValueError, match=rf"has {next(iter(fields))} .*: merge it first, gpt2 export {directory} DIR"):
         open_adapter(directory, Settings(("x",), model=str(directory), lora=4))
+
+
+def test_an_adapter_that_brings_a_matrix_of_its_base_is_refused_by_its_name(base: str, tmp_path: Path) -> None:
+    model = peft.get_peft_model(GPT2LMHeadModel.from_pretrained(base), peft.LoraConfig(r=4, task_type="CAUSAL_LM"))
+    model.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
+    settings = Settings(("x",), model=str(tmp_path / "adapter"), lora=4)
+    with pytest.raises(ValueError, match=r"has lm_head\.weight of its base, and only .*: merge it first"):
+        open_adapter(tmp_path / "adapter", settings)
 
 
 def test_an_adapter_without_a_rank_is_merged_and_all_weights_train(

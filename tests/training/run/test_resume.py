@@ -139,6 +139,37 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(recipe: Recipe, tmp_path: Pa
     assert times == sorted(times)
 
 
+def logged(out: Path) -> list[tuple[str, int, object]]:
+    """What was trained, evaluated and sampled after which step, in order."""
+    events = read_metrics(out / "metrics.jsonl")
+    return [(key, e["step"] + 1, e[key]) for e in events for key in ("loss", "val", "sample") if key in e]
+
+
+@pytest.mark.parametrize("by", ["signal", "time"])
+def test_a_stop_during_the_last_step_leaves_nothing_out(recipe: Recipe, tmp_path: Path, by: str) -> None:
+    recipe = replace(recipe, train=replace(recipe.train, steps=1, sample_every=4))
+    whole = train(TrainingRun(recipe), tmp_path / "run")
+    expected = logged(tmp_path / "run")
+    assert [key for key, _, _ in expected] == ["loss", "val", "sample"]
+    signalled = by == "signal"
+    run = TrainingRun(recipe)
+    assert train(run, tmp_path / "run", stop=lambda: signalled, max_seconds=None if signalled else 1e-9) == whole
+    assert logged(tmp_path / "run") == expected
+
+
+def test_a_sample_that_is_due_where_a_run_is_stopped_is_made_up_once(recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(recipe, train=replace(recipe.train, steps=3, sample_every=2, eval_every=1, eval_tokens=16))
+    train(TrainingRun(recipe), tmp_path / "whole")
+    train(TrainingRun(recipe), tmp_path / "run", stop=iter([False, True]).__next__)
+    out, left = tmp_path / "run", logged(tmp_path / "run")
+    assert [(key, step) for key, step, _ in left] == [("loss", 1), ("val", 1), ("loss", 2)]
+    for _ in range(2):
+        run = TrainingRun(recipe)
+        resume(run, out)
+        train(run, out)
+        assert logged(out) == logged(tmp_path / "whole")
+
+
 def test_with_override_the_new_rate_counts(recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(TrainingRun(recipe), out, stop=lambda: True)
