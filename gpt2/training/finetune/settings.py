@@ -27,7 +27,7 @@ BATCH_TOKENS = 4096  # about so many in a step, where the text has them
 PASSES, FEWEST_STEPS = 3.0, 60  # of a short text, which has fewer steps then, more passes are made
 EVALUATIONS = 8  # in the whole run
 BY_ITSELF = TuneOptim()
-FULL_RATE, SHORT_RATE, LORA_RATE = 0.14, 0.07, 1.2  # peak learning rate times the width; of a short text the second
+FULL_RATE, LORA_RATE = 0.14, 1.2  # peak learning rate times the width; half of it for a short text
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def recipe_of(settings: Settings, config: GPT2Config, train: Examples, base: str
     epochs = chosen(settings.epochs, max(PASSES, enough))
     steps = max(1, math.ceil(epochs * rows / batch))
     # Wider models and short texts want smaller rates; an adapter, which starts at zero, larger ones (docs/finetune.md).
-    usual = (LORA_RATE if settings.lora else SHORT_RATE if enough > PASSES else FULL_RATE) / config.n_embd
+    usual = (LORA_RATE if settings.lora else FULL_RATE) / config.n_embd / (2 if enough > PASSES else 1)
     return Recipe(
         model=ModelRecipe(
             config.n_layer, config.n_head, config.n_embd, n_positions=config.n_positions, dropout=settings.dropout

@@ -112,7 +112,7 @@ def test_a_run_keeps_the_rate_that_it_began_with(
     path = out / "finetune.json"
     old = {name: value for name, value in json.loads(path.read_text()).items() if name not in NEW}
     path.write_text(json.dumps(old))  # as version 0.1 wrote it
-    monkeypatch.setattr("gpt2.training.finetune.settings.SHORT_RATE", 9.0)
+    monkeypatch.setattr("gpt2.training.finetune.settings.FULL_RATE", 9.0)
     assert FineTune(read_settings(out)).recipe == tuning.recipe
     assert main(["finetune", "--resume", str(out), "--patience", "3"]) == 2
     assert "keeps the settings that it began with: leave out --patience." in capsys.readouterr().err
