@@ -67,7 +67,8 @@ class Glassbox(LM):
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """For each (context, continuation) its log probability, and whether each of its tokens is the likeliest."""
-        pairs = [split(self.checkpoint.tokenizer, *request.args, allow_special=True) for request in requests]
+        texts = [(request.args[0], request.args[1]) for request in requests]
+        pairs = [split(self.checkpoint.tokenizer, *text, allow_special=True) for text in texts]
         found = answer(self.checkpoint.model, [Question(context, [ids]) for context, ids in pairs])
         return [(one.total, all(one.greedy)) for (one,) in found]
 
