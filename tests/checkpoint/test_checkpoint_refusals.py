@@ -81,7 +81,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(hub_directory):
 def test_many_missing_tensors_make_one_short_sentence(hub_directory):
     with pytest.raises(ValueError, match=r"lacks transformer\.h\.2.* and \d+ more tensors") as refusal:
         load_model(set_field(hub_directory, n_layer=7))
-    assert len(str(refusal.value)) < 300
+    assert len(str(refusal.value).replace(str(hub_directory), "")) < 260
 
 
 def test_damaged_values_are_refused_by_name(hub_directory):
