@@ -9,8 +9,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from gpt2.ablation.conduct import _append, read_records
+from gpt2.ablation.results import read_records, writing
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import Note
 from gpt2.base.pictures import save_picture
 from gpt2.checkpoint.files import save
 from gpt2.checkpoint.target import check_target, whole_directory
@@ -257,11 +258,14 @@ def test_results_of_a_study_are_not_cut_from_another_file(tmp_path: Path) -> Non
     path.write_text(MINE)  # one line without an end: no record that was cut off
     with pytest.raises(UsageError, match="line 1 is not the result of a run"):
         read_records(path)
-    whole = json.dumps({"key": "a", "val_loss": 1.0})
+    about = {"study": "s", "contestant": "wide", "purpose": "tune", "seed": 0, "rate": 1.0, "share": 0.5, "diverged_at": 2}
+    whole = json.dumps({"key": "a", **about})
     path.write_text(f'{whole}\n{{"key": "b", "val')
-    assert list(read_records(path)) == ["a"]
+    with pytest.warns(Note, match="the last line was cut off"):
+        assert list(read_records(path)) == ["a"]
     path.write_text(whole)  # saved by an editor that writes no last line end
-    _append({"key": "b"}, path)
+    with writing(path) as results:
+        results.append({"key": "b", **about})
     assert list(read_records(path)) == ["a", "b"]
 
 

@@ -1,27 +1,29 @@
 """All runs of a study: which are due, several at once, each written down when it ends.
 
-In: a `Study` and the results so far (JSON lines). Out: more lines. What is due is a pure function of the lines that are
-there, so a study may be stopped at any time and go on in another sitting.
+In: a `Study` and the results so far (results.py). Out: more of them. What is due is a pure function of the results that
+are there, so a study may be stopped at any time and go on in another sitting.
 """
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from math import inf
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from gpt2 import __version__
+from gpt2.ablation.kept import check_places, clear, hidden, settle
+from gpt2.ablation.results import Records, Results, read_records, writing
 from gpt2.ablation.study import BASELINE, Job, Study
-from gpt2.base.errors import UsageError
-from gpt2.base.ours import check_directory
-from gpt2.checkpoint.target import CHECKPOINT
+from gpt2.base.counted import counted
+from gpt2.base.errors import Failure
+from gpt2.base.notes import note
+from gpt2.base.processes import Processes
+
+__all__ = ["Records", "Tuning", "conduct", "due", "expected_work", "read_records", "tuning"]
 
 EXTENSIONS = 4  # how often the search goes on past an end of its grid, by a factor of 2 each time
-BEGINNING = '{"key": "'  # of a record's line, also of one that was cut off
-Records = dict[str, dict[str, Any]]  # by key
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,6 @@ class Tuning:
     losses: dict[float, float]
     rate: float | None
     missing: list[Job]
-
-
-def read_records(path: Path) -> Records:
-    """Results by key; a last line that was cut off is dropped. Raises UsageError for a line that is not a record."""
-    records: Records = {}
-    if not path.exists():
-        return records
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            records[record["key"]] = record
-        except (json.JSONDecodeError, KeyError, TypeError):
-            if number < len(lines) or not (line.startswith(BEGINNING) or BEGINNING.startswith(line)):
-                raise UsageError(f"{path}, line {number} is not the result of a run: remove that line.") from None
-    return records
 
 
 def tuning(study: Study, contestant: str, records: Records) -> Tuning:
@@ -119,87 +105,108 @@ def conduct(
     keep      directory for the weights of the baseline's report runs
     report    is told each record that was written, and what is left in runs of full length
 
-    Raises UsageError for a file that holds no results, and for a place in `keep` that is taken;
-    OSError when it cannot be written.
+    Raises UsageError for a file that holds no results or that another process is writing, and for a place in `keep`
+    that is taken; DiskFailure when it cannot be written; Failure when it was moved, when a run fails, and when a
+    process is killed. Every run that has ended is in the file then. The processes end with this one, however it ends.
     """
-    records = read_records(results)
-    if keep is not None and BASELINE in (only or study.contestants):
-        _check_places(study, records, keep)
-    results.parent.mkdir(parents=True, exist_ok=True)
+    lost = "a process that trains a run has ended, perhaps for lack of memory"
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    with writing(results) as file:
+        if keep is not None:
+            clear(keep, file.records)
+            settle(keep, file.records)
+        if keep is not None and BASELINE in (only or study.contestants):
+            check_places(keep, study, file.records, tuning(study, BASELINE, file.records).rate)
+        _tell_others(study, file, only)
+        mend = Failure(lost, "try again with fewer {jobs}; what has ended is kept.", jobs=None)
+        with Processes(partial(_work, threads), jobs, mend, environment) as workers:
+            _run_all(study, file, workers, jobs, only, keep, report)
+
+
+def _run_all(
+    study: Study,
+    file: Results,
+    workers: Processes,
+    jobs: int,
+    only: Sequence[str],
+    keep: Path | None,
+    report: Callable[[dict[str, Any], float], None],
+) -> None:
     running: dict[Future[dict[str, Any]], Job] = {}
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (threads,))
     try:
         while True:
-            waiting = [job for job in due(study, records, only) if job not in running.values()]
+            waiting = [job for job in due(study, file.records, only) if job not in running.values()]
             for job in waiting[: jobs - len(running)]:
                 wanted = keep is not None and job.contestant == BASELINE and job.purpose == "report"
-                where = _place(keep, job.seed) if keep is not None and wanted else None
-                running[pool.submit(_work, study, job, where)] = job
+                where = hidden(keep, study, job) if keep is not None and wanted else None
+                running[workers.submit(study, job, where)] = job
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
+            ended = _write(file, running, keep)
+            for record in ended:
+                report(record, expected_work(study, file.records, only))
             for future in done:
-                running.pop(future)
-                record = future.result()
-                _append(record, results)
-                records[record["key"]] = record
-                report(record, expected_work(study, records, only))
-    finally:
-        for process in (pool._processes or {}).values():  # a run may take minutes: do not wait for it
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+                if future in running:
+                    future.result()  # raises
+    except (KeyboardInterrupt, SystemExit):
+        _write(file, running, keep)  # what has ended meanwhile
+        raise
 
 
-def _place(keep: Path, seed: int) -> Path:
-    """Where the weights of the baseline with this seed are kept."""
-    return keep / f"{BASELINE}-{seed}"
+def _write(
+    file: Results, running: dict[Future[dict[str, Any]], Job], keep: Path | None
+) -> list[dict[str, Any]]:
+    """Write down every run that has ended well, and take it from those that are running."""
+    written = []
+    for future in [future for future in running if future.done() and future.exception() is None]:
+        record = future.result()
+        file.append(record)
+        del running[future]
+        written.append(record)
+        if keep is not None:
+            settle(keep, file.records)
+    return written
 
 
-def _check_places(study: Study, records: Records, keep: Path) -> None:
-    """Raise UsageError, before anything is trained, where weights that are to be kept would replace others."""
-    rate = tuning(study, BASELINE, records).rate
-    for seed in study.seeds_of(BASELINE):
-        if rate is None or Job(BASELINE, "report", seed, rate).key(study) not in records:
-            mend = "choose another {keep}, or move it to another place."
-            check_directory(_place(keep, seed), CHECKPOINT, False, "keep", mend)
+def _tell_others(study: Study, file: Results, only: Sequence[str]) -> None:
+    """Say which results are not of the study as it stands now, and which another version made."""
+    if not due(study, file.records, only):
+        return
+    here = [record for record in file.records.values() if record["study"] == study.name]
+    before = [record for record in here if not _belongs(study, record)]
+    if before:
+        what = f"{counted(len(before), 'result')} in {file.path} come from this study as it was before"
+        note(f"{what}: they stay there, and are not used.")
+    made = {(record.get("environment") or {}).get("gpt2", __version__) for record in here if record not in before}
+    if others := sorted(made - {__version__}):
+        what = f"{file.path} holds results of version {', '.join(others)}, and this is version {__version__}"
+        note(f"{what}: they count as they are.")
 
 
-def _start_worker(threads: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+def _belongs(study: Study, record: dict[str, Any]) -> bool:
+    """Whether a result is one of the study as it stands now."""
+    if record["contestant"] not in study.contestants:
+        return False
+    job = Job(*(record[name] for name in ("contestant", "purpose", "seed", "rate", "share")))
+    return job.key(study) == record["key"]
+
+
+def _work(threads: int, study: Study, job: Job, keep: Path | None) -> dict[str, Any]:
+    """One run, in a process of its own."""
     import torch
 
-    torch.set_num_threads(threads)
-
-
-def _work(study: Study, job: Job, keep: Path | None) -> dict[str, Any]:
     from gpt2.ablation.job import run_job
 
-    return run_job(study, job, keep)
-
-
-def _append(record: dict[str, Any], path: Path) -> None:
-    """One line, on the disk before anything goes on; a line that was cut off before is ended first."""
-    with open(path, "a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.seek(0)
-                *whole, last = file.read().rpartition(b"\n")
-                if _is_whole(last):
-                    file.write(b"\n")
-                else:
-                    file.truncate(sum(map(len, whole)))
-        file.write(json.dumps(record).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _is_whole(line: bytes) -> bool:
-    """Whether a last line without an end is a record all the same: an editor may have written it."""
+    torch.set_num_threads(threads)
     try:
-        return "key" in json.loads(line)
-    except (ValueError, TypeError):
-        return False
+        return run_job(study, job, keep)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # of a variant, most likely
+        said = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+        what = f"the run of {job.contestant} (seed {job.seed}, {job.purpose}) failed ({said})"
+        raise Failure(what, "mend it, then type the same command: what has ended is kept.") from error
 
 
 def _mean_loss(study: Study, jobs: Iterable[Job], records: Records) -> float:

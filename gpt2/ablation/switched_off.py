@@ -6,7 +6,6 @@ report does not read, or zero. Read next: report/structure.py.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from gpt2.ablation.conduct import Records
 from gpt2.ablation.measure import position_losses
 from gpt2.ablation.statistics import Difference, paired
 from gpt2.ablation.study import BASELINE, Contestant, Job, Study
+from gpt2.base.disk import whole_file
 from gpt2.base.errors import UsageError
 from gpt2.base.ours import check_file
 
@@ -154,9 +154,8 @@ def write_switched_off(result: Mapping[str, Any], path: Path) -> None:
     """The result as JSON, whole or not at all. UsageError for a file that is there and holds something else."""
     check_switched_off(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def read_switched_off(path: Path) -> SwitchedOff:

@@ -1,6 +1,7 @@
 """The command `gpt2`: finds the sub-command, parses its options, turns mistakes into one sentence.
 
-In: the words typed. Out: an exit code (0 done, 1 failed, 2 wrong use, 130 interrupted).
+In: the words typed. Out: an exit code: 0 done, 1 failed, 2 wrong use; 130, 143 or 129 where Ctrl-C, SIGTERM or SIGHUP
+ended the command (signals.py).
 A sub-command is a dataclass `Command` in the module that stands beside its name here; nothing is imported
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
@@ -13,12 +14,13 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
+from gpt2.cli.signals import Ended, EndingSignals
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -118,22 +120,51 @@ def main(argv: list[str] | None = None) -> int:
     """
     if sys.stdout is None:  # closed, as a service may have it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")
+    with EndingSignals() as signals:
+        code = _main(sys.argv[1:] if argv is None else argv)
+    return code if signals.code is None else signals.code
+
+
+def _main(argv: list[str]) -> int:
     try:
         with _notes_as_lines():
-            code = _dispatch(sys.argv[1:] if argv is None else argv)
+            code = _dispatch(argv)
         sys.stdout.flush()  # here, where a reader that has gone is still caught
         return code
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Ended) as stop:
+        return _stopped(stop)
     except BrokenPipeError:  # `gpt2 ... | head`: the reader has gone, and that is no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except OSError as error:  # what was printed could not be written
         return _failed(error)
+
+
+def _stopped(stop: KeyboardInterrupt | Ended) -> int:
+    """Say what the user should know of a command that a signal ended; the exit code."""
+    said = " ".join(getattr(stop, "__notes__", []))
+    with suppress(OSError):  # the terminal may be gone
+        if isinstance(stop, KeyboardInterrupt):
+            print(file=sys.stderr)  # it has written ^C
+        elif not said:
+            said = f"ended by {stop.name}."
+        if said:
+            _fail(said, 1)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+    return stop.number if isinstance(stop, Ended) else 130
+
+
+def _forget_output() -> None:
+    """Have nobody told what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -180,6 +211,8 @@ def _run(name: str, argv: list[str]) -> int:
     try:
         command = parsed_command(name, argv)
         command.run()
+    except Ended:
+        raise
     except SystemExit as stop:  # tyro: --help is 0, wrong options 2
         return stop.code if isinstance(stop.code, int) else 2
     except BrokenPipeError:
@@ -195,7 +228,10 @@ def _failed(error: Exception, command: Any = None, prog: str = "gpt2") -> int:
         raise error
     from gpt2.cli.errors import sentence
 
-    return _fail(sentence(error, command, prog), 2 if isinstance(error, UsageError) else 1)
+    code = 2 if isinstance(error, UsageError) else 1
+    with suppress(OSError):  # standard error may be gone
+        _fail(sentence(error, command, prog), code)
+    return code
 
 
 def _fail(words: str, code: int) -> int:

@@ -13,6 +13,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, print_json
+from gpt2.cli.signals import Ended
 
 if TYPE_CHECKING:
     from gpt2.data.files import Source
@@ -98,9 +99,12 @@ class Command:
                 )
         except BaseException as error:
             if n := kept(self.out):
-                line = "\n" * isinstance(error, KeyboardInterrupt)  # the terminal has written ^C
                 kept_ones = f"{n} complete shard{'s are' if n > 1 else ' is'} kept"
-                print(f"{line}gpt2: {kept_ones}: the same command goes on from there.", file=sys.stderr)
+                said = f"{kept_ones}: the same command goes on from there."
+                if isinstance(error, KeyboardInterrupt | Ended):
+                    error.add_note(said)
+                else:
+                    print(f"gpt2: {said}", file=sys.stderr)
             raise
         if self.json:
             print_json(manifest)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2 import GPT2, GPT2Config
+from gpt2.ablation import conduct as conduct_module
 from gpt2.ablation.conduct import conduct, due, expected_work, read_records, tuning
 from gpt2.ablation.job import run_job
 from gpt2.ablation.measure import (
@@ -20,8 +22,10 @@ from gpt2.ablation.measure import (
     stream_scales,
 )
 from gpt2.ablation.models import build
+from gpt2.ablation.results import writing
 from gpt2.ablation.study import Job, Study, load_study
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
+from gpt2.base.notes import Note, forget
 from gpt2.data.prepare import prepare
 from gpt2.forward_pass import Pass
 from gpt2.text.tokenizer import Tokenizer
@@ -127,7 +131,8 @@ def test_a_whole_study_stopped_in_between_goes_on_and_repeats_bit_for_bit(tmp_pa
         conduct(s, results, only=("baseline",), report=stop)
     results.write_text(results.read_text() + '{"key": "cut o')
     seen = []
-    conduct(s, results, only=("baseline", "no-mask"), report=lambda record, left: seen.append((record, left)))
+    with pytest.warns(Note, match="the last line was cut off"):
+        conduct(s, results, only=("baseline", "no-mask"), report=lambda record, left: seen.append((record, left)))
     records = read_records(results)
     assert len(records) == len(results.read_text().splitlines()) == len(seen) + 1
     assert seen[-1][1] == 0
@@ -140,6 +145,64 @@ def test_a_whole_study_stopped_in_between_goes_on_and_repeats_bit_for_bit(tmp_pa
     assert {k: one[k] for k in same} == {k: json.loads(json.dumps(again[k])) for k in same}
     assert one["val_loss"] != one["val_loss_with_mask"]
     assert len(one["position_losses"]) == 16
+
+
+def test_every_run_that_has_ended_is_written_before_a_study_stops(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that failed took the results of those that had ended with it; so did Ctrl-C."""
+    s, results = study(tmp_path, data), tmp_path / "results.jsonl"
+
+    class Done:
+        """Processes that have done everything at once, but for the third run, which fails."""
+
+        def __init__(self, *how: object) -> None:
+            self.runs = 0
+
+        def __enter__(self) -> "Done":
+            return self
+
+        def __exit__(self, *exc: object) -> None:
+            pass
+
+        def submit(self, s: Study, job: Job, keep: Path | None) -> Future:
+            self.runs += 1
+            future: Future = Future()
+            if self.runs == 1:
+                future.set_exception(Failure("it failed"))
+            else:
+                future.set_result({"key": job.key(s), "study": s.name, **vars(job), "diverged_at": 2})
+            return future
+
+    monkeypatch.setattr(conduct_module, "Processes", Done)
+    with pytest.raises(Failure, match="it failed"):
+        conduct(s, results, jobs=3)
+    assert len(read_records(results)) == 2
+
+    def interrupted(record: dict, left: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Done, "__init__", lambda self, *how: setattr(self, "runs", 1))
+    with pytest.raises(KeyboardInterrupt):
+        conduct(s, results, jobs=3, report=interrupted)
+    assert len(read_records(results)) == 5
+
+
+def test_results_of_another_study_or_version_are_told_apart(tmp_path: Path, data: Path) -> None:
+    forget()
+    s = study(tmp_path, data)
+    job = Job("baseline", "tune", 100, 1.0, 0.5)
+    about = {"study": s.name, **vars(job), "diverged_at": 2, "environment": {"gpt2": "0.0.7"}}
+    with writing(tmp_path / "results.jsonl") as results:
+        results.append({"key": job.key(s), **about})
+        results.append({"key": "0" * 16, **about})
+        with pytest.warns(Note) as notes:
+            conduct_module._tell_others(s, results, ())
+    assert [str(note.message).split(": ")[-1] for note in notes] == [
+        "they stay there, and are not used.", "they count as they are.",
+    ]  # fmt: skip
+    assert "1 result in " in str(notes[0].message)
+    assert "holds results of version 0.0.7" in str(notes[1].message)
 
 
 def test_a_variant_sees_the_same_data_and_starts_from_the_same_values(tmp_path: Path, data: Path) -> None:

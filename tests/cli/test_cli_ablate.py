@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpt2.cli.main import main
+from gpt2.cli.signals import Ended
 from tests.ablation_records import records, study
 
 MINUTE = str(Path(__file__).parents[2] / "recipes" / "ablation" / "minute.toml")
@@ -59,6 +60,22 @@ def test_help_tells_what_there_is(words: list[str], says: list[str], capsys: pyt
     assert main(["ablate", *words]) == 0
     out = capsys.readouterr().out
     assert [word for word in says if word not in out] == []
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (Ended(15), 143)])
+def test_a_study_that_is_stopped_says_what_is_kept(
+    stop: BaseException, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, [one, *_] = tmp_path / "some.jsonl", records(study(tmp_path)).values()
+
+    def conduct(*how: object) -> None:
+        results.write_text(json.dumps(one) + "\n")
+        raise stop
+
+    monkeypatch.setattr("gpt2.ablation.conduct.conduct", conduct)
+    assert main(["ablate", MINUTE, "--results", str(results)]) == code
+    said = f"gpt2: {results} holds 1 result: the same command goes on from there.\n"
+    assert capsys.readouterr().err.lstrip("\n") == said
 
 
 def test_report_writes_a_document_or_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import pytest
 
@@ -18,7 +19,7 @@ from gpt2.data import encode as encode_module
 from gpt2.data.prepare import prepare
 from gpt2.data.shards import TokenShards
 from gpt2.data.unfinished import kept, place_for, workplace
-from gpt2.data.workers import Workers
+from gpt2.data.workers import encoders
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 SEP = f"\n{EOT}\n"
@@ -209,15 +210,16 @@ def test_killed_while_several_processes_encode(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("share", [0, 0.5, 1])
 def test_a_process_whose_parent_is_killed_while_it_writes_ends_quietly(share):
-    data = pickle.dumps(Tokenizer.bytes())
-    words = [sys.executable, "-c", "from gpt2.data.workers import serve; serve()"]
+    work = pickle.dumps(partial(encode_module.encode, Tokenizer.bytes()))
+    data = len(work).to_bytes(8, "little") + work
+    words = [sys.executable, "-c", "from gpt2.base.processes import serve; serve()"]
     ended = subprocess.run(words, input=data[: int(share * len(data))], capture_output=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
 def test_a_process_that_dies_is_told_in_one_sentence():
     batch = encode_module.Batch(encode_module.Place(), [(0, "some text", True)], 9)
-    with Workers(Tokenizer.bytes(), 1) as workers:
+    with encoders(Tokenizer.bytes(), 1) as workers:
         assert workers.submit(batch).result().ids.tolist() == [*Tokenizer.bytes().encode("some text"), 256]
         workers._children[0].kill()
         with pytest.raises(ValueError, match="a process that encodes has ended, perhaps for lack of memory"):
@@ -227,7 +229,7 @@ def test_a_process_that_dies_is_told_in_one_sentence():
 def test_what_goes_wrong_in_a_process_is_told():
     tokenizer = Tokenizer.bytes()
     tokenizer.eot_id = 65_536  # no id of two bytes
-    with Workers(tokenizer, 1) as workers, pytest.raises(OverflowError):
+    with encoders(tokenizer, 1) as workers, pytest.raises(OverflowError):
         workers.submit(encode_module.Batch(encode_module.Place(), [(0, "some text", True)], 9)).result()
 
 

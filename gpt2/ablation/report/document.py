@@ -3,7 +3,6 @@
 In: `Findings`, what was switched off afterwards, studies at other scales. Out: docs/ablation_study.md and its pictures.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from gpt2.ablation.report.code import code
 from gpt2.ablation.report.findings import Findings
 from gpt2.ablation.report.markdown import filled, picture
 from gpt2.ablation.switched_off import SwitchedOff
+from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 
 IMAGES = Path("images") / "ablation"
@@ -114,7 +114,6 @@ def write_report(
             written.append(images / f"{name}.png")
             progress(str(written[-1]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, out)
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return [out, *written]

@@ -14,6 +14,7 @@ from gpt2.ablation.report.findings import Findings, Runs
 from gpt2.ablation.report.structure import compared_by_depth
 from gpt2.ablation.statistics import region
 from gpt2.ablation.study import BASELINE
+from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 from gpt2.explain.show import draw
 
@@ -141,7 +142,8 @@ def save(figure: "Figure", path: Path) -> None:
     """Write a picture, with the digest of its numbers."""
     check_file(path, is_plot, "a plot of gpt2 ablate report")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={DIGEST: digest(figure), "Software": None})
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={DIGEST: digest(figure), "Software": None})
 
 
 def is_plot(path: Path) -> bool:

@@ -9,6 +9,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
+from gpt2.cli.signals import Ended
 
 if TYPE_CHECKING:
     from gpt2.ablation.study import Study
@@ -91,8 +92,14 @@ class Command:
 
             threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
             keep = Path(self.keep) if self.keep else None
-            with Progress(self.json) as progress:
-                conduct(study, results, self.jobs, threads, self.only, keep, progress)
+            try:
+                with Progress(self.json) as progress:
+                    conduct(study, results, self.jobs, threads, self.only, keep, progress)
+            except (KeyboardInterrupt, Ended) as stop:
+                n = len(read_records(results))
+                done = f"{results} holds {counted(n, 'result')}" if n else "no run had ended yet"
+                stop.add_note(f"{done}: the same command goes on from there.")
+                raise
 
     def _plan(self, study: "Study", results: Path) -> None:
         from rich.table import Table

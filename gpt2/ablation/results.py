@@ -1,0 +1,197 @@
+"""The results file of a study: a line of JSON for each run that ended, read with its damage and written by one process.
+
+In: the file's path. Out: the records by key; a file that grows. Nothing in it is ever deleted but a last line that was
+cut off. Read next: conduct.py.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gpt2.base.counted import counted
+from gpt2.base.errors import DiskFailure, Failure, UsageError
+from gpt2.base.lock import lock
+from gpt2.base.notes import note
+
+BEGINNING = b'{"key": "'  # of a record's line, also of one that was cut off
+FIELDS: dict[str, tuple[type, ...]] = {
+    "key": (str,), "study": (str,), "contestant": (str,), "purpose": (str,), "seed": (int,), "rate": (int, float),
+    "share": (int, float), "diverged_at": (int, type(None)),
+}  # fmt: skip
+Records = dict[str, dict[str, Any]]  # by key
+
+
+def read_records(path: Path) -> Records:
+    """Results by key, of two with the same key the later one; a note says which lines are left out.
+
+    Raises UsageError for a file that holds something else than results.
+    """
+    return _parsed(path.read_bytes(), path) if path.exists() else {}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator["Results"]:
+    """The file, to append to, for the one process that may write it, until the block ends or the process dies.
+
+    Raises UsageError when another process writes it, and as `read_records` does. Where files cannot be locked nothing
+    is held. A file that is new and stays empty is deleted again.
+    """
+    results = Results(path)
+    try:
+        yield results
+    finally:
+        results.close()
+
+
+class Results:
+    """A results file that this process alone writes; `records` are those that it holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = _hold(path)
+        try:
+            self.records = _parsed(_content(self._file), path)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, record: dict[str, Any]) -> None:
+        """One line, on the disk before anything goes on; a line that was cut off before is ended first.
+
+        A file that was deleted meanwhile is written again, whole. Raises Failure when it was moved, DiskFailure when
+        it cannot be written.
+        """
+        moved = not _is_at(self._file, self.path) and os.fstat(self._file.fileno()).st_nlink > 0
+        if not moved and not _is_at(self._file, self.path):
+            self._begin_again()
+        self._write(_end(_content(self._file), self._file) + json.dumps(record).encode() + b"\n")
+        self.records[record["key"]] = record
+        if moved:
+            what = f"{self.path} was moved while the study ran, and all results are where it is now"
+            raise Failure(what, "name it with {results}, and the same command goes on.", results=None)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        with suppress(OSError):
+            if os.fstat(self._file.fileno()).st_size == 0 and _is_at(self._file, self.path):
+                self.path.unlink()
+            self._file.close()
+
+    def _begin_again(self) -> None:
+        """Write a file that is gone once more; one that an editor has put in its place is taken as it is."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        gone, self._file = self._file, _hold(self.path)
+        with gone:
+            if not os.fstat(self._file.fileno()).st_size:
+                self._write(_content(gone))
+
+    def _write(self, data: bytes) -> None:
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(size)
+            what = f"{self.path} cannot be written ({str(error.strerror).lower()})"
+            kept = f"{counted(len(self.records), 'result')} in it stay, and the same command goes on after them."
+            failure = DiskFailure(what, f"make room, then type the same command: {kept}")
+            failure.errno = error.errno
+            raise failure from None
+
+
+def _hold(path: Path) -> BinaryIO:
+    """The file, opened to append to, with its lock. UsageError where another process has it."""
+    for _ in range(20):
+        file: Any = open(path, "a+b", buffering=0)  # noqa: SIM115
+        if not lock(file.fileno()):
+            file.close()
+            what = f"another gpt2 ablate is writing {path}"
+            raise UsageError(what, "wait for it to end, or choose another file with {results}.", results=None)
+        if _is_at(file, path):
+            return file  # type: ignore[no-any-return]
+        file.close()  # whoever had it has just deleted it
+    raise OSError(errno.EBUSY, "other processes keep replacing it", str(path))
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the path still leads to this file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _end(content: bytes, file: BinaryIO) -> bytes:
+    """What ends the last line; one that is the beginning of a record is cut from the file."""
+    whole, _, last = content.rpartition(b"\n")
+    if not last or _record(last) is not None or not _is_beginning(last):
+        return b"\n" if last else b""
+    file.truncate(len(content) - len(last))
+    return b""
+
+
+def _parsed(content: bytes, path: Path) -> Records:
+    *lines, last = content.split(b"\n")
+    records: Records = {}
+    left_out: list[int] = []
+    again: list[int] = []
+    cut = _record(last) is None and _is_beginning(last) and bool(last)
+    for number, line in enumerate(lines if cut or not last else [*lines, last], 1):
+        record = _record(line)
+        if record is not None:
+            again += [number] * (record["key"] in records)
+            records[record["key"]] = record
+        elif line.strip():
+            left_out.append(number)
+    if left_out and not records:
+        raise UsageError(f"{path}, line {left_out[0]} is not the result of a run: remove that line.")
+    said = []
+    if left_out:
+        said.append(f"{_lines(left_out)} damaged and left out, so a run that stood there is due again")
+    if again:
+        said.append(f"{_lines(again, 'has', 'have')} a run that stood there before, and the last one counts")
+    if cut:
+        said.append("the last line was cut off, so its run is due again")
+    if said:
+        note(f"{path}: {'; '.join(said)}.")
+    return records
+
+
+def _lines(numbers: list[int], one: str = "is", more: str = "are") -> str:
+    """Some lines as the subject of a sentence."""
+    shown = ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+    return f"lines {shown} {more}" if len(numbers) > 1 else f"line {shown} {one}"
+
+
+def _is_beginning(line: bytes) -> bool:
+    """Whether a record may begin so."""
+    return line.startswith(BEGINNING) or BEGINNING.startswith(line)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record that a line is; None for anything else."""
+    try:
+        found = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not all(_is_kind(found.get(name, ...), kinds) for name, kinds in FIELDS.items()):
+        return None
+    loss = found.get("val_loss", 0.0)
+    return found if loss is None or (isinstance(loss, float) and isfinite(loss)) else None
+
+
+def _is_kind(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
