@@ -258,7 +258,15 @@ def test_results_of_a_study_are_not_cut_from_another_file(tmp_path: Path) -> Non
     path.write_text(MINE)  # one line without an end: no record that was cut off
     with pytest.raises(UsageError, match="line 1 is not the result of a run"):
         read_records(path)
-    about = {"study": "s", "contestant": "wide", "purpose": "tune", "seed": 0, "rate": 1.0, "share": 0.5, "diverged_at": 2}
+    about = {
+        "study": "s",
+        "contestant": "wide",
+        "purpose": "tune",
+        "seed": 0,
+        "rate": 1.0,
+        "share": 0.5,
+        "diverged_at": 2,
+    }
     whole = json.dumps({"key": "a", **about})
     path.write_text(f'{whole}\n{{"key": "b", "val')
     with pytest.warns(Note, match="the last line was cut off"):

@@ -76,6 +76,7 @@ def main() -> int:
     """Parse, kill, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
     parser.add_argument("--kills", type=int, default=100, help="how many signals to send, all commands together")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop sending them after so long")
     parser.add_argument("--commands", nargs="+", default=["train", "finetune", "prepare", "ablate"])
     parser.add_argument("--real", action="store_true", help="start the processes of gpt2 ablate afresh, not as forks")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -90,7 +91,7 @@ def main() -> int:
         for case, (_, seconds) in zip(made, expected, strict=True):
             print(f"{case.name}: undisturbed in {seconds:.1f} s", flush=True)
         turn = 0
-        while sum(len(s.kills) for s in sequences) < chosen.kills:
+        while sum(len(s.kills) for s in sequences) < chosen.kills and time.monotonic() - began < 60 * chosen.minutes:
             case, (result, seconds) = made[turn % len(made)], expected[turn % len(made)]
             place = folder / f"{case.name}-{turn}"
             found = killed(case, place, result, seconds, draw.choice((1, 2, 2, 3, 4)), draw, chosen.real)
@@ -108,11 +109,15 @@ def main() -> int:
     kills = [kill for s in sequences for kill in s.kills]
     slowest = max((kill.outlived for kill in kills), default=0.0)
     print(
-        f"{len(kills)} signals; {sum(kill.lost > 0 for kill in kills)} lost something; {len(wrong)} of {len(sequences)} "
-        f"sequences wrong; the last process ended at most {slowest:.1f} s after its command"
+        f"{len(kills)} signals; {sum(kill.lost > 0 for kill in kills)} lost something; "
+        f"{len(wrong)} of {len(sequences)} sequences wrong; the last process ended at most {slowest:.1f} s after its command"
     )
     if chosen.out:
-        content: dict[str, Any] = {"seed": chosen.seed, "real": chosen.real, "sequences": [s.as_json() for s in sequences]}
+        content: dict[str, Any] = {
+            "seed": chosen.seed,
+            "real": chosen.real,
+            "sequences": [s.as_json() for s in sequences],
+        }
         Path(chosen.out).write_text(json.dumps(content, indent=1) + "\n")
     return 1 if wrong else 0
 

@@ -1,4 +1,4 @@
-"""The commands that are killed, each tiny: how one begins and goes on, when it writes, and what must be equal in the end.
+"""The commands that are killed, each tiny: how one begins and goes on, when it writes, what must be equal in the end.
 
 In: a folder to work in. Out: words to type. Read next: measure.py.
 """

@@ -93,7 +93,9 @@ def undisturbed(case: Case, folder: Path) -> tuple[Any, float]:
     return case.result(place), seconds
 
 
-def killed(case: Case, folder: Path, expected: Any, seconds: float, n: int, draw: random.Random, real: bool) -> Sequence:
+def killed(
+    case: Case, folder: Path, expected: Any, seconds: float, n: int, draw: random.Random, real: bool
+) -> Sequence:
     """The command with up to `n` signals, fewer where it ends before the next one."""
     folder.mkdir()
     place, found = Place(folder / "out"), Sequence(case.name)

@@ -109,7 +109,7 @@ def _become(words: Sequence[str], log: Path, real: bool) -> None:
             os.dup2(handle, number)
         sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))  # noqa: SIM115
         encode.BATCH_CHARACTERS = BATCH
-        if not real:
+        if not real and words[0] == "ablate":
             processes.Processes._launch = _Fork  # type: ignore[method-assign, assignment]
         code = main(list(words))
         sys.stdout.flush()

@@ -154,9 +154,7 @@ def _run_all(
         raise
 
 
-def _write(
-    file: Results, running: dict[Future[dict[str, Any]], Job], keep: Path | None
-) -> list[dict[str, Any]]:
+def _write(file: Results, running: dict[Future[dict[str, Any]], Job], keep: Path | None) -> list[dict[str, Any]]:
     """Write down every run that has ended well, and take it from those that are running."""
     written = []
     for future in [future for future in running if future.done() and future.exception() is None]:

@@ -136,7 +136,7 @@ def _content(file: BinaryIO) -> bytes:
 
 def _end(content: bytes, file: BinaryIO) -> bytes:
     """What ends the last line; one that is the beginning of a record is cut from the file."""
-    whole, _, last = content.rpartition(b"\n")
+    *_, last = content.rpartition(b"\n")
     if not last or _record(last) is not None or not _is_beginning(last):
         return b"\n" if last else b""
     file.truncate(len(content) - len(last))

@@ -41,7 +41,7 @@ def test_a_second_study_is_refused_while_one_writes(path: Path) -> None:
         link = path.with_name("link.jsonl")
         link.symlink_to(path)
         for other in (path, link):
-            with pytest.raises(UsageError, match="another gpt2 ablate is writing .*: wait for it to end, or choose"):
+            with pytest.raises(UsageError, match=r"another gpt2 ablate is writing .*: wait for it to end, or choose"):
                 Results(other)
         assert list(read_records(path)) == ["a"]  # a report is made all the same
     with writing(path) as again:
@@ -143,7 +143,9 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
     with writing(path) as results:
         results.append(record("a"))
         whole, results._file = results._file, Full(results._file)  # type: ignore[assignment]
-        with pytest.raises(DiskFailure, match=r"no space left on device\): make room, then type the same command: 1 res"):
+        with pytest.raises(
+            DiskFailure, match=r"no space left on device\): make room, then type the same command: 1 res"
+        ):
             results.append(record("b"))
         results._file = whole
     assert path.read_text() == line("a")
