@@ -108,10 +108,9 @@ def main() -> int:
     wrong = [s for s in sequences if s.wrong]
     kills = [kill for s in sequences for kill in s.kills]
     slowest = max((kill.outlived for kill in kills), default=0.0)
-    print(
-        f"{len(kills)} signals; {sum(kill.lost > 0 for kill in kills)} lost something; "
-        f"{len(wrong)} of {len(sequences)} sequences wrong; the last process ended at most {slowest:.1f} s after its command"
-    )
+    lost = sum(kill.lost > 0 for kill in kills)
+    print(f"{len(kills)} signals; {lost} lost something; {len(wrong)} of {len(sequences)} sequences wrong")
+    print(f"the last process ended at most {slowest:.1f} s after its command")
     if chosen.out:
         content: dict[str, Any] = {
             "seed": chosen.seed,

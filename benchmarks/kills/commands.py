@@ -127,8 +127,9 @@ class Finetune(Train):
                 *["--overwrite"] * place.out.exists()]  # fmt: skip
 
     def done(self, place: Place) -> set[str]:
-        """As of a run; one that has come to its end needs no checkpoint any more."""
-        return super().done(place) if not (place.out / "model").exists() else set()
+        """As of a run; one that has come to its end needs no checkpoint any more, and has all steps."""
+        ended = (place.out / "model").exists() and not checkpoints(place.out)
+        return {f"step {step}" for step in range(1000)} if ended else super().done(place)
 
 
 class Prepare:

@@ -1,6 +1,6 @@
 """Where the baseline's trained weights are kept: under their name when their run is in the results, never before.
 
-In: the directory that `--keep` names. Out: places to write. Read next: conduct.py, switched_off.py.
+In: the directory that `keep` names. Out: places to write. Read next: conduct.py, switched_off.py.
 
 A run writes its weights under a hidden name that holds its key. They get their own name when its result is written
 down; a study that was stopped between the two does it in its next sitting.

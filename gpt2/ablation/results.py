@@ -116,7 +116,7 @@ def _hold(path: Path) -> BinaryIO:
             what = f"another gpt2 ablate is writing {path}"
             raise UsageError(what, "wait for it to end, or choose another file with {results}.", results=None)
         if _is_at(file, path):
-            return file  # type: ignore[no-any-return]
+            return file
         file.close()  # whoever had it has just deleted it
     raise OSError(errno.EBUSY, "other processes keep replacing it", str(path))
 
