@@ -91,8 +91,9 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
 
     from gpt2.cli import common
     from gpt2.cli.parsing import Known, plain_refusals
+    from gpt2.cli.terminal import coloured
 
-    with plain_refusals(argv, Known.of(command, COMMANDS)):
+    with plain_refusals(argv, Known.of(command, COMMANDS)), coloured():
         made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made
@@ -121,9 +122,17 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")
+    from gpt2.cli.terminal import shown_streams
+
+    with shown_streams():
+        return _answered(sys.argv[1:] if argv is None else argv)
+
+
+def _answered(argv: list[str]) -> int:
+    """Run one command line; the exit code, also where it is interrupted or nobody reads what it prints."""
     try:
         with _notes_as_lines():
-            code = _dispatch(sys.argv[1:] if argv is None else argv)
+            code = _dispatch(argv)
         sys.stdout.flush()  # here, where a reader that has gone is still caught
         return code
     except KeyboardInterrupt:
