@@ -81,7 +81,11 @@ def _draw(sign: Sign, over: Event) -> None:
 
     from gpt2.cli.console import VisibleConsole
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[said]}", markup=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
+    )
     shown = Progress(
         *columns, console=VisibleConsole(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False
     )
