@@ -175,11 +175,11 @@ def show(facts: dict[str, Any]) -> None:
     for label, text in _origin(facts):
         out.print(Text.assemble((f"{label:<11}", "dim"), text), soft_wrap=True)
 
-    rows = [[field, value, meaning] for field, value, meaning in _configuration(config)]
+    rows: list[list[Any]] = [[field, value, meaning] for field, value, meaning in _configuration(config)]
     _table(out, ["configuration", "", ""], "lrl", rows)
 
     components = facts["parameters"]["components"]
-    rows: list[list[Any]] = [[name, f"{n:,}", f"{n / total:.1%}", _bar(n / total)] for name, n in components.items()]
+    rows = [[name, f"{n:,}", f"{n / total:.1%}", _bar(n / total)] for name, n in components.items()]
     rows.append(["total", f"{total:,}", "", ""])
     _table(out, ["parameters", "count", "share", ""], "lrrl", rows, bars=True)
 

@@ -42,9 +42,9 @@ def shown_streams() -> Iterator[None]:
     """Inside it, what is printed is made visible, as the module says."""
     before = sys.stdout, sys.stderr
     if sys.stdout.isatty() and not isinstance(sys.stdout, Shown):
-        sys.stdout = Shown(sys.stdout)  # type: ignore[assignment]
+        sys.stdout = Shown(sys.stdout)
     if sys.stderr is not None and not isinstance(sys.stderr, Shown):
-        sys.stderr = Shown(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = Shown(sys.stderr)
     try:
         yield
     finally:

@@ -38,8 +38,15 @@ class Result:
     def _printed(self) -> "Console":
         from rich.console import Console
 
-        plain = {"highlight": False, "markup": False, "emoji": False, "force_jupyter": False}
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, **plain)
+        console = Console(
+            file=io.StringIO(),
+            width=WIDTH,
+            record=True,
+            force_jupyter=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
         console.print(self)
         return console
 
