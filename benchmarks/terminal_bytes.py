@@ -36,7 +36,9 @@ HOSTILE = {
 }
 """The tokens that a model says, by what they would do."""
 WIDTH, CONTEXT = 16, 64
-OWN = re.compile(r"\x1b\[(?!8m)(?:[0-79]|[0-9]{2,3}|;)*m|\x1b\[\?25[lh]|\r?\x1b\[[12]K|\x1b\[1?A|\r(?=\x1b\[2K|$)")
+OWN = re.compile(
+    r"\x1b\[(?!8m)(?:[0-79]|[0-9]{2,3}|;)*m|\x1b\[\?25[lh]|\r?\x1b\[[12]K|\x1b\[1?A|\r(?=\x1b\[(?:2K|1?A)|$)"
+)
 """What rich and this program send themselves: colours, the cursor hidden and shown, a line erased, a line up."""
 
 
@@ -129,16 +131,21 @@ def write_files(folder: Path, hostile: str) -> None:
     (folder / "config" / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
+def quiet(terminal: int) -> None:
+    """A terminal that shows what is written to it alone: no echo, and a new line stays one byte."""
+    modes = termios.tcgetattr(terminal)
+    modes[1] &= ~termios.OPOST
+    modes[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
+
+
 def record(argv: Sequence[str], term: str, limit: float = 120.0) -> bytes:
     """All bytes that a terminal gets from one command line; two messages are typed into it."""
     child, master = pty.fork()
     if child == 0:
         code = 1
         try:
-            modes = termios.tcgetattr(1)
-            modes[1] &= ~termios.OPOST  # a new line stays one byte
-            modes[3] &= ~termios.ECHO
-            termios.tcsetattr(1, termios.TCSANOW, modes)
+            quiet(1)
             os.environ["TERM"] = term
             sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
@@ -149,6 +156,7 @@ def record(argv: Sequence[str], term: str, limit: float = 120.0) -> bytes:
             sys.stdout.flush()
         finally:
             os._exit(code)
+    quiet(master)  # before anything is typed
     if argv[:1] == ["chat"]:
         os.write(master, b"hello\n/undo\nagain\n/retry\n/exit\n")
     came, ends = b"", time.monotonic() + limit
