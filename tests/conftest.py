@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,16 +64,16 @@ def _means_of_the_bundled_model_once() -> Iterator[None]:
 
     gather, kept = Reference._gather, {}
 
-    def once(self: Reference, keys: list) -> dict:
+    def once(self: Reference, keys: list, *progress: Any) -> dict:
         state = self.model.state_dict()
         if sum(x.numel() for x in state.values()) < 1_000_000:
-            return gather(self, keys)
+            return gather(self, keys, *progress)
         weights = sha256()
         for x in state.values():
             weights.update(x.contiguous().view(torch.uint8).numpy())
         made_of = (*map(type, self.model.modules()), self.model.config, weights.hexdigest(), self.sha256, *keys)
         if made_of not in kept:
-            kept[made_of] = gather(self, keys)
+            kept[made_of] = gather(self, keys, *progress)
         return kept[made_of]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from gpt2.base.visible import visible
+
 
 def to_utf8(error: UnicodeDecodeError) -> str:
     """What to do with a text in another encoding, by the bytes that are none of UTF-8."""
@@ -69,14 +71,14 @@ class Advice(Exception):
         return self.spelled(Spelling())
 
     def spelled(self, spelling: Spelling) -> str:
-        """The sentence, with the arguments spelled for one kind of caller."""
+        """The sentence, with the arguments spelled for one kind of caller; names and values in it are made visible."""
         problem = self.problem or f"{spelling.name(self.argument)} is {shown(self.value)}"
         mend = self.mend
         if not isinstance(mend, str):
             mend = ", or ".join(text for name, text in mend.items() if not name or spelling.has(name)) + "."
         for name, value in self.named.items():
             mend = mend.replace(f"{{{name}}}", _spell(spelling, name, value))
-        return f"{problem}{' ' if problem.endswith('.') else ': '}{mend}" if mend else problem
+        return visible(f"{problem}{' ' if problem.endswith('.') else ': '}{mend}" if mend else problem)
 
 
 class UsageError(Advice, ValueError):

@@ -20,8 +20,8 @@ class Note(UserWarning):
     """
 
     def __init__(self, said: str | Advice) -> None:
-        super().__init__(str(said))
         self.advice = said if isinstance(said, Advice) else Advice(said)
+        super().__init__(str(self.advice))
 
 
 def note(said: str | Advice) -> None:

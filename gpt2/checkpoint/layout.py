@@ -22,7 +22,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 OTHER_TOKENIZERS = (*LAYOUTS[1], *SENTENCEPIECE)  # files of a tokenizer that are fetched where there is no other
-CHAT_TEMPLATE = re.compile(rf"{TEMPLATES}/[^/]+\.jinja")
+CHAT_TEMPLATE = re.compile(rf"{TEMPLATES}/[^/\x00-\x1f\x7f-\x9f]+\.jinja")
 # In order of preference: safetensors first, because a .bin file is a pickle (and is read as tensors only).
 WEIGHT_FILES = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",

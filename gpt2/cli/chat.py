@@ -6,7 +6,7 @@ goes to standard error. What a conversation is stands in gpt2/inference/conversa
 
 import signal
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from gpt2.base.fields import shortened
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.errors import sentence
 from gpt2.cli.generate import SamplingOptions, write
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.inference.conversation import Conversation, Turn
@@ -253,11 +254,12 @@ class Talk:
 
     def show(self, turn: "Turn") -> None:
         """Compute an answer and print it."""
-        for text in turn:
-            if not self.command.json:
-                write(text)
-            if self.interrupt.pressed:
-                break
+        with progress("answering") if self.command.json else nullcontext():
+            for text in turn:
+                if not self.command.json:
+                    write(text)
+                if self.interrupt.pressed:
+                    break
         if self.command.json:
             print_json(as_json(self.conversation))
             sys.stdout.flush()

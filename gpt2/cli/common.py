@@ -11,6 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.plain import plain
+from gpt2.base.visible import visible_json
 from gpt2.cli.parsing import option
 
 if TYPE_CHECKING:
@@ -145,11 +146,13 @@ def load_model(
     tokenizer: str | None = None,
     activation: str | None = None,
 ) -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` on `--device device` for inference, quietly; the others as in `load`."""
+    """Load `--model name` in `--dtype dtype` on `--device device` for inference; the others as in `load`."""
     from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
+    from gpt2.cli.progress import progress
 
-    return load(name, dtype, pick_device(device), build=build, tokenizer=tokenizer, activation=activation)
+    with progress(f"loading {name}"):
+        return load(name, dtype, pick_device(device), build=build, tokenizer=tokenizer, activation=activation)
 
 
 def variant_of(checkpoint: "Checkpoint") -> str | None:
@@ -159,15 +162,15 @@ def variant_of(checkpoint: "Checkpoint") -> str | None:
 
 
 def console() -> "Console":
-    """A console for tables and progress: coloured in a terminal; in a pipe plain text that never wraps or clips."""
-    from rich.console import Console
+    """A console for tables: coloured in a terminal; in a pipe plain text that never wraps or clips."""
+    from gpt2.cli.console import VisibleConsole
 
-    terminal = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not terminal)
+    return VisibleConsole(soft_wrap=not sys.stdout.isatty())
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output (see `plain`), in ASCII where that is all it can write."""
+    """One JSON document on standard output (see `plain`), in ASCII where that is all it can write. Characters that
+    cannot be seen are escaped, also in a pipe: the document says the same."""
     unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    json.dump(plain(value), sys.stdout, ensure_ascii=not unicode, allow_nan=False)
-    sys.stdout.write("\n")
+    document = json.dumps(plain(value), ensure_ascii=not unicode, allow_nan=False)
+    sys.stdout.write(f"{visible_json(document)}\n")

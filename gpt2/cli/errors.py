@@ -10,11 +10,11 @@ what to type.
 """
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from gpt2.base.errors import Advice, Spelling
+from gpt2.base.visible import quoted
 from gpt2.cli.parsing import option
 
 
@@ -40,8 +40,8 @@ class Options(Spelling):
         """The option with its value, as it is typed: --stride 4, --joined, --no-bos."""
         if value is False and name not in self.spelled:
             return option(f"no_{name}")
-        typed = self.spelled.get(name, "" if name in self.positional else option(name))
-        return typed if value is True else f"{typed} {shlex.quote(str(value))}".lstrip()
+        spelled = self.spelled.get(name, "" if name in self.positional else option(name))
+        return spelled if value is True else f"{spelled} {quoted(str(value))}".lstrip()
 
     def call(self, settings: Mapping[str, Any]) -> str:
         """The whole command line, without the options that this command does not have."""

@@ -4,8 +4,6 @@ In: files on this machine. Out: the figures, for eyes or as JSON.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,12 +13,11 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, ModelOptions, console, print_json, variant_of
 from gpt2.cli.eval_items import check_target, read_documents, source, task_rows, text_figures, text_rows, write_rows
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
     from gpt2.evaluation.measures import Figure, TaskResult
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(kw_only=True)
@@ -84,7 +81,8 @@ class Command(ScoredModel):
         self._text() if self.task == "text" else self._task()
 
     def _text(self) -> None:
-        found = list(islice(read_documents(self.files, self.field), self.limit))
+        with progress("reading texts"):
+            found = list(islice(read_documents(self.files, self.field), self.limit))
         texts = [one.text for one in found]
         checkpoint = self.load()
         from gpt2.evaluation.bits_per_byte import loss_of_each, loss_of_joined
@@ -94,10 +92,10 @@ class Command(ScoredModel):
             spelled = Spelled(checkpoint.tokenizer)
             tell_spelled(sum((spelled.count(text) for text in texts), Counter()))
         measure = loss_of_joined if self.joined else loss_of_each
-        with bar(self.json) as progress:
+        with progress("evaluating") as tell:
             result = measure(
                 checkpoint.model, checkpoint.tokenizer, texts,
-                progress=progress, context=self.context, stride=self.stride, allow_special=self.allow_special,
+                progress=tell, context=self.context, stride=self.stride, allow_special=self.allow_special,
             )  # fmt: skip
         if self.items is not None:
             write_rows(self.items, text_rows(found, result))
@@ -121,28 +119,16 @@ class Command(ScoredModel):
         from gpt2.evaluation.items import spread
 
         task: Any = {"lambada": lambada, "hellaswag": hellaswag}[self.task]
-        every = task.read(source(self.files[0]))
+        with progress("reading items"):
+            every = task.read(source(self.files[0]))
         numbers = spread(range(1, len(every) + 1), self.limit)
         checkpoint = self.load()
-        with bar(self.json) as progress:
+        with progress("evaluating") as tell:
             chosen = [every[number - 1] for number in numbers]
-            result: TaskResult = task.evaluate(checkpoint.model, checkpoint.tokenizer, chosen, progress)
+            result: TaskResult = task.evaluate(checkpoint.model, checkpoint.tokenizer, chosen, tell)
         if self.items is not None:
             write_rows(self.items, task_rows(numbers, result))
         print_json({"model": checkpoint.name} | result.to_dict()) if self.json else show_task(checkpoint, result)
-
-
-@contextmanager
-def bar(hidden: bool, stderr: bool = False) -> Iterator[Progress]:
-    """A bar with the time left, shown in a terminal only: on standard output, or on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    out = Console(stderr=True) if stderr else console()
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("time left"), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True, disable=hidden or not out.is_terminal) as progress:
-        line = progress.add_task("eval", total=None)
-        yield lambda done, total: progress.update(line, completed=done, total=total)
 
 
 def show_text(figures: dict[str, Any]) -> None:

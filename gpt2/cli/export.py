@@ -10,8 +10,10 @@ from typing import Annotated
 import tyro
 
 from gpt2.base.counted import counted
+from gpt2.base.visible import quoted
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, load_model, print_json
 from gpt2.cli.info import size
+from gpt2.cli.progress import progress
 
 
 @dataclass
@@ -50,7 +52,8 @@ class Command:
         if dtype is None:
             dtype = stored_dtype(model_directory(self.model))
         checkpoint = load_model(self.model, dtype, tokenizer=self.tokenizer, activation=self.activation)
-        target = save(checkpoint.model, checkpoint.tokenizer, self.directory, overwrite=self.overwrite)
+        with progress(f"writing {self.directory}"):
+            target = save(checkpoint.model, checkpoint.tokenizer, self.directory, overwrite=self.overwrite)
 
         name = str(checkpoint.model.transformer.wte.weight.dtype).removeprefix("torch.")
         files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
@@ -77,12 +80,6 @@ def show(target: Path, typed: str, dtype: str, files: dict[str, int]) -> None:
         f"  model = AutoModelForCausalLM.from_pretrained({str(target)!r})",
         f"  tokenizer = AutoTokenizer.from_pretrained({str(target)!r})",
         "here:",
-        f"  gpt2 generate --model {_quoted(typed)} 'Once upon a time'",
+        f"  gpt2 generate --model {quoted(typed)} 'Once upon a time'",
     ]
     out.print(Text("\n".join(lines)), soft_wrap=True)
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)

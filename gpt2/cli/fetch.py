@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from gpt2.base.counted import counted
+from gpt2.base.visible import quoted
 from gpt2.cli.common import Flag, console, print_json
 from gpt2.cli.info import size
 
@@ -36,8 +37,10 @@ class Command:
         from rich.text import Text
 
         from gpt2.checkpoint.hub import fetch_whole
+        from gpt2.cli.terminal import as_they_are
 
-        found = fetch_whole(self.model, progress=not self.json)
+        with as_they_are():  # the bars are those of huggingface_hub
+            found = fetch_whole(self.model, progress=not self.json)
         facts = [held(name, directory) for name, directory in found]
         if self.json:
             print_json(facts[0] | ({"base": facts[1]} if len(facts) > 1 else {}))
@@ -47,7 +50,7 @@ class Command:
                     f"{one['model']}: {counted(len(one['files']), 'file')}, {size(one['bytes'])}, in {one['directory']}"
                 )
                 console().print(Text(line), soft_wrap=True)
-            console().print(Text(f"try: gpt2 next --model {self.model} 'The cat sat on the'"), soft_wrap=True)
+            console().print(Text(f"try: gpt2 next --model {quoted(self.model)} 'The cat sat on the'"), soft_wrap=True)
 
 
 def held(name: str, place: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
 from gpt2.cli.hints import tell_backslashes, tell_file, tell_space_at_the_end
+from gpt2.cli.progress import progress
+from gpt2.cli.terminal import beneath
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
 
 OFF = "(default: off)"
-CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 @dataclass(kw_only=True)
@@ -129,7 +130,7 @@ class Command(SamplingOptions):
         text = read_text(self.text)
         typed = self.typed()
 
-        from gpt2.inference.generate import encode_prompts, ends_of, generate
+        from gpt2.inference.generate import encode_prompts, ends_of
         from gpt2.text.spelled import encode_told
 
         checkpoint = self.load()
@@ -146,13 +147,28 @@ class Command(SamplingOptions):
             notes.append(f"the context of {context} tokens was full: the text went on from its last half.")
 
         if self.json:
-            (completions,) = generate(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
-            found = [as_json(c) for c in completions]
+            found = [as_json(c) for c in completions(checkpoint, ids, sampling, on_slide)]
             print_json({"model": checkpoint.name, "prompt_ids": ids, "completions": found})
         else:
             show(checkpoint, text, ids, sampling, on_slide)
         for note in notes:
             print(f"gpt2: {note}", file=sys.stderr)
+
+
+def completions(
+    checkpoint: "Checkpoint", ids: list[int], sampling: "Sampling", on_slide: Callable[[], None]
+) -> "list[Completion]":
+    """All continuations at their end, with a bar until then."""
+    from gpt2.inference.generate import stream
+
+    done: dict[int, Completion] = {}
+    with progress("generating") as tell:
+        pieces = stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
+        for n, piece in enumerate(pieces, start=1):
+            tell(n, sampling.n * sampling.max_tokens)
+            if piece.completion is not None:
+                done[piece.sample] = piece.completion
+    return [done[sample] for sample in range(sampling.n)]
 
 
 def as_json(completion: "Completion") -> dict[str, Any]:
@@ -205,8 +221,8 @@ def show(
 
 
 def write(text: str) -> None:
-    """Print at once; to a terminal without the control characters that would steer it."""
-    sys.stdout.write(text.translate(CONTROLS) if sys.stdout.isatty() else text)
+    """Print at once; terminal.py makes visible what would steer a terminal."""
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 
@@ -215,9 +231,9 @@ def open_sample(prompt: str, sample: int, n: int) -> None:
     if n > 1:
         write(("\n" if sample else "") + f"[{sample + 1} of {n}]\n")
     bold = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    sys.stdout.write("\x1b[1m" if bold else "")
+    beneath(sys.stdout).write("\x1b[1m" if bold else "")
     write(prompt)
-    sys.stdout.write("\x1b[0m" if bold else "")
+    beneath(sys.stdout).write("\x1b[0m" if bold else "")
 
 
 def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:

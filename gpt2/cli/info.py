@@ -15,6 +15,7 @@ from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
+from gpt2.cli.progress import progress
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -44,7 +45,8 @@ class Command:
 
     def run(self) -> None:
         """Gather the figures and print them."""
-        facts = gather(self.model, self.context, self.tokenizer, self.activation)
+        with progress(f"reading {self.model}"):
+            facts = gather(self.model, self.context, self.tokenizer, self.activation)
         print_json(facts) if self.json else show(facts)
 
 
@@ -173,7 +175,7 @@ def show(facts: dict[str, Any]) -> None:
     for label, text in _origin(facts):
         out.print(Text.assemble((f"{label:<11}", "dim"), text), soft_wrap=True)
 
-    rows = [[field, value, meaning] for field, value, meaning in _configuration(config)]
+    rows: list[list[Any]] = [[field, value, meaning] for field, value, meaning in _configuration(config)]
     _table(out, ["configuration", "", ""], "lrl", rows)
 
     components = facts["parameters"]["components"]
@@ -256,7 +258,7 @@ def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _table(out: Any, header: list[str], sides: str, rows: list[list[str]], bars: bool = False) -> None:
+def _table(out: Any, header: list[str], sides: str, rows: list[list[Any]], bars: bool = False) -> None:
     """An empty line, then a table without rules; `sides` has l or r for each column, the last may be bars."""
     from rich.table import Table
 
@@ -271,8 +273,10 @@ def _table(out: Any, header: list[str], sides: str, rows: list[list[str]], bars:
     out.print(table, width=None if out.is_terminal else 10_000)
 
 
-def _bar(share: float) -> str:
-    return f"[cyan]{'█' * round(share * BAR)}[/]"
+def _bar(share: float) -> Any:
+    from rich.text import Text
+
+    return Text("█" * round(share * BAR), "cyan")
 
 
 def size(n: float) -> str:

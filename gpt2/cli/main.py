@@ -93,8 +93,9 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
 
     from gpt2.cli import common
     from gpt2.cli.parsing import Known, plain_refusals
+    from gpt2.cli.terminal import coloured
 
-    with plain_refusals(argv, Known.of(command, COMMANDS)):
+    with plain_refusals(argv, Known.of(command, COMMANDS)), coloured():
         made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made
@@ -125,12 +126,15 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where é cannot be written, \xe9 is better than a traceback
             stream.reconfigure(errors="backslashreplace")
-    with EndingSignals() as signals:
-        code = _main(sys.argv[1:] if argv is None else argv)
+    from gpt2.cli.terminal import shown_streams
+
+    with shown_streams(), EndingSignals() as signals:
+        code = _answered(sys.argv[1:] if argv is None else argv)
     return code if signals.code is None else signals.code
 
 
-def _main(argv: list[str]) -> int:
+def _answered(argv: list[str]) -> int:
+    """Run one command line; the exit code, also where it is interrupted or nobody reads what it prints."""
     try:
         with _notes_as_lines():
             code = _dispatch(argv)

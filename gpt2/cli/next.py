@@ -10,6 +10,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -55,7 +56,7 @@ class Command(ModelOptions):
 
             tell_space_at_the_end(tokenizer, text)
             tell_file(text)
-        with torch.inference_mode():
+        with progress("reading the text"), torch.inference_mode():
             device = model.transformer.wte.weight.device
             hidden = model.hidden(torch.tensor([ids], device=device))
             logits = model.head(hidden[0, -1])

@@ -6,12 +6,12 @@ In: what tyro says of the words that it cannot read. Out: a UsageError. tyro dra
 
 import difflib
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
+from gpt2.base.visible import quoted
 
 
 class Known(NamedTuple):
@@ -96,7 +96,7 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
     if not token.startswith("-"):
         mend = nearest(f"--{typed}", value, known, prog) if equals else ""
         texts = "text" in known.places
-        mend = mend or NO_PLACE.get(prog, "").replace("{words}", shlex.quote(" ".join(tokens)))
+        mend = mend or NO_PLACE.get(prog, "").replace("{words}", quoted(" ".join(tokens)))
         mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
         return f"unrecognised: {' '.join(tokens)}; {mend}"
     name = typed.replace("_", "-")

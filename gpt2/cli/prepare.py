@@ -13,6 +13,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, print_json
+from gpt2.cli.progress import progress
 from gpt2.cli.signals import Ended
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Command:
         check_out(self.out, [text.path for text in texts], self.overwrite)
         tokenizer = self._tokenizer(texts)
         try:
-            with _bar("encoding", _size(texts)) as progress:
+            with _bar("encoding", _size(texts)) as update:
                 manifest = prepare(
                     self.files,
                     self.out,
@@ -94,7 +95,7 @@ class Command:
                     shard_tokens=self.shard_tokens,
                     processes=self.processes,
                     overwrite=self.overwrite,
-                    progress=progress,
+                    progress=update,
                     tell=lambda note: print(f"gpt2: {note}", file=sys.stderr),
                 )
         except BaseException as error:
@@ -128,9 +129,9 @@ class Command:
             raise UsageError("--tokenizer and --vocab-size exclude each other: give one of them.")
         if not 257 <= self.vocab_size <= MAX_VOCABULARY:
             raise UsageError(f"--vocab-size {self.vocab_size} is out of range: give 257 to {MAX_VOCABULARY:,}.")
-        with _bar("learning", _size(texts)) as progress:
+        with _bar("learning", _size(texts)) as update:
             tokenizer = train_tokenizer(
-                self.files, self.vocab_size, self.field, progress, self.allow_special, self.split_inline
+                self.files, self.vocab_size, self.field, update, self.allow_special, self.split_inline
             )
         if tokenizer.vocab_size < self.vocab_size:
             print(
@@ -148,8 +149,8 @@ class Command:
         found = {}
         for directory in self.files:
             manifest = read_manifest(directory)
-            with _bar("reading", manifest["tokens"] * DTYPE.itemsize) as progress:
-                found[str(directory)] = list(damage(directory, lambda done: progress(done, done)))
+            with _bar("reading", manifest["tokens"] * DTYPE.itemsize) as update:
+                found[str(directory)] = list(damage(directory, lambda done: update(done, done)))
         if self.json:
             print_json(found)
         for name, problems in [] if self.json else found.items():
@@ -164,19 +165,7 @@ def _size(texts: "list[Source]") -> int:
 
 @contextmanager
 def _bar(verb: str, size: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error: share of the files read, MB of text per second, time left. Silent without a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}"))
-    console = Console(stderr=True)
+    """Progress by the share of the files that is read, with MB of text per second."""
     began = time.monotonic()
-    with Progress(
-        *columns, TimeRemainingColumn(elapsed_when_finished=True), console=console, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(verb, total=size, rate="")
-
-        def update(read: int, text: int) -> None:
-            bar.update(task, completed=read, rate=f"{text / 1e6 / (time.monotonic() - began):.1f} MB/s")
-
-        yield update
+    with progress(verb) as tell:
+        yield lambda read, text: tell(read, size, f"{text / 1e6 / max(time.monotonic() - began, 1e-3):.1f} MB/s")

@@ -9,6 +9,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture
 from gpt2.cli.common import File, Flag, console, print_json
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +43,8 @@ class Command:
             check_picture(self.png)
         from gpt2.training.run.history import find_runs, join, read_histories
 
-        histories = read_histories(find_runs(list(self.runs)))
+        with progress("reading runs"):
+            histories = read_histories(find_runs(list(self.runs)))
         if self.join:
             histories = [join(histories)]
         if self.json:

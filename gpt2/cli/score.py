@@ -16,8 +16,9 @@ from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
 from gpt2.cli.errors import option
-from gpt2.cli.eval import ScoredModel, bar
+from gpt2.cli.eval import ScoredModel
 from gpt2.cli.eval_items import source
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -92,11 +93,11 @@ class Command(ScoredModel):
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         context, stride = window_sizes(model, self.context, self.stride)
-        with bar(hidden=False, stderr=True) as progress:
+        with progress("scoring") as tell:
             found = score(
                 model, tokenizer, [one.text for one in items], contexts=[one.context for one in items],
                 words=self.words, bos=self.bos, allow_special=self.allow_special,
-                context=context, stride=stride, progress=progress,
+                context=context, stride=stride, progress=tell,
             )  # fmt: skip
         if self.csv:
             rows = word_rows if self.words else token_rows
@@ -122,10 +123,11 @@ class Command(ScoredModel):
         from gpt2.evaluation import minimal_pairs
         from gpt2.evaluation.items import spread
 
-        found = spread(minimal_pairs.read(source(file)), self.limit)
+        with progress("reading pairs"):
+            found = spread(minimal_pairs.read(source(file)), self.limit)
         checkpoint = self.load()
-        with bar(hidden=False, stderr=True) as progress:
-            result = minimal_pairs.evaluate(checkpoint.model, checkpoint.tokenizer, found, progress)
+        with progress("scoring pairs") as tell:
+            result = minimal_pairs.evaluate(checkpoint.model, checkpoint.tokenizer, found, tell)
         if self.csv:
             write_csv(PAIR_COLUMNS, pair_rows(result))
         elif self.json:

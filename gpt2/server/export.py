@@ -122,7 +122,8 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
             yield "head", {**on, "block": l, "head": h}
     for token in session.look(ids, {}).likeliest(-1, TARGETS):
         word = session.word(token)
-        if session.encode(word.replace("·", " ")) == [token]:  # part of a character cannot be asked for by its text
+        # Part of a character cannot be asked for by its text, whose escapes may be more tokens than a text may have.
+        if session.tokenizer.encode(word.replace("·", " ")) == [token]:
             yield "attribution", {**on, "row": T - 1, "target": word, "foil": "", "of": ""}
     for row in rows:
         why = {**on, "row": row, "target": "", "foil": ""}

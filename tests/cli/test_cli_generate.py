@@ -14,6 +14,7 @@ from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hub import bundled_directory
 from gpt2.cli import generate as command
 from gpt2.cli.main import main
+from gpt2.cli.terminal import shown_streams
 from gpt2.config import GPT2Config
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
@@ -209,9 +210,10 @@ def test_in_a_terminal_the_text_stands_out_and_cannot_steer_it(capsys, monkeypat
     """A model may say any byte: an escape sequence of its own is not passed on."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    command.open_sample("The\tcat", sample=0, n=1)
-    command.write("\x1b[2J\x07é\x9b\n")
-    assert capsys.readouterr().out == "\x1b[1mThe\tcat\x1b[0m\ufffd[2J\ufffdé\ufffd\n"
+    with shown_streams():
+        command.open_sample("The\tcat", sample=0, n=1)
+        command.write("\x1b[2J\x07é\x9b\n")
+    assert capsys.readouterr().out == "\x1b[1mThe\tcat\x1b[0m\\x1b[2J\\x07é\\x9b\n"
 
 
 @pytest.mark.parametrize("name", ["next", "generate"])

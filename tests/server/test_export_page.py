@@ -7,10 +7,14 @@ import torch
 import transformers
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.files import load
+from gpt2.checkpoint.files import Checkpoint, load
+from gpt2.config import GPT2Config
 from gpt2.explain import reference
+from gpt2.model import GPT2
 from gpt2.server import export
 from gpt2.server.session import Session
+from gpt2.text.byte_level import EOT, byte_alphabet, gpt2_content
+from gpt2.text.tokenizer import Tokenizer
 from tests.explained import BLOCKS, HEADS, WIDTH
 from tests.page_server import answers_of
 
@@ -282,3 +286,21 @@ def test_keys_are_those_of_the_script():
     parameters = {"text": 'ä "·', "top_p": 1.0, "temperature": 0.8, "switches": {"b": "off", "a": "mean"}}
     want = 'draw{"switches":{"a":"mean","b":"off"},"temperature":0.8,"text":"ä \\"·","top_p":1}'
     assert export.key("draw", parameters) == want
+
+
+@pytest.mark.parametrize("n_positions", [2, 8, 32])
+def test_a_page_of_a_model_with_a_small_context(tmp_path, n_positions):
+    """A token whose escapes are a longer text than the context was asked for by them: "a prompt of 35 tokens"."""
+    config = GPT2Config(vocab_size=258, n_positions=n_positions, n_embd=16, n_layer=1, n_head=2)
+    long = "\x1b]8;;" * 8
+    content = gpt2_content({char: i for i, char in enumerate(byte_alphabet())} | {EOT: 256}, [])
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 257, "content": long, "special": False})
+    checkpoint = Checkpoint(GPT2(config, seed=1).eval(), Tokenizer(content), "small", tmp_path)
+    with torch.no_grad():
+        checkpoint.model.transformer.wte.weight[257] *= 50
+    shares = []
+    tell = lambda share=0.0, partial=None: shares.append(share)  # noqa: E731
+    target = export.export_html(checkpoint, "ab"[:n_positions], tmp_path / "page.html", tell=tell)
+    asked = answers_of(target.read_text("utf-8"))
+    assert {name.partition("{")[0] for name in asked} >= {"model", "picture", "draw", "continuation", "positions"}
+    assert max(shares) > 0.9

@@ -17,6 +17,7 @@ from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
 from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
+from gpt2.cli.progress import progress
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
@@ -150,7 +151,8 @@ class Overview(Options):
         from gpt2.explain import trace
         from gpt2.explain.see.overview import overview
 
-        result = overview(trace(checkpoint, text), self.target, self.foil)
+        with progress("reading the text"):
+            result = overview(trace(checkpoint, text), self.target, self.foil)
         if self.png:
             save_picture(result.plot(), self.png)
         if self.json:
@@ -164,8 +166,13 @@ class Overview(Options):
 
         from gpt2.server.export import export_html
 
-        file = sys.stderr if self.json else sys.stdout
-        print(f"written: {export_html(checkpoint, text, Path(html))}", file=file)
+        def told(share: float = 0.0, partial: Any = None) -> None:
+            if share > 0:
+                tell(share, 1)
+
+        with progress("writing the page") as tell:
+            written = export_html(checkpoint, text, Path(html), tell=told)
+        print(f"written: {written}", file=sys.stderr if self.json else sys.stdout)
 
 
 Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis

@@ -10,7 +10,8 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, print_json
-from gpt2.cli.explain.options import Options, progress, reference_text, show_table
+from gpt2.cli.explain.options import Options, reference_text, show_table
+from gpt2.cli.progress import progress
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Neurons(Options):
         with progress("reading") as tell:
             result = neuron(
                 checkpoint, self.address, text if text is not None else STORIES, contexts=self.contexts,
-                progress=lambda share: tell(int(share * 1000), 1000),
+                progress=lambda share: tell(share, 1),
             )  # fmt: skip
         self.show(checkpoint, result)
 
@@ -93,7 +94,9 @@ class Neighbours(Options):
         from gpt2.explain.see.embeddings import neighbours
 
         checkpoint = self.load()
-        self.show(checkpoint, neighbours(checkpoint, self.token, self.k))
+        with progress("comparing tokens"):
+            result = neighbours(checkpoint, self.token, self.k)
+        self.show(checkpoint, result)
 
 
 @dataclass
@@ -105,7 +108,9 @@ class Positions(Options):
         from gpt2.explain.see.embeddings import position_similarity
 
         checkpoint = self.load()
-        self.show(checkpoint, position_similarity(checkpoint))
+        with progress("comparing positions"):
+            result = position_similarity(checkpoint)
+        self.show(checkpoint, result)
 
 
 @dataclass

@@ -3,8 +3,7 @@
 In: a result of gpt2/explain. Out: a table for eyes, JSON for machines, a PNG.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture, save_picture
 from gpt2.cli.common import File, Flag, ModelOptions, console, print_json
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -69,15 +69,15 @@ def show_table(table: Any) -> None:
     else:
         parts = [table]
     for part in parts:
-        out.print(part, markup=False)
+        out.print(part)
 
 
 def wide_console() -> Any:
     """A console as wide as the terminal; in a pipe wide enough for any table."""
-    from rich.console import Console
+    from gpt2.cli.console import VisibleConsole
 
     out = console()
-    return out if out.is_terminal else Console(highlight=False, width=10_000)
+    return out if out.is_terminal else VisibleConsole(width=10_000)
 
 
 def widest(make: Callable[[int], Any], most: int) -> Any:
@@ -101,17 +101,11 @@ def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | N
         return None
     if not Path(text).is_file():
         raise UsageError(f"--text is {text}, but there is no such file: name a .txt, .txt.gz or .jsonl file.")
-    return reference(checkpoint, Path(text))
+    with progress("reading the documents"):
+        return reference(checkpoint, Path(text))
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left, on standard error, while a terminal is there to see it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn(what), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn()
-    out = Console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda done, total: bar.update(task, completed=done / max(1, total))
+def take_means(documents: "Reference") -> None:
+    """Take the means over documents, before they are asked for, with a bar."""
+    with progress("means of the documents") as tell:
+        documents.gather(tell)

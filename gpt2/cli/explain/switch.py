@@ -12,7 +12,8 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
 from gpt2.cli.common import Count, File, Flag, print_json, read_text
-from gpt2.cli.explain.options import Foil, Options, Token, progress, reference_text, show_table
+from gpt2.cli.explain.options import Foil, Options, Token, reference_text, show_table, take_means
+from gpt2.cli.progress import progress
 
 Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
 
@@ -69,18 +70,25 @@ class Off(Options):
             from gpt2.explain.change.pair_effects import off_over_pairs
             from gpt2.explain.change.pairs import read_pairs
 
+            pairs = read_pairs(checkpoint, self.pairs)
+            if kind == "mean":
+                take_means(means)
             with progress("switching off") as tell:
-                over = off_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs), chosen, kind, means, tell)
+                over = off_over_pairs(checkpoint, pairs, chosen, kind, means, tell)
             self.show(checkpoint, over, over.table(self.top))
             return
         text = reference_text(checkpoint, self.text)
         text = excerpt(checkpoint, text) if text is not None else None
+        if kind == "mean":
+            take_means(means)
         with progress("switching off") as tell:
             result = off(checkpoint, chosen, kind, text, means, tell)
         written = None
         if self.components and len(names) <= 4 and kind != "resample":
             edits = {a: f for name in names for a, f in switch(checkpoint.model, name, kind, means).items()}
-            written = before_after(checkpoint, self.prompt, edits, Sampling(max_tokens=60, seed=self.seed))
+            with progress("writing both texts") as tell:
+                how = Sampling(max_tokens=60, seed=self.seed)
+                written = before_after(checkpoint, self.prompt, edits, how, lambda share: tell(share, 1))
         if self.png:
             save_picture(result.plot(), self.png)
         if self.json:
@@ -134,8 +142,9 @@ class Patch(Options):
             if self.clean is not None:
                 raise UsageError("give two prompts or --pairs, not both.")
             checkpoint = self.load()
+            pairs = read_pairs(checkpoint, self.pairs)
             with progress("patching") as tell:
-                over = patch_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs), self.direction, tell)
+                over = patch_over_pairs(checkpoint, pairs, self.direction, tell)
             self.show(checkpoint, over)
             return
         if self.clean is None or self.corrupt is None:
@@ -143,17 +152,17 @@ class Patch(Options):
         from gpt2.explain.change.patching import Patching
 
         checkpoint = self.load()
-        patching = Patching(
-            checkpoint, read_text(self.clean), read_text(self.corrupt), self.target, self.foil, self.direction
-        )
+        clean, corrupt = read_text(self.clean), read_text(self.corrupt)
         with progress("patching") as tell:
+            patching = Patching(checkpoint, clean, corrupt, self.target, self.foil, self.direction)
             exact = patching.grid(self.grid, tell)
         if not self.gradient:
             self.show(checkpoint, exact)
             return
         from gpt2.explain.change.gradient_patching import gradient_grids
 
-        estimate = gradient_grids(patching, (self.grid,))[self.grid]
+        with progress("taking gradients"):
+            estimate = gradient_grids(patching, (self.grid,))[self.grid]
         if self.json:
             both = {"exact": exact.to_dict(), "estimate": estimate.to_dict()}
             print_json({"model": checkpoint.name, **both, "correlation": exact.correlation(estimate)})
@@ -183,8 +192,11 @@ class Behaviours(Options):
         for name in self.sets:
             if name not in BEHAVIOURS and not Path(name).is_file():
                 raise UsageError(f"there is no set {name!r}: choose {', '.join(BEHAVIOURS)}, or a .jsonl file.")
+        sets = self.sets or tuple(BEHAVIOURS)
+
+        def told(name: str, done: int, total: int) -> None:
+            tell(sets.index(name) + done / total, len(sets))
+
         with progress("behaviours") as tell:
-            result = behaviours(
-                checkpoint, self.sets or tuple(BEHAVIOURS), progress=lambda name, done, total: tell(done, total)
-            )
+            result = behaviours(checkpoint, sets, progress=told)
         self.show(checkpoint, result)

@@ -11,6 +11,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.explain.options import Foil, Options, Position, Text, Token, widest
+from gpt2.cli.progress import progress
 
 
 @dataclass
@@ -25,7 +26,8 @@ class OneText(Options):
         from gpt2.explain import trace
 
         text, checkpoint = read_text(self.text), self.load()
-        return checkpoint, trace(checkpoint, text)
+        with progress("reading the text"):
+            return checkpoint, trace(checkpoint, text)
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Trace(OneText):
         if not self.read:
             self.show(checkpoint, run)
             return
-        run = run.read(*self.read)
+        with progress("reading the values"):
+            run = run.read(*self.read)
         values = {address: run[address][0] for address in self.read}
         if self.json:
             shown = {a: {"shape": list(v.shape), "values": v.tolist()} for a, v in values.items()}
@@ -78,7 +81,8 @@ class Lens(OneText):
         from gpt2.explain.see.lens import lens
 
         checkpoint, run = self.trace()
-        result = lens(run, self.points or None)
+        with progress("looking after each block") as tell:
+            result = lens(run, self.points or None, progress=lambda share: tell(share, 1))
         self.show(checkpoint, result, widest(result.table, 12), lambda: result.plot(self.colour))
 
 
@@ -114,11 +118,13 @@ class Attribution(OneText):
             from gpt2.explain.change.pairs import read_pairs
 
             checkpoint = self.load()
-            over = attribution_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs))
+            with progress("adding up"):
+                over = attribution_over_pairs(checkpoint, read_pairs(checkpoint, self.pairs))
             self.show(checkpoint, over, over.table(self.top), lambda: over.plot(self.top))
             return
         checkpoint, run = self.trace()
-        result = run.attribution(self.target, self.foil, self.position, of=self.of)
+        with progress("adding up"):
+            result = run.attribution(self.target, self.foil, self.position, of=self.of)
         self.show(checkpoint, result, result.table(self.top), lambda: result.plot(self.top))
 
 
@@ -145,7 +151,9 @@ class Effects(OneText):
         from gpt2.explain.change.effects import effects
 
         checkpoint, run = self.trace()
-        result = effects(run, zero if self.zero else mean(reference(checkpoint)), target=self.target, vs=self.foil)
+        replacement = zero if self.zero else mean(reference(checkpoint))
+        with progress("replacing components") as tell:
+            result = effects(run, replacement, target=self.target, vs=self.foil, progress=tell)
         self.show(checkpoint, result, result.table(self.top))
 
 
@@ -164,7 +172,8 @@ class Attention(OneText):
 
         checkpoint, run = self.trace()
         at = run.position(self.position)
-        result = attention(run, self.head)
+        with progress("reading the heads"):
+            result = attention(run, self.head)
         self.show(checkpoint, result, result.table(at))
 
 
@@ -181,7 +190,11 @@ class Stream(OneText):
 
         if self.gradients:
             text, checkpoint = read_text(self.text), self.load()
-            self.show(checkpoint, gradient_norms(checkpoint, text))
+            with progress("taking gradients"):
+                norms = gradient_norms(checkpoint, text)
+            self.show(checkpoint, norms)
             return
         checkpoint, run = self.trace()
-        self.show(checkpoint, stream(run))
+        with progress("reading the stream"):
+            result = stream(run)
+        self.show(checkpoint, result)

@@ -15,6 +15,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
 from gpt2.cli.common import Flag, ModelOptions, print_json, read_text, variant_of
+from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -77,21 +78,16 @@ class Command(ModelOptions):
         show = shower(tokenizer)
         blocks = block_numbers(self.block, model.config.n_layer)
         target = None if self.target is None else one_token(tokenizer, self.target, show)
-        result = walk(
-            model,
-            ids,
-            position=self.position,
-            blocks=blocks,
-            heads=self.heads or None,
-            target=target,
-            top=self.top,
-        )
         dropout = None
-        if self.train:
-            dropout = walk_dropout(
-                model, ids, seed=self.seed, position=self.position, block=blocks[0],
-                head=self.heads[0] if self.heads else None,
-            )  # fmt: skip
+        with progress("walking"):
+            result = walk(
+                model, ids, position=self.position, blocks=blocks, heads=self.heads or None, target=target, top=self.top
+            )
+            if self.train:
+                dropout = walk_dropout(
+                    model, ids, seed=self.seed, position=self.position, block=blocks[0],
+                    head=self.heads[0] if self.heads else None,
+                )  # fmt: skip
         if self.json:
             record = {"model": checkpoint.name, "prompt_ids": list(ids), "tokens": [show(i) for i in ids]}
             record |= as_json(result, self.values, show)

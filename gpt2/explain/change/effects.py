@@ -12,7 +12,7 @@ good by later heads has a negative one (backup: McGrath et al. 2023; Rushing and
 Read next: off.py, the same question asked of a whole text's loss.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +112,14 @@ def effects(
     at: int = -1,
     *,
     row: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Effects:
     """Replace each component on its own, over all positions, and divide what that does to a logit at position `at`.
 
     replacement  an edit for every one of them: mean(reference), zero, ... (edits.py)
     components   heads (l.head.h), attention (l.attn) and MLPs (l.mlp)
     target, vs   as in `attribution`
+    progress     told how many components are done, of how many
 
     The components of one layer run as one batch from that layer on. What this model, a variant, is without is left out
     where `*` names it. Raises UsageError for components of another kind, for one named without `*` that this model
@@ -141,7 +143,7 @@ def effects(
     wanted, other, rows, positions = (torch.tensor([i or 0], device=run.ids.device) for i in (best, foil, row, t))
     form = readout(run, wanted, None if foil is None else other, rows, positions)
     contributions(run, form)  # refuses a model whose stream is no sum of what its components write
-    numbers = _measure(run, form, places, replacement, wanted, None if foil is None else other)
+    numbers = _measure(run, form, places, replacement, wanted, None if foil is None else other, progress)
     total, direct, indirect, scale = numbers.T
     return Effects(
         replacement=getattr(replacement, "label", "an edit"), target=run.label(best),
@@ -152,7 +154,13 @@ def effects(
 
 
 def _measure(
-    run: "Run", form: Readout, places: list[Address], replacement: Edit, target: Tensor, foil: Tensor | None
+    run: "Run",
+    form: Readout,
+    places: list[Address],
+    replacement: Edit,
+    target: Tensor,
+    foil: Tensor | None,
+    progress: Callable[[int, int], None],
 ) -> Tensor:
     """total, direct, indirect and scale of each component, [n, 4]."""
     t, row, last = int(form.at), int(form.rows), run.model.config.n_layer - 1
@@ -172,6 +180,7 @@ def _measure(
     ]  # fmt: skip
     numbers = torch.zeros(len(places), 4, dtype=torch.float64)
     full = form.pick(run.values.stored(last, "resid_post"))
+    done = 0
     for batch in Base(run.model, run.ids[row : row + 1]).sweep(cells):
         with forward_only(run.model.lm_head.weight):
             logits = run.model.head(batch.hidden[:, t - batch.first]).double()  # (R, V)
@@ -190,4 +199,6 @@ def _measure(
             base = edited.mean() if foil is None else edited[foil[0]]
             total = float(form.whole[0] - edited[target[0]] + base)
             numbers[i] = torch.tensor([total, direct, others, scale], dtype=torch.float64)
+        done += len(batch.cells)
+        progress(done, len(places))
     return numbers

@@ -5,7 +5,7 @@ over all positions or for each position. Read next: edits.py, whose `mean(refere
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,19 @@ class Reference(Result):
         for a point that this model, a variant, does not have.
         """
         if (layer, point) not in self._means:
-            self._means.update(self._gather([*((l, p) for l in self._layers for p in TOGETHER), *_outside()]))
+            self.gather()
         if (layer, point) not in self._means:
             raise UsageError(
                 f"this model has no {point if layer is None else f'{layer}.{point}'}: name another component."
             )
         return self._means[layer, point]
+
+    def gather(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Take all means now, in one pass over each document, and not when the first of them is asked for.
+
+        progress  told how many documents are read, of how many
+        """
+        self._means.update(self._gather([*((l, p) for l in self._layers for p in TOGETHER), *_outside()], progress))
 
     def mean_by_position(self, layer: int | None, point: str) -> Tensor:
         """The mean over documents for each position: [T, C], [H, T, D] or [T], T being the longest document's length.
@@ -87,11 +94,12 @@ class Reference(Result):
     def _layers(self) -> range:
         return range(self.model.config.n_layer)
 
-    def _gather(self, keys: list[Key]) -> dict[Key, Tensor]:
+    def _gather(self, keys: list[Key], progress: Callable[[int, int], None]) -> dict[Key, Tensor]:
         sums: dict[Key, Tensor] = {}
         count = 0
-        for probe, T in self._passes(keys):
+        for done, (probe, T) in enumerate(self._passes(keys), start=1):
             count += T - 1
+            progress(done, len(self.rows))
             for key in probe.values:  # a variant may lack some
                 x = probe.values[key][0]
                 axis = 1 if key[1] in PER_HEAD else 0

@@ -21,8 +21,9 @@ __all__ = [
     "title",
 ]  # fmt: skip
 
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-MONOSPACE: Any = {"family": "monospace"}
+# A token such as $$ is no formula.
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}
+MONOSPACE: Any = {"family": "monospace", "parse_math": False}
 
 
 def figure(width: float = 8.0, height: float = 4.5, rows: int = 1, columns: int = 1) -> tuple["Figure", Any]:

@@ -7,6 +7,8 @@ Read next: any result, lens.py say.
 import io
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
@@ -36,13 +38,21 @@ class Result:
     def _printed(self) -> "Console":
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False, highlight=False)
-        console.print(self, markup=False)
+        console = Console(
+            file=io.StringIO(),
+            width=WIDTH,
+            record=True,
+            force_jupyter=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        console.print(self)
         return console
 
     def __str__(self) -> str:
         lines = self._printed().export_text().splitlines()
-        return "\n".join(line.rstrip() for line in lines)
+        return visible("\n".join(line.rstrip() for line in lines))
 
     __repr__ = __str__
 
