@@ -4,18 +4,17 @@ In: messages, a line each, and the sampling options. Out: the answers, as they a
 goes to standard error. What a conversation is stands in gpt2/inference/conversation.py.
 """
 
-import signal
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gpt2.base.counted import counted
-from gpt2.base.errors import UsageError, to_utf8
+from gpt2.base.errors import UsageError
 from gpt2.base.fields import shortened
+from gpt2.cli.chat_input import Interrupt, Lines
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.errors import sentence
 from gpt2.cli.generate import SamplingOptions, write
@@ -32,7 +31,7 @@ COMMANDS = {
     "/exit": "leave, as Ctrl-D does",
 }
 SYNONYMS = {"/regen": "/retry", "/reset": "/clear", "/?": "/help", "/bye": "/exit", "/quit": "/exit"}
-PROMPT, GOES_ON = "> ", ". "
+NO_MESSAGE = "standard input holds no message: pipe in a line for each."
 
 
 @dataclass
@@ -67,13 +66,18 @@ class Command(SamplingOptions):
         if sys.stdin is None:
             raise UsageError("there is no standard input: type messages in a terminal, or pipe them in.")
         typed = self.typed()
+        lines = Lines(prompts_on_stdout=not self.json)
+        if lines.is_empty():
+            raise UsageError(NO_MESSAGE)
 
         from gpt2.inference.conversation import Conversation
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
         talk = Talk(
-            Conversation(checkpoint.model, checkpoint.tokenizer, sampling, self.system, self.allow_special), self
+            Conversation(checkpoint.model, checkpoint.tokenizer, sampling, self.system, self.allow_special),
+            self,
+            lines,
         )
         talk.begin(checkpoint.name)
         code = talk.run()
@@ -81,73 +85,11 @@ class Command(SamplingOptions):
             raise SystemExit(code)
 
 
-class Interrupt:
-    """Inside it the first Ctrl-C sets `pressed`, so that nothing is cut in two, and the second ends the command.
-
-    In a pipe (`terminal` False) the first ends it, as everywhere.
-    """
-
-    def __init__(self, terminal: bool) -> None:
-        self.terminal, self.pressed = terminal, False
-
-    def __enter__(self) -> "Interrupt":
-        if self.terminal:
-            self._before = signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.terminal:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
-
-
-class Lines:
-    """The messages of standard input: typed behind a prompt, with Python's line editing, or the lines of a pipe."""
-
-    def __init__(self, prompts_on_stdout: bool) -> None:
-        self.terminal = sys.stdin.isatty()
-        self.prompts_on_stdout = prompts_on_stdout and sys.stdout.isatty()
-        self.number = 0
-        if self.terminal and self.prompts_on_stdout:
-            with suppress(ImportError):  # input() then remembers lines and has arrow keys
-                import readline  # noqa: F401
-
-    def message(self) -> str | None:
-        """The next message; None where there is no more."""
-        line = self._line(PROMPT)
-        while line is not None and line.endswith("\\"):
-            more = self._line(GOES_ON)
-            line = line[:-1] + ("" if more is None else f"\n{more}")
-            if more is None:
-                break
-        return line
-
-    def _line(self, prompt: str) -> str | None:
-        self.number += 1
-        if self.terminal and not self.prompts_on_stdout:
-            print(prompt, end="", file=sys.stderr, flush=True)
-        try:
-            if self.terminal:
-                return input(prompt if self.prompts_on_stdout else "")
-            line = sys.stdin.buffer.readline()
-            return line.decode("utf-8").rstrip("\r\n") if line else None
-        except EOFError:
-            print(file=sys.stderr)
-            return None
-        except UnicodeDecodeError as error:
-            raise UsageError(f"line {self.number} is not UTF-8: {to_utf8(error)}") from None
-
-
 class Talk:
     """One session: reads messages, prints answers."""
 
-    def __init__(self, conversation: "Conversation", command: Command) -> None:
-        self.conversation, self.command = conversation, command
-        self.lines = Lines(prompts_on_stdout=not command.json)
+    def __init__(self, conversation: "Conversation", command: Command, lines: Lines) -> None:
+        self.conversation, self.command, self.lines = conversation, command, lines
         self.interrupt = Interrupt(self.lines.terminal)  # pressed: whether Ctrl-C was the last key
         self.read = self.code = 0
 
@@ -176,9 +118,17 @@ class Talk:
         if self.lines.terminal:
             return 0
         if not self.read and not self.code:
-            self.say("standard input holds no message: pipe in a line for each.")
+            self.say(NO_MESSAGE)
             return 2
+        self.tell_unread()
         return self.code
+
+    def tell_unread(self) -> None:
+        """Say how many lines of a pipe stand behind the one that left."""
+        count, all_of_them = self.lines.unread()
+        if count:
+            more = f"{'' if all_of_them else 'at least '}{counted(count, 'line')}"
+            self.say(f"/exit ended the conversation: {more} after it {'was' if count == 1 else 'were'} not read.")
 
     def next(self) -> bool:
         """Read a message and answer it, or follow it as a command; False where it was the last."""

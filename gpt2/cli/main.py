@@ -239,5 +239,6 @@ def _failed(error: Exception, command: Any = None, prog: str = "gpt2") -> int:
 
 
 def _fail(words: str, code: int) -> int:
-    print(f"gpt2: {words}", file=sys.stderr)
+    for line in words.split("\n"):
+        print(f"gpt2: {line}", file=sys.stderr)
     return code

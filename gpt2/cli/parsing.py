@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
@@ -88,17 +89,38 @@ def describe(event: Any, known: "Known") -> str:
 
 
 def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
-    """The sentence for words that the command does not know; the first option among them, or the first word."""
+    """A line for the words before the first option, which have no place, and one for each option that does not exist.
+
+    What follows the first option may be its value, so nothing is said of it.
+    """
+    options = [word for word in tokens if word.startswith("-") and not re.match(r"-[\d.]", word)] or [
+        word for word in tokens if word.startswith("-")
+    ]
+    words = list(takewhile(lambda word: word not in options, tokens))
+    lines = _misplaced(words, known, prog)
+    lines += [_no_option(word, known, prog) for word in options]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _misplaced(words: Sequence[str], known: "Known", prog: str) -> list[str]:
+    """A sentence for each NAME=VALUE that is an option without its hyphens, and one for all other words."""
     from gpt2.cli.elsewhere import NO_PLACE
 
-    token = next((word for word in tokens if word.startswith("-")), tokens[0])
-    typed, equals, value = token.partition("=")
-    if not token.startswith("-"):
-        mend = nearest(f"--{typed}", value, known, prog) if equals else ""
+    split = {word: word.partition("=") for word in words if "=" in word}
+    meant = {word: nearest(f"--{name}", value, known, prog) for word, (name, _, value) in split.items()}
+    lines = [f"unrecognised: {word}; {mend}" for word, mend in meant.items() if mend]
+    others = " ".join(word for word in words if not meant.get(word))
+    if others:
+        mend = NO_PLACE.get(prog, "").replace("{words}", quoted(others))
         texts = "text" in known.places
-        mend = mend or NO_PLACE.get(prog, "").replace("{words}", quoted(" ".join(tokens)))
         mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
-        return f"unrecognised: {' '.join(tokens)}; {mend}"
+        lines.append(f"unrecognised: {others}; {mend}")
+    return lines
+
+
+def _no_option(word: str, known: "Known", prog: str) -> str:
+    """The sentence for an option that the command does not have."""
+    typed, _, value = word.partition("=")
     name = typed.replace("_", "-")
     if opposite(name) in known.options:
         return f"there is no option {typed}: leave out {opposite(name)}."

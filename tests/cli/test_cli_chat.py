@@ -98,6 +98,7 @@ def test_commands_in_a_pipe(chat: Run, model: str) -> None:
     assert out == "".join(f"{answer}\n" for answer in expected)
     assert "gpt2: took back 'a' and its answer.\n" in err
     assert "gpt2: the conversation begins again.\n" in err
+    assert err.endswith("gpt2: /exit ended the conversation: 1 line after it was not read.\n")
     assert "/undo   take back the last message and its answer\n" in err
     assert "the answer is always the same" in chat("a\n/retry\n", "--temperature", 0)[2]
 
@@ -150,7 +151,7 @@ def test_wrong_use_is_one_sentence_before_anything_is_read(chat: Run, words: tup
 def test_an_empty_pipe(chat: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = chat("\n\n")
     assert (code, out) == (2, "")
-    assert err.endswith("gpt2: standard input holds no message: pipe in a line for each.\n")
+    assert err == "gpt2: standard input holds no message: pipe in a line for each.\n"
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["chat"]) == 2
     assert capsys.readouterr().err.startswith("gpt2: there is no standard input")

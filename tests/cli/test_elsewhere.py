@@ -91,3 +91,12 @@ def test_one_sentence(line: str, sentence: str, capsys: pytest.CaptureFixture[st
     assert shown.out == ""
     assert sentence in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_every_option_that_does_not_exist_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("generate x --num-beams 4 --temp 0.5 --zzz".split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == [
+        "there is no option --num-beams", "there is no option --temp", "there is no option --zzz"
+    ]  # fmt: skip
+    assert all(line.startswith("gpt2: ") for line in lines)
