@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 from gpt2.base.errors import UsageError, to_utf8
 
@@ -102,7 +103,8 @@ class Lines:
 
     def _read(self) -> None:
         """Take what comes next in a pipe; the end of it sets `_ended`."""
-        piece = sys.stdin.buffer.read1(1 << 16)
+        buffer: Any = sys.stdin.buffer
+        piece = buffer.read1(1 << 16)
         self._held, self._ended = self._held + piece, not piece
 
     def _ready(self) -> bool:
