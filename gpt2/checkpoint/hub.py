@@ -67,6 +67,8 @@ def own_directory(name: str, download: bool = True, weights: bool = True) -> Pat
         return found
     if not download:
         raise ValueError(f"{name} is not on this machine: `gpt2 fetch {name}` downloads it.")
+    if path.parent.is_dir() and "/" in name and name not in HUB_IDS.values():
+        raise _no_such_directory(name, path)
     return fetch(name, progress=False, weights=weights)
 
 
@@ -130,6 +132,20 @@ def bundled_directory() -> Path:
     if not (directory / CONFIG_FILE).is_file():
         raise ValueError(f"the bundled model is missing from {directory}: install glassbox-gpt2 again.")
     return directory
+
+
+def _no_such_directory(name: str, path: Path) -> UsageError:
+    """Of a name that may be a hub id too, but whose owner is a directory here."""
+    inside = [place for child in path.parent.iterdir() for place in (child, child / "model")]
+    models = {
+        str(place): place for place in inside if any((place / n).is_file() for n in (CONFIG_FILE, ADAPTER_CONFIG))
+    }
+    hub = f"if you mean a model of the hub, `gpt2 fetch {name}` downloads it."
+    what = f"there is no directory {name}"
+    near = difflib.get_close_matches(name, models, n=3, cutoff=0) if len(models) > 3 else models
+    if not near:
+        return UsageError(f"{what}, and {path.parent} holds no model: {hub}")
+    return UsageError(f"{what}: did you mean {' or '.join(near)}? {hub[0].upper()}{hub[1:]}")
 
 
 def _no_such_model(name: str, path: Path) -> UsageError:

@@ -52,6 +52,8 @@ class Command(ScoredModel):
     """The text, in quotes; or a file that holds it; `-` or none: standard input."""
     context_file: File = None
     """Score the texts of this file (.jsonl, .csv, .tsv: text, id, context; .txt: a text a line)."""
+    field: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
+    """The field of a row, or the column, that holds the text."""
     pairs: File = None
     """Judge the minimal pairs of this file, in BLiMP's format (.jsonl, also .gz or .zst; `-`: standard input)."""
     words: Flag = False
@@ -84,7 +86,10 @@ class Command(ScoredModel):
             raise UsageError("--limit is for --pairs: leave it out.")
         if self.text is not None and self.context_file is not None:
             raise UsageError("there are two sources of text: give a text or --context-file, not both.")
-        self._texts(from_file(self.context_file) if self.context_file is not None else stimuli(self.text))
+        if self.context_file is not None:
+            self._texts(from_file(self.context_file, self.field))
+        else:
+            self._texts(stimuli(self.text, self.field))
 
     def _texts(self, items: "Sequence[Stimulus]") -> None:
         checkpoint = self.load()
@@ -118,6 +123,8 @@ class Command(ScoredModel):
         for name in ("context_file", "context", "stride", "words", "allow_special"):
             if getattr(self, name) not in (None, False):
                 raise UsageError(f"{option(name)} is for texts: leave it out with --pairs.")
+        if self.field != "text":
+            raise UsageError("--field is for texts: leave it out with --pairs.")
         if not self.bos:
             raise UsageError("--no-bos is for texts: leave it out with --pairs.")
         from gpt2.evaluation import minimal_pairs
@@ -136,12 +143,12 @@ class Command(ScoredModel):
             show_pairs(checkpoint, result)
 
 
-def stimuli(text: str | None) -> "Sequence[Stimulus]":
+def stimuli(text: str | None, field: str) -> "Sequence[Stimulus]":
     """The texts that the words on the command line name: a file's where there is one of that name."""
     from gpt2.evaluation.stimuli import Stimulus
 
     if text not in (None, "-") and os.path.isfile(text):
-        return from_file(text, whole=True)
+        return from_file(text, field, whole=True)
     if text not in (None, "-") and os.path.isdir(text):
         raise UsageError(f"{text} is a directory: name a file in it, or pipe the text in if it is one.")
     if text is not None and not any(map(str.isspace, text)) and looks_like_a_file(text):
@@ -157,14 +164,14 @@ def looks_like_a_file(name: str) -> bool:
     return has_kind(name) or kind_of(name) is not None
 
 
-def from_file(path: str, whole: bool = False) -> "Sequence[Stimulus]":
+def from_file(path: str, field: str, whole: bool = False) -> "Sequence[Stimulus]":
     """The texts of a file. `whole`: a .txt file is one text, without the new line at its end, or its documents."""
     from gpt2.data.documents import documents
     from gpt2.evaluation.stimuli import Stimulus, kind_of, read
 
     if not whole or kind_of(path) in (".jsonl", ".csv", ".tsv"):
-        return read(path)
-    texts = (text.removesuffix("\n").removesuffix("\r") for text in documents(path))
+        return read(path, field)
+    texts = (text.removesuffix("\n").removesuffix("\r") for text in documents(path, field))
     return [Stimulus(str(number), "", text) for number, text in enumerate(filter(None, texts), start=1)]
 
 

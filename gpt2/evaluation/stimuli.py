@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpt2.base.errors import to_utf8
+from gpt2.base.errors import Failure, to_utf8
 from gpt2.base.fields import shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.data.files import PACKED, opened
@@ -43,8 +43,8 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind in KINDS if name.lower().endswith(kind)), None)
 
 
-def read(path: str | os.PathLike[str]) -> list[Stimulus]:
-    """The texts of a file.
+def read(path: str | os.PathLike[str], field: str = "text") -> list[Stimulus]:
+    """The texts of a file; `field` is the name of the column, or of the field, that holds the text.
 
     Raises ValueError, naming file and line, for a file that is missing or of another kind, what is not UTF-8, a line
     without a text, an id that is no text and no whole number, and an id that comes twice.
@@ -58,9 +58,9 @@ def read(path: str | os.PathLike[str]) -> list[Stimulus]:
     found: list[Stimulus] = []
     seen: set[str] = set()
     with opened(path) as (stream, _):
-        rows = json_lines(path, stream) if kind == ".jsonl" else _rows(path, kind, stream.read())
+        rows = json_lines(path, stream) if kind == ".jsonl" else _rows(path, kind, stream.read(), field)
         for number, (where, row) in enumerate(rows, start=1):
-            one = _stimulus(where, row, str(number))
+            one = _stimulus(where, row, str(number), "text" if kind == ".txt" else field)
             if one.id in seen:
                 raise ValueError(f"{where} has the id {shortened(one.id)}, which a text above has: give each text an "
                                  "id of its own.")  # fmt: skip
@@ -71,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> list[Stimulus]:
     return found
 
 
-def _rows(path: Path, kind: str, data: bytes) -> Iterator[tuple[str, Any]]:
+def _rows(path: Path, kind: str, data: bytes, field: str) -> Iterator[tuple[str, Any]]:
     """("FILE, line N,", row) for each row of a table or line of text."""
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
@@ -92,28 +92,31 @@ def _rows(path: Path, kind: str, data: bytes) -> Iterator[tuple[str, Any]]:
             if names is None:
                 names = [name.strip() for name in row]
                 refuse_other_separator(where, names, "," if kind == ".csv" else "\t")
-                if names.count("text") != 1:
+                if names.count(field) != 1:
                     have = shortened(", ".join(names))
-                    raise ValueError(f"{where} names the columns {have}: one of them must be text.")
+                    mend = f"one of them must be {field}, or {{field}} must name the one that holds the text."
+                    raise Failure(f"{where} names the columns {have}", mend, field=None)
             elif len(row) != len(names):
                 raise ValueError(f"{where} has {len(row)} cells and the first row {len(names)}: put a cell with a "
                                  f"{'comma' if kind == '.csv' else 'tab'} in it into quotation marks.")  # fmt: skip
             else:
-                yield where, {name: cell for name, cell in zip(names, row, strict=True) if cell or name == "text"}
+                yield where, {name: cell for name, cell in zip(names, row, strict=True) if cell or name == field}
     except csv.Error as error:
         raise ValueError(f"{path}, line {table.line_num}, cannot be read as {kind} ({error}).") from None
 
 
-def _stimulus(where: str, row: Any, number: str) -> Stimulus:
+def _stimulus(where: str, row: Any, number: str, field: str) -> Stimulus:
     if not isinstance(row, dict):
         raise ValueError(f'{where} holds no object: write {{"id": "a", "context": "...", "text": "..."}}.')
-    text, context, name = row.get("text"), row.get("context"), row.get("id")
-    if "text" in row and not isinstance(text, str):
-        raise ValueError(f"{where} has {kind_of_value(text)} in 'text': write a text there, between quotes.")
+    text, context, name = row.get(field), row.get("context"), row.get("id")
+    if field in row and not isinstance(text, str):
+        raise ValueError(f"{where} has {kind_of_value(text)} in {field!r}: write a text there, between quotes.")
+    if field not in row:
+        have = f"it has {shortened(', '.join(map(str, row)))[1:-1]}" if row else "it has none"
+        mend = "{field} names the field that holds the text."
+        raise Failure(f"{where} has no text in a field {field!r} ({have})", mend, field=None)
     if not text:
-        have = f"it has {', '.join(map(str, row))}" if row else "it has none"
-        what = "an empty text" if text == "" else f"no text in a field 'text' ({have})"
-        raise ValueError(f"{where} has {what}: give it at least one character.")
+        raise ValueError(f"{where} has an empty text: give it at least one character.")
     if context is not None and not isinstance(context, str):
         raise ValueError(f"{where} has the context {shortened(context)}: it must be a text.")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):

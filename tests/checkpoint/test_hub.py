@@ -74,6 +74,21 @@ def test_a_name_that_means_nothing_asks_no_network(name, sentence, tmp_path, mon
         model_directory(name)
 
 
+def test_a_directory_that_is_not_there_is_told_with_those_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    Path("runs").mkdir()
+    with pytest.raises(UsageError, match="there is no directory runs/nope, and runs holds no model: if you mean"):
+        model_directory("runs/nope")
+    for place in ("runs/chat/model", "runs/plain"):
+        Path(place).mkdir(parents=True)
+        (Path(place) / "config.json").write_text("{}")
+    with pytest.raises(UsageError) as refusal:
+        model_directory("runs/nope")
+    assert {"runs/chat/model", "runs/plain"} <= set(str(refusal.value).replace("?", "").split())
+    assert "`gpt2 fetch runs/nope`" in str(refusal.value)
+
+
 def test_names_are_found_without_torch():
     words = "import sys, gpt2.checkpoint.hub; gpt2.checkpoint.hub.model_directory; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", words], check=True)

@@ -101,6 +101,10 @@ def test_several_texts_with_ids_and_contexts(run, folder):
     assert [(r["id"], r["word"]) for r in table(outputs[0])] == [
         ("s1", "barks,"), ("s1", "loudly"), ("s2", "One"), ("s2", "day"),
     ]  # fmt: skip
+    for kind in ("csv", "tsv", "jsonl"):
+        renamed = (folder / f"items.{kind}").read_text("utf-8").replace("text", "body").replace("conbody", "context")
+        (folder / f"named.{kind}").write_text(renamed, "utf-8")
+        assert run("--context-file", f"named.{kind}", "--words", "--csv", "--field", "body")[1] == outputs[0]
     (folder / "lines.txt").write_text("One day\n\nThe end\n")
     found = json.loads(run("--context-file", "lines.txt", "--json")[1])["texts"]
     assert [(one["id"], one["text"]) for one in found] == [("1", "One day"), ("3", "The end")]
@@ -133,7 +137,7 @@ def test_pairs(run, folder):
         (["--context-file", "nowhere.csv"], 1, "nowhere.csv cannot be read: No such file"),
         (["--context-file", "a.md"], 1, "is of an unknown kind"),
         (["--context-file", "empty.csv"], 1, "holds no text"),
-        (["--context-file", "names.csv"], 1, "line 1, names the columns 'id, body': one of them must be text"),
+        (["--context-file", "names.csv"], 1, "one of them must be text, or --field must name the one that holds the"),
         (["--context-file", "semi.csv"], 1, "columns are separated by commas here, not by semicolons, so save the tab"),
         (["semi.tsv"], 1, "columns are separated by tabs here, not by semicolons, so save the table again with tabs."),
         (["--context-file", "five.jsonl"], 1, "line 1, has the number 5 in 'text': write a text there, between quotes"),
@@ -146,6 +150,8 @@ def test_pairs(run, folder):
         (["--context-file", "latin.csv"], 1, "is not UTF-8"),
         (["--context-file", "list.jsonl"], 1, "line 1, holds no object"),
         (["--context-file", "id.jsonl"], 1, "line 1, has the id 1.5"),
+        (["--context-file", "field.jsonl"], 1, "--field names the field that holds the text"),
+        (["--pairs", "names.csv", "--field", "body"], 2, "--field is for texts: leave it out with --pairs"),
         (["--context-file", "field.jsonl"], 1, "line 1, has no text in a field 'text' (it has body)"),
         (["--context-file", "context.jsonl"], 1, "line 1, has the context 3"),
         (["x", "--context-file", "empty.csv"], 2, "two sources of text"),
