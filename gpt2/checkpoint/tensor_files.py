@@ -84,8 +84,8 @@ def check_depth(where: Path, tensors: Sized, n_layer: int) -> None:
     """Raise ValueError for far more blocks than there are tensors: before a model of so many is built."""
     if n_layer > max(len(tensors), 1000):
         raise ValueError(
-            f"{where} holds {len(tensors)} tensors, too few for n_layer {n_layer}: its weights and its configuration do "
-            "not belong together, so fetch both again."
+            f"{where} holds {len(tensors)} tensors, too few for n_layer {n_layer}: its weights and its configuration "
+            "do not belong together, so fetch both again."
         )
 
 
