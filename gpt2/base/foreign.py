@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any, NoReturn
 
 from gpt2.base.fields import shortened
@@ -71,22 +72,40 @@ def panics_are_errors(what: str) -> Iterator[None]:
         raise ValueError(f"{what} (the library gives up: {shortened(str(error), 80)}).") from None
 
 
+class _Silence:
+    """How many calls want silence just now, and where the standard error went before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock, self.wanted, self.kept = Lock(), 0, -1
+
+    def begin(self) -> None:
+        with self.lock:
+            if self.wanted == 0:
+                with suppress(OSError), open(os.devnull, "wb") as nowhere:  # there may be no standard error
+                    self.kept = os.dup(2)
+                    os.dup2(nowhere.fileno(), 2)
+            self.wanted += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.wanted -= 1
+            if self.wanted == 0 and self.kept >= 0:
+                os.dup2(self.kept, 2)
+                os.close(self.kept)
+                self.kept = -1
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def off_the_terminal() -> Iterator[None]:
     """Inside it, what libraries write to the standard error by themselves, as a panic does, goes nowhere.
 
-    It holds for the whole process: for short calls alone, such as opening a file.
+    It holds for the whole process: for short calls alone, such as opening a file. Several threads may be inside.
     """
+    _SILENCE.begin()
     try:
-        kept = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        with suppress(OSError):
-            os.dup2(kept, 2)
-        os.close(kept)
+        _SILENCE.end()

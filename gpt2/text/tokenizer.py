@@ -15,6 +15,7 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -278,7 +279,8 @@ class Tokenizer:
         if fast is None or any(map(_has_endless_space, texts)):
             library = self.library(allow_special)
             try:
-                with panics_are_errors("the tokenizer cannot encode this text"):
+                silent = off_the_terminal() if len(texts) == 1 else nullcontext()  # a batch may take long
+                with silent, panics_are_errors("the tokenizer cannot encode this text"):
                     return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
             except ValueError:
                 raise
@@ -340,7 +342,7 @@ class Tokenizer:
         if self._bytes_add_up:
             text = b"".join(parts).decode("utf-8", "replace")
         else:
-            with panics_are_errors("the tokenizer cannot decode these tokens"):
+            with off_the_terminal(), panics_are_errors("the tokenizer cannot decode these tokens"):
                 text = self.library(True).decode(ids, skip_special_tokens=False)
         return cleaned(text) if self._cleans_up else text
 
