@@ -70,7 +70,7 @@ def check_tensor(path: Path, name: Any, tensor: Any) -> None:
     kinds = {
         "nested": tensor.is_nested,
         "quantised": tensor.is_quantized,
-        "without numbers (on meta)": tensor.is_meta,
+        "a tensor that holds no numbers": tensor.is_meta,
         "complex": tensor.is_complex(),
         str(tensor.layout).removeprefix("torch."): tensor.layout is not torch.strided,
         f"a {type(tensor).__name__}": type(tensor) not in (Tensor, torch.nn.Parameter),

@@ -233,7 +233,7 @@ class Tokenizer:
         processor = self._content.get("post_processor")
         if not processor or processor.get("type") == "ByteLevel":
             return (), ()
-        with panics_are_errors("`tokenizers` cannot encode with it"):
+        with off_the_terminal(), panics_are_errors("`tokenizers` cannot encode with it"):
             encoding = self.library(True).encode("a")
             alone = self.library(True).encode("a", add_special_tokens=False).ids
         for start in range(len(encoding.ids) - len(alone) + 1):
