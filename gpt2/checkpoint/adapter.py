@@ -8,22 +8,23 @@ adapters written by `peft` included. gpt2/checkpoint/adapter_merge.py merges one
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import is_panic
 from gpt2.base.lfs import refuse_pointer
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
 from gpt2.checkpoint.target import check_target, whole_directory
+from gpt2.checkpoint.tensor_files import check_tensor, reason
 from gpt2.checkpoint.weights import write_tensors
 from gpt2.model import GPT2
 
@@ -137,8 +138,7 @@ def read_adapter(directory: str | os.PathLike[str]) -> Adapter:
                 f"{directory}: peft passes over {shortened(name)}, because it does not begin with {PREFIX}: rename the "
                 "tensors, or save the adapter with save_pretrained."
             )
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{directory}: {shortened(name)} is a {type(tensor).__name__}, not a tensor.")
+        check_tensor(directory, name, tensor)
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ValueError(f"{directory}: {shortened(name)} is {kind}: the matrices must be floating point.")
@@ -156,15 +156,20 @@ def _read_tensors(directory: Path) -> tuple[dict[str, Tensor], str | None]:
             with safe_open(weights, framework="pt") as file:
                 names = list(file.keys())
                 return {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get("base_fingerprint")
-        except SafetensorError as error:
-            raise ValueError(f"{weights} is truncated or not a safetensors file ({error}): copy it again.") from None
+        except OSError:
+            raise
+        except BaseException as error:  # a hostile header may raise anything
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
+            why = reason(error)
+            raise ValueError(f"{weights} is truncated or not a safetensors file ({why}): copy it again.") from None
     if not pickled.is_file():
         raise ValueError(f"{directory} has no {WEIGHTS}: copy the adapter again.")
     try:
         tensors = torch.load(pickled, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = shortened(str(error).split("\n")[0])
-        raise ValueError(f"{pickled} is damaged or holds more than tensors ({reason}): copy it again.") from None
+    except Exception as error:  # a damaged or hostile file may raise anything
+        why = reason(error)
+        raise ValueError(f"{pickled} is damaged or holds more than tensors ({why}): copy it again.") from None
     if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
         raise ValueError(f"{pickled} holds no tensors by name: save the adapter with save_pretrained.")
     return tensors, None

@@ -6,7 +6,6 @@ again. gpt2/checkpoint/config_fields.py and generation_fields.py list every fiel
 Read next: weights.py, files.py.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.foreign import parse_json
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
@@ -23,6 +23,7 @@ from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
+LARGEST = 2**31 - 1  # of a size
 VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours, so that transformers refuses it
 
 # Other names of a field, which win over the field's own, as in transformers.
@@ -45,8 +46,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises ValueError, naming the file, when it is not JSON or not an object; OSError when it cannot be read.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         refuse_pointer(path)
         raise ValueError(f"{path} is not JSON ({error}): write or download it again.") from None
     if not isinstance(value, dict):
@@ -67,12 +68,12 @@ def stored_dtypes(path: Path) -> dict[str, int]:
         head = file.read(length) if length < size else b""
     counts: Counter[str] = Counter()
     try:
-        tensors = json.loads(head)
+        tensors = parse_json(head)
         tensors.pop("__metadata__", None)
         for tensor in tensors.values():
             counts[tensor["dtype"]] += math.prod(tensor["shape"])
         end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         end = -1
     if end != size:
         raise ValueError(f"{path} is truncated or not a safetensors file: fetch it again.")
@@ -92,10 +93,12 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     fields = read_json(path)
     variant = fields.get("glassbox_variant")
     if variant is not None and not isinstance(variant, dict):
-        raise ValueError(f"{path}: glassbox_variant is {variant!r}: it must be an object with a name.")
+        raise ValueError(f"{path}: glassbox_variant is {shortened(variant)}: it must be an object with a name.")
     kinds = ("gpt2",) if variant is None else ("gpt2", VARIANT_TYPE)
     if fields.get("model_type", "gpt2") not in kinds:
-        raise ValueError(f"{path}: model_type is {fields['model_type']!r}, and 'gpt2' alone is read: choose a GPT-2.")
+        raise ValueError(
+            f"{path}: model_type is {shortened(fields['model_type'])}, and 'gpt2' alone is read: choose a GPT-2."
+        )
     check_fields(path, fields, CONFIG_FIELDS)
     if fields.get("auto_map"):
         note(f"{path}: auto_map names code of the checkpoint's own, which is not run: read as a plain GPT-2.")
@@ -104,6 +107,9 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
         known = [key for key in (SYNONYMS.get(name, name), name) if key in fields]
         if known:
             values[name] = fields[known[0]]
+    for name, value in values.items():
+        if isinstance(value, int) and value > LARGEST:
+            raise ValueError(f"{path}: {name} is {shortened(value)}, which no model has: fetch the file again.")
     try:
         config = GPT2Config(**values)
     except ValueError as error:
@@ -178,7 +184,9 @@ def _ids(value: Any, path: Path) -> tuple[int, ...]:
     """A field that is one id, a list of ids, or null."""
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if not all(type(i) is int for i in ids):
-        raise ValueError(f"{path}: eos_token_id is {value!r}: it must be a token's id, a list of ids, or null.")
+        raise ValueError(
+            f"{path}: eos_token_id is {shortened(value)}: it must be a token's id, a list of ids, or null."
+        )
     return tuple(ids)
 
 

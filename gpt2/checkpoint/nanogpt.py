@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.fields import shortened
-from gpt2.checkpoint.tensor_files import CONV1D, MASKS, own_name, unpickled
+from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_depth, check_tensor, own_name, unpickled
 from gpt2.config import GPT2Config
 
 SIZES = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "n_embd", "block_size": "n_positions",
@@ -37,12 +37,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for key, tensor in stored.items():
         name = own_name(key) if isinstance(key, str) else ""
-        if not isinstance(tensor, Tensor) or name in tensors:
-            raise ValueError(f"{path}: {shortened(key)} is no tensor, or stands there twice: fetch it again.")
+        check_tensor(path, key, tensor)
+        if name in tensors:
+            raise ValueError(f"{path}: {shortened(key)} stands there twice: fetch it again.")
         if not MASKS.search(name):
             tensors[name] = tensor.t() if CONV1D.search(name) and tensor.dim() == 2 else tensor
+    config = _config(path, arguments)
+    check_depth(path, tensors, config.n_layer)
     if not arguments["bias"]:
-        _add_biases(path, tensors, _config(path, arguments))
+        _add_biases(path, tensors, config)
     return tensors
 
 

@@ -3,7 +3,6 @@
 In: a path. Out: a path that may be written; a directory that appears when it is full. Read next: files.py, adapter.py.
 """
 
-import json
 import re
 import secrets
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from gpt2.base import ours
 from gpt2.base.disk import sync
 from gpt2.base.errors import DiskFailure
+from gpt2.base.foreign import parse_json
 from gpt2.base.ours import Folder, always, check_directory
 from gpt2.checkpoint.hf_config import CONFIG_FILE, VARIANT_TYPE
 from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER_FILES, WEIGHT_FILES
@@ -37,7 +37,7 @@ def _is_checkpoint(directory: Path) -> bool:
     """Whether a configuration says that this is a GPT-2 or an adapter."""
     for name in (CONFIG_FILE, ADAPTER_CONFIG):
         with suppress(OSError, ValueError):
-            fields = json.loads((directory / name).read_text(encoding="utf-8"))
+            fields = parse_json((directory / name).read_text(encoding="utf-8"))
             if name == ADAPTER_CONFIG:
                 return isinstance(fields, dict) and "peft_type" in fields
             return isinstance(fields, dict) and fields.get("model_type") in ("gpt2", VARIANT_TYPE)

@@ -6,15 +6,16 @@ state dict inside another dict, as training scripts save it. Read next: weights.
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import is_panic
 from gpt2.base.lfs import refuse_pointer
 
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
@@ -55,12 +56,37 @@ def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
             name = own_name(stored)
             if MASKS.search(name):
                 continue
-            if not isinstance(tensor, Tensor):
-                raise ValueError(f"{path}: {shortened(stored)} is a {type(tensor).__name__}, not a tensor: {ALONE}.")
+            check_tensor(path, stored, tensor)
             if name in tensors:
-                raise ValueError(f"{path}: {stored} occurs twice in this checkpoint.")
+                raise ValueError(f"{path}: {shortened(stored)} occurs twice in this checkpoint.")
             tensors[name] = tensor
     return tensors
+
+
+def check_tensor(path: Path, name: Any, tensor: Any) -> None:
+    """Raise ValueError, naming file and tensor, for what is no plain tensor of numbers that lie in memory or a file."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{path}: {shortened(name)} is a {type(tensor).__name__}, not a tensor: {ALONE}.")
+    kinds = {
+        "nested": tensor.is_nested,
+        "quantised": tensor.is_quantized,
+        "a tensor that holds no numbers": tensor.is_meta,
+        "complex": tensor.is_complex(),
+        str(tensor.layout).removeprefix("torch."): tensor.layout is not torch.strided,
+        f"a {type(tensor).__name__}": type(tensor) not in (Tensor, torch.nn.Parameter),
+    }
+    found = next((kind for kind, holds in kinds.items() if holds), None)
+    if found is not None:
+        raise ValueError(f"{path}: {shortened(name)} is {found}: save the weights as plain tensors.")
+
+
+def check_depth(where: Path, tensors: Sized, n_layer: int) -> None:
+    """Raise ValueError for far more blocks than there are tensors: before a model of so many is built."""
+    if n_layer > max(len(tensors), 1000):
+        raise ValueError(
+            f"{where} holds {len(tensors)} tensors, too few for n_layer {n_layer}: its weights and its configuration "
+            "do not belong together, so fetch both again."
+        )
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -68,7 +94,11 @@ def _safetensors(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except OSError:
+        raise
+    except BaseException as error:  # a hostile header may raise anything
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         refuse_pointer(path)
         raise ValueError(f"{path} is truncated or not a safetensors file ({reason(error)}): fetch it again.") from None
 
@@ -99,11 +129,11 @@ def state_dict(path: Path, content: Any) -> dict[str, Any]:
     raise ValueError(f"{path} holds no state dict: save one with torch.save(model.state_dict(), ...).")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first sentence of a library's error."""
     text = str(error).strip() or type(error).__name__
     if text.startswith("Weights only load failed"):
         return "torch refuses what else is in it"
     if isinstance(error, KeyError):  # whose text is the key alone
         return "torch cannot read it"
-    return re.split(r"\n|\. ", text)[0][:100]
+    return shortened(re.split(r"\n|\. ", text)[0], 100).strip("'\"")

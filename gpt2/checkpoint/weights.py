@@ -84,9 +84,6 @@ def assemble(
         if tensor.dtype not in FLOATS:
             kinds = ", ".join(map(_short, FLOATS))
             raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point, of {kinds}.")
-        if tensor.layout is not torch.strided or tensor.is_meta:
-            what = "holds no numbers" if tensor.is_meta else f"is {_short(tensor.layout)}"
-            raise ValueError(f"{where}: {name} {what}: save the weights as plain tensors.")
         tensor = tensor.t() if CONV1D.search(name) else tensor
         new = torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
         if not _finite(new):
@@ -138,7 +135,7 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.sum(dtype=wide).isfinite()) or bool(tensor.isfinite().all())
 
 
-def _short(kind: torch.dtype | torch.layout) -> str:
+def _short(kind: torch.dtype) -> str:
     return str(kind).removeprefix("torch.")
 
 

@@ -5,12 +5,12 @@ with completions, and the items of evaluation tasks are read with it.
 """
 
 import codecs
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpt2.base.errors import to_utf8
+from gpt2.base.foreign import parse_json
 
 
 def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
@@ -25,9 +25,9 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
             continue
         where = f"{path}, line {number},"
         try:
-            value = json.loads(line.decode("utf-8"))
+            value = parse_json(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
-        except (json.JSONDecodeError, RecursionError):
+        except ValueError:
             raise ValueError(f"{where} is not JSON.") from None
         yield where, value

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import check_fields, shortened
+from gpt2.base.foreign import off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.byte_level import gpt2_content, merges_of
 from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON
@@ -70,7 +71,8 @@ class Assembled:
         from tokenizers import AddedToken
 
         library = built(self.start | {"post_processor": self.content.get("post_processor")})
-        library.add_tokens([AddedToken(**flags) for flags in self.named.added])
+        with off_the_terminal(), panics_are_errors("`tokenizers` cannot add its tokens"):
+            library.add_tokens([AddedToken(**flags) for flags in self.named.added])
         return library
 
 
@@ -135,7 +137,10 @@ def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer as Library
 
     try:
-        return Library.from_str(json.dumps(content))
+        with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
+            return Library.from_str(json.dumps(content))
+    except ValueError:
+        raise
     except Exception as error:  # the library raises plain Exception
         raise ValueError(f"`tokenizers` cannot read it ({error})") from None
 
@@ -143,7 +148,8 @@ def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":
 def _guarded(path: Path, work: Callable[[], Any]) -> Any:
     """What `work` returns; what goes wrong in it becomes a sentence with the file's name."""
     try:
-        return work()
+        with panics_are_errors("`tokenizers` cannot read it"):
+            return work()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
         if str(path.parent) in reason:

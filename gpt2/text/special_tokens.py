@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import off_the_terminal
 from gpt2.text.tokenizer_files import DEFAULT_TOKENS, EXTRA, FLAGS, NAMED, Kind, Named, flag, is_own_name
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def add_special_tokens(
     before = list(library.get_added_tokens_decoder().values())
     ready = _in_order(before, [added[i] for i in sorted(added)], tokens, more)
     if ready:
-        library.add_tokens(ready)
+        with off_the_terminal():
+            library.add_tokens(ready)
     special = {str(token) for token in [*before, *ready] if token.special}
     return Named(
         {key: str(token) for key, token in tokens.items()},

@@ -15,11 +15,13 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
 from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
@@ -99,9 +101,10 @@ class Tokenizer:
         """
         found = assemble(Path(directory))
         try:
-            tokenizer = cls(found.content, found)
-            if tokenizer._ranks is None:
-                tokenizer.library(False)  # whatever `tokenizers` cannot read is refused now
+            with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
+                tokenizer = cls(found.content, found)
+                if tokenizer._ranks is None:
+                    tokenizer.library(False)  # whatever `tokenizers` cannot read is refused now
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
             raise ValueError(f"{found.path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
@@ -230,8 +233,9 @@ class Tokenizer:
         processor = self._content.get("post_processor")
         if not processor or processor.get("type") == "ByteLevel":
             return (), ()
-        encoding = self.library(True).encode("a")
-        alone = self.library(True).encode("a", add_special_tokens=False).ids
+        with off_the_terminal(), panics_are_errors("`tokenizers` cannot encode with it"):
+            encoding = self.library(True).encode("a")
+            alone = self.library(True).encode("a", add_special_tokens=False).ids
         for start in range(len(encoding.ids) - len(alone) + 1):
             if encoding.ids[start : start + len(alone)] == alone and not any(
                 encoding.special_tokens_mask[start : start + len(alone)]
@@ -275,7 +279,11 @@ class Tokenizer:
         if fast is None or any(map(_has_endless_space, texts)):
             library = self.library(allow_special)
             try:
-                return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+                silent = off_the_terminal() if len(texts) == 1 else nullcontext()  # a batch may take long
+                with silent, panics_are_errors("the tokenizer cannot encode this text"):
+                    return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
+            except ValueError:
+                raise
             except Exception as error:  # the library raises plain Exception
                 raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
         allowed = allow_special and not self.splits_special
@@ -334,7 +342,8 @@ class Tokenizer:
         if self._bytes_add_up:
             text = b"".join(parts).decode("utf-8", "replace")
         else:
-            text = self.library(True).decode(ids, skip_special_tokens=False)
+            with off_the_terminal(), panics_are_errors("the tokenizer cannot decode these tokens"):
+                text = self.library(True).decode(ids, skip_special_tokens=False)
         return cleaned(text) if self._cleans_up else text
 
     def stream(self, prompt_ids: Iterable[int] = ()) -> StreamDecoder:

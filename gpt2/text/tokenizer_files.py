@@ -7,13 +7,13 @@ next.
 """
 
 import codecs
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import parse_json
 from gpt2.base.lfs import FIRST_LINE, refuse_pointer
 from gpt2.text.byte_level import EOT
 
@@ -143,12 +143,11 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file, whatever it is. ValueError naming the line for what is not JSON."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON (line {error.lineno}): fetch the tokenizer again.") from None
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply for JSON: fetch the tokenizer again.") from None
+        return parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): fetch the tokenizer again.") from None
 
 
 def read_merges(path: Path) -> list[tuple[str, str]]:
@@ -160,7 +159,7 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
         if len(parts) == 2 and line.strip() and not line.startswith("#version"):
             pairs.append(parts)
         elif line.strip() and not line.startswith("#version"):
-            raise ValueError(f"{path}, line {number}: {line!r} is not a merge of two tokens.")
+            raise ValueError(f"{path}, line {number}: {shortened(line)} is not a merge of two tokens.")
     return pairs
 
 

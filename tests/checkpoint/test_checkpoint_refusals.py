@@ -102,7 +102,7 @@ def test_the_same_name_twice_is_refused(tmp_path):
     only_config(tmp_path)
     state = reference().model.state_dict()
     torch.save(state | {"wte.weight": state["lm_head.weight"]}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"wte\.weight occurs twice"):
+    with pytest.raises(ValueError, match=r"'wte\.weight' occurs twice"):
         load_model(tmp_path)
 
 

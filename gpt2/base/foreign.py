@@ -1,0 +1,111 @@
+"""The border where files of others are read: JSON within bounds, and panics of libraries written in Rust.
+
+In: a file's text, or a call into such a library. Out: the value, or one sentence that says what is wrong. A file may
+be hostile: nested 100,000 times, or made so that a library gives up with an exception that passes `except Exception`.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import Any, NoReturn
+
+from gpt2.base.fields import shortened
+
+DEEPEST = 100
+"""Objects and lists inside one another in a JSON file; real files have fewer than ten."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. ValueError, with a reason that fits into brackets, for what is none that is read.
+
+    Refused are, beside what is not JSON: more than `DEEPEST` levels, and numbers that are not finite (NaN, 1e400).
+    Whole numbers may have any size that Python reads (4,300 digits): transformers writes model_max_length with 31.
+    """
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
+    except ValueError as error:  # of a number: of the two functions below, or too many digits
+        reason = str(error) if str(error).startswith("the number ") else "a number of thousands of digits"
+        raise ValueError(reason) from None
+    level: list[Any] = [value]
+    for _ in range(DEEPEST + 1):
+        level = [part for one in level for part in _parts(one) if type(part) in (dict, list)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"the number {shortened(text, 40).strip(chr(39))} is not finite")
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up (pyo3's PanicException, a BaseException that no module exports)."""
+    return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def panics_are_errors(what: str) -> Iterator[None]:
+    """Inside it, a panic of a Rust library raises ValueError: `what`, and that the library gives up on it."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise ValueError(f"{what} (the library gives up: {shortened(str(error), 80)}).") from None
+
+
+class _Silence:
+    """How many calls want silence just now, and where the standard error went before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock, self.wanted, self.kept = Lock(), 0, -1
+
+    def begin(self) -> None:
+        with self.lock:
+            if self.wanted == 0:
+                with suppress(OSError), open(os.devnull, "wb") as nowhere:  # there may be no standard error
+                    self.kept = os.dup(2)
+                    os.dup2(nowhere.fileno(), 2)
+            self.wanted += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.wanted -= 1
+            if self.wanted == 0 and self.kept >= 0:
+                os.dup2(self.kept, 2)
+                os.close(self.kept)
+                self.kept = -1
+
+
+_SILENCE = _Silence()
+
+
+@contextmanager
+def off_the_terminal() -> Iterator[None]:
+    """Inside it, what libraries write to the standard error by themselves, as a panic does, goes nowhere.
+
+    It holds for the whole process: for short calls alone, such as opening a file. Several threads may be inside.
+    """
+    _SILENCE.begin()
+    try:
+        yield
+    finally:
+        _SILENCE.end()

@@ -1,0 +1,104 @@
+"""The border to files of others: JSON within bounds, panics as errors, tensors that are none, impossible sizes."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from gpt2.base.foreign import DEEPEST, off_the_terminal, panics_are_errors, parse_json
+from gpt2.checkpoint.files import load_model
+from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
+from gpt2.text.tokenizer import Tokenizer
+from tests.checkpoints import hub_format, set_field
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 100_000, "nested"),
+        ("[" * (DEEPEST + 2) + "]" * (DEEPEST + 2), "nested too deeply"),
+        ('{"a":' * 500 + "1" + "}" * 500, "nested too deeply"),
+        ("[1,\n2,", "line 2"),
+        ("[1e400]", "1e400 is not finite"),
+        ("[NaN]", "NaN is not finite"),
+        (f"[{'9' * 5000}]", "thousands of digits"),
+        (b"[\xff]", "UTF-8"),
+    ],
+)
+def test_json_out_of_bounds_has_a_reason(text, said):
+    with pytest.raises(ValueError, match=said):
+        parse_json(text)
+
+
+def test_json_within_bounds_is_read_as_it_is():
+    deep = "[" * DEEPEST + "]" * DEEPEST
+    assert json.dumps(parse_json(deep)) == deep
+    assert parse_json('{"model_max_length": 1000000000000000019884624838656}')["model_max_length"] == int(1e30)
+
+
+class PanicException(BaseException):
+    """As pyo3 calls it; no module exports it."""
+
+
+def test_a_panic_is_an_error_and_other_exceptions_pass():
+    with pytest.raises(ValueError, match="cannot encode"), panics_are_errors("cannot encode this"):
+        raise PanicException("index out of bounds\nnote: run with RUST_BACKTRACE=1")
+    with pytest.raises(KeyboardInterrupt), panics_are_errors("cannot encode this"):
+        raise KeyboardInterrupt
+
+
+def test_a_librarys_own_words_do_not_reach_the_terminal(capfd):
+    with off_the_terminal():
+        os.write(2, b"thread panicked")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+# A subword prefix longer than a token: the library cuts the token there and panics.
+BPE = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]], "continuing_subword_prefix": "##éé"}
+
+
+def test_a_tokenizer_on_which_the_library_panics_is_refused(tmp_path, capfd):
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": [], "model": BPE}))
+    with pytest.raises(ValueError, match=r"tokenizer\.json is not a usable tokenizer") as caught:
+        Tokenizer.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("offsets", [[], [0], [8, 0], [-8, 0], [0, 2**70], "x", [0.5, 8], [0, 4]])
+def test_a_hostile_safetensors_header_is_refused(offsets, tmp_path):
+    head = json.dumps({"wte.weight": {"dtype": "F32", "shape": [2], "data_offsets": offsets}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        read_tensors([path])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.eye(2).to_sparse(), "sparse_coo"),
+        (torch.empty(2, device="meta"), "no numbers"),
+        (torch.zeros(2, dtype=torch.complex64), "complex"),
+        ([1.0], "not a tensor"),
+    ],
+)
+def test_what_is_no_plain_tensor_is_named(tensor, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        check_tensor(tmp_path, "wte.weight", tensor)
+
+
+def test_a_nested_tensor_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nested"):
+        check_tensor(tmp_path, "wte.weight", torch._nested_tensor_from_tensor_list([torch.ones(1), torch.ones(2)]))
+
+
+@pytest.mark.parametrize("size", [10**9, 10**30])
+@pytest.mark.parametrize("field", ["n_layer", "vocab_size", "n_positions", "n_inner"])
+def test_impossible_sizes_are_refused_before_anything_is_built(field, size, tmp_path):
+    set_field(hub_format(tmp_path), **{field: size})
+    with pytest.raises(ValueError, match=r"fetch|asks for"):
+        load_model(tmp_path)
