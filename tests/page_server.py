@@ -12,17 +12,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
-
 from gpt2.server.app import create_app
 from gpt2.server.run import listen
+from gpt2.server.serving import Server
 from gpt2.server.wire import unpack
 
 
 @contextlib.contextmanager
 def serving(checkpoint: Any) -> Iterator[int]:
     """The port on which the page of `checkpoint` is served inside this block."""
-    server = uvicorn.Server(uvicorn.Config(create_app(checkpoint), log_level="warning"))
+    app = create_app(checkpoint)
+    server = Server(app, app.state.jobs)
     with listen(0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

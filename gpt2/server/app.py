@@ -1,14 +1,14 @@
 """The web application: the page's files, and one route through which it asks.
 
-In: a loaded checkpoint. Out: a FastAPI application for 127.0.0.1 (run.py serves it).
+In: a loaded checkpoint. Out: a FastAPI application for 127.0.0.1 (serving.py serves it).
 
     GET   NAME            a file of web/; the page itself for none
     POST  api/QUESTION    its parameters as JSON; the answer as frames (jobs.py), a refusal as {"error": sentence}
 """
 
 import difflib
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -16,8 +16,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from gpt2.server import export
+from gpt2.server.body import short
 from gpt2.server.guard import LOCAL, Guard
-from gpt2.server.jobs import answer
+from gpt2.server.jobs import SENTENCE, Jobs, answer
 from gpt2.server.questions import QUESTIONS, Question, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.static import files
@@ -25,40 +26,47 @@ from gpt2.server.static import files
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
 
-WORKERS = 3  # a long sweep must not keep a switch waiting
-
-
 def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
     """The application that explains `checkpoint`; it answers requests for `hosts` only."""
-    app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     session = app.state.session = Session(checkpoint)
+    jobs = app.state.jobs = Jobs()
     questions = {**QUESTIONS, "export": Question(export.Export, export.answer)}
-    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="explain")
 
-    @app.get("/{name:path}")
-    def file(name: str) -> Response:
+    @app.api_route("/{name:path}", methods=["GET", "HEAD"])
+    async def file(name: str) -> Response:
         if (name or "index.html") not in files():
-            raise HTTPException(404, f"there is no file {name!r} here: open / instead.")
+            raise HTTPException(404, f"there is no file {short(repr(name))} here: open / instead.")
         content, media_type = files()[name or "index.html"]
         return Response(content, headers={"content-type": media_type})
 
     @app.post("/api/{name}")
     async def ask(name: str, request: Request) -> Response:
         if name not in questions:
-            near = difflib.get_close_matches(name, questions, n=3, cutoff=0.3) or questions
-            raise HTTPException(404, f"there is no question {name!r}: the nearest are {', '.join(near)}.")
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            near = difflib.get_close_matches(name[:40], questions, n=3, cutoff=0.3) or questions
+            raise HTTPException(404, f"there is no question {short(repr(name))}: the nearest are {', '.join(near)}.")
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "ask with the header content-type: application/json.")
         question = questions[name]
         try:
             parameters = read_parameters(question, await request.body())
         except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return await answer(request, partial(question.answer, session, parameters), pool)
+            raise HTTPException(400, short(str(error), SENTENCE)) from None
+        return await answer(request, partial(question.answer, session, parameters), jobs)
 
     @app.exception_handler(HTTPException)
     async def sentence(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        method = short(request.method)
+        said = {
+            404: "there is nothing at this address: open / instead.",
+            405: f"{method} is not answered here: GET / for the page, or POST /api/QUESTION.",
+        }
+        ours = error.detail != HTTPStatus(error.status_code).phrase
+        return JSONResponse(
+            {"error": error.detail if ours else said.get(error.status_code, error.detail)},
+            error.status_code,
+            error.headers,
+        )
 
     app.add_middleware(Guard, hosts=hosts)
     return app

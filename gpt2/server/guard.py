@@ -1,12 +1,15 @@
 """What the server refuses before any route sees it: other hosts, other sites, large bodies. And what it forbids
 the browser: a content security policy that lets the page load and ask nothing but this server.
 
-In: an ASGI application. Out: the same application behind these checks. Read next: app.py.
+In: an ASGI application. Out: the same application behind these checks; it gets each body whole, and hears nothing of
+a client that leaves before that. Read next: connection.py, which limits the time that a request takes; app.py.
 """
 
 import json
 from collections.abc import Collection
 from typing import Any
+
+from gpt2.server.body import short
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BODY_LIMIT = 128 * 1024  # bytes: two prompts of a full context, with room
@@ -22,54 +25,87 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+DEFAULT_PORT = {"http": ":80", "https": ":443"}
+Refusal = tuple[int, str]  # status, sentence
 
 
 class Guard:
     """An ASGI middleware. The Host header must name this machine: otherwise a page of another site whose name was
     made to point at 127.0.0.1 could read the answers (DNS rebinding). A request that says it comes from another
-    origin is refused too, and so is a body above `BODY_LIMIT`, whether it states its length or not."""
+    origin is refused too (another scheme or port is another origin), and so is a body above `limit` bytes, whether it
+    states its length or not."""
 
-    def __init__(self, app: Any, hosts: Collection[str] = LOCAL) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: Any, hosts: Collection[str] = LOCAL, limit: int = BODY_LIMIT) -> None:
+        self.app, self.hosts, self.limit = app, hosts, limit
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Refuse, or pass on with the headers added to the answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        origin = headers.get("origin")
-        if host_name(host) not in self.hosts:
-            await refuse(send, 421, f"this server answers to {', '.join(self.hosts)} only, not to {host!r}.")
-        elif origin is not None and origin.partition("://")[2] != host:
-            await refuse(send, 403, f"a page of {origin} may not ask this server.")
-        elif int(headers.get("content-length") or 0) > BODY_LIMIT:
-            await refuse(send, 413, too_large())
-        else:
-            await self._pass(scope, receive, send)
-
-    async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
-        size, refused = 0, False
-
-        async def counted() -> Any:
-            nonlocal size, refused
+        if refusal := self._refusal(scope):
+            await refuse(send, *refusal)
+            return
+        body = bytearray()
+        more = True
+        while more:
             message = await receive()
-            size += len(message.get("body", b""))
-            if size > BODY_LIMIT and not refused:
-                refused = True
-                await refuse(send, 413, too_large())
-            return {"type": "http.disconnect"} if refused else message
-
-        async def with_headers(message: Any) -> None:
-            if refused:
+            if message["type"] == "http.disconnect":
                 return
-            if message["type"] == "http.response.start":
-                extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *extra]}
-            await send(message)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self.limit:
+                await refuse(send, 413, self._too_large())
+                return
+        await self.app(scope, Again(bytes(body), receive), with_headers(send))
 
-        await self.app(scope, counted, with_headers)
+    def _refusal(self, scope: Any) -> Refusal | None:
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        hosts, origins = headers.get("host", [""]), headers.get("origin", [])
+        lengths = headers.get("content-length", [])
+        if len(hosts) > 1 or host_name(hosts[0]).lower() not in self.hosts:
+            there = " and ".join(short(repr(host)) for host in hosts)
+            return 421, f"this server answers to {', '.join(self.hosts)} only, not to {there}."
+        if any(origin.lower() != origin_of(scope["scheme"], hosts[0]) for origin in origins):
+            return 403, f"a page of {short(repr(origins[0]))} may not ask this server."
+        if lengths and "transfer-encoding" in headers:
+            return 400, "the request states the length of its body in two ways: leave one out."
+        if any(int(length) > self.limit for length in lengths):
+            return 413, self._too_large()
+        return None
+
+    def _too_large(self) -> str:
+        return f"the request is larger than {self.limit // 1024} KB: shorten the text."
+
+
+class Again:
+    """What an application receives: the body that has been read, then whatever comes."""
+
+    def __init__(self, body: bytes, receive: Any) -> None:
+        self.body: bytes | None = body
+        self.receive = receive
+
+    async def __call__(self) -> Any:
+        """The next message."""
+        if self.body is None:
+            return await self.receive()
+        message = {"type": "http.request", "body": self.body, "more_body": False}
+        self.body = None
+        return message
+
+
+def with_headers(send: Any) -> Any:
+    """A `send` that adds the headers of every answer."""
+
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return sending
 
 
 def host_name(host: str) -> str:
@@ -78,15 +114,21 @@ def host_name(host: str) -> str:
     return name if colon and port.isdecimal() else host
 
 
-def too_large() -> str:
-    """The sentence for a body above the limit."""
-    return f"the request is larger than {BODY_LIMIT // 1024} KB: shorten the text."
+def origin_of(scheme: str, host: str) -> str:
+    """The origin of a page from here, as a browser writes it: without the port where it is the scheme's own."""
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORT.get(scheme, ''))}".lower()
+
+
+def refusal(sentence: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The body and the headers of an answer of one sentence, as JSON. The connection is closed behind it: the rest of
+    the request may still be under way."""
+    body = json.dumps({"error": sentence}).encode()
+    headers = {**HEADERS, "content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+    return body, [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 async def refuse(send: Any, status: int, sentence: str) -> None:
-    """Answer with one sentence, as JSON."""
-    body = json.dumps({"error": sentence}).encode()
-    headers = {**HEADERS, "content-type": "application/json", "content-length": str(len(body))}
-    listed = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": listed})
+    """Answer with one sentence."""
+    body, headers = refusal(sentence)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

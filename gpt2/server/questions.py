@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from gpt2.base.errors import UsageError
 from gpt2.server.answers import attention, attribution, draw, lens, model, neurons, off, patch, picture, positions
+from gpt2.server.body import read_object, short
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -43,13 +44,15 @@ QUESTIONS = {
 
 def read_parameters(question: Question, body: bytes | str) -> BaseModel:
     """The parameters in a JSON body. UsageError that names the field, what was given and what would be right."""
+    given = read_object(body)
     try:
-        return question.parameters.model_validate_json(body or b"{}")
+        return question.parameters.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the body"
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(short(str(part)) for part in first["loc"]) or "the body"
         known = list(question.parameters.model_fields)
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.3) or known
-            raise UsageError(f"there is no parameter {name!r}: the nearest is {near[0]!r}.") from None
+            mend = f"the nearest is {near[0]!r}" if near else "this question has none, so send {}"
+            raise UsageError(f"there is no parameter {name!r}: {mend}.") from None
         raise UsageError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}.") from None

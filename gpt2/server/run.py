@@ -1,6 +1,6 @@
 """Open the page: serve the application on this machine, and point a browser at it.
 
-In: a checkpoint and a text. Out: a server on 127.0.0.1 until Ctrl-C. Read next: app.py.
+In: a checkpoint and a text. Out: a server on 127.0.0.1 until Ctrl-C. Read next: app.py, serving.py.
 """
 
 import contextlib
@@ -26,24 +26,24 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
 
     port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
     """
-    import uvicorn
-
     from gpt2.server.app import create_app
+    from gpt2.server.serving import serve
 
     app = create_app(checkpoint)  # first: it may refuse the model
     listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
+    jobs, session = app.state.jobs, app.state.session
     # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.
-    # No daemon: Ctrl-C waits for torch to finish, which would abort the process otherwise; so small models only.
     if sum(p.numel() for p in checkpoint.model.parameters()) < SMALL:
-        threading.Thread(target=lambda: app.state.session.means).start()
+        jobs.start(lambda: session.means)
     if browser:
-        threading.Timer(0.3, webbrowser.open, [address]).start()
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+        opening = threading.Timer(0.3, webbrowser.open, [address])
+        opening.daemon = True
+        opening.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(app, jobs, listener)
 
 
 def listen(port: int | None) -> socket.socket:

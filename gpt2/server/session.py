@@ -4,16 +4,15 @@ In: a checkpoint. Out: runs of it with some components switched. Read next: ques
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from gpt2.base.stopping import turn
 from gpt2.explain import Reference, Run, reference
 from gpt2.explain.change.off import excerpt
 from gpt2.explain.run.lacks import Lacking, without
-from gpt2.explain.run.values import ALWAYS, size
-from gpt2.explain.see.flow import READ, Flow, flow
+from gpt2.explain.see.flow import Flow, flow
+from gpt2.server.kept import Kept
 from gpt2.server.switches import edits
 from gpt2.text.words import check_ids, token_id
 
@@ -40,25 +39,26 @@ class Session:
         self.checkpoint = checkpoint
         self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
         self.config = self.model.config
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = Kept(KEPT, apart_from=(checkpoint, self.tokenizer))
         self._reading = threading.Lock()
         self._means: Reference | None = None
 
-    @cached_property
+    @property
     def means(self) -> Reference:
         """The bundled stories: what "mean" is the mean over. Read when first asked for, and once: questions that come
         together wait for the same pass."""
-        with self._reading:
-            if self._means is None:
-                self._means = reference(self.checkpoint)
-                self._means.mean(0, "attn.z")
+        if self._means is None:
+            with turn(self._reading):
+                if self._means is None:
+                    found = reference(self.checkpoint)
+                    found.gather()
+                    self._means = found
         return self._means
 
-    @cached_property
+    @property
     def excerpt(self) -> Reference:
         """The beginnings of those stories, on which one component's worth is measured in seconds."""
-        return excerpt(self.checkpoint, self.means)
+        return self.kept(("excerpt",), lambda: excerpt(self.checkpoint, self.means))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text. UsageError when it is empty or longer than the context."""
@@ -76,24 +76,14 @@ class Session:
         """Each of these ids with its text."""
         return {token: self.word(token) for token in sorted(set(tokens))}
 
-    def kept(self, key: Hashable, make: Callable[[], T], size: int = 4096) -> T:
-        """What `make` gave for this key, if it is still kept; otherwise what it gives now. `size` is in bytes."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
-        value = make()
-        with self._lock:
-            self._kept[key] = value, size
-            while len(self._kept) > 1 and sum(n for _, n in self._kept.values()) > KEPT:
-                self._kept.popitem(last=False)
-        return value
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave for this key, if it is still kept; otherwise what it gives now."""
+        return self._kept.get(key, make)
 
     def look(self, ids: list[int], switches: Switches) -> Flow:
         """A text's pass, as the picture draws it; the latest are kept."""
         key = ("look", tuple(ids), tuple(sorted(switches.items())))
-        bytes_kept = size(self.model, (*ALWAYS, *READ), len(ids))
-        return self.kept(key, lambda: flow(self.checkpoint, ids, edits(self, switches)), bytes_kept)
+        return self.kept(key, lambda: flow(self.checkpoint, ids, edits(self, switches)))
 
     def trace(self, ids: list[int], switches: Switches, read: tuple[str, ...] = ()) -> Run:
         """The same pass as gpt2.explain's analyses take it, with what they read besides."""
@@ -101,4 +91,4 @@ class Session:
         if not read:
             return run
         key = ("trace", tuple(ids), tuple(sorted(switches.items())), read)
-        return self.kept(key, lambda: run.read(*read), size(self.model, read, len(ids)))
+        return self.kept(key, lambda: run.read(*read))

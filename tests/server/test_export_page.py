@@ -31,7 +31,7 @@ def checkpoint():
 def page(checkpoint):
     """The data of an exported page, by question; means over two short documents, so that the test is quick."""
     session = Session(checkpoint)
-    session.__dict__["means"] = reference(checkpoint, DOCUMENTS)
+    session._means = reference(checkpoint, DOCUMENTS)
     html = export.page_html(session, export.Export(text=TEXT, corrupt="The dog ran to the"), lambda *a: None)
     data = answers_of(html)
 

@@ -101,7 +101,7 @@ def interfaces():
 def session():
     checkpoint = load("storyteller")
     made = Session(checkpoint)
-    made.__dict__["means"] = reference(checkpoint, ["One day a dog found a red ball."])  # so that the test is quick
+    made._means = reference(checkpoint, ["One day a dog found a red ball."])  # so that the test is quick
     return made
 
 

@@ -13,12 +13,12 @@ import torch
 from page_server import ask, request, serving
 
 from gpt2.ablation.models import build
+from gpt2.base.stopping import Stopped
 from gpt2.checkpoint.files import load
 from gpt2.server import questions
 from gpt2.server.answers.model import Model
 from gpt2.server.bundle import join
 from gpt2.server.guard import BODY_LIMIT
-from gpt2.server.jobs import Abandoned
 from gpt2.server.static import FOLDER, files
 from gpt2.server.wire import pack, unpack
 from tests.explained import BLOCKS, HEADS
@@ -165,7 +165,7 @@ def test_an_abandoned_request_stops_computing(checkpoint, monkeypatch):
             while True:
                 time.sleep(0.01)
                 tell(share)
-        except Abandoned:
+        except Stopped:
             ended.set()
             raise
 

@@ -7,12 +7,10 @@ texts are reduced by taking the largest weight of each cell.
 
 from typing import Any, Literal
 
-from pydantic import Field
-
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.heads import heads
 from gpt2.explain.see.attention import Attention, attention
-from gpt2.server.answers.parameters import Parameters, Scene
+from gpt2.server.answers.parameters import Parameters, Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session, Switches
 
@@ -22,13 +20,13 @@ THUMB = 32  # cells along each side
 class Block(Scene):
     """A scene and a block."""
 
-    block: int = Field(ge=0)
+    block: Whole
 
 
 class Head(Block):
     """A scene, a block and one of its heads."""
 
-    head: int = Field(ge=0)
+    head: Whole
 
 
 def block(session: Session, ask: Block, tell: Tell) -> dict[str, Any]:

@@ -6,11 +6,9 @@ component to divide further: an MLP into neurons, a head into source positions. 
 
 from typing import Any
 
-from pydantic import Field
-
 from gpt2.explain.see.attribution import Attribution
 from gpt2.explain.see.attribution import attribution as attribute
-from gpt2.server.answers.parameters import Scene
+from gpt2.server.answers.parameters import Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -20,7 +18,7 @@ SHOWN = 24  # neurons and sources; components are all shown
 class Why(Scene):
     """A scene, a row, and the question."""
 
-    row: int = Field(ge=0)
+    row: Whole
     target: str = ""
     foil: str = ""
     of: str = ""

@@ -11,7 +11,7 @@ from pydantic import Field
 from gpt2.base.errors import UsageError
 from gpt2.explain.see.flow import likely
 from gpt2.inference.sampling import Sampling, choose, distribution
-from gpt2.server.answers.parameters import Scene
+from gpt2.server.answers.parameters import Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -19,10 +19,10 @@ from gpt2.server.session import Session
 class Draw(Scene):
     """A scene, a row, and how to draw: as in `gpt2.Sampling`; top_k 0 keeps all."""
 
-    row: int = Field(ge=0)
-    temperature: float = Field(default=0.8, ge=0, le=100, strict=False)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=0.95, gt=0, le=1, strict=False)
+    row: Whole
+    temperature: float = Field(default=0.8, ge=0, le=100)
+    top_k: Whole = 0
+    top_p: float = Field(default=0.95, gt=0, le=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
 
 

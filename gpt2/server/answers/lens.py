@@ -12,7 +12,7 @@ from pydantic import Field
 from gpt2.base.errors import UsageError
 from gpt2.explain import lens
 from gpt2.explain.see.flow import flow_points
-from gpt2.server.answers.parameters import Scene
+from gpt2.server.answers.parameters import Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -20,8 +20,8 @@ from gpt2.server.session import Session
 class Lens(Scene):
     """A scene, and the window of rows that is looked at."""
 
-    first: int = Field(default=0, ge=0)
-    stop: int = Field(default=16, ge=1)
+    first: Whole = 0
+    stop: int = Field(default=16, ge=1, lt=2**31)
 
 
 def answer(session: Session, ask: Lens, tell: Tell) -> dict[str, Any]:

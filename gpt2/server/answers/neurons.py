@@ -8,15 +8,13 @@ the tokens that its row of W_out raises and lowers most through the final norm's
 from contextlib import suppress
 from typing import Any
 
-from pydantic import Field
-
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.neurons import neuron
 from gpt2.explain.see.attribution import attribution
 from gpt2.explain.see.neurons import active_neurons
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.attribution import finer
-from gpt2.server.answers.parameters import Parameters, Scene
+from gpt2.server.answers.parameters import Parameters, Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -28,15 +26,15 @@ EXAMPLES = 6  # places of the reference text
 class Neurons(Scene):
     """A scene, a block, a row."""
 
-    block: int = Field(ge=0)
-    row: int = Field(ge=0)
+    block: Whole
+    row: Whole
 
 
 class Contexts(Parameters):
     """One neuron."""
 
-    block: int = Field(ge=0)
-    neuron: int = Field(ge=0)
+    block: Whole
+    neuron: Whole
 
 
 def neurons(session: Session, ask: Neurons, tell: Tell) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from gpt2.explain.change.before_after import before_after
 from gpt2.explain.change.off import off
 from gpt2.inference.sampling import Sampling
-from gpt2.server.answers.parameters import Parameters, Scene
+from gpt2.server.answers.parameters import Parameters, Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 from gpt2.server.switches import edits
@@ -30,9 +30,9 @@ class Continue(Scene):
     """A scene, and how to continue it."""
 
     tokens: int = Field(default=24, ge=1, le=200)
-    temperature: float = Field(default=0.8, ge=0, le=100, strict=False)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=0.95, gt=0, le=1, strict=False)
+    temperature: float = Field(default=0.8, ge=0, le=100)
+    top_k: Whole = 0
+    top_p: float = Field(default=0.95, gt=0, le=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
 
 

@@ -3,7 +3,12 @@
 In: JSON from the page. Out: checked values; unknown fields are refused. Read next: picture.py.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Whole = Annotated[int, Field(ge=0, lt=2**31)]
+"""A whole number: a row, a block, a token, a count."""
 
 
 class Parameters(BaseModel):

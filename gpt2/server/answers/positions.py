@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from gpt2.explain.see.embeddings import neighbours, position_similarity
-from gpt2.server.answers.parameters import Parameters
+from gpt2.server.answers.parameters import Parameters, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -19,13 +19,13 @@ NEAREST = 12
 class Positions(Parameters):
     """The first `count` positions; more than 96 are thinned out evenly."""
 
-    count: int = Field(default=64, ge=2)
+    count: int = Field(default=64, ge=2, lt=2**31)
 
 
 class Neighbours(Parameters):
     """A token by its id."""
 
-    token: int = Field(ge=0)
+    token: Whole
 
 
 def positions(session: Session, ask: Positions, tell: Tell) -> dict[str, Any]:

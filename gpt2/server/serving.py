@@ -1,0 +1,104 @@
+"""Serve an application on one socket until a signal, and end within two seconds whatever is under way.
+
+In: an ASGI application, its computations, a listening socket. Out: nothing; the signal is raised again at the end.
+Read next: connection.py, the limits of one connection; run.py, which serves the page so.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from gpt2.server.connection import IDLE, Connection
+from gpt2.server.jobs import Jobs
+
+GRACE = 0.3  # seconds for answers under way, once their work is told to stop
+PATIENCE = 0.8  # seconds for the threads, behind that
+PARTIAL = 16 * 1024  # bytes of a request's first line and headers
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with our connections. At its end the work stops first, then every connection is closed.
+
+    `ended_by` is the signal that ended it, if one did.
+    """
+
+    def __init__(self, app: Any, jobs: Jobs) -> None:
+        self.jobs = jobs
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=int(IDLE),
+                h11_max_incomplete_event_size=PARTIAL,
+            )
+        )
+
+    @property
+    def ended_by(self) -> int | None:
+        """The number of the first signal, or None."""
+        return self._captured_signals[0] if self._captured_signals else None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Beside Ctrl-C and SIGTERM, a terminal that closes."""
+        with super().capture_signals():
+            closes = getattr(signal, "SIGHUP", None)
+            caught = (
+                closes is not None
+                and threading.current_thread() is threading.main_thread()
+                and signal.getsignal(closes) != signal.SIG_IGN  # as `nohup` has it
+            )
+            before = signal.signal(closes, self.handle_exit) if caught else None
+            try:
+                yield
+            finally:
+                if caught:
+                    signal.signal(closes, before)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop the work, give the answers a moment, close everything."""
+        self.jobs.end()
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        until = time.monotonic() + GRACE
+        while self.server_state.tasks and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def serve(app: Any, jobs: Jobs, listener: socket.socket) -> None:
+    """Serve until a signal comes, which is raised again afterwards: Ctrl-C as KeyboardInterrupt.
+
+    Where a thread is deep in one operation then, the process ends without it: nothing that it computes is kept.
+    """
+    server = Server(app, jobs)
+    try:
+        with listener:
+            server.run(sockets=[listener])
+    finally:
+        jobs.end()
+        until = time.monotonic() + PATIENCE
+        while jobs.running and time.monotonic() < until:
+            time.sleep(0.02)
+        if jobs.running:
+            code = 0 if server.ended_by in (None, signal.SIGINT) else 128 + int(server.ended_by or 0)
+            last = threading.Timer(0.2, os._exit, [code])
+            last.daemon = True
+            last.start()
