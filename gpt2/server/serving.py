@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Beside Ctrl-C and SIGTERM, a terminal that closes."""
         with super().capture_signals():
-            closes = getattr(signal, "SIGHUP", None)
+            closes: Any = getattr(signal, "SIGHUP", None)
             caught = (
                 closes is not None
                 and threading.current_thread() is threading.main_thread()
