@@ -320,7 +320,7 @@ def test_mistakes_get_one_sentence(words: list[str], code: int, says: str, capsy
 def test_an_exported_page_keeps_the_other_outputs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpt2.server.export.export_html", lambda checkpoint, text, path: path)
+    monkeypatch.setattr("gpt2.server.export.export_html", lambda checkpoint, text, path, tell: path)
     page, picture = str(tmp_path / "a.html"), tmp_path / "new" / "a.png"
     code, out, err = run(capsys, TEXT, "--html", page, "--json", "--png", str(picture))
     assert (code, err) == (0, f"written: {page}\n")

@@ -79,6 +79,9 @@ def test_a_terminal_that_is_gone_changes_no_exit_code(
         def fileno(self) -> int:
             return nothing
 
+        def isatty(self) -> bool:
+            return True
+
     with open(os.devnull, "w") as file:
         nothing = file.fileno()
         monkeypatch.setattr(sys, "stdout", Gone())

@@ -127,7 +127,8 @@ def results(tmp_path: Path, contestant: str, change: float, seeds: int, file=STU
         for name, loss in (("baseline", 3.0 + seed / 10), (contestant, 3.0 + seed / 10 + change + seed / 1e5)):
             job = Job(name, "report", seed, 1.0)
             own = fields if name == contestant else {}
-            record = {"key": job.key(study), "contestant": name, "purpose": "report", "seed": seed, "rate": 1.0,
+            record = {"key": job.key(study), "study": study.name, "contestant": name, "purpose": "report",
+                      "seed": seed, "rate": 1.0, "share": 1.0,
                       "val_loss": loss, "diverged_at": None, **own}  # fmt: skip
             lines.append(json.dumps(record))
     path = tmp_path / f"{study.name}.jsonl"
@@ -207,7 +208,8 @@ def test_the_guides_render_when_the_study_is_complete(tmp_path):
             scales = {"activation_rms": [0.1, 1.0], "gradient_norm": [0.2, 0.1]}
             for seed in study.seeds_of(name):
                 job = Job(name, "report", seed, 1.0)
-                record = {"key": job.key(study), "contestant": name, "purpose": "report", "seed": seed, "rate": 1.0,
+                record = {"key": job.key(study), "study": study.name, "contestant": name, "purpose": "report",
+                      "seed": seed, "rate": 1.0, "share": 1.0,
                           "diverged_at": None, "val_loss": 3 + k / 9 + seed / 99, "train_loss": 2.0, "at_end": scales,
                           "val_loss_with_mask": 9.0, "longer_losses": [3.0, 3.1, 3.2, 3.3]}  # fmt: skip
                 lines.append(json.dumps(record))
