@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from threading import Lock
 from typing import Any, NoReturn
 
@@ -35,16 +36,13 @@ def parse_json(text: str | bytes) -> Any:
     except ValueError as error:  # of a number: of the two functions below, or too many digits
         reason = str(error) if str(error).startswith("the number ") else "a number of thousands of digits"
         raise ValueError(reason) from None
-    level: list[Any] = [value]
-    for _ in range(DEEPEST + 1):
-        level = [part for one in level for part in _parts(one) if type(part) in (dict, list)]
+    level: list[Any] = [[value]]
+    for _ in range(DEEPEST + 2):
+        parts = chain.from_iterable(one.values() if type(one) is dict else one for one in level)
+        level = [part for part in parts if type(part) is list or type(part) is dict]
         if not level:
             return value
     raise ValueError("nested too deeply")
-
-
-def _parts(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _finite(text: str) -> float:

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from gpt2.base.disk import FULL
 from gpt2.base.errors import Advice, Spelling
 from gpt2.base.visible import quoted
 from gpt2.cli.parsing import option
@@ -62,5 +63,6 @@ def sentence(error: Exception, command: object = None, prog: str = "gpt2") -> st
         return error.spelled(Options(command, prog))
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror.lower()}"
+        mend = ": make room, then run the command again" if error.errno in FULL else ""
+        return f"{where}{error.strerror.lower()}{mend}"
     return str(error)

@@ -51,7 +51,7 @@ class Session:
             with turn(self._reading):
                 if self._means is None:
                     found = reference(self.checkpoint)
-                    found.gather()
+                    found.compute()
                     self._means = found
         return self._means
 

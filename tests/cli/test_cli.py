@@ -170,7 +170,7 @@ def test_unknown_command_with_nothing_near(capsys):
         (ValueError("the file is cut short."), 1, "the file is cut short."),
         (FileNotFoundError(2, "No such file or directory", "a.txt"), 1, "a.txt: no such file or directory"),
         (PermissionError(13, "Permission denied", "out"), 1, "out: permission denied"),
-        (OSError(28, "No space left on device"), 1, "no space left on device"),
+        (OSError(28, "No space left on device"), 1, "no space left on device: make room, then run the command again"),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(command, capsys, monkeypatch, error, code, sentence):

@@ -61,7 +61,7 @@ class Reference(Result):
             )
         return self._means[layer, point]
 
-    def gather(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def compute(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Take all means now, in one pass over each document, and not when the first of them is asked for.
 
         progress  told how many documents are read, of how many
