@@ -3,7 +3,9 @@
 In: a path. Out: nothing half-written. Read next: whoever writes, such as checkpoint.py.
 """
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +23,34 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def refusal(error: BaseException) -> str | None:
+    """Why a disk would not take what was written, such as "no space left on device"; None for any other error."""
+    code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
+    number = int(code[1]) if code else getattr(error, "errno", None)
+    return os.strerror(number).lower() if number in REFUSALS else None
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of this block name the file: writing to an open file raises one without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """A file to write, which takes the name `target` when the block ends well."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with naming(target):
+            yield temporary
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
