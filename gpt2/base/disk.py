@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -23,14 +24,32 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+MENDS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "make room, or raise the limit of a file's size",
+    errno.EROFS: "make the disk writable",
+    errno.EIO: "check the disk",
+}
 
 
-def refusal(error: BaseException) -> str | None:
-    """Why a disk would not take what was written, such as "no space left on device"; None for any other error."""
+@dataclass(frozen=True)
+class Refusal:
+    """A disk that would not take what was written: which file (empty where nobody knows), why, and what to do first."""
+
+    file: str
+    why: str
+    mend: str
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """What an error says of the disk; None where it is about something else."""
     code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
     number = int(code[1]) if code else getattr(error, "errno", None)
-    return os.strerror(number).lower() if number in REFUSALS else None
+    if number not in MENDS:
+        return None
+    named = str(error).partition(": could not be written")[0] if code else ""  # by write_tensors of checkpoint/
+    return Refusal(str(getattr(error, "filename", None) or named), os.strerror(number).lower(), MENDS[number])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Spelling
 from gpt2.cli.parsing import option
 
@@ -60,6 +61,9 @@ def sentence(error: Exception, command: object = None, prog: str = "gpt2") -> st
     """What a command prints of an error; an OSError of the system's own becomes a file and a reason."""
     if isinstance(error, Advice):
         return error.spelled(Options(command, prog))
+    disk = refusal(error)
+    if disk is not None:
+        return f"{disk.file or 'the output'}: {disk.why}: {disk.mend}, then type the same command again."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror.lower()}"

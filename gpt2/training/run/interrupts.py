@@ -27,8 +27,8 @@ class StopSignals:
 
     `code` is the exit code of a process that such a signal ended: 130, 143 or 129. A SIGTERM or SIGHUP that comes
     again within a second changes nothing, since a terminal that closes sends its signal twice; one that is ignored
-    (by `nohup`) stays so. With several processes each has its own flag, and they may see it at different steps: the loop must agree on it.
-    Outside the main thread nothing is caught, since Python handles signals there alone.
+    (by `nohup`) stays so. With several processes each has its own flag, and they may see it at different steps: the
+    loop must agree on it. Outside the main thread nothing is caught, since Python handles signals there alone.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda sentence: None) -> None:

@@ -117,12 +117,12 @@ def train(
             where, named = _last_good(run, out, {"override": True, "optim.lr": lower})
             raise Diverged(error.problem, f"{error.mend} {where}", **named) from None
         except OSError as error:
-            why = refusal(error)
-            if isinstance(error, DiskFailure) or why is None:
+            disk = refusal(error)
+            if isinstance(error, DiskFailure) or disk is None:
                 raise
-            file = error.filename or str(error).partition(":")[0] or out
-            where, named = _last_good(run, out, {}, "make room, then ")
-            raise DiskFailure(f"{file}: {why}, at step {run.steps_done}.", where, **named) from None
+            where, named = _last_good(run, out, {}, f"{disk.mend}, then ")
+            what = f"{disk.file or out}: {disk.why}, at step {run.steps_done}."
+            raise DiskFailure(what, where, **named) from None
         finally:
             if session is not None:
                 with suppress(OSError):  # the first error is the one to tell
@@ -316,8 +316,8 @@ def _last_good(run: TrainingRun, out: Path, changed: dict[str, Any], first: str 
     """
     good = newest_good(out, run.steps_done - run.guard.lost)
     if good is None:
-        what = "There is no checkpoint from before it went wrong: " if not first else first
-        return f"{what}start again{' with {overwrite}' if first else ''}.", {"overwrite": True} if first else {}
+        what = "There is no checkpoint from before it went wrong"
+        return f"{what}: {first}start again with {{overwrite}}.", {"overwrite": True}
     is_last = good == list(checkpoints(out).values())[-1]
     go_on = f"{first}go on with {{again}}"
     step = int(good.name.removeprefix("step-"))

@@ -143,11 +143,13 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
 
 
 def _refusal(run: Path, step: int, error: OSError) -> DiskFailure:
-    reason = refusal(error) or (error.strerror or str(error)).lower()
+    disk = refusal(error)
+    reason, mend = (disk.why, disk.mend) if disk else ((error.strerror or str(error)).lower(), "make room")
+    mend = mend.capitalize()
     kept = checkpoints(run)
     what = f"the checkpoint after step {step} could not be written ({reason})"
     if kept:
         what = f"{what}; the last good one is {kept[max(kept)]}."
-        return DiskFailure(what, "Make room, then go on with {again}", again={"resume": run})
+        return DiskFailure(what, f"{mend}, then go on with {{again}}", again={"resume": run})
     what = f"{what}; there is none before it."
-    return DiskFailure(what, "Make room, then start again with {overwrite}.", overwrite=True)
+    return DiskFailure(what, f"{mend}, then start again with {{overwrite}}.", overwrite=True)
