@@ -3,10 +3,13 @@
 In: a path. Out: nothing half-written. Read next: whoever writes, such as checkpoint.py.
 """
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -21,12 +24,52 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+MENDS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "make room, or raise the limit of a file's size",
+    errno.EROFS: "make the disk writable",
+    errno.EIO: "check the disk",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A disk that would not take what was written: which file (empty where nobody knows), why, and what to do first."""
+
+    file: str
+    why: str
+    mend: str
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """What an error says of the disk; None where it is about something else."""
+    code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
+    number = int(code[1]) if code else getattr(error, "errno", None)
+    if number not in MENDS:
+        return None
+    named = str(error).partition(": could not be written")[0] if code else ""  # by write_tensors of checkpoint/
+    return Refusal(str(getattr(error, "filename", None) or named), os.strerror(number).lower(), MENDS[number])
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of this block name the file: writing to an open file raises one without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """A file to write, which takes the name `target` when the block ends well."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with naming(target):
+            yield temporary
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

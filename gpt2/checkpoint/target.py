@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpt2.base import ours
-from gpt2.base.disk import sync
+from gpt2.base.disk import naming, sync
 from gpt2.base.errors import DiskFailure
 from gpt2.base.foreign import parse_json
 from gpt2.base.ours import Folder, always, check_directory
@@ -69,9 +69,10 @@ def whole_directory(target: Path) -> Iterator[Path]:
         failure.errno = error.errno
         raise failure from None
     try:
-        yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            sync(path)
+        with naming(target):
+            yield temporary
+            for path in (*temporary.iterdir(), temporary):
+                sync(path)
         ours.replace(temporary, target, CHECKPOINT)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

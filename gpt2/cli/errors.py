@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from gpt2.base.disk import FULL
+from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Spelling
 from gpt2.base.visible import quoted
 from gpt2.cli.parsing import option
@@ -61,8 +61,10 @@ def sentence(error: Exception, command: object = None, prog: str = "gpt2") -> st
     """What a command prints of an error; an OSError of the system's own becomes a file and a reason."""
     if isinstance(error, Advice):
         return error.spelled(Options(command, prog))
+    disk = refusal(error)
+    if disk is not None:
+        return f"{disk.file or 'the output'}: {disk.why}: {disk.mend}, then type the same command again."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        mend = ": make room, then run the command again" if error.errno in FULL else ""
-        return f"{where}{error.strerror.lower()}{mend}"
+        return f"{where}{error.strerror.lower()}"
     return str(error)

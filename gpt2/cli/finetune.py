@@ -10,6 +10,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, print_json
 from gpt2.training.finetune.optim import TuneOptim
+from gpt2.training.run.going_on import check_lost, run_of
 
 if TYPE_CHECKING:
     from gpt2.training.finetune.settings import Settings
@@ -113,7 +114,8 @@ class Command:
     ] = None
     """What the samples continue."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
-    """Go on with a fine-tune that was stopped; its settings are kept."""
+    """Go on with a fine-tune that was stopped, or from RUN/checkpoints/step-000010; its settings are kept. With
+    --overwrite one without a good checkpoint starts again."""
     overwrite: Flag = False
     """Replace a run that is already there."""
     device: Device = "auto"
@@ -147,6 +149,9 @@ class Command:
         settings = self._settings(out)
         if self.resume is None:
             check_run(out, self.overwrite)
+        elif self.overwrite:
+            check_lost(out)
+            check_run(out, True)
         else:
             check_resumed(out)
         tuning = FineTune(settings)
@@ -154,22 +159,22 @@ class Command:
         show = Report(tuning, quiet=self.json)
         samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.samples.take(tuning.model, prompt)}
         with show, StopSignals(show.say) as signals:
-            stop, go_on = (lambda: signals.requested), self.resume is not None
-            result = tuning.run(out, show, stop, go_on, self.device)
+            stop, go_on = (lambda: signals.requested), self.resume is not None and not self.overwrite
+            result = tuning.run(Path(self.resume) if self.resume and go_on else out, show, stop, go_on, self.device)
         samples["after"] = tuning.samples.take(load(str(result.model)).model, prompt)
         if self.json:
             print_json(as_json(tuning, result) | {"samples": samples})
         else:
             show.finish(result, out, samples, next_command(tuning, result.model, prompt))
         if not result.finished:
-            raise SystemExit(130)
+            raise SystemExit(signals.code or 130)
 
     def _out(self) -> Path:
         """The run directory. UsageError when it may not be used so."""
         if self.resume is not None:
             if self.files or self.out is not None:
                 raise UsageError(f"--resume {self.resume} goes on as it began: leave out the files and --out.")
-            return Path(self.resume)
+            return run_of(Path(self.resume))[0]
         if not self.files:
             raise UsageError("name the text to fine-tune on: gpt2 finetune FILE, for example poems.txt.")
         return Path(self.out or Path("runs") / Path(self.files[0]).name.partition(".")[0])
@@ -189,5 +194,5 @@ class Command:
         if others:
             named = self.SPELLED.get(others[0], option(others[0]))
             raise UsageError(f"--resume {self.resume} keeps the settings that it began with: leave out {named}.")
-        began = read_settings(out)
+        began = read_settings(Path(self.resume), lost=self.overwrite)
         return dataclasses.replace(began, merge=began.merge or self.merge)

@@ -13,7 +13,8 @@ from gpt2.base.counted import counted, millions
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Device, Flag, print_json
 from gpt2.training.recipe import Recipe
-from gpt2.training.recipe_file import load_recipe, resumed_recipe
+from gpt2.training.recipe_file import load_recipe
+from gpt2.training.run.going_on import first_recipe, resumed_recipe, run_of
 
 if TYPE_CHECKING:
     from gpt2.training.loop import TrainingRun
@@ -48,8 +49,11 @@ def parse(argv: list[str]) -> "Command":
         raise SystemExit(0 if argv else 2)
     from gpt2.cli.main import parsed
 
-    recipe = load_recipe(argv[0]) if named else resumed_recipe(Path(str(run)))
-    out = run or str(Path("runs") / Path(argv[0]).stem)
+    if run is not None:
+        recipe = first_recipe(Path(run)) if "--overwrite" in argv else resumed_recipe(Path(run))
+    else:
+        recipe = load_recipe(argv[0])
+    out = str(run_of(Path(run))[0]) if run is not None else str(Path("runs") / Path(argv[0]).stem)
     prog = f"gpt2 train {argv[0]}" if named else "gpt2 train"
     return parsed(Command, argv[1:] if named else argv, prog, default=Command(recipe=recipe, out=out))
 
@@ -64,7 +68,8 @@ class Command:
     overwrite: Flag = False
     """Replace a run that is already there."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
-    """Go on with the run in this directory, from its last checkpoint."""
+    """Go on with the run in this directory, from its last checkpoint, or with RUN/checkpoints/step-000100 from
+    that one; with --overwrite a run without a good checkpoint starts again."""
     override: Flag = False
     """Resume although settings of the recipe were changed."""
     max_time: Annotated[str | None, tyro.conf.arg(metavar="TIME", help_behavior_hint="")] = None
@@ -76,7 +81,7 @@ class Command:
 
     def run(self) -> None:
         """Check everything, train, and say how to use the result or to go on."""
-        out = Path(self.resume or self.out)
+        out = run_of(Path(self.resume))[0] if self.resume is not None else Path(self.out)
         recipe = self.recipe.check()
         seconds = None if self.max_time is None else parse_duration(self.max_time)
         if self.resume is not None and Path(self.out) != out:
@@ -86,7 +91,7 @@ class Command:
         from gpt2.training.machine.distributed import join_world, leave_world
         from gpt2.training.run.directory import check_resumed, check_run
 
-        if self.resume is None:
+        if self.resume is None or self.overwrite:
             check_run(out, self.overwrite, "go on with it ({resume}), choose another {out}, or add {overwrite}.")
         else:
             check_resumed(out)
@@ -102,14 +107,15 @@ class Command:
         from gpt2.training.run.runner import resume, train
 
         training = TrainingRun(recipe, world=world)
-        notes = resume(training, out, self.override) if self.resume is not None else []
+        going_on = self.resume is not None and not self.overwrite
+        notes = resume(training, Path(str(self.resume)), self.override) if going_on else []
         report = Quiet() if not world.is_main else JsonReport(recipe) if self.json else ProgressReport(recipe, training)
         report.notes(notes)
         with report, StopSignals(report.say) as signals:
             outcome = train(training, out, report, stop=lambda: signals.requested, max_seconds=seconds)
         report.finish(outcome, out)
         if signals.requested:
-            raise SystemExit(130)
+            raise SystemExit(signals.code)
 
 
 def parse_duration(text: str) -> float:

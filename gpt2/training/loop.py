@@ -25,6 +25,7 @@ from gpt2.training.machine.distributed import World, spread, whole, without_sync
 from gpt2.training.machine.first_step import FirstStep
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
+from gpt2.training.run.going_on import Start
 from gpt2.training.run.interrupts import savers
 from gpt2.training.schedule import factor
 from gpt2.training.task import Task, pretraining
@@ -62,6 +63,7 @@ class TrainingRun:
         self.optimizers = build_optimizers(self.model, recipe.optim, has_fast_bf16(self.device))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.steps_done, self.seconds = 0, 0.0
+        self.start: Start | None = None  # where it goes on, of a run that was resumed
         self.guard = Guard(self.model.config.vocab_size, train.skip_outliers, self.scaler.is_enabled())
 
     @property
@@ -179,8 +181,10 @@ class TrainingRun:
         return losses
 
     def check_weights(self) -> None:
-        """Raise Diverged when a weight is not finite: such weights must not become a checkpoint."""
-        broken = sum(not bool(torch.isfinite(p.detach()).all()) for p in self.model.parameters())
+        """Raise Diverged when a weight, or what an optimiser knows of it, is not finite: it must not be saved."""
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        known = [value for state in states for value in state.values() if torch.is_tensor(value)]
+        broken = sum(not bool(torch.isfinite(p.detach()).all()) for p in (*self.model.parameters(), *known))
         if self.world.sum(broken)[0]:
             raise Diverged(f"step {self.steps_done - 1}: its update made weights infinite.", TRY)
 

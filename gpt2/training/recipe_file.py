@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 from gpt2.base.errors import UsageError
 from gpt2.training.recipe import Recipe
-from gpt2.training.run.directory import FINETUNE, latest
-from gpt2.training.run.resume import FACTS, read_facts
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -35,14 +33,6 @@ def load_recipe(path: str | Path) -> Recipe:
 def build_table(table: dict[str, Any], source: str) -> Recipe:
     """A recipe from tables as TOML gives them. Raises UsageError, naming `source`, as `load_recipe` does."""
     return _build(Recipe, table, source, "")
-
-
-def resumed_recipe(run: Path) -> Recipe:
-    """The recipe of a run's last checkpoint. Raises UsageError when there is none, and for a fine-tune."""
-    if (run / FINETUNE).is_file():
-        raise UsageError(f"{run} is a run of gpt2 finetune", "go on with gpt2 finetune {resume}", resume=run)
-    path = latest(run)
-    return _build(Recipe, read_facts(path).recipe, str(path / FACTS), "")
 
 
 def _build(kind: Any, table: dict[str, Any], source: str, prefix: str) -> Any:

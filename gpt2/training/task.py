@@ -49,6 +49,7 @@ class Task:
     val        validation sets by name
     facts      what must be the same when the run is resumed: the identity of each set, by its directory
     write      writes the model, whole and on one process, as the run's result: a checkpoint directory
+    settings   of a fine-tune, kept in each checkpoint
     sample     a text by the model, whole and on one process (None: what it makes of `train.sample_prompt`)
     """
 
@@ -59,6 +60,7 @@ class Task:
     facts: Mapping[str, str]
     write: Callable[[GPT2, Path], object]
     sample: Callable[[GPT2], str] | None = None
+    settings: dict[str, Any] | None = None
 
 
 class Windows:

@@ -105,6 +105,7 @@ def test_help_imports_no_library():
     assert not modules & (HEAVY | {"numpy", "tyro", "rich"})
     ours = {name for name in modules if name.split(".")[0] == "gpt2"}
     light = {
+        "gpt2.base.disk",
         "gpt2.base.errors",
         "gpt2.base.lazy",
         "gpt2.base.notes",
@@ -170,7 +171,11 @@ def test_unknown_command_with_nothing_near(capsys):
         (ValueError("the file is cut short."), 1, "the file is cut short."),
         (FileNotFoundError(2, "No such file or directory", "a.txt"), 1, "a.txt: no such file or directory"),
         (PermissionError(13, "Permission denied", "out"), 1, "out: permission denied"),
-        (OSError(28, "No space left on device"), 1, "no space left on device: make room, then run the command again"),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "the output: no space left on device: make room, then type the same command again.",
+        ),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(command, capsys, monkeypatch, error, code, sentence):

@@ -108,4 +108,4 @@ def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | N
 def take_means(documents: "Reference") -> None:
     """Take the means over documents, before they are asked for, with a bar."""
     with progress("means of the documents") as tell:
-        documents.gather(tell)
+        documents.compute(tell)

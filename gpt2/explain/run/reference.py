@@ -54,7 +54,7 @@ class Reference(Result):
         for a point that this model, a variant, does not have.
         """
         if (layer, point) not in self._means:
-            self.gather()
+            self.compute()
         if (layer, point) not in self._means:
             raise UsageError(
                 f"this model has no {point if layer is None else f'{layer}.{point}'}: name another component."

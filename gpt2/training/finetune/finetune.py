@@ -13,7 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from gpt2.base.disk import naming, whole_file
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import Adapter, fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.layout import BUNDLED, HUB_IDS
@@ -32,6 +34,7 @@ from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import World
 from gpt2.training.run.directory import FINETUNE, MERGED, best, check_resumed, check_run, forget_checkpoints
+from gpt2.training.run.going_on import run_of
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, read_metrics
 from gpt2.training.run.runner import Report, resume, train
@@ -125,6 +128,7 @@ class FineTune:
             facts={f"{name} of {', '.join(settings.files)}": mark for name, mark in marks.items()},
             write=self._write,
             sample=self._sample,
+            settings=asdict(self.settings),
         )
 
     @property
@@ -190,21 +194,22 @@ class FineTune:
 
     def run(
         self,
-        out: Path,
+        place: Path,
         report: Report = lambda event: None,
         stop: Callable[[], bool] = lambda: False,
         go_on: bool = False,
         device: str = "auto",
     ) -> Result:
-        """Train in the run directory `out`; OUT/model holds the best weights at the end, the last if it was stopped.
+        """Train in the run directory `place`; its model/ holds the best weights at the end, the last if it was stopped.
 
         report  is given the events of the loop, and the first validation as that of step -1, with its `interval`
         stop    asked after each step: whether to save and end here
-        go_on   resume what stands in `out`
+        go_on   resume what stands in `place`, which may also be a checkpoint of the run
         device  where to train, as `pick_device` takes it
 
         Raises what `runner.train` and `runner.resume` raise.
         """
+        out = run_of(place)[0] if go_on else place
         check_resumed(out) if go_on else check_run(out, overwrite=True)
         self._check_source(out)
         run = TrainingRun(self.recipe, self.task, World(wanted=device))
@@ -212,13 +217,15 @@ class FineTune:
             first: dict[str, Any] = {"step": -1, "val": run.evaluate(), "interval": interval(run.model, self.val)}
         patience = Patience(first, self.settings.patience)
         if go_on:
-            resume(run, out)
+            for sentence in resume(run, place):
+                note(sentence)
             for event in read_metrics(out / METRICS):
-                if event["step"] < run.steps_done:
+                if event["step"] < run.steps_done - (run.start is not None and run.start.log is not None):
                     patience.see(event)
         else:
             out.mkdir(parents=True, exist_ok=True)
-            (out / FINETUNE).write_text(json.dumps(asdict(self.settings), indent=2) + "\n", encoding="utf-8")
+        with naming(out / FINETUNE), whole_file(out / FINETUNE) as temporary:
+            temporary.write_text(json.dumps(asdict(self.settings), indent=2) + "\n", encoding="utf-8")
         report(first)
 
         def see(event: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import BUNDLED
@@ -19,7 +19,7 @@ from gpt2.data.examples import Examples
 from gpt2.training.finetune.optim import TuneOptim
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
 from gpt2.training.run.directory import FINETUNE, checkpoints
-from gpt2.training.run.resume import read_facts
+from gpt2.training.run.going_on import facts_of, is_finetune, run_of
 
 T = TypeVar("T")
 
@@ -140,25 +140,31 @@ def recipe_of(settings: Settings, config: GPT2Config, train: Examples, base: str
     ).check()  # fmt: skip
 
 
-def read_settings(run: Path) -> Settings:
+def read_settings(named: Path, lost: bool = False) -> Settings:
     """The settings of the fine-tune in a run directory, with the rate at which it began, whatever the default is now.
 
-    Raises UsageError when there is none, or it has come to its end.
+    named   the run, or one of its checkpoints. What a checkpoint holds counts, and finetune.json where none holds it
+    lost    whether no checkpoint is good, so that finetune.json alone counts
+
+    Raises UsageError when there is none, or it has come to its end; Failure, with what to do, for a damaged file.
     """
+    run, chosen = run_of(named)
     path = run / FINETUNE
-    if not path.is_file():
+    if not is_finetune(run):
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
     saved = checkpoints(run)
     if (run / "model").is_dir() and not saved:
         raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
+    facts = facts_of(run, chosen or saved[max(saved)]) if saved and not lost else None
     try:
-        settings = _from_json(read_json(path))
-    except (KeyError, TypeError):
-        raise ValueError(f"{path} is damaged: start the fine-tune again.") from None
-    if not saved:
+        fields = facts.settings if facts is not None and facts.settings is not None else read_json(path)
+        settings = _from_json(fields)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        what = f"{path} is damaged, and no checkpoint holds what stood in it"
+        raise Failure(what, "start again with gpt2 finetune FILE {out} {overwrite}", out=run, overwrite=True) from None
+    if facts is None:
         return settings
-    began = read_facts(saved[max(saved)]).recipe["optim"]
-    return replace(settings, lr=None, optim=replace(settings.optim, lr=began["lr"]))
+    return replace(settings, lr=None, optim=replace(settings.optim, lr=facts.recipe["optim"]["lr"]))
 
 
 def _from_json(fields: Mapping[str, Any]) -> Settings:

@@ -48,8 +48,11 @@ def _is_run(run: Path) -> bool:
     return {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}", ROWS}
 
 
+OF_STEP = ("model", "training.json", "training.safetensors")
 STATE = {r"training\.json": always, r"training\.safetensors": always}
-STEP_OF_RUN = Folder("a checkpoint of a run", {"model": CHECKPOINT, **STATE}, lambda path: (path / "model").is_dir())
+ASIDE = r"\.aside(-\d+)?"  # what is damaged, or later than the checkpoint that a run goes on from
+DAMAGED = {"model": HALF, **STATE}  # names alone: a damaged checkpoint, which may lack any of them, is ours still
+STEP_OF_RUN = Folder("a checkpoint of a run", DAMAGED, lambda path: any((path / name).exists() for name in OF_STEP))
 HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('model')}": HALF, **STATE})
 RUN = Folder(
     "a run",
@@ -57,7 +60,10 @@ RUN = Folder(
         "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE, ROWS)): always,
         r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
         re.escape(LOCK): lambda path: path.stat().st_size == 0,
-        CHECKPOINTS: Folder("the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP}),
+        re.escape(METRICS) + ASIDE: always,
+        CHECKPOINTS: Folder(
+            "the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP, STEP + ASIDE: HALF_STEP}
+        ),
         SNAPSHOTS: Folder("the snapshots of a run", {STEP: CHECKPOINT, litter(STEP): HALF}),
         TENSORBOARD: Folder("what TensorBoard shows", {r"events\.out\.tfevents\..+": always}),
         f"model|{MERGED}": CHECKPOINT,
@@ -109,7 +115,9 @@ def latest(run: Path) -> Path:
     found = checkpoints(run)
     if not found and (run / METRICS).exists():
         what = f"{run} has no checkpoint, since it ended too early"
-        raise UsageError(what, "start it again with {overwrite}.", overwrite=True)
+        command = "finetune" if (run / FINETUNE).is_file() else "train"
+        mend = f"start it again with gpt2 {command} {{resume}} {{overwrite}}"
+        raise UsageError(what, mend, resume=run, overwrite=True)
     if not found:
         raise UsageError(f"{run} is not a training run: name a directory that gpt2 train wrote.")
     return found[max(found)]
@@ -158,8 +166,31 @@ def forget_checkpoints(run: Path) -> None:
     remove(run / CHECKPOINTS, RUN.holds[CHECKPOINTS])
 
 
+class Held:
+    """A run's directory that this process trains in, known by its lock, wherever it is moved."""
+
+    def __init__(self, run: Path, handle: int) -> None:
+        self._lock, self._handle = run / LOCK, handle
+
+    def is_here(self) -> bool:
+        """Whether the directory still has the path that it had."""
+        try:
+            found, ours = self._lock.stat(), os.fstat(self._handle)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def where(self) -> Path | None:
+        """Where it was moved; None where the system does not tell (all but Linux), or it was deleted."""
+        try:
+            path = Path(os.readlink(f"/proc/self/fd/{self._handle}"))
+        except OSError:
+            return None
+        return path.parent if path.is_file() else None
+
+
 @contextmanager
-def hold(run: Path) -> Iterator[None]:
+def hold(run: Path) -> Iterator[Held]:
     """Be the one process that trains in this directory, until the block ends or the process dies.
 
     Raises UsageError when another process is at work there. Where files cannot be locked nothing is held.
@@ -174,7 +205,7 @@ def hold(run: Path) -> Iterator[None]:
             what = f"another process is training in {run}"
             raise UsageError(what, "wait for it, or choose another {out}.", out=None)
         _clear(run)
-        yield
+        yield Held(run, file.fileno())
 
 
 def is_running(run: Path) -> bool:

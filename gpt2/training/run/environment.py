@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.cores import cores
+from gpt2.base.disk import naming
 from gpt2.training.run.directory import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def describe(device: "torch.device") -> dict[str, Any]:
 def write_environment(run: Path, environment: dict[str, Any]) -> None:
     """RUN/environment.json: of the process that started the run, or that resumed it last."""
     temporary = run / f".{ENVIRONMENT}"
-    temporary.write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, run / ENVIRONMENT)
+    with naming(run / ENVIRONMENT):
+        temporary.write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, run / ENVIRONMENT)
 
 
 def processor() -> str:

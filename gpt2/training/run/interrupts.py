@@ -4,10 +4,12 @@ In: signals, PyTorch's errors. Out: a flag that the loop reads after each step; 
 change. Read next: loop.py.
 """
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -16,31 +18,49 @@ import torch
 from gpt2.base.errors import Failure
 from gpt2.training.recipe import TrainRecipe
 
+AGAIN = 1.0  # seconds
 STOPPING = "stopping after this step and saving; once more stops at once, without saving"
 
 
 class StopSignals:
-    """Inside it the first SIGTERM or Ctrl-C sets `requested`, and the second one raises KeyboardInterrupt.
+    """Inside it the first Ctrl-C, SIGTERM or SIGHUP sets `requested`, and a second one raises KeyboardInterrupt.
 
-    With several processes each has its own flag, and they may see it at different steps: the loop must agree on it.
-    Outside the main thread nothing is caught, since Python handles signals there alone.
+    `code` is the exit code of a process that such a signal ended: 130, 143 or 129. A SIGTERM or SIGHUP that comes
+    again within a second changes nothing, since a terminal that closes sends its signal twice; one that is ignored
+    (by `nohup`) stays so. With several processes each has its own flag, and they may see it at different steps: the
+    loop must agree on it. Outside the main thread nothing is caught, since Python handles signals there alone.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda sentence: None) -> None:
         """`say` is called with a sentence when the first signal comes."""
-        self.requested = False
+        self.requested, self.code = False, 0
+        self._since = 0.0
+        self._terminals: list[int] = []
         self._say = say
         self._before: dict[signal.Signals, Any] = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        self._say(STOPPING)
+            if number == signal.SIGINT or now - self._since > AGAIN:
+                raise KeyboardInterrupt
+            return
+        self.requested, self.code, self._since = True, 128 + number, now
+        if number == getattr(signal, "SIGHUP", None):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for handle in self._terminals:  # they are gone: what is still said must not end the saving
+                os.dup2(nowhere, handle)
+            os.close(nowhere)
+        with suppress(OSError):
+            self._say(STOPPING)
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._terminals = [handle for handle in (1, 2) if os.isatty(handle)]
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)
+                if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exc: object) -> None:

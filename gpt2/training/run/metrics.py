@@ -9,17 +9,19 @@ curves.py, which draws them. A line is one of
     {"step": 8, "diverged": "step 8: the loss is nan ..."}
 
 where step counts from 0 and `val` was measured after that step. A line is complete or it does not count: the last one
-may be torn when the process was killed.
+may be torn when the process was killed. Each checkpoint holds a hash of the lines before it.
 """
 
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.costs import flops_per_token
+from gpt2.base.disk import naming
 from gpt2.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,49 +59,68 @@ class MetricsLog:
         sampled: the same for samples.
     """
 
-    def __init__(self, run: Path, start: int = 0, tensorboard: bool = False) -> None:
+    def __init__(self, run: Path, start: int = 0, tensorboard: bool = False, size: int | None = None) -> None:
         """Cut the lines of steps that are to be done again, and open the file at its end.
+
+        size   cut after so many bytes instead; None: after the lines of `start` steps
 
         Raises UsageError when TensorBoard is asked for and not installed.
         """
-        path = run / METRICS
+        self.path = run / METRICS
         self._board = _board(run, start) if tensorboard else None
-        self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
+        self._board_path = run / "tensorboard"
+        # without a buffer: closing a file whose disk is full must not fail once more
+        self._file = open(self.path, "r+b" if self.path.exists() else "w+b", buffering=0)  # noqa: SIM115
+        content = self._file.read()
         end, kept = 0, []
-        for event, after in _lines(self._file.read()):
-            if event["step"] >= start:
+        for event, _, after in _lines(content if size is None else content[:size]):
+            if event is None or event["step"] >= start:
                 break
             end = after
             kept.append(event)
         self._file.truncate(end)
         self._file.seek(end)
+        self._size, self._hash = end, hashlib.sha256(content[:end])
         self.validated, self.sampled = (
             {event["step"] + 1 for event in kept if name in event} for name in ("val", "sample")
         )
 
     def write(self, event: Event) -> None:
-        """Append one line, for readers to see at once."""
-        self._file.write(json.dumps(event).encode() + b"\n")
-        self._file.flush()
+        """Append one line, for readers to see at once. OSError, naming the file, when the disk refuses."""
+        line = json.dumps(event).encode() + b"\n"
+        with naming(self.path):
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self._size += len(line)
+        self._hash.update(line)
         if "val" in event:
             self.validated.add(event["step"] + 1)
         if "sample" in event:
             self.sampled.add(event["step"] + 1)
         if self._board is not None:
-            for name, value in _scalars(event):
-                self._board.add_scalar(name, value, event["step"])
+            with naming(self._board_path):
+                for name, value in _scalars(event):
+                    self._board.add_scalar(name, value, event["step"])
+
+    def seal(self) -> dict[str, Any]:
+        """The bytes written so far, and their SHA-256: for a checkpoint, which notices by it what is damaged later."""
+        return {"bytes": self._size, "sha256": self._hash.hexdigest()}
 
     def sync(self) -> None:
         """Have the disk hold every line: to be called before a checkpoint is saved, which then needs none of them."""
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            os.fsync(self._file.fileno())
         if self._board is not None:
-            self._board.flush()
+            with naming(self._board_path):
+                self._board.flush()
 
     def close(self) -> None:
         """Close the file and TensorBoard's."""
         self._file.close()
         if self._board is not None:
-            self._board.close()
+            with naming(self._board_path):
+                self._board.close()
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -109,25 +130,76 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[Event]:
-    """The events of a metrics.jsonl, also while it is being written. ValueError when the file is not a log."""
+    """The events of a metrics.jsonl, also while it is being written; lines that are damaged are passed over.
+
+    ValueError when the file is not a log.
+    """
     content = path.read_bytes()
-    events = [event for event, _ in _lines(content)]
+    events = [event for event, _, _ in _lines(content) if event is not None]
     if not events and content.count(b"\n") > 0:
         raise ValueError(f"{path} is not a log of gpt2 train: its first line is not an event with a step.")
     return events
 
 
-def _lines(content: bytes) -> Iterator[tuple[Event, int]]:
-    """Each complete event and the offset of its end, up to the first line that is not complete."""
+def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -> str:
+    """What is wrong with the log of a run that has done so many steps; empty where nothing is.
+
+    seal   what `MetricsLog.seal` gave then; without it a changed number is not noticed
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return f"it is missing, with the lines of {steps} steps" if steps else ""
+    if seal is not None:
+        content = content[: seal["bytes"]]
+        if hashlib.sha256(content).hexdigest() == seal["sha256"]:
+            return ""
+    seen = set()
+    for event, number, _ in _lines(content):
+        if event is None:
+            return f"line {number} cannot be read"
+        if event["step"] >= steps:
+            break
+        seen.update({event["step"]} if "loss" in event else ())
+    lost = sorted({*range(steps)} - seen)
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        return f"it has no line of step {lost[0]}{more}"
+    return "its lines are not those that were written" if seal is not None else ""
+
+
+def good_lines(content: bytes, start: int) -> bytes:
+    """The lines of the first `start` steps that can be read, of a log that is damaged."""
+    lines = content.split(b"\n")
+    good = [n for event, n, _ in _lines(content) if event is not None and event["step"] < start]
+    return b"".join(lines[n - 1] + b"\n" for n in good)
+
+
+def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:
+    """Each complete line's event (None where it is none), the line's number from 1, and the offset of its end."""
     end = 0
-    for line in content.split(b"\n")[:-1]:
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
         end += len(line) + 1
         try:
             event = json.loads(line)
-            event["step"] = int(event["step"])
-        except (ValueError, TypeError, KeyError):
-            return
-        yield event, end
+        except (ValueError, RecursionError):
+            event = None
+        yield (event if _is_event(event) else None), number, end
+
+
+def _is_event(event: Any) -> bool:
+    if not isinstance(event, dict) or not _is_number(event.get("step"), int):
+        return False
+    val = event.get("val", {})
+    return (
+        isinstance(val, dict)
+        and all(map(_is_number, val.values()))
+        and all(_is_number(event[name]) for name in ("loss", "elapsed_s", "tokens") if name in event)
+    )
+
+
+def _is_number(value: Any, kinds: Any = (int, float)) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def mean_validation(events: list[Event]) -> dict[int, float]:

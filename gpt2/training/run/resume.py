@@ -5,9 +5,9 @@ Nothing here imports torch: a refusal comes before anything is loaded. Read next
 """
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import UsageError
@@ -15,6 +15,7 @@ from gpt2.training.identity import VERSION_0_1
 from gpt2.training.recipe import Recipe
 
 FACTS = "training.json"
+OWN = "sha256"  # of training.json itself, in it
 
 # what changing a setting in the middle of a run does, beyond what its name says
 CONSEQUENCES = {
@@ -42,6 +43,9 @@ class Facts:
     world_size    processes
     environment   `gpt2.training.run.environment.describe`
     carried       plain numbers that the loop goes on with, such as seconds spent
+    settings      of a fine-tune: what its finetune.json holds
+    log           how many bytes metrics.jsonl had then, and their SHA-256
+    hashes        SHA-256 of every other file of the checkpoint; none in one of the first edition
     """
 
     step: int
@@ -51,20 +55,20 @@ class Facts:
     world_size: int
     environment: dict[str, Any]
     carried: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] | None = None
+    log: dict[str, Any] | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text of training.json."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The text of training.json, with the hash of its own fields."""
+        fields = json.loads(json.dumps(dataclasses.asdict(self)))  # as they are read again: lists for tuples
+        return json.dumps({**fields, OWN: own_hash(fields)}, indent=2) + "\n"
 
 
-def read_facts(checkpoint: Path) -> Facts:
-    """The facts of a checkpoint directory. ValueError when they are missing or damaged."""
-    path = checkpoint / FACTS
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts)})
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is missing or damaged: resume from an earlier checkpoint of the run.") from None
+def own_hash(fields: dict[str, Any]) -> str:
+    """SHA-256 of the fields of a training.json without its own hash, whatever their order and spacing."""
+    rest = {name: value for name, value in fields.items() if name != OWN}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:

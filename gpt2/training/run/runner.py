@@ -4,24 +4,25 @@ In: a `TrainingRun`. Out: its run directory (directory.py), and an `Outcome`. A 
 evaluate, so that nothing that evaluation does can cost what was learned. Read next: state.py, metrics.py.
 """
 
-import errno
 import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt2 import Sampling, generate
-from gpt2.base.errors import DiskFailure
+from gpt2.base.disk import naming, refusal, whole_file
+from gpt2.base.errors import DiskFailure, Failure
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import whole_model
 from gpt2.training.run.directory import (
     RECIPE,
     SNAPSHOTS,
+    Held,
     best,
     check_resumed,
     check_run,
@@ -29,12 +30,12 @@ from gpt2.training.run.directory import (
     checkpoints,
     forget,
     hold,
-    latest,
 )
 from gpt2.training.run.environment import describe, write_environment
+from gpt2.training.run.going_on import find_start, newest_good, run_of, said, set_aside
 from gpt2.training.run.interrupts import explain_out_of_memory
-from gpt2.training.run.metrics import MetricsLog, mfu, peak_flops, peak_memory
-from gpt2.training.run.resume import Facts, check_resume, read_facts
+from gpt2.training.run.metrics import METRICS, MetricsLog, good_lines, mfu, peak_flops, peak_memory
+from gpt2.training.run.resume import Facts, check_resume
 from gpt2.training.run.state import restore, save_checkpoint
 
 Report = Callable[[dict[str, Any]], None]
@@ -60,15 +61,18 @@ class Outcome:
 def resume(run: TrainingRun, out: Path, override: bool = False) -> list[str]:
     """Put the run where the last checkpoint in `out` stands; returns what the user should know of the differences.
 
-    Raises UsageError when there is none or the recipe was changed without `override`, ValueError for other data.
+    out   the run, or one of its checkpoints: then what is damaged or later is set aside when training goes on
+
+    Raises UsageError when there is none or the recipe was changed without `override`, ValueError for other data, and
+    for damage, with what goes on from the newest good checkpoint.
     """
-    path = latest(out)
-    before = read_facts(path)
+    path, start = find_start(*run_of(out))
+    before = start.facts
     notes = check_resume(before, _facts(run, before.step), override)
     restore(path, run.model, run.optimizers)
     run.load_carried(before.carried)
-    run.steps_done = before.step
-    return notes
+    run.steps_done, run.start = before.step, start
+    return said(path, start) + notes
 
 
 def train(
@@ -92,27 +96,37 @@ def train(
     """
     if run.world.is_main:
         check_resumed(out) if run.steps_done else check_run(out, overwrite=True)
-    with hold(out) if run.world.is_main else nullcontext():
-        if run.world.is_main:
-            _describe(run, out)
-        run.world.barrier()
-        session = _Session(run, out, report)
+    with hold(out) if run.world.is_main else nullcontext() as held:
+        session = None
         try:
+            if run.world.is_main:
+                _set_aside(run, out)
+                _describe(run, out)
+            run.world.barrier()
+            session = _Session(run, out, report)
+            session.held = held
             with explain_out_of_memory(run.memory_savers):
-                return session.go(stop, max_seconds)
+                outcome = session.go(stop, max_seconds)
+            session.close()
+            return outcome
         except Diverged as error:
-            if session.log is not None:
-                session.log.write({"step": run.steps_done, "diverged": str(error)})
+            if session is not None and session.log is not None:
+                with suppress(OSError):
+                    session.log.write({"step": run.steps_done, "diverged": str(error)})
             lower = float(f"{run.recipe.optim.lr / 3:.2g}")
             where, named = _last_good(run, out, {"override": True, "optim.lr": lower})
             raise Diverged(error.problem, f"{error.mend} {where}", **named) from None
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                where, named = _last_good(run, out, {})
-                raise DiskFailure(f"the disk is full at step {run.steps_done}.", where, **named) from None
-            raise
+            disk = refusal(error)
+            if isinstance(error, DiskFailure) or disk is None:
+                raise
+            where, named = _last_good(run, out, {}, f"{disk.mend}, then ")
+            what = f"{disk.file or out}: {disk.why}, at step {run.steps_done}."
+            raise DiskFailure(what, where, **named) from None
         finally:
-            session.close()
+            if session is not None:
+                with suppress(OSError):  # the first error is the one to tell
+                    session.close()
 
 
 class _Session:
@@ -123,7 +137,9 @@ class _Session:
         self.train, self.main = run.recipe.train, run.world.is_main
         self.tokens_a_step = self.train.batch_size * run.context
         self.peak = peak_flops(run.device)
-        self.log = MetricsLog(out, run.steps_done, self.train.tensorboard) if self.main else None
+        size = run.start.log if run.start is not None else None
+        self.log = MetricsLog(out, run.steps_done, self.train.tensorboard, size) if self.main else None
+        self.held: Held | None = None
         self.saved = run.steps_done if run.steps_done else -1
 
     def go(self, stop: Callable[[], bool], max_seconds: float | None) -> Outcome:
@@ -135,6 +151,7 @@ class _Session:
         started = time.monotonic()
         stopped = False
         while run.steps_done < train.steps and not stopped:
+            self.stay()
             self.step()
             stopped = self.agreed(stop() or time.monotonic() - started > (max_seconds or float("inf")))
             stopped = stopped and run.steps_done < train.steps  # after the last there is nothing to stop
@@ -161,6 +178,18 @@ class _Session:
     def close(self) -> None:
         if self.log is not None:
             self.log.close()
+
+    def stay(self) -> None:
+        """Raise Failure when the run's directory was moved or replaced: half of the run must not lie elsewhere."""
+        moved = self.agreed(self.held is not None and not self.held.is_here())
+        if moved:
+            where = self.held.where() if self.held is not None else None
+            what = f"{self.out} was moved or replaced while it was trained in, so training ended at step "
+            named: dict[str, Any] = {}
+            mend = "Move it back, then go on from its last checkpoint."
+            if where is not None and checkpoints(where):
+                mend, named = "Go on in its new place with {again}", {"again": {"resume": where}}
+            raise Failure(f"{what}{self.run.steps_done}.", mend, **named)
 
     def agreed(self, yes: bool) -> bool:
         """Whether any process says yes: all of them must go the same way."""
@@ -202,10 +231,11 @@ class _Session:
         run = self.run
         if self.saved == run.steps_done:
             return
+        self.stay()
         run.check_weights()
         if self.log is not None:
             self.log.sync()
-        facts = _facts(run, run.steps_done)
+        facts = _facts(run, run.steps_done, self.log)
         save_checkpoint(self.out, facts, run.model, run.optimizers, run.task.write, run.world, self.train.keep_last)
         self.saved = run.steps_done
 
@@ -236,11 +266,12 @@ class _Session:
     def write(self, directory: Path) -> None:
         model = whole_model(self.run.model)
         if self.main:
-            self.run.task.write(model, directory)
+            with naming(directory):
+                self.run.task.write(model, directory)
         self.run.world.barrier()
 
 
-def _facts(run: TrainingRun, step: int) -> Facts:
+def _facts(run: TrainingRun, step: int, log: MetricsLog | None = None) -> Facts:
     return Facts(
         step=step,
         recipe=asdict(run.recipe),
@@ -249,7 +280,21 @@ def _facts(run: TrainingRun, step: int) -> Facts:
         world_size=run.world.size,
         environment=describe(run.device),
         carried=run.carried(),
+        settings=run.task.settings,
+        log=None if log is None else log.seal(),
     )
+
+
+def _set_aside(run: TrainingRun, out: Path) -> None:
+    """Put what is damaged, or later than the checkpoint that was named, where nothing reads it."""
+    if run.start is None:
+        return
+    for path in run.start.aside:
+        set_aside(path)
+    if run.start.mend and (out / METRICS).exists():
+        content = set_aside(out / METRICS).read_bytes()
+        with whole_file(out / METRICS) as temporary:
+            temporary.write_bytes(good_lines(content, run.steps_done))
 
 
 def _describe(run: TrainingRun, out: Path) -> None:
@@ -257,23 +302,24 @@ def _describe(run: TrainingRun, out: Path) -> None:
     if run.steps_done == 0:
         forget(out)
     temporary = out / f".{RECIPE}"
-    temporary.write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, out / RECIPE)
+    with naming(out / RECIPE):
+        temporary.write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, out / RECIPE)
     write_environment(out, describe(run.device))
 
 
-def _last_good(run: TrainingRun, out: Path, changed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _last_good(run: TrainingRun, out: Path, changed: dict[str, Any], first: str = "") -> tuple[str, dict[str, Any]]:
     """Where to go on, with which changed settings: a mend, and what it names (gpt2/base/errors.py).
 
-    Never from a checkpoint of a run that was lost by then, though its numbers are finite.
+    Never from a checkpoint of a run that was lost by then, though its numbers are finite, nor from a damaged one.
+    first   what is to be done before
     """
-    found = checkpoints(out)
-    good = [step for step in found if step <= run.steps_done - run.guard.lost]
-    if not good:
-        return "There is no checkpoint from before it went wrong: start again.", {}
-    later = " ".join(str(path) for step, path in found.items() if step > good[-1])
-    mend = (
-        f"The last good checkpoint is that of step {good[-1]}, {found[good[-1]]}: "
-        f"{f'delete {later}, then ' if later else ''}go on with {{again}}"
-    )
-    return mend, {"again": {"resume": out, **changed}}
+    good = newest_good(out, run.steps_done - run.guard.lost)
+    if good is None:
+        what = "There is no checkpoint from before it went wrong"
+        return f"{what}: {first}start again with {{overwrite}}.", {"overwrite": True}
+    is_last = good == list(checkpoints(out).values())[-1]
+    go_on = f"{first}go on with {{again}}"
+    step = int(good.name.removeprefix("step-"))
+    again = {"resume": out if is_last else good, **changed}
+    return f"The last good checkpoint is that of step {step}, {good}: {go_on}", {"again": again}

@@ -3,7 +3,7 @@
 In: the model, its optimisers, the `Facts`. Out: RUN/checkpoints/step-000123 with
 
     model/                 what the task makes of the model, a model to load: Hugging Face's format
-    training.json          the facts: step, recipe, data, number of processes
+    training.json          the facts: step, recipe, data, number of processes; and the SHA-256 of each file
     training.safetensors   weights and the optimisers' state; nothing is pickled
 
 One process, DDP and FSDP2 share one path and one format: the main process writes whole tensors, gathered where they
@@ -16,8 +16,6 @@ Data, schedule and random numbers need no saving: the loop makes each a function
 process too). Every process calls every function here. Read next: loop.py.
 """
 
-import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -28,7 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from gpt2.base.disk import sync
+from gpt2.base.disk import refusal, sync
 from gpt2.base.errors import DiskFailure
 from gpt2.base.ours import replace
 from gpt2.checkpoint.tensor_files import read_tensors
@@ -36,9 +34,8 @@ from gpt2.checkpoint.weights import write_tensors
 from gpt2.model import GPT2
 from gpt2.training.machine.distributed import World, whole, whole_model
 from gpt2.training.run.directory import STEP_OF_RUN, checkpoint_path, checkpoints, prune
+from gpt2.training.run.intact import TENSORS, seal
 from gpt2.training.run.resume import FACTS, Facts
-
-TENSORS = "training.safetensors"
 
 
 def save_checkpoint(
@@ -133,8 +130,8 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
     temporary.mkdir(parents=True)
     try:
         write_model(temporary / "model")
-        (temporary / FACTS).write_text(facts.to_json(), encoding="utf-8")
         write_tensors(tensors, temporary / TENSORS)
+        (temporary / FACTS).write_text(seal(facts, temporary).to_json(), encoding="utf-8")
         (temporary / TENSORS).chmod((temporary / FACTS).stat().st_mode)  # safetensors makes it private to its owner
         for path in (*temporary.rglob("*"), temporary):
             sync(path)
@@ -146,12 +143,13 @@ def _write(run: Path, facts: Facts, tensors: dict[str, Tensor], write_model: Cal
 
 
 def _refusal(run: Path, step: int, error: OSError) -> DiskFailure:
-    code = re.search(r"os error (\d+)", str(error))  # how safetensors reports what the system said
-    reason = error.strerror or (os.strerror(int(code[1])) if code else str(error))
+    disk = refusal(error)
+    reason, mend = (disk.why, disk.mend) if disk else ((error.strerror or str(error)).lower(), "make room")
+    mend = mend.capitalize()
     kept = checkpoints(run)
-    what = f"the checkpoint after step {step} could not be written ({reason.lower()})"
+    what = f"the checkpoint after step {step} could not be written ({reason})"
     if kept:
         what = f"{what}; the last good one is {kept[max(kept)]}."
-        return DiskFailure(what, "Make room, then go on with {again}", again={"resume": run})
+        return DiskFailure(what, f"{mend}, then go on with {{again}}", again={"resume": run})
     what = f"{what}; there is none before it."
-    return DiskFailure(what, "Make room, then start again with {overwrite}.", overwrite=True)
+    return DiskFailure(what, f"{mend}, then start again with {{overwrite}}.", overwrite=True)

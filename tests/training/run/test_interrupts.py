@@ -11,19 +11,39 @@ import torch
 from gpt2.training.recipe import TrainRecipe
 from gpt2.training.run.interrupts import STOPPING, StopSignals, explain_out_of_memory, savers
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_one_stops(number: int) -> None:
-    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_and_the_second_one_stops(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that closes sends SIGHUP twice: within a second the second one is the first one again."""
+    before = [signal.getsignal(s) for s in SIGNALS]
+    monkeypatch.setattr(os, "isatty", lambda handle: False)
+    clock = [100.0]
+    monkeypatch.setattr("gpt2.training.run.interrupts.time.monotonic", lambda: clock[0])
     said: list[str] = []
     with StopSignals(said.append) as stop:
         assert not stop.requested
         os.kill(os.getpid(), number)
         assert stop.requested
         assert said == [STOPPING]
+        assert stop.code == 128 + number
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), number)
+        clock[0] += 2
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
-    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(s) for s in SIGNALS] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_elsewhere_than_in_the_main_thread_nothing_is_caught() -> None:

@@ -20,9 +20,10 @@ from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import OptimRecipe, Recipe
 from gpt2.training.run.directory import best, checkpoint_path, checkpoints, forget, hold, is_running, latest
+from gpt2.training.run.intact import TENSORS, Damaged, check, read_facts
 from gpt2.training.run.metrics import MetricsLog
-from gpt2.training.run.resume import Facts, read_facts
-from gpt2.training.run.state import TENSORS, restore, save_checkpoint
+from gpt2.training.run.resume import Facts
+from gpt2.training.run.state import restore, save_checkpoint
 
 TOKENIZER = Tokenizer.bytes()
 CONFIG = GPT2Config(vocab_size=TOKENIZER.vocab_size, n_positions=16, n_embd=16, n_layer=2, n_head=2)
@@ -77,7 +78,10 @@ def test_what_lies_in_a_checkpoint(tmp_path: Path) -> None:
     path = trainee.save(tmp_path, 1)
     assert path == tmp_path / "checkpoints" / "step-000001"
     assert sorted(p.name for p in path.iterdir()) == ["model", "training.json", "training.safetensors"]
-    assert read_facts(path) == replace(facts(1), recipe=json.loads(json.dumps(asdict(Recipe()))))
+    found = read_facts(path)
+    assert replace(found, hashes={}) == replace(facts(1), recipe=json.loads(json.dumps(asdict(Recipe()))))
+    assert {"training.safetensors", "model/config.json", "model/model.safetensors"} <= found.hashes.keys()
+    assert check(path) == found
     assert torch.equal(load(str(path / "model")).model.transformer.wte.weight, trainee.model.transformer.wte.weight)
     tensors = load_file(path / TENSORS)
     names = [name for name, _ in trainee.model.named_parameters()]
@@ -152,7 +156,7 @@ def test_a_save_that_breaks_off_leaves_the_last_checkpoint(
         raise KeyboardInterrupt
 
     places = {"facts": "gpt2.training.run.resume.Facts.to_json", "tensors": "gpt2.training.run.state.write_tensors",
-              "rename": "gpt2.training.run.state.os.rename"}  # fmt: skip
+              "rename": "gpt2.base.ours.os.rename"}  # fmt: skip
     if moment != "model":
         monkeypatch.setattr(places[moment], break_off)
     with pytest.raises(KeyboardInterrupt):
@@ -274,8 +278,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (path / TENSORS).unlink()
     with pytest.raises(ValueError, match=r"has no transformer\.wte\.weight"):
         restore(path, trainee.model, trainee.optimizers)
+    with pytest.raises(Damaged, match=r"step-000001 is damaged: training\.safetensors is missing\."):
+        check(path)
     (path / "training.json").write_text('{"step": 1}')
-    with pytest.raises(ValueError, match=r"training\.json is missing or damaged"):
+    with pytest.raises(Damaged, match=r"step-000001 is damaged: training\.json has no recipe"):
         read_facts(path)
 
 

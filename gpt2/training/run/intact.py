@@ -1,0 +1,137 @@
+"""Whether a checkpoint is as it was written: hashes of its files, kinds of its fields, numbers that are finite.
+
+In: a checkpoint's directory. Out: its `Facts`, or `Damaged`, which says what is wrong. Read next: going_on.py, which
+looks for a checkpoint that is good.
+
+training.json holds the SHA-256 of every other file of the checkpoint, and of its own fields. A checkpoint of the first
+edition has none: of it everything is read, and what cannot be true is found, but a flipped bit is not.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gpt2.base.errors import Failure, UsageError
+from gpt2.base.fields import shortened
+from gpt2.training.recipe_file import build_table
+from gpt2.training.run.directory import NAME
+from gpt2.training.run.resume import FACTS, OWN, Facts, own_hash
+
+TENSORS = "training.safetensors"
+BROKEN = (OSError, ValueError, RecursionError)  # what reading JSON that anything may have damaged raises
+
+
+class Damaged(Failure):
+    """A file of a run is not what was written. `problem` names the file and what is wrong with it."""
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(facts: Facts, directory: Path) -> Facts:
+    """The facts with the hash of every file that lies in a checkpoint's directory, for its training.json."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / FACTS)
+    return dataclasses.replace(
+        facts, hashes={path.relative_to(directory).as_posix(): hash_file(path) for path in files}
+    )
+
+
+def read_facts(checkpoint: Path) -> Facts:
+    """The facts of a checkpoint directory. Damaged when they are missing, or cannot be what was written."""
+    path = checkpoint / FACTS
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Damaged(f"{checkpoint} is damaged: {FACTS} is missing.") from None
+    except BROKEN:
+        raise Damaged(f"{checkpoint} is damaged: {FACTS} cannot be read.") from None
+    why = _wrong(stored, checkpoint)
+    if why:
+        raise Damaged(f"{checkpoint} is damaged: {FACTS} {why}.")
+    return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts) if f.name in stored})
+
+
+def check(checkpoint: Path) -> Facts:
+    """The facts of a checkpoint of which every file was read and found good. Damaged otherwise."""
+    facts = read_facts(checkpoint)
+    for name, expected in facts.hashes.items():
+        try:
+            found = hash_file(checkpoint / name)
+        except FileNotFoundError:
+            raise Damaged(f"{checkpoint} is damaged: {name} is missing.") from None
+        except OSError as error:
+            raise Damaged(f"{checkpoint} is damaged: {name} cannot be read ({error.strerror}).") from None
+        if found != expected:
+            raise Damaged(f"{checkpoint} is damaged: {name} is not what was written, since its SHA-256 differs.")
+    files = [checkpoint / TENSORS] if facts.hashes else [checkpoint / TENSORS, *checkpoint.glob("model/*.safetensors")]
+    for path in files:
+        _check_tensors(checkpoint, path)
+    return facts
+
+
+def _check_tensors(checkpoint: Path, path: Path) -> None:
+    import torch
+
+    from gpt2.checkpoint.tensor_files import read_tensors
+
+    name = path.relative_to(checkpoint).as_posix()
+    if not path.is_file():
+        raise Damaged(f"{checkpoint} is damaged: {name} is missing.")
+    try:
+        tensors = read_tensors([path])
+    except (ValueError, OSError):
+        raise Damaged(f"{checkpoint} is damaged: {name} is cut short, or no safetensors file.") from None
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise Damaged(f"{checkpoint} is damaged: in {name} {shortened(key)} holds values that are not finite.")
+
+
+def _wrong(stored: Any, checkpoint: Path) -> str:
+    """What is wrong with the fields of a training.json; empty where nothing is."""
+    if not isinstance(stored, dict):
+        return "is no JSON object"
+    if OWN in stored:
+        return "" if stored[OWN] == own_hash(stored) else "is not what was written, since its SHA-256 differs"
+    kinds = {"step": int, "recipe": dict, "data": dict, "tokenizer": str, "world_size": int, "environment": dict}
+    kinds |= {"carried": dict}
+    for name, kind in kinds.items():
+        if name not in stored:
+            return f"has no {name}"
+        if not isinstance(stored[name], kind) or isinstance(stored[name], bool):
+            return f"has {name} {shortened(stored[name])}, which cannot be"
+    unknown = sorted(stored.keys() - kinds.keys())
+    if unknown:
+        return f"has a field {shortened(unknown[0])}, which no version wrote without a hash"
+    named = NAME.fullmatch(checkpoint.name)
+    if stored["step"] < 0 or (named and int(named[1]) != stored["step"]):
+        return f"has step {stored['step']}, which cannot be"
+    if not all(isinstance(mark, str) for mark in stored["data"].values()) or stored["world_size"] < 1:
+        return "has data or world_size of a kind that cannot be"
+    try:
+        recipe = build_table(stored["recipe"], FACTS)
+    except UsageError as error:
+        return f"has a recipe that cannot be ({error.problem[:160]})"
+    if stored["step"] > recipe.train.steps:
+        return f"has step {stored['step']} of a recipe with {recipe.train.steps}"
+    return "" if _carried_well(stored["carried"]) else "has carried numbers of a kind that cannot be"
+
+
+def _carried_well(carried: dict[str, Any]) -> bool:
+    guard = carried.get("guard", {"losses": [], "norms": [], "lost": 0, "skipped": 0})
+    if not _is_number(carried.get("seconds")) or not isinstance(carried.get("scaler", {}), dict):
+        return False
+    if not isinstance(guard, dict) or not {"losses", "norms", "lost", "skipped"} <= guard.keys():
+        return False
+    lists = [guard["losses"], guard["norms"]]
+    return all(isinstance(values, list) and all(map(_is_number, values)) for values in lists) and all(
+        isinstance(guard[name], int) and guard[name] >= 0 for name in ("lost", "skipped")
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
