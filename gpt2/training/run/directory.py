@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def _is_run(run: Path) -> bool:
 OF_STEP = ("model", "training.json", "training.safetensors")
 STATE = {r"training\.json": always, r"training\.safetensors": always}
 ASIDE = r"\.aside(-\d+)?"  # what is damaged, or later than the checkpoint that a run goes on from
-DAMAGED = {"model": HALF, **STATE}  # names alone: a damaged checkpoint, which may lack any of them, is ours still
+# names alone: a damaged checkpoint, which may lack any of them, is ours still
+DAMAGED: dict[str, Folder | Callable[[Path], bool]] = {"model": HALF, **STATE}
 STEP_OF_RUN = Folder("a checkpoint of a run", DAMAGED, lambda path: any((path / name).exists() for name in OF_STEP))
 HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('model')}": HALF, **STATE})
 RUN = Folder(

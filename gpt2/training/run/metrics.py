@@ -154,7 +154,7 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
         content = content[: seal["bytes"]]
         if hashlib.sha256(content).hexdigest() == seal["sha256"]:
             return ""
-    seen = set()
+    seen: set[int] = set()
     for event, number, _ in _lines(content):
         if event is None:
             return f"line {number} cannot be read"
