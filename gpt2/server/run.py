@@ -21,8 +21,8 @@ PORT = 8271
 SMALL = 50_000_000  # parameters: means of the bundled stories take seconds
 
 
-def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, browser: bool = True) -> None:
-    """Serve the page for `text` until interrupted; its address is printed, and opened where `browser`.
+def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, browser: bool = True) -> bool:
+    """Serve the page for `text` until interrupted; its address is printed, and opened where `browser`. Returns True.
 
     port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
     """
@@ -44,6 +44,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
         opening.start()
     with contextlib.suppress(KeyboardInterrupt):
         serve(app, jobs, listener)
+    return True
 
 
 def listen(port: int | None) -> socket.socket:
@@ -53,6 +54,7 @@ def listen(port: int | None) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, wanted))
+            listener.listen()  # who knows the address may connect: the first requests wait for the server
         except (OSError, OverflowError) as error:
             listener.close()
             if port is not None:

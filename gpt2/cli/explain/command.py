@@ -142,9 +142,9 @@ class Overview(Options):
         if self.html:
             self._write(checkpoint, text, self.html)
         if self.page:
-            from gpt2.server.run import open_page
+            from gpt2.cli.explain.page import show_page
 
-            open_page(checkpoint, text, port=self.port, browser=not self.no_browser)
+            show_page(checkpoint, text, self.port, browser=not self.no_browser)
             return
         if self.html and not (self.png or self.json):
             return

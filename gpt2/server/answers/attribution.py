@@ -8,7 +8,7 @@ from typing import Any
 
 from gpt2.explain.see.attribution import Attribution
 from gpt2.explain.see.attribution import attribution as attribute
-from gpt2.server.answers.parameters import Scene, Whole
+from gpt2.server.answers.parameters import Scene, Whole, Word
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -19,9 +19,9 @@ class Why(Scene):
     """A scene, a row, and the question."""
 
     row: Whole
-    target: str = ""
-    foil: str = ""
-    of: str = ""
+    target: Word = ""
+    foil: Word = ""
+    of: Word = ""
 
 
 def answer(session: Session, ask: Why, tell: Tell) -> dict[str, Any]:

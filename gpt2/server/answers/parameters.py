@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Whole = Annotated[int, Field(ge=0, lt=2**31)]
 """A whole number: a row, a block, a token, a count."""
 
+Word = Annotated[str, Field(max_length=200)]
+"""A token by its text, or the address of a component."""
+
 
 class Parameters(BaseModel):
     """Strict: an unknown field or a wrong type is a mistake."""
@@ -21,4 +24,4 @@ class Scene(Parameters):
     """A text, and the state of each switch that is not on: {"3.head.7": "off", "final.scale": "mean"}."""
 
     text: str
-    switches: dict[str, str] = {}
+    switches: dict[Word, Word] = {}

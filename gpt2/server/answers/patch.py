@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from gpt2.explain.change.patching import Patching
-from gpt2.server.answers.parameters import Parameters
+from gpt2.server.answers.parameters import Parameters, Word
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -19,8 +19,8 @@ class Patch(Parameters):
 
     clean: str
     corrupt: str
-    target: str = ""
-    foil: str = ""
+    target: Word = ""
+    foil: Word = ""
     grid: Literal["resid", "attn", "mlp", "head"] = "resid"
     direction: Literal["denoise", "noise"] = "denoise"
 
