@@ -21,14 +21,19 @@ import shutil
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
+from gpt2.checkpoint.files import save
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config
 from gpt2.data.prepare import prepare
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
+from gpt2.training.finetune.finetune import FineTune
+from gpt2.training.run import runner
 
+PRELOADED = ("torch._dynamo", "gpt2.cli.train", "gpt2.cli.finetune", "gpt2.cli.finetune_report", FineTune.__module__)
 RECIPE = """
 [model]
 n_layer = 1
@@ -73,8 +78,6 @@ def typed(words: list[str], stop_after: int | None = None, folder: Path | None =
 
 def _stop_after(steps: int) -> None:
     """Have training ask for its stop after so many steps, as a signal would."""
-    from gpt2.training.run import runner
-
     step = runner._Session.step
 
     def counted(session: runner._Session) -> None:
@@ -204,13 +207,17 @@ def prepared(folder: Path) -> dict[str, tuple[Path, bytes | None]]:
     (folder / "text.txt").write_text(text, encoding="utf-8")
     prepare([folder / "text.txt"], folder / "set", Tokenizer.bytes())
     (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
-    from gpt2.checkpoint.files import save
-
+    for module in PRELOADED:
+        import_module(module)
     tokenizer = Tokenizer.bytes()
     config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=16, n_embd=8, n_layer=1, n_head=2)
     save(GPT2(config), tokenizer, folder / "base")
-    tune = ["finetune", str(folder / "text.txt"), "--model", str(folder / "base"), "--epochs", "0.4", "--eval-every"]
-    words = {"train": ["train", str(folder / "recipe.toml")], "finetune": [*tune, "3", "--patience", "0"]}
+    usual = ["--eval-every", "3", "--batch-size", "4", "--patience", "0"]
+    tune = ["finetune", str(folder / "text.txt"), "--model", str(folder / "base"), "--epochs", "0.25"]
+    words = {
+        "train": ["train", str(folder / "recipe.toml")],
+        "finetune": [*tune, *usual],
+    }
     found = {}
     for name, command in words.items():
         code, said = typed([*command, "--out", str(folder / f"whole-{name}")])

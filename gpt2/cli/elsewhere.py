@@ -20,8 +20,7 @@ TABLE = {
         "@files the file stands without an option: {prog} FILE | @text pipe the file in: {prog} < FILE",
     "dataset data data-dir data-path dataset-name dataset-path train-file train-data train-path training-data corpus":
         "--data.train DIR | @files the file stands without an option: {prog} FILE | @text pipe it in: {prog} < FILE",
-    "field text-field text-column column-name": "--field NAME | "
-        "--context-file FILE, of which the column or field called text is read",
+    "text-field text-column column-name": "--field NAME",
     "val-file validation-file validation-data eval-file eval-data test-file val-data dev-file":
         "--data.val DIR | --val FILE",
     "o output out-dir output-dir output-path save-dir save-path out output-file out-file": "--out DIR | "

@@ -54,10 +54,7 @@ def test_every_answer_names_options_of_the_command() -> None:
             "generate x --do_sample",
             "write --temperature X, which draws where X is above 0; with 0 the likeliest token is taken.",
         ),
-        (
-            "score items.csv --field text",
-            "write --context-file FILE, of which the column or field called text is read.",
-        ),
+        ("score items.csv --text-field body", "write --field NAME."),
         ("finetune x.csv --text_column body", "write --field NAME."),
         (
             "chat Hello",

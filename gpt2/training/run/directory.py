@@ -65,10 +65,10 @@ RUN = Folder(
         CHECKPOINTS: Folder(
             "the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP, STEP + ASIDE: HALF_STEP}
         ),
-        SNAPSHOTS: Folder("the snapshots of a run", {STEP: CHECKPOINT, litter(STEP): HALF}),
+        SNAPSHOTS: Folder("the snapshots of a run", {STEP: CHECKPOINT, litter(STEP) + "|" + STEP + ASIDE: HALF}),
         TENSORBOARD: Folder("what TensorBoard shows", {r"events\.out\.tfevents\..+": always}),
         f"model|{MERGED}": CHECKPOINT,
-        litter(f"(model|{MERGED})"): HALF,
+        litter(f"(model|{MERGED})") + "|" + f"(model|{MERGED})" + ASIDE: HALF,
     },
     _is_run,
 )
@@ -91,12 +91,20 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
 
 def check_resumed(run: Path) -> None:
     """Raise UsageError where going on with the run would replace a directory in which something is the user's."""
-    inside = [run / "model", run / MERGED, *(run / SNAPSHOTS).glob("step-*")]
-    for path in inside:
+    for path in results(run):
         found = stranger(path, CHECKPOINT) if os.path.lexists(path) else None
         if found is not None and (found != path or path.is_symlink()):
             what = f"{run} holds {found.relative_to(run)}, which is not part of a run"
             raise UsageError(what, "move it to another place.")
+
+
+def results(run: Path) -> list[Path]:
+    """Where a run writes models, beside its checkpoints."""
+    return [
+        run / "model",
+        run / MERGED,
+        *(path for path in (run / SNAPSHOTS).glob("step-*") if NAME.fullmatch(path.name)),
+    ]
 
 
 def checkpoint_path(run: Path, step: int) -> Path:

@@ -16,6 +16,8 @@ from typing import Any
 from gpt2 import Sampling, generate
 from gpt2.base.disk import naming, refusal, whole_file
 from gpt2.base.errors import DiskFailure, Failure
+from gpt2.base.ours import stranger
+from gpt2.checkpoint.target import CHECKPOINT
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import whole_model
@@ -30,6 +32,7 @@ from gpt2.training.run.directory import (
     checkpoints,
     forget,
     hold,
+    results,
 )
 from gpt2.training.run.environment import describe, write_environment
 from gpt2.training.run.going_on import find_start, newest_good, run_of, said, set_aside
@@ -289,7 +292,8 @@ def _set_aside(run: TrainingRun, out: Path) -> None:
     """Put what is damaged, or later than the checkpoint that was named, where nothing reads it."""
     if run.start is None:
         return
-    for path in run.start.aside:
+    damaged = [path for path in results(out) if path.is_dir() and stranger(path, CHECKPOINT) == path]
+    for path in (*run.start.aside, *damaged):  # what is damaged looks like no model of ours, and would not be replaced
         set_aside(path)
     if run.start.mend and (out / METRICS).exists():
         content = set_aside(out / METRICS).read_bytes()
