@@ -26,6 +26,7 @@ from gpt2.server.static import files
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
 
+
 def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
     """The application that explains `checkpoint`; it answers requests for `hosts` only."""
     app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
