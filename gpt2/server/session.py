@@ -12,6 +12,7 @@ from gpt2.explain import Reference, Run, reference
 from gpt2.explain.change.off import excerpt
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.see.flow import Flow, flow
+from gpt2.probe import Edit
 from gpt2.server.kept import Kept
 from gpt2.server.switches import edits
 from gpt2.text.words import check_ids, token_id
@@ -19,7 +20,7 @@ from gpt2.text.words import check_ids, token_id
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
 
-KEPT = 256 * 2**20  # bytes of runs and answers that are kept, the latest first
+KEPT = 512 * 2**20  # bytes of runs and answers that are kept, the latest first
 Switches = Mapping[str, str]
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Session:
         self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
         self.config = self.model.config
         self._kept = Kept(KEPT, apart_from=(checkpoint, self.tokenizer))
-        self._reading = threading.Lock()
+        self._reading, self._passing = threading.Lock(), threading.Lock()
         self._means: Reference | None = None
 
     @property
@@ -83,7 +84,11 @@ class Session:
     def look(self, ids: list[int], switches: Switches) -> Flow:
         """A text's pass, as the picture draws it; the latest are kept."""
         key = ("look", tuple(ids), tuple(sorted(switches.items())))
-        return self.kept(key, lambda: flow(self.checkpoint, ids, edits(self, switches)))
+        return self.kept(key, lambda: self._flow(ids, edits(self, switches)))
+
+    def _flow(self, ids: list[int], edit: Mapping[str, Edit]) -> Flow:
+        with turn(self._passing):  # one new pass at a time: each takes all cores and, for a long text, much memory
+            return flow(self.checkpoint, ids, edit)
 
     def trace(self, ids: list[int], switches: Switches, read: tuple[str, ...] = ()) -> Run:
         """The same pass as gpt2.explain's analyses take it, with what they read besides."""

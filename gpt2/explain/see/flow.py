@@ -22,6 +22,7 @@ from gpt2.text.words import Text
 
 ARCS = 8  # sources of each row that are kept
 NEXT = 12  # likely tokens of each row
+ROWS = 64  # at a time, where the whole vocabulary is looked at
 READ = (*COMPONENTS, "*.mlp.out", "*.ln_1.scale", "*.ln_2.scale")
 
 
@@ -121,9 +122,14 @@ def strongest(weights: Tensor) -> tuple[Tensor, Tensor]:
     return source, weight
 
 
-def likely(now: Flow, before: Flow) -> Tensor:
-    """The tokens that are likeliest in either run, [T, N]."""
-    p = torch.maximum(now.logits.softmax(dim=-1), before.logits.softmax(dim=-1))
+def likely(now: Flow, before: Flow, row: int) -> Tensor:
+    """The tokens that are likeliest after a position in either run, [N]."""
+    here = slice(row, row + 1)
+    return _likely(now.logits[here], before.logits[here])[0]
+
+
+def _likely(logits: Tensor, logits_before: Tensor) -> Tensor:
+    p = torch.maximum(logits.softmax(dim=-1), logits_before.softmax(dim=-1))
     return p.topk(min(NEXT, p.size(-1)), dim=-1).indices
 
 
@@ -149,15 +155,26 @@ class Beside(NamedTuple):
 
 def beside(now: Flow, before: Flow) -> Beside:
     """Compare a run with the original one of the same text; both may be the same."""
-    log_p, log_p_before = now.logits.log_softmax(dim=-1), before.logits.log_softmax(dim=-1)
-    p, p_before = log_p.exp(), log_p_before.exp()
-    ids, follows = likely(now, before), now.run.ids[0, 1:, None]
+    T = now.logits.size(0)
+    follows = now.run.ids[0, 1:, None]
+    # Some rows at a time: what is as wide as the vocabulary is gigabytes for a long text.
+    parts = [_of_rows(now.logits[i : i + ROWS], before.logits[i : i + ROWS], follows[i : i + ROWS])
+             for i in range(0, T, ROWS)]  # fmt: skip
+    ids, p, p_before, logit, top, top_before, losses, losses_before, kl = (torch.cat(part) for part in zip(*parts))
     moved = [
         (now.stream(point) - before.stream(point)).norm(dim=-1) / before.stream(point).norm(dim=-1).clamp(min=1e-30)
         for point in now.points
     ]
-    return Beside(
-        ids, p.gather(-1, ids), p_before.gather(-1, ids), now.logits.gather(-1, ids), p.argmax(dim=-1),
-        p_before.argmax(dim=-1), -log_p[:-1].gather(-1, follows)[:, 0], -log_p_before[:-1].gather(-1, follows)[:, 0],
-        (p_before * (log_p_before - log_p)).sum(dim=-1), torch.stack(moved),
+    return Beside(ids, p, p_before, logit, top, top_before, losses, losses_before, kl, torch.stack(moved))
+
+
+def _of_rows(logits: Tensor, logits_before: Tensor, follows: Tensor) -> tuple[Tensor, ...]:
+    """All of `Beside` but `moved`, for some rows; `follows` [n, 1] has one row fewer at the text's end."""
+    log_p, log_p_before = logits.log_softmax(dim=-1), logits_before.log_softmax(dim=-1)
+    p, p_before, n = log_p.exp(), log_p_before.exp(), len(follows)
+    ids = _likely(logits, logits_before)
+    return (
+        ids, p.gather(-1, ids), p_before.gather(-1, ids), logits.gather(-1, ids), p.argmax(dim=-1),
+        p_before.argmax(dim=-1), -log_p[:n].gather(-1, follows)[:, 0], -log_p_before[:n].gather(-1, follows)[:, 0],
+        (p_before * (log_p_before - log_p)).sum(dim=-1),
     )  # fmt: skip

@@ -33,7 +33,7 @@ def answer(session: Session, ask: Draw, tell: Tell) -> dict[str, Any]:
         raise UsageError(f"there is no row {ask.row}: this text has rows 0 to {len(ids) - 1}.")
     now = session.look(ids, ask.switches)
     logits = now.logits[ask.row : ask.row + 1]
-    shown = likely(now, session.look(ids, {}))[ask.row]
+    shown = likely(now, session.look(ids, {}), ask.row)
     sampling = Sampling(
         temperature=ask.temperature, top_k=ask.top_k or None, top_p=ask.top_p, seed=ask.seed, max_tokens=1
     )
