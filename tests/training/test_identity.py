@@ -19,7 +19,7 @@ from gpt2.training import recipe_file
 from gpt2.training.identity import VERSION_0_1, identity
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe
-from gpt2.training.recipe_file import resumed_recipe
+from gpt2.training.run.going_on import UNSEALED, resumed_recipe
 from gpt2.training.run import resume as comparison
 from gpt2.training.run.metrics import read_metrics
 from gpt2.training.run.resume import changed_fields
@@ -167,7 +167,7 @@ def numbers(path: Path) -> list[float]:
 def test_a_run_of_version_0_1_goes_on(run: Path) -> None:
     """As if it had not been stopped; but the last digits are those of the machine that computes them."""
     going_on = TrainingRun(resumed_recipe(run))
-    assert resume(going_on, run) == []
+    assert resume(going_on, run) == [UNSEALED.format(run / "checkpoints/step-000002")]
     assert train(going_on, run).done
     never_stopped = numbers(OLD / "metrics.jsonl")
     assert len(never_stopped) == 4 * 4
@@ -179,7 +179,7 @@ def test_a_run_of_version_0_1_goes_on(run: Path) -> None:
 def test_a_run_of_version_0_1_goes_on_after_settings_were_added(run: Path) -> None:
     recipe = resumed_recipe(run)
     assert isinstance(recipe, LaterRecipe)
-    assert resume(TrainingRun(recipe), run) == []
+    assert resume(TrainingRun(recipe), run) == [UNSEALED.format(run / "checkpoints/step-000002")]
     changed = replace(recipe, averaging=Averaging(0.5))
     with pytest.raises(UsageError, match=r"averaging\.rate was 0\.0 and is now 0\.5\."):
         resume(TrainingRun(changed), run)
