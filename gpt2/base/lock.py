@@ -1,7 +1,7 @@
 """One process at a time: the lock of an open file.
 
 In: a file that is open. Out: whether it is ours until it is closed or the process dies. Read next: whoever writes a
-file over hours, such as ablation/results.py.
+file over hours, such as ablation/results.py and training/run/directory.py.
 """
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import UsageError
+from gpt2.base.lock import lock
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
 from gpt2.checkpoint.target import CHECKPOINT, HALF, litter
 from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
@@ -207,7 +208,7 @@ def hold(run: Path) -> Iterator[Held]:
     run.mkdir(parents=True, exist_ok=True)
     with open(run / LOCK, "a") as file:
         for _ in range(10):
-            if _lock(file.fileno()):
+            if lock(file.fileno()):
                 break
             time.sleep(0.05)  # `is_running` has the lock for a moment
         else:
@@ -222,19 +223,4 @@ def is_running(run: Path) -> bool:
     if not (run / LOCK).exists():
         return False
     with open(run / LOCK) as file:
-        return not _lock(file.fileno())
-
-
-def _lock(handle: int) -> bool:
-    """Take the lock of an open file, which closing it gives back; False when another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
+        return not lock(file.fileno())
