@@ -22,12 +22,14 @@ import numpy as np
 
 from gpt2.base.errors import UsageError
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import panics_are_errors
 from gpt2.text.byte_level import well_formed
 from gpt2.text.chat_template import ChatTemplate, Message, Span, control_texts
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
 EXAMPLE = "[{'role': 'user', 'content': 'Hi'}]"
+UNREAD = "the tokenizer cannot encode this text"
 PRIVATE = range(0xF0000, 0xFFFFE)
 """Characters that no language uses (a private plane of Unicode): two that a conversation lacks mark its texts."""
 
@@ -233,10 +235,11 @@ def _offsets(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, Sp
     A piece that is not the first is encoded after a new line, so that no space is put before it as before a text.
     """
     library, lead = tokenizer.library(True), "" if first else "\n"
-    encoding = library.encode(lead + text, add_special_tokens=False)
-    alone = library.encode(lead, add_special_tokens=False).ids
-    if encoding.ids[: len(alone)] != alone:
-        lead, alone, encoding = "", [], library.encode(text, add_special_tokens=False)
+    with panics_are_errors(UNREAD):
+        encoding = library.encode(lead + text, add_special_tokens=False)
+        alone = library.encode(lead, add_special_tokens=False).ids
+        if encoding.ids[: len(alone)] != alone:
+            lead, alone, encoding = "", [], library.encode(text, add_special_tokens=False)
     pairs = zip(encoding.ids[len(alone) :], encoding.offsets[len(alone) :])
     return [(i, (a - len(lead), b - len(lead))) for i, (a, b) in pairs]
 
@@ -251,6 +254,7 @@ def _ordinary(tokenizer: Tokenizer, text: str, first: bool) -> list[tuple[int, S
         return [token.id for part, _ in cut for token in library.model.tokenize(part)]
 
     lead = "" if first else "\n"
-    ids, alone = ids_of(lead + text), ids_of(lead) if lead else []
-    ids = ids[len(alone) :] if ids[: len(alone)] == alone else ids_of(text)
+    with panics_are_errors(UNREAD):
+        ids, alone = ids_of(lead + text), ids_of(lead) if lead else []
+        ids = ids[len(alone) :] if ids[: len(alone)] == alone else ids_of(text)
     return [(i, (0, len(text))) for i in ids]
