@@ -17,7 +17,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from gpt2.server.guard import refusal
+from gpt2.server.guard import HEAD_TOO_LARGE, refusal
 
 REQUEST = 15.0
 STALLED = 30.0
@@ -84,7 +84,7 @@ class Connection(H11Protocol):
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
         if status == 431:
-            self._refuse(431, "the address and the headers are longer than 16 KB: shorten them.")
+            self._refuse(431, HEAD_TOO_LARGE)
         else:
             self._refuse(400, f"this is no HTTP request that can be read ({error}).")
 

@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 
 from gpt2.server.connection import IDLE, Connection
+from gpt2.server.guard import HEAD_LIMIT
 from gpt2.server.jobs import Jobs
 
 GRACE = 0.3  # seconds for answers under way, once their work is told to stop
 PATIENCE = 0.8  # seconds for the threads, behind that
-PARTIAL = 16 * 1024  # bytes of a request's first line and headers
 
 
 class Server(uvicorn.Server):
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=int(IDLE),
-                h11_max_incomplete_event_size=PARTIAL,
+                h11_max_incomplete_event_size=HEAD_LIMIT,
             )
         )
 
