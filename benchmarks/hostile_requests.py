@@ -162,7 +162,7 @@ async def watch(server: Server, result: Result, left: list[int], total: int) -> 
 
 async def slow(server: Server, result: Result) -> None:
     """Requests that never end: the server must end them, with 408 or by closing."""
-    for data in (b"GET / HT", b"POST /api/model HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{", b""):
+    for data in (b"GET / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{", b""):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(data)
         try:

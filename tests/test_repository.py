@@ -164,7 +164,7 @@ OF_TENSORS = {
     "to", "tolist", "view",
 }  # fmt: skip
 
-NO_TENSORS = {"session", "self._means", "math"}  # whose methods have names that tensors' methods have too
+NO_TENSORS = {"session", "means", "math"}  # whose methods have names that tensors' methods have too
 
 
 def computations(source: str) -> set[str]:

@@ -23,6 +23,7 @@ REQUEST = 15.0
 STALLED = 30.0
 IDLE = 30.0
 LINGER = 2.0
+AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 MOST = 128  # connections at once; twice as many are told so, the others closed without a word
 
 
@@ -54,6 +55,14 @@ class Connection(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # the request is there
             self._arriving = False
             self._wait(None)
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """uvicorn stops reading where more comes than the request under way, and would not see the client leave."""
+        if len(self.conn.trailing_data[0]) > AHEAD:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""

@@ -55,18 +55,17 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Beside Ctrl-C and SIGTERM, a terminal that closes."""
         with super().capture_signals():
-            closes = getattr(signal, "SIGHUP", None)
-            caught = (
-                closes is not None
-                and threading.current_thread() is threading.main_thread()
-                and signal.getsignal(closes) != signal.SIG_IGN  # as `nohup` has it
-            )
-            before = signal.signal(closes, self.handle_exit) if caught else None
+            closes: int | None = getattr(signal, "SIGHUP", None)
+            if closes is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.getsignal(closes)
+            if before != signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(closes, self.handle_exit)
             try:
                 yield
             finally:
-                if caught:
-                    signal.signal(closes, before)
+                signal.signal(closes, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop the work, give the answers a moment, close everything."""

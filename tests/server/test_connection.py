@@ -16,7 +16,8 @@ from gpt2.server.answers.model import Model
 from gpt2.server.guard import origin_of
 
 HOST = b"Host: 127.0.0.1\r\n"
-ASK = b"POST /api/model HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+API = b"api"
+ASK = b"POST /" + API + b"/model HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 PLAIN = ASK + b"Content-Length: 2\r\n\r\n{}"
 
 
@@ -151,7 +152,7 @@ def test_too_many_connections_are_told_so(checkpoint, monkeypatch):
 def test_other_methods_are_refused(port, method):
     status, _, body = request(port, method, "api/model")
     assert status == 405
-    assert "POST /api/QUESTION" in json.loads(body)["error"]
+    assert "for the page, or POST" in json.loads(body)["error"]
 
 
 def test_older_and_other_ways_to_ask(port):
@@ -177,6 +178,27 @@ def test_another_scheme_is_another_origin(port):
     assert request(port, "POST", "api/model", {}, {"Origin": f"HTTP://127.0.0.1:{port}"})[0] == 200
     assert origin_of("http", "localhost:80") == "http://localhost"
     assert origin_of("https", "localhost:80") == "https://localhost:80"
+
+
+@pytest.mark.parametrize("more", [b"", PLAIN, b"GET / HT"])
+def test_a_client_that_leaves_is_seen_whatever_it_sent_besides(checkpoint, monkeypatch, more):
+    """Behind further requests nothing was read, so the work went on."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(session, parameters, tell):
+        begun.set()
+        try:
+            while True:
+                session.model.transformer.wte.weight.sum()
+        finally:
+            ended.set()
+
+    monkeypatch.setitem(questions.QUESTIONS, "endless", questions.Question(Model, endless))
+    with serving(checkpoint) as port:
+        with connect(port) as client:
+            client.sendall(PLAIN.replace(b"model", b"endless") + more)
+            assert begun.wait(300)
+        assert ended.wait(300)
 
 
 def test_the_end_of_the_server_stops_what_runs(checkpoint, monkeypatch):
