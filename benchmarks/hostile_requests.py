@@ -81,7 +81,7 @@ class Server:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) / 1024
 
 
-async def client(server: Server, result: Result, rng: random.Random, left: list[int], total: int) -> None:
+async def client(server: Server, result: Result, rng: random.Random, left: list[int]) -> None:
     """Send requests until none are left; a connection is kept as long as the server keeps it."""
     names, weights = zip(*((name, kind.weight) for name, kind in KINDS.items()))
     stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -153,7 +153,7 @@ async def read_answer(reader: asyncio.StreamReader, head: bool) -> tuple[int, by
 
 
 async def watch(server: Server, result: Result, left: list[int], total: int) -> None:
-    """Note memory, and print how far it is."""
+    """Print how far it is."""
     while left[0] > 0:
         await asyncio.sleep(5)
         done, now = total - left[0], server.memory()
@@ -162,7 +162,7 @@ async def watch(server: Server, result: Result, left: list[int], total: int) -> 
 
 async def slow(server: Server, result: Result) -> None:
     """Requests that never end: the server must end them, with 408 or by closing."""
-    for data in (b"GET / HT", b"POST /api/model HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{", b""):
+    for data in (b"GET / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{", b""):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(data)
         try:
@@ -182,7 +182,7 @@ async def send_all(server: Server, result: Result, count: int, seed: int, client
     await asyncio.gather(
         watch(server, result, left, count),
         slow(server, result),
-        *(client(server, result, r, left, count) for r in rngs),
+        *(client(server, result, r, left) for r in rngs),
     )
     result.seconds = time.monotonic() - begun
     plain = question("picture", {"text": TEXT, "switches": {}}, server.port)

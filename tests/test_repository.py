@@ -164,7 +164,7 @@ OF_TENSORS = {
     "to", "tolist", "view",
 }  # fmt: skip
 
-NO_TENSORS = {"session", "self._means", "math"}  # whose methods have names that tensors' methods have too
+NO_TENSORS = {"session", "means", "math"}  # whose methods have names that tensors' methods have too
 
 
 def computations(source: str) -> set[str]:
@@ -298,7 +298,7 @@ def test_nothing_pickled_is_committed():
 def test_no_path_of_one_machine():
     """Absolute paths are somebody's; those that every system has may stand."""
     absolute = re.compile(r"""(?<![\w.~/$:<>)}\]*+%@-])/[A-Za-z_][\w.-]*/[\w.-]+""")
-    everywhere = ("/usr/bin", "/bin/", "/dev/", "/proc/", "/v1/", "/api/", "/path/to")
+    everywhere = ("/usr/bin", "/bin/", "/dev/", "/proc/", "/v1/", "/path/to")
     for file, text in texts():
         if file not in (".gitignore", ".gitattributes"):  # their slashes mean the root of the repository
             assert [found for found in absolute.findall(text) if not found.startswith(everywhere)] == [], file

@@ -60,7 +60,7 @@ def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> Fast
         method = short(request.method)
         said = {
             404: "there is nothing at this address: open / instead.",
-            405: f"{method} is not answered here: GET / for the page, or POST api/QUESTION for an answer.",
+            405: f"{method} is not answered here: GET / for the page, or POST a question under /api.",
         }
         ours = error.detail != HTTPStatus(error.status_code).phrase
         return JSONResponse(

@@ -17,12 +17,13 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from gpt2.server.guard import refusal
+from gpt2.server.guard import HEAD_TOO_LARGE, refusal
 
 REQUEST = 15.0
 STALLED = 30.0
 IDLE = 30.0
 LINGER = 2.0
+AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 MOST = 128  # connections at once; twice as many are told so, the others closed without a word
 
 
@@ -54,6 +55,14 @@ class Connection(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # the request is there
             self._arriving = False
             self._wait(None)
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """uvicorn stops reading where more comes than the request under way, and would not see the client leave."""
+        if len(self.conn.trailing_data[0]) > AHEAD:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""
@@ -84,7 +93,7 @@ class Connection(H11Protocol):
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
         if status == 431:
-            self._refuse(431, "the address and the headers are longer than 16 KB: shorten them.")
+            self._refuse(431, HEAD_TOO_LARGE)
         else:
             self._refuse(400, f"this is no HTTP request that can be read ({error}).")
 

@@ -13,6 +13,7 @@ from gpt2.server.body import short
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BODY_LIMIT = 128 * 1024  # bytes: two prompts of a full context, with room
+HEAD_LIMIT = 16 * 1024  # bytes of the address and the headers
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,6 +27,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 DEFAULT_PORT = {"http": ":80", "https": ":443"}
+HEAD_TOO_LARGE = f"the address and the headers are longer than {HEAD_LIMIT // 1024} KB: shorten them."
 Refusal = tuple[int, str]  # status, sentence
 
 
@@ -33,7 +35,7 @@ class Guard:
     """An ASGI middleware. The Host header must name this machine: otherwise a page of another site whose name was
     made to point at 127.0.0.1 could read the answers (DNS rebinding). A request that says it comes from another
     origin is refused too (another scheme or port is another origin), and so is a body above `limit` bytes, whether it
-    states its length or not."""
+    states its length or not, and an address with headers above `HEAD_LIMIT`."""
 
     def __init__(self, app: Any, hosts: Collection[str] = LOCAL, limit: int = BODY_LIMIT) -> None:
         self.app, self.hosts, self.limit = app, hosts, limit
@@ -65,6 +67,9 @@ class Guard:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         hosts, origins = headers.get("host", [""]), headers.get("origin", [])
         lengths = headers.get("content-length", [])
+        head = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+        if head + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > HEAD_LIMIT:
+            return 431, HEAD_TOO_LARGE
         if len(hosts) > 1 or host_name(hosts[0]).lower() not in self.hosts:
             there = " and ".join(short(repr(host)) for host in hosts)
             return 421, f"this server answers to {', '.join(self.hosts)} only, not to {there}."

@@ -18,12 +18,14 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from gpt2.base.held import give_back
 from gpt2.base.stopping import Stopped, check, stoppable
 from gpt2.server.body import short
 from gpt2.server.wire import pack
 
 NEWS = 0.1  # seconds between two reports of progress
 WORKERS = 3  # a long sweep must not keep a switch waiting
+LONG = 0.1  # seconds, behind which a computation's memory is worth returning to the system
 MOST = 64  # computations that run or wait
 SENTENCE = 600  # characters of a refusal: it may quote what was asked
 Tell = Callable[..., None]  # tell(share done, from 0 to 1; anything to show meanwhile)
@@ -58,9 +60,12 @@ class Jobs:
         stop = threading.Event()
 
         def run() -> None:
+            begun = time.monotonic()
             with suppress(Stopped), stoppable(stop):
                 check()
                 work()
+            if time.monotonic() - begun > LONG:
+                give_back()
 
         with self._lock:
             if self._ended or len(self._open) >= MOST:

@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 
 from gpt2.server.connection import IDLE, Connection
+from gpt2.server.guard import HEAD_LIMIT
 from gpt2.server.jobs import Jobs
 
 GRACE = 0.3  # seconds for answers under way, once their work is told to stop
 PATIENCE = 0.8  # seconds for the threads, behind that
-PARTIAL = 16 * 1024  # bytes of a request's first line and headers
 
 
 class Server(uvicorn.Server):
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=int(IDLE),
-                h11_max_incomplete_event_size=PARTIAL,
+                h11_max_incomplete_event_size=HEAD_LIMIT,
             )
         )
 
@@ -55,18 +55,17 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Beside Ctrl-C and SIGTERM, a terminal that closes."""
         with super().capture_signals():
-            closes: Any = getattr(signal, "SIGHUP", None)
-            caught = (
-                closes is not None
-                and threading.current_thread() is threading.main_thread()
-                and signal.getsignal(closes) != signal.SIG_IGN  # as `nohup` has it
-            )
-            before = signal.signal(closes, self.handle_exit) if caught else None
+            closes: int | None = getattr(signal, "SIGHUP", None)
+            if closes is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.getsignal(closes)
+            if before != signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(closes, self.handle_exit)
             try:
                 yield
             finally:
-                if caught:
-                    signal.signal(closes, before)
+                signal.signal(closes, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop the work, give the answers a moment, close everything."""

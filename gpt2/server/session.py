@@ -51,9 +51,9 @@ class Session:
         if self._means is None:
             with turn(self._reading):
                 if self._means is None:
-                    found = reference(self.checkpoint)
-                    found.compute()
-                    self._means = found
+                    means = reference(self.checkpoint)
+                    means.compute()
+                    self._means = means
         return self._means
 
     @property

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gpt2.explain.see.attribution import Attribution
     from gpt2.explain.see.lens import Lens
 
+ROWS = 16  # positions at a time, where two passes are compared
 NO_EDIT: Mapping[str, Edit] = MappingProxyType({})
 Watch = Callable[[Tensor, At], object]
 NO_WATCH: Mapping[str, Watch] = MappingProxyType({})
@@ -132,8 +133,12 @@ class Run(Result):
             return self
         more = _run(self.model, self.tokenizer, self.ids, (*self.kept, *addresses), self.edits, grad=False)
         ours, theirs = self.values.stored(None, "logits"), more.values.stored(None, "logits")
-        rounding = 8 * torch.finfo(ours.dtype).eps * ours.abs().max()  # what is kept decides how attention is computed
-        if (ours - theirs).abs().max() > torch.maximum(rounding, 1e-3 * ours.std()):
+        largest = torch.maximum(ours.max(), -ours.min())
+        rounding = 8 * torch.finfo(ours.dtype).eps * largest  # what is kept decides how attention is computed
+        # Some positions at a time: logits of a long text are hundreds of megabytes.
+        parts = zip(ours.split(ROWS, dim=1), theirs.split(ROWS, dim=1))
+        apart = torch.stack([(one - other).abs().max() for one, other in parts]).max()
+        if apart > torch.maximum(rounding, 1e-3 * ours.std()):
             raise ValueError("another pass gave other logits (new weights, or a random edit): trace again.")
         return more
 

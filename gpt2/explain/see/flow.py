@@ -22,7 +22,7 @@ from gpt2.text.words import Text
 
 ARCS = 8  # sources of each row that are kept
 NEXT = 12  # likely tokens of each row
-ROWS = 64  # at a time, where the whole vocabulary is looked at
+ROWS = 16  # at a time, where the whole vocabulary is looked at
 READ = (*COMPONENTS, "*.mlp.out", "*.ln_1.scale", "*.ln_2.scale")
 
 
