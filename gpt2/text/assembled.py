@@ -38,6 +38,7 @@ from gpt2.text.tokenizer_files import (
     read_object,
     read_side_files,
 )
+from gpt2.text.trial import try_out
 
 if TYPE_CHECKING:
     import tokenizers
@@ -104,6 +105,9 @@ def assemble(folder: Path) -> Assembled:
         content = _guarded(path, lambda: _from_json(whole, in_json, chosen, options))
 
     later, added_there = read_object(folder / LATER), [] if in_json is None else in_json.get("added_tokens") or []
+
+    if kind == "file":
+        _guarded(path, lambda: try_out(content))
 
     def put_together() -> Named:
         from gpt2.text.special_tokens import add_special_tokens, put_around
