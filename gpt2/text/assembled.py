@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import check_fields, shortened
-from gpt2.base.foreign import off_the_terminal, panics_are_errors
+from gpt2.base.foreign import in_words, off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.byte_level import gpt2_content, merges_of
 from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON
@@ -146,7 +146,7 @@ def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":
     except ValueError:
         raise
     except Exception as error:  # the library raises plain Exception
-        raise ValueError(f"`tokenizers` cannot read it ({error})") from None
+        raise ValueError(f"`tokenizers` cannot read it ({in_words(error)})") from None
 
 
 def _guarded(path: Path, work: Callable[[], Any]) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.errors import UsageError
-from gpt2.base.foreign import off_the_terminal, panics_are_errors
+from gpt2.base.foreign import in_words, off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
 from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
@@ -285,7 +285,7 @@ class Tokenizer:
             except ValueError:
                 raise
             except Exception as error:  # the library raises plain Exception
-                raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
+                raise ValueError(f"the tokenizer cannot encode this text ({in_words(error)}).") from None
         allowed = allow_special and not self.splits_special
         if len(texts) == 1:
             return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]

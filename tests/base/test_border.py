@@ -6,7 +6,8 @@ import os
 import pytest
 import torch
 
-from gpt2.base.foreign import DEEPEST, off_the_terminal, panics_are_errors, parse_json
+from gpt2.base.fields import check_lengths
+from gpt2.base.foreign import DEEPEST, in_words, off_the_terminal, panics_are_errors, parse_json
 from gpt2.checkpoint.files import load_model
 from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
 from gpt2.text.tokenizer import Tokenizer
@@ -102,3 +103,18 @@ def test_impossible_sizes_are_refused_before_anything_is_built(field, size, tmp_
     set_field(hub_format(tmp_path), **{field: size})
     with pytest.raises(ValueError, match=r"fetch|asks for"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), "x" * 5000, ["x"], {"x": 1}])
+def test_a_value_that_no_model_has_is_cut_in_the_sentence(value):
+    with pytest.raises(ValueError, match=r"n_embd is .*which no model has") as caught:
+        check_lengths("config.json", {"n_layer": 2, "n_inner": None, "n_embd": value})
+    assert len(str(caught.value)) < 200
+
+
+def test_a_librarys_error_is_one_short_printable_line():
+    said = in_words(ValueError(f"Token `{'e' * 5000}\x1b[31m\x07` out of vocabulary\nsecond line"))
+    assert said.isprintable()
+    assert len(said) <= 140
+    assert said.endswith("out of vocabulary")
+    assert in_words(ValueError("")) == "ValueError"
