@@ -17,7 +17,7 @@ NUMBERS = [
 ]  # fmt: skip
 TEXTS = [
     "", "a", " ", "\n", "\x1b[31m", "\x07", "\u202e", "\ud800", "\0", "é" * 3, "a" * 5000, "<|endoftext|>", "▁", "##",
-    "../../x", "/etc/passwd", "[UNK]", "ByteLevel", "BPE", "WordPiece", "Unigram", "(a*)*b", "(", "Sequence", "Replace",
+    "../../x", "/path/to/x", "[UNK]", "ByteLevel", "BPE", "WordPiece", "Unigram", "(a*)*b", "(", "Sequence", "Replace",
     "Precompiled", "F32", "I64", "F8_E4M3", "BOOL",
 ]  # fmt: skip
 OTHERS: list[Any] = [None, True, False, [], {}, [[]], [None], {"a": None}, [0, 0], {"type": "Sequence"}, ["a", "a"]]

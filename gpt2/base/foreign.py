@@ -68,10 +68,15 @@ def is_panic(error: BaseException) -> bool:
 
 @contextmanager
 def panics_are_errors(what: str) -> Iterator[None]:
-    """Inside it, a panic of a Rust library raises ValueError: `what`, and that the library gives up on it."""
+    """Inside it, a panic of a Rust library, and the plain Exception that it raises otherwise, become a ValueError.
+
+    what  cannot be done, which begins the sentence
+    """
     try:
         yield
     except BaseException as error:
+        if type(error) is Exception:
+            raise ValueError(f"{what} ({in_words(error)}).") from None
         if not is_panic(error):
             raise
         raise ValueError(f"{what} (the library gives up: {in_words(error)}).") from None

@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import shortened
 from gpt2.base.foreign import off_the_terminal
-from gpt2.text.tokenizer_files import DEFAULT_TOKENS, EXTRA, FLAGS, NAMED, Kind, Named, flag, is_own_name
+from gpt2.base.notes import note
+from gpt2.text.tokenizer_files import (
+    DEFAULT_TOKENS,
+    EXTRA,
+    FLAGS,
+    LATER,
+    NAMED,
+    SETTINGS,
+    Kind,
+    Named,
+    flag,
+    is_own_name,
+)
 
 if TYPE_CHECKING:
     import tokenizers
@@ -209,3 +221,22 @@ def put_around(
             made = processors.TemplateProcessing(" ".join(parts), None, [number(key) for key in ends])
     if made is not None:
         content["post_processor"] = json.loads(made.__getstate__())
+
+
+def tell_of_other_ids(
+    folder: Path, settings: Mapping[str, Any], later: Mapping[str, Any], content: Mapping[str, Any]
+) -> None:
+    """Say which tokens have another id than the files beside the vocabulary give them, as they have in transformers."""
+    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
+    entries = settings.get("added_tokens_decoder")
+    if entries is not None:
+        given = [(entry["content"], int(number), SETTINGS) for number, entry in entries.items()]
+    else:
+        given = [(text, number, LATER) for text, number in later.items()]
+    for text, number, file in given:
+        if ids.get(text, number) != number:
+            note(
+                f"{folder / file}: {shortened(text)} has the id {number} there, but {ids[text]} follows from the "
+                "vocabulary and is what transformers and this tokenizer use."
+            )
+            return

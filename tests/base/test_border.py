@@ -9,6 +9,7 @@ import torch
 from gpt2.base.fields import check_lengths
 from gpt2.base.foreign import DEEPEST, in_words, off_the_terminal, panics_are_errors, parse_json
 from gpt2.checkpoint.files import load_model
+from gpt2.checkpoint.layout import adapter_base, weight_files
 from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
 from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import hub_format, set_field
@@ -118,3 +119,27 @@ def test_a_librarys_error_is_one_short_printable_line():
     assert len(said) <= 140
     assert said.endswith("out of vocabulary")
     assert in_words(ValueError("")) == "ValueError"
+
+
+def test_a_librarys_plain_exception_is_an_error_too():
+    with pytest.raises(ValueError, match=r"cannot encode this \(Missing \[UNK\] token\)"):
+        with panics_are_errors("cannot encode this"):
+            raise Exception("Missing [UNK] token")
+
+
+def test_words_without_their_unknown_token_are_refused(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    (tmp_path / "vocab.txt").write_text("[CLS]\n[SEP]\n[PAD]\n[MASK]\nthe\n")
+    with pytest.raises(ValueError, match=r"\[UNK\]"):
+        Tokenizer.load(tmp_path).encode("a")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "\u202ex", "\x1b[31m", "a\nb", "x/" * 600])
+def test_names_of_other_files_that_no_system_has_are_refused(name, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"wte.weight": name}}))
+    with pytest.raises(ValueError, match="weight_map"):
+        weight_files(tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+    with pytest.raises(ValueError, match="which is no name") as caught:
+        adapter_base(tmp_path)
+    assert str(caught.value).isprintable()
