@@ -94,6 +94,8 @@ def work(cases: range, arguments: argparse.Namespace, seeds: dict[str, Path], fo
         signal.alarm(SECONDS)
         result, said = outcome(place)
         signal.alarm(0)
+        if result == "WRONG":
+            keep(place, arguments, case)
         os.write(pipe, (json.dumps([result, said[-3000:]]) + "\n").encode())
 
 
@@ -130,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
                     counts[now[1], got[0]] += 1
                     if got[0] == "WRONG":
                         wrong += 1
-                        report(now, got[1], folder, arguments)
+                        report(now, got[1], arguments)
                     elif arguments.show:
                         print(now, got, flush=True)
                     stop = 0 if time.monotonic() - began > arguments.seconds else cases.stop
@@ -142,7 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
             if now:
                 wrong += 1
                 counts[now[1], "WRONG"] += 1
-                report(now, f"the process ended with {status}", folder, arguments)
+                keep(folder / "case", arguments, now[0])
+                report(now, f"the process ended with {status}", arguments)
                 cases = range(now[0] + 1, cases.stop)
     total, seconds = sum(counts.values()), time.monotonic() - began
     for kind in dict.fromkeys(kind for kind, _ in counts):
@@ -151,11 +154,15 @@ def run(arguments: argparse.Namespace) -> int:
     return wrong
 
 
-def report(now: list[Any], said: str, folder: Path, arguments: argparse.Namespace) -> None:
-    """Print a wrong case, and keep its files."""
-    print(f"--- case {now[0]} of seed {arguments.seed} ({now[1]}; {now[2]})\n{said}", flush=True)
+def keep(place: Path, arguments: argparse.Namespace, case: int) -> None:
+    """Copy the files of a wrong case, where that is asked for."""
     if arguments.keep is not None:
-        shutil.copytree(folder / "case", arguments.keep / f"{arguments.seed}-{now[0]}", dirs_exist_ok=True)
+        shutil.copytree(place, arguments.keep / f"{arguments.seed}-{case}", dirs_exist_ok=True)
+
+
+def report(now: list[Any], said: str, arguments: argparse.Namespace) -> None:
+    """Print a wrong case."""
+    print(f"--- case {now[0]} of seed {arguments.seed} ({now[1]}; {now[2]})\n{said}", flush=True)
 
 
 def main() -> None:

@@ -81,6 +81,11 @@ def same(value: Any, plain: Any) -> bool:
     return isinstance(value, bool) == isinstance(plain, bool) and bool(value == plain)
 
 
+def plain_name(name: str) -> str:
+    """A name from a file, such as a field's or a tensor's: without quotes, cut, without control characters."""
+    return shortened(name).strip("'\"")
+
+
 def shortened(value: Any, limit: int = 80) -> str:
     """A value from a file as a sentence shows it: cut to a length, without control characters."""
     text = repr(value)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.fields import plain_name, shortened
 from gpt2.base.foreign import off_the_terminal
 from gpt2.base.notes import note
 from gpt2.text.tokenizer_files import (
@@ -175,7 +175,7 @@ def _checked(value: Any, file: Path, key: str) -> Any:
 
     if isinstance(value, (str, AddedToken)):
         return value
-    raise ValueError(f"{file}: {key} is {shortened(value)}, which is no token: give its text.")
+    raise ValueError(f"{file}: {plain_name(key)} is {shortened(value)}, which is no token: give its text.")
 
 
 def _token(entry: Mapping[str, Any], file: Path, key: str) -> "tokenizers.AddedToken":
@@ -187,7 +187,9 @@ def _token(entry: Mapping[str, Any], file: Path, key: str) -> "tokenizers.AddedT
             raise TypeError("its content must be a text")
         return AddedToken(**flags)
     except (TypeError, ValueError):
-        raise ValueError(f"{file}: {key} holds {shortened(dict(entry))}, which is no token with its content.") from None
+        raise ValueError(
+            f"{file}: {plain_name(key)} holds {shortened(dict(entry))}, which is no token with its content."
+        ) from None
 
 
 def put_around(

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from gpt2.base.fields import check_lengths
+from gpt2.base.fields import check_lengths, plain_name
 from gpt2.base.foreign import DEEPEST, in_words, off_the_terminal, panics_are_errors, parse_json
 from gpt2.checkpoint.files import load_model
 from gpt2.checkpoint.layout import adapter_base, weight_files
@@ -143,3 +143,10 @@ def test_names_of_other_files_that_no_system_has_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match="which is no name") as caught:
         adapter_base(tmp_path)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["\0", "\x1b[31m", "a" * 5000, "\u202e", "a'b"])
+def test_a_name_from_a_file_is_shown_short_and_printable(name):
+    assert plain_name(name).isprintable()
+    assert len(plain_name(name)) <= 80
+    assert plain_name("transformer.h.0.ln_1.weight") == "transformer.h.0.ln_1.weight"
