@@ -62,9 +62,28 @@ def check_fields(
         note(f"{path}: nothing here reads {names}{more}; {unread}.")
 
 
+LARGEST = 2**31 - 1  # of a size
+
+
+def check_lengths(where: object, values: Mapping[str, Any]) -> None:
+    """Refuse what no field of a model holds: a number past `LARGEST`, a value too long to be shown. ValueError.
+
+    where  the file, and the place in it, for the sentence
+    """
+    for name, value in values.items():
+        long = len(value) > 40 if isinstance(value, str) else isinstance(value, (list, dict))
+        if long or (isinstance(value, int) and abs(value) > LARGEST):
+            raise ValueError(f"{where}: {name} is {shortened(value)}, which no model has: fetch the file again.")
+
+
 def same(value: Any, plain: Any) -> bool:
     """Equal in value and kind: 0 is not False, and 1 is not True; 1 is 1.0."""
     return isinstance(value, bool) == isinstance(plain, bool) and bool(value == plain)
+
+
+def plain_name(name: str) -> str:
+    """A name from a file, such as a field's or a tensor's: without quotes, cut, without control characters."""
+    return shortened(name).strip("'\"")
 
 
 def shortened(value: Any, limit: int = 80) -> str:

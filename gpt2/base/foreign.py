@@ -54,6 +54,13 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"the number {shortened(text, 40).strip(chr(39))} is not finite")
 
 
+def in_words(error: BaseException, limit: int = 140) -> str:
+    """A library's error within a sentence of ours: its first line, cut in the middle, without control characters."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in lines[0])
+    return text if len(text) <= limit else f"{text[: limit - 63]}...{text[-60:]}"
+
+
 def is_panic(error: BaseException) -> bool:
     """Whether a library written in Rust gave up (pyo3's PanicException, a BaseException that no module exports)."""
     return type(error).__name__ == "PanicException"
@@ -61,13 +68,18 @@ def is_panic(error: BaseException) -> bool:
 
 @contextmanager
 def panics_are_errors(what: str) -> Iterator[None]:
-    """Inside it, a panic of a Rust library raises ValueError: `what`, and that the library gives up on it."""
+    """Inside it, a panic of a Rust library, and the plain Exception that it raises otherwise, become a ValueError.
+
+    what  cannot be done, which begins the sentence
+    """
     try:
         yield
     except BaseException as error:
+        if type(error) is Exception:
+            raise ValueError(f"{what} ({in_words(error)}).") from None
         if not is_panic(error):
             raise
-        raise ValueError(f"{what} (the library gives up: {shortened(str(error), 80)}).") from None
+        raise ValueError(f"{what} (the library gives up: {in_words(error)}).") from None
 
 
 class _Silence:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import in_words
 
 PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 WTE, WPE, HEAD = "transformer.wte", "transformer.wpe", "lm_head"
@@ -288,4 +289,6 @@ def _match(field: str, pattern: str, name: str, how: Matcher = re.match) -> "re.
     try:
         return how(pattern, name)
     except re.error as error:
-        raise ValueError(f"{field} holds {shortened(pattern)}, no regular expression ({error}): mend it.") from None
+        raise ValueError(
+            f"{field} holds {shortened(pattern)}, no regular expression ({in_words(error)}): mend it."
+        ) from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.fields import check_fields, shortened
+from gpt2.base.fields import check_fields, check_lengths, shortened
 from gpt2.base.foreign import parse_json
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
@@ -23,7 +23,6 @@ from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
-LARGEST = 2**31 - 1  # of a size
 VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours, so that transformers refuses it
 
 # Other names of a field, which win over the field's own, as in transformers.
@@ -107,9 +106,7 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
         known = [key for key in (SYNONYMS.get(name, name), name) if key in fields]
         if known:
             values[name] = fields[known[0]]
-    for name, value in values.items():
-        if isinstance(value, int) and value > LARGEST:
-            raise ValueError(f"{path}: {name} is {shortened(value)}, which no model has: fetch the file again.")
+    check_lengths(path, values)
     try:
         config = GPT2Config(**values)
     except ValueError as error:

@@ -49,6 +49,8 @@ def adapter_base(directory: Path) -> str | None:
     mend = f"write the base model's directory or hub id there, as base_model_name_or_path in {path}."
     if not isinstance(base, str) or not base:
         raise ValueError(f"the adapter {directory} does not name its base model: {mend}")
+    if not _may_be_path(base):
+        raise ValueError(f"the base model of the adapter {directory} is {shortened(base)}, which is no name: {mend}")
     own, revision = Path(base).expanduser(), fields.get("revision")
     if revision not in (None, "main") and not own.is_dir():
         raise ValueError(
@@ -59,6 +61,11 @@ def adapter_base(directory: Path) -> str | None:
     if own.is_absolute() and not (own / ADAPTER_CONFIG).is_file() and not (own / CONFIG_FILE).is_file():
         raise ValueError(f"the base model of the adapter {directory} is not in {base}: {mend}")
     return base
+
+
+def _may_be_path(text: str) -> bool:
+    """Whether a text of a file can be a path that a system takes, and that a sentence can show."""
+    return text.isprintable() and len(text) <= 1000 and max(map(len, text.split("/"))) <= 255
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -78,7 +85,7 @@ def weight_files(directory: Path) -> list[Path]:
         index = read_json(path).get("weight_map")
         shards: list[Any] = list(index.values()) if isinstance(index, dict) else [None]
         # A shard lies beside its index: a path that leads elsewhere is not followed.
-        if not all(isinstance(shard, str) and Path(shard).name == shard for shard in shards):
+        if not all(isinstance(shard, str) and Path(shard).name == shard and _may_be_path(shard) for shard in shards):
             raise ValueError(f"{path} has no weight_map of file names: write or download it again.")
         return [directory / shard for shard in dict.fromkeys(shards)]
     others = sorted(path.name for path in directory.iterdir() if path.is_file() and OTHER_WEIGHTS.fullmatch(path.name))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.base.fields import shortened
+from gpt2.base.fields import check_lengths, shortened
 from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_depth, check_tensor, own_name, unpickled
 from gpt2.config import GPT2Config
 
@@ -83,6 +83,7 @@ def _arguments(path: Path, content: Any) -> dict[str, Any]:
 def _config(path: Path, arguments: dict[str, Any]) -> GPT2Config:
     sizes = {ours: arguments[theirs] for theirs, ours in SIZES.items()}
     rates = dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), arguments["dropout"])
+    check_lengths(f"{path}: model_args", {**sizes, **rates})
     try:
         return GPT2Config(**sizes, **rates, activation_function=ACTIVATION)
     except ValueError as error:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gpt2.base.fields import shortened
-from gpt2.base.foreign import is_panic
+from gpt2.base.foreign import in_words, is_panic
 from gpt2.base.lfs import refuse_pointer
 
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
@@ -136,4 +136,4 @@ def reason(error: BaseException) -> str:
         return "torch refuses what else is in it"
     if isinstance(error, KeyError):  # whose text is the key alone
         return "torch cannot read it"
-    return shortened(re.split(r"\n|\. ", text)[0], 100).strip("'\"")
+    return in_words(error).split(". ")[0]

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2.base.fields import shortened
+from gpt2.base.fields import plain_name, shortened
 from gpt2.base.notes import note
 from gpt2.checkpoint.tensor_files import CONV1D, HEAD, WTE, own_name, reason
 
@@ -126,7 +126,7 @@ def _refuse_names(what: str, names: list[str]) -> None:
         blocks = {int(found[1]) for name in names if (found := re.match(r"transformer\.h\.(\d+)\.", name))}
         which = " (is n_layer the number of blocks?)" if blocks else ""
         mend = f"its weights and its configuration do not belong together{which}, so fetch both again"
-        raise ValueError(f"{what} {', '.join(names[:3])}{more}: {mend}.")
+        raise ValueError(f"{what} {', '.join(map(plain_name, names[:3]))}{more}: {mend}.")
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import check_fields, shortened
 from gpt2.base.foreign import off_the_terminal, panics_are_errors
-from gpt2.base.notes import note
 from gpt2.text.byte_level import gpt2_content, merges_of
 from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON
 from gpt2.text.tokenizer_files import (
@@ -38,6 +37,7 @@ from gpt2.text.tokenizer_files import (
     read_object,
     read_side_files,
 )
+from gpt2.text.trial import try_out
 
 if TYPE_CHECKING:
     import tokenizers
@@ -105,6 +105,9 @@ def assemble(folder: Path) -> Assembled:
 
     later, added_there = read_object(folder / LATER), [] if in_json is None else in_json.get("added_tokens") or []
 
+    if kind == "file":
+        _guarded(path, lambda: try_out(content))
+
     def put_together() -> Named:
         from gpt2.text.special_tokens import add_special_tokens, put_around
 
@@ -128,7 +131,9 @@ def assemble(folder: Path) -> Assembled:
     named = None if later or kind != "gpt2" else _all_in_vocabulary(content, options, in_json)
     if named is None:
         named = _guarded(path, put_together)
-        _tell_of_other_ids(folder, settings, later, content)
+        from gpt2.text.special_tokens import tell_of_other_ids
+
+        tell_of_other_ids(folder, settings, later, content)
     return Assembled(path, content, start, kind, class_name, named, side)
 
 
@@ -136,13 +141,8 @@ def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":
     """The tokenizer of a tokenizer.json's content. ValueError for what `tokenizers` cannot read."""
     from tokenizers import Tokenizer as Library
 
-    try:
-        with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
-            return Library.from_str(json.dumps(content))
-    except ValueError:
-        raise
-    except Exception as error:  # the library raises plain Exception
-        raise ValueError(f"`tokenizers` cannot read it ({error})") from None
+    with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
+        return Library.from_str(json.dumps(content))
 
 
 def _guarded(path: Path, work: Callable[[], Any]) -> Any:
@@ -292,22 +292,3 @@ def _check_ids(path: Path, content: Mapping[str, Any]) -> None:
                 f"{path} is not a usable tokenizer: {shortened(owner[number])} and {shortened(token)} have the same id "
                 f"{number}: give each its own."
             )
-
-
-def _tell_of_other_ids(
-    folder: Path, settings: Mapping[str, Any], later: Mapping[str, Any], content: Mapping[str, Any]
-) -> None:
-    """Say which tokens have another id than the files beside the vocabulary give them, as they have in transformers."""
-    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
-    entries = settings.get("added_tokens_decoder")
-    if entries is not None:
-        given = [(entry["content"], int(number), SETTINGS) for number, entry in entries.items()]
-    else:
-        given = [(text, number, LATER) for text, number in later.items()]
-    for text, number, file in given:
-        if ids.get(text, number) != number:
-            note(
-                f"{folder / file}: {shortened(text)} has the id {number} there, but {ids[text]} follows from the "
-                "vocabulary and is what transformers and this tokenizer use."
-            )
-            return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpt2.base.fields import shortened
+from gpt2.base.foreign import in_words
 from gpt2.base.lfs import refuse_pointer
 from gpt2.text.tokenizer import Tokenizer
 
@@ -53,8 +54,9 @@ def read_characters(path: Path) -> Tokenizer:
     except OSError:
         raise
     except Exception as error:  # a damaged or hostile file may raise anything
-        why = str(error).split("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is damaged or holds more than a vocabulary ({why}): it was not read.") from None
+        raise ValueError(
+            f"{path} is damaged or holds more than a vocabulary ({in_words(error)}): it was not read."
+        ) from None
     return CharacterTokenizer(_content(_characters(path, meta)))
 
 

@@ -13,9 +13,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.fields import plain_name, shortened
 from gpt2.base.foreign import off_the_terminal
-from gpt2.text.tokenizer_files import DEFAULT_TOKENS, EXTRA, FLAGS, NAMED, Kind, Named, flag, is_own_name
+from gpt2.base.notes import note
+from gpt2.text.tokenizer_files import (
+    DEFAULT_TOKENS,
+    EXTRA,
+    FLAGS,
+    LATER,
+    NAMED,
+    SETTINGS,
+    Kind,
+    Named,
+    flag,
+    is_own_name,
+)
 
 if TYPE_CHECKING:
     import tokenizers
@@ -163,7 +175,7 @@ def _checked(value: Any, file: Path, key: str) -> Any:
 
     if isinstance(value, (str, AddedToken)):
         return value
-    raise ValueError(f"{file}: {key} is {shortened(value)}, which is no token: give its text.")
+    raise ValueError(f"{file}: {plain_name(key)} is {shortened(value)}, which is no token: give its text.")
 
 
 def _token(entry: Mapping[str, Any], file: Path, key: str) -> "tokenizers.AddedToken":
@@ -175,7 +187,9 @@ def _token(entry: Mapping[str, Any], file: Path, key: str) -> "tokenizers.AddedT
             raise TypeError("its content must be a text")
         return AddedToken(**flags)
     except (TypeError, ValueError):
-        raise ValueError(f"{file}: {key} holds {shortened(dict(entry))}, which is no token with its content.") from None
+        raise ValueError(
+            f"{file}: {plain_name(key)} holds {shortened(dict(entry))}, which is no token with its content."
+        ) from None
 
 
 def put_around(
@@ -209,3 +223,22 @@ def put_around(
             made = processors.TemplateProcessing(" ".join(parts), None, [number(key) for key in ends])
     if made is not None:
         content["post_processor"] = json.loads(made.__getstate__())
+
+
+def tell_of_other_ids(
+    folder: Path, settings: Mapping[str, Any], later: Mapping[str, Any], content: Mapping[str, Any]
+) -> None:
+    """Say which tokens have another id than the files beside the vocabulary give them, as they have in transformers."""
+    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
+    entries = settings.get("added_tokens_decoder")
+    if entries is not None:
+        given = [(entry["content"], int(number), SETTINGS) for number, entry in entries.items()]
+    else:
+        given = [(text, number, LATER) for text, number in later.items()]
+    for text, number, file in given:
+        if ids.get(text, number) != number:
+            note(
+                f"{folder / file}: {shortened(text)} has the id {number} there, but {ids[text]} follows from the "
+                "vocabulary and is what transformers and this tokenizer use."
+            )
+            return

@@ -25,6 +25,7 @@ from gpt2.base.foreign import off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
 from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
+from gpt2.text.learned import learned
 from gpt2.text.stream import StreamDecoder
 from gpt2.text.tokenizer_files import Kind, ends_in
 from gpt2.text.written import Written
@@ -130,24 +131,7 @@ class Tokenizer:
         `<|endoftext|>` last. `texts` is read once, as a stream. Fewer entries than `vocab_size` come out when
         the texts have no more pairs that occur twice. Raises ValueError for a `vocab_size` below 257.
         """
-        if vocab_size < 257:
-            raise ValueError(f"a vocabulary of {vocab_size} is too small: 256 bytes and {EOT} make 257.")
-        from tokenizers import Tokenizer as Library
-        from tokenizers import models, pre_tokenizers, trainers
-
-        learner = Library(models.BPE())
-        learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size - 1,
-            min_frequency=2,
-            show_progress=False,
-            initial_alphabet=list(byte_alphabet()),
-        )
-        learner.train_from_iterator((well_formed(text) for text in texts), trainer)
-        model = json.loads(learner.to_str())["model"]
-        merges = [tuple(merge) for merge in model["merges"]]
-        tokens = [*byte_alphabet(), *(left + right for left, right in merges), EOT]
-        return cls(gpt2_content({token: i for i, token in enumerate(tokens)}, merges))
+        return cls(learned(texts, vocab_size))
 
     # What it is
 
@@ -278,14 +262,9 @@ class Tokenizer:
         fast = self._tiktoken
         if fast is None or any(map(_has_endless_space, texts)):
             library = self.library(allow_special)
-            try:
-                silent = off_the_terminal() if len(texts) == 1 else nullcontext()  # a batch may take long
-                with silent, panics_are_errors("the tokenizer cannot encode this text"):
-                    return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
-            except ValueError:
-                raise
-            except Exception as error:  # the library raises plain Exception
-                raise ValueError(f"the tokenizer cannot encode this text ({error}).") from None
+            silent = off_the_terminal() if len(texts) == 1 else nullcontext()  # a batch may take long
+            with silent, panics_are_errors("the tokenizer cannot encode this text"):
+                return [row.ids for row in library.encode_batch_fast(texts, add_special_tokens=False)]
         allowed = allow_special and not self.splits_special
         if len(texts) == 1:
             return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]

@@ -6,8 +6,10 @@ import os
 import pytest
 import torch
 
-from gpt2.base.foreign import DEEPEST, off_the_terminal, panics_are_errors, parse_json
+from gpt2.base.fields import check_lengths, plain_name
+from gpt2.base.foreign import DEEPEST, in_words, off_the_terminal, panics_are_errors, parse_json
 from gpt2.checkpoint.files import load_model
+from gpt2.checkpoint.layout import adapter_base, weight_files
 from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
 from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import hub_format, set_field
@@ -102,3 +104,49 @@ def test_impossible_sizes_are_refused_before_anything_is_built(field, size, tmp_
     set_field(hub_format(tmp_path), **{field: size})
     with pytest.raises(ValueError, match=r"fetch|asks for"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), "x" * 5000, ["x"], {"x": 1}])
+def test_a_value_that_no_model_has_is_cut_in_the_sentence(value):
+    with pytest.raises(ValueError, match=r"n_embd is .*which no model has") as caught:
+        check_lengths("config.json", {"n_layer": 2, "n_inner": None, "n_embd": value})
+    assert len(str(caught.value)) < 200
+
+
+def test_a_librarys_error_is_one_short_printable_line():
+    said = in_words(ValueError(f"Token `{'e' * 5000}\x1b[31m\x07` out of vocabulary\nsecond line"))
+    assert said.isprintable()
+    assert len(said) <= 140
+    assert said.endswith("out of vocabulary")
+    assert in_words(ValueError("")) == "ValueError"
+
+
+def test_a_librarys_plain_exception_is_an_error_too():
+    with pytest.raises(ValueError, match=r"cannot encode this \(Missing \[UNK\] token\)"):
+        with panics_are_errors("cannot encode this"):
+            raise Exception("Missing [UNK] token")
+
+
+def test_words_without_their_unknown_token_are_refused(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    (tmp_path / "vocab.txt").write_text("[CLS]\n[SEP]\n[PAD]\n[MASK]\nthe\n")
+    with pytest.raises(ValueError, match=r"\[UNK\]"):
+        Tokenizer.load(tmp_path).encode("a")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "\u202ex", "\x1b[31m", "a\nb", "x/" * 600])
+def test_names_of_other_files_that_no_system_has_are_refused(name, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"wte.weight": name}}))
+    with pytest.raises(ValueError, match="weight_map"):
+        weight_files(tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+    with pytest.raises(ValueError, match="which is no name") as caught:
+        adapter_base(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["\0", "\x1b[31m", "a" * 5000, "\u202e", "a'b"])
+def test_a_name_from_a_file_is_shown_short_and_printable(name):
+    assert plain_name(name).isprintable()
+    assert len(plain_name(name)) <= 80
+    assert plain_name("transformer.h.0.ln_1.weight") == "transformer.h.0.ln_1.weight"
