@@ -3,6 +3,7 @@
 In: a file and a source of randomness. Out: the file, changed in place, and what was done to it.
 """
 
+import copy
 import json
 import random
 import zipfile
@@ -63,7 +64,8 @@ def _bytes(data: bytes, r: random.Random, path: Path) -> bytes:
 
 
 def _value(r: random.Random) -> Any:
-    return r.choice(r.choice([NUMBERS, TEXTS, OTHERS]))
+    """A value of its own, since what follows may change it in place."""
+    return copy.deepcopy(r.choice(r.choice([NUMBERS, TEXTS, OTHERS])))
 
 
 def _changed(value: Any, r: random.Random) -> Any:
@@ -87,7 +89,7 @@ def _changed(value: Any, r: random.Random) -> Any:
         elif what == 2 and isinstance(parent, dict):
             parent[r.choice(TEXTS)] = _value(r)
         elif what == 3 and isinstance(parent, list):
-            parent.insert(key, r.choice([*parent[:5], _value(r)]))
+            parent.insert(key, copy.deepcopy(r.choice([*parent[:5], _value(r)])))
         elif what == 4 and isinstance(parent[key], (int, float)):
             parent[key] = r.choice(NUMBERS)
         elif what == 5 and isinstance(parent[key], str):
