@@ -152,7 +152,7 @@ def load_model(
     import torch
 
     from gpt2.base.device import as_device, pick_dtype
-    from gpt2.checkpoint.tensor_files import check_depth, read_tensors
+    from gpt2.checkpoint.tensor_files import check_sizes, read_tensors
     from gpt2.checkpoint.weights import NoDraws, assemble, own_head
     from gpt2.model import GPT2
 
@@ -171,7 +171,7 @@ def load_model(
         )
     make: Builder = build or GPT2
     stored = foreign_tensors(directory) if foreign else read_tensors(weight_files(directory))
-    check_depth(directory, stored, config.n_layer)
+    check_sizes(directory, stored, config)
     if not foreign and variant is None and config.tie_word_embeddings and own_head(stored, directory):
         config = replace(config, tie_word_embeddings=False)
     with torch.device("meta"), NoDraws():  # names and shapes alone

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.fields import check_lengths, shortened
-from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_depth, check_tensor, own_name, unpickled
+from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_sizes, check_tensor, own_name, unpickled
 from gpt2.config import GPT2Config
 
 SIZES = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "n_embd", "block_size": "n_positions",
@@ -43,7 +43,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if not MASKS.search(name):
             tensors[name] = tensor.t() if CONV1D.search(name) and tensor.dim() == 2 else tensor
     config = _config(path, arguments)
-    check_depth(path, tensors, config.n_layer)
+    check_sizes(path, tensors, config)
     if not arguments["bias"]:
         _add_biases(path, tensors, config)
     return tensors

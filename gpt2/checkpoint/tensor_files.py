@@ -15,9 +15,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words, is_panic
+from gpt2.base.foreign import in_words, is_panic, off_the_terminal
 from gpt2.base.lfs import refuse_pointer
+from gpt2.config import GPT2Config
 
+LARGEST_MATRIX = 2**40  # numbers; the embeddings of the largest GPT-2 have 2**26
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
 CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # [in, out] in Hugging Face's files, [out, in] here
 MASKS = re.compile(r"\bh\.\d+\.attn\.(bias|masked_bias)$")  # causal masks that old files carry as buffers
@@ -80,13 +82,15 @@ def check_tensor(path: Path, name: Any, tensor: Any) -> None:
         raise ValueError(f"{path}: {shortened(name)} is {found}: save the weights as plain tensors.")
 
 
-def check_depth(where: Path, tensors: Sized, n_layer: int) -> None:
-    """Raise ValueError for far more blocks than there are tensors: before a model of so many is built."""
-    if n_layer > max(len(tensors), 1000):
-        raise ValueError(
-            f"{where} holds {len(tensors)} tensors, too few for n_layer {n_layer}: its weights and its configuration "
-            "do not belong together, so fetch both again."
-        )
+def check_sizes(where: Path, tensors: Sized, config: GPT2Config) -> None:
+    """Raise ValueError, before the model is built, for far more blocks than tensors, or a matrix past any file."""
+    mend = "its weights and its configuration do not belong together, so fetch both again"
+    if config.n_layer > max(len(tensors), 1000):
+        raise ValueError(f"{where} holds {len(tensors)} tensors, too few for n_layer {config.n_layer}: {mend}.")
+    for name in ("vocab_size", "n_positions", "n_embd", "n_inner"):
+        rows = getattr(config, name) or 0
+        if rows * config.n_embd > LARGEST_MATRIX:
+            raise ValueError(f"{where} is too small for {name} {rows} with n_embd {config.n_embd}: {mend}.")
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -107,7 +111,8 @@ def unpickled(path: Path) -> Any:
     """What torch.save wrote: tensors, containers and plain values. ValueError for a damaged file or anything else."""
     try:
         mapped = zipfile.is_zipfile(path)  # files written before torch 1.6 are not, and cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with off_the_terminal():
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged or hostile file may raise anything
         refuse_pointer(path)
         raise ValueError(

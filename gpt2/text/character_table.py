@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words
+from gpt2.base.foreign import in_words, off_the_terminal
 from gpt2.base.lfs import refuse_pointer
 from gpt2.text.tokenizer import Tokenizer
 
@@ -49,7 +49,7 @@ def read_characters(path: Path) -> Tokenizer:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path} is too large for a vocabulary of characters: name another tokenizer.")
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, off_the_terminal():
             meta = _PlainValues(file).load()
     except OSError:
         raise

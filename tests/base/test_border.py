@@ -150,3 +150,12 @@ def test_a_name_from_a_file_is_shown_short_and_printable(name):
     assert plain_name(name).isprintable()
     assert len(plain_name(name)) <= 80
     assert plain_name("transformer.h.0.ln_1.weight") == "transformer.h.0.ln_1.weight"
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "n_positions", "n_embd", "n_inner"])
+def test_sizes_past_any_file_are_refused_before_a_model_is_built(name, tmp_path):
+    set_field(hub_format(tmp_path), **{name: 2**30})
+    if name == "n_embd":
+        set_field(tmp_path, n_head=2)
+    with pytest.raises(ValueError, match="belong together|asks for"):
+        load_model(tmp_path)
