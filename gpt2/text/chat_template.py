@@ -1,27 +1,20 @@
 """A conversation as text: the checkpoint's chat template, rendered as transformers renders it.
 
 In: a tokenizer, whose files hold the template, and messages of {"role", "content"}. Out: the text, and which parts of
-it are the assistant's. Read next: chat.py, which makes ids of it.
+it are the assistant's. Read next: template_machine.py, which renders; chat.py, which makes ids of the text.
 
-A template is a program that came with a checkpoint. It runs in jinja2's sandbox, sees plain values only, and whatever
-it does wrong is one sentence. The environment is that of transformers 5.24 (utils/chat_template_utils.py): blocks
-are trimmed, loops have `break` and `continue`, and there are `raise_exception`, `strftime_now`, `tojson` that escapes
-nothing, and `{% generation %}` around what the assistant says.
+A template is a program that came with a checkpoint. It sees plain values only, runs with limits (template_limits.py),
+and whatever it does wrong is one sentence.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from datetime import datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpt2.base.fields import shortened
+from gpt2.text.template_limits import within_limits
+from gpt2.text.template_machine import Span, answer
 from gpt2.text.tokenizer import EOT, Tokenizer
-
-if TYPE_CHECKING:
-    import jinja2
 
 PLAIN = """\
 {%- for message in messages %}
@@ -39,9 +32,7 @@ PLAIN = """\
 
 REASONING = ("reasoning_content", "thinking", "reasoning")
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-Span = tuple[int, int]
 Message = Mapping[str, Any]
-_rendering: ContextVar[tuple[list[str], list[Span]]] = ContextVar("what is rendered so far, and its answers")
 
 
 class ChatTemplate:
@@ -57,7 +48,7 @@ class ChatTemplate:
         """Raises ValueError for a template that jinja2 cannot read."""
         self.source, self.names, self.own = source, dict(names or {}), own
         self.marks = re.search(r"\{%-?\s*generation\s*-?%\}", source) is not None
-        _compiled(source)
+        self._literals: str = self._ask("literals", source)
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, tools: bool = False) -> "ChatTemplate":
@@ -79,12 +70,10 @@ class ChatTemplate:
 
     def literals(self) -> str:
         """The texts that the template itself writes, parted by null characters."""
-        from jinja2 import nodes
+        return self._literals
 
-        tree = _compiled(self.source).environment.parse(self.source)
-        found = {str(node.data) for node in tree.find_all(nodes.TemplateData)}
-        found |= {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
-        return "\0".join(sorted(found))
+    def _ask(self, question: str, *given: Any) -> Any:
+        return within_limits(question, *given) if self.own else answer(question, *given)
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = False, **more: Any) -> str:
         """The text of a conversation.
@@ -100,8 +89,6 @@ class ChatTemplate:
         self, messages: Sequence[Message], add_generation_prompt: bool = False, **more: Any
     ) -> tuple[str, list[Span]]:
         """The text, and where in it (first character, one past the last) `{% generation %}` blocks stand."""
-        import jinja2
-
         for name in ("tools", "documents"):
             given = more.get(name) or ()
             items = given if isinstance(given, (list, tuple, str, Mapping)) else [given]
@@ -109,21 +96,8 @@ class ChatTemplate:
                 raise ValueError(f'"{name}" of a conversation is {shortened(more[name])}: write a list of objects.')
         variables = {"tools": None, "documents": None, **self.names, **more}
         shown = {"messages": _as_seen(messages), "add_generation_prompt": add_generation_prompt, **variables}
-        template = _compiled(self.source)
-        blocks: list[str] = []
-        spans: list[Span] = []
-        token = _rendering.set((blocks, spans))
-        try:
-            for block in template.generate(**_plain(shown)):
-                blocks.append(block)
-        except jinja2.TemplateError as error:
-            raise ValueError(f"the chat template refuses this conversation: {_sentence(error)}") from None
-        except Exception as error:  # a template is a program: it may fail as any other
-            what = f"{type(error).__name__}: {error}"
-            raise ValueError(f"the chat template fails on this conversation: {_sentence(what)}") from None
-        finally:
-            _rendering.reset(token)
-        return "".join(blocks), spans
+        text, spans = self._ask("rendered", self.source, _plain(shown))
+        return text, spans
 
 
 def templates_of(tokenizer: Tokenizer) -> dict[str, str]:
@@ -139,7 +113,7 @@ def templates_of(tokenizer: Tokenizer) -> dict[str, str]:
         if name.startswith("additional_chat_templates/"):
             files[name.removeprefix("additional_chat_templates/").removesuffix(".jinja")] = data
     if files:
-        return {name: data.decode("utf-8").replace("\r\n", "\n") for name, data in files.items()}
+        return {name: _decoded(name, data) for name, data in files.items()}
     told = (side.settings or {}).get("chat_template")
     if isinstance(told, str):
         return {"default": told}
@@ -147,6 +121,16 @@ def templates_of(tokenizer: Tokenizer) -> dict[str, str]:
         return {str(one["name"]): str(one["template"]) for one in told or []}
     except (KeyError, TypeError):
         raise ValueError(f"tokenizer_config.json: chat_template is {shortened(told)}, and must be a text.") from None
+
+
+def _decoded(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the chat template {shortened(name)} is not UTF-8 (byte {error.start}): fetch it again, or mend "
+            "chat_template.jinja."
+        ) from None
 
 
 def control_texts(tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
@@ -197,90 +181,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return f"<{type(value).__name__}>"
-
-
-def _sentence(error: object) -> str:
-    return shortened(" ".join(str(error).split()), 300)[1:-1].rstrip(".") + "."
-
-
-@lru_cache
-def _tracker() -> Any:
-    """The extension of jinja2 that notes where `{% generation %}` blocks stand in what is rendered."""
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-
-    class Generation(Extension):
-        tags = {"generation"}  # noqa: RUF012
-
-        def parse(self, parser: Any) -> nodes.Node:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.CallBlock(self.call_method("mark"), [], [], body).set_lineno(line)
-
-        def mark(self, caller: Any) -> str:
-            text = str(caller())
-            blocks, spans = _rendering.get()
-            start = sum(map(len, blocks))
-            spans.append((start, start + len(text)))
-            return text
-
-    return Generation
-
-
-@lru_cache(maxsize=16)
-def _compiled(source: str) -> "jinja2.Template":
-    import jinja2
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
-    from jinja2.utils import Namespace
-
-    class PlainNamespace(Namespace):
-        """A namespace without names that begin with an underscore, through which Python's insides are reached."""
-
-        def __init__(*args: Any, **named: Any) -> None:
-            self, *given = args
-            values = dict(*given, **named)
-            for name in values:
-                _refuse_hidden(name)
-            Namespace.__init__(self, values)
-
-        def __setitem__(self, name: str, value: Any) -> None:
-            _refuse_hidden(name)
-            super().__setitem__(name, value)
-
-    def _refuse_hidden(name: Any) -> None:
-        if isinstance(name, str) and name.startswith("_"):
-            raise SecurityError(f"a namespace may not hold {name!r}")
-
-    class PlainDict:
-        def __call__(self, *args: Any, **named: Any) -> dict[Any, Any]:
-            return dict(*args, **named)
-
-        def fromkeys(self, *args: Any) -> dict[Any, Any]:
-            return dict.fromkeys(*args)
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def strftime_now(form: str) -> str:
-        return datetime.now().strftime(form)
-
-    def tojson(
-        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
-    ) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_tracker(), loopcontrols]
-    )
-    environment.filters["tojson"] = tojson
-    environment.globals |= {
-        "raise_exception": raise_exception,
-        "strftime_now": strftime_now,
-        "dict": PlainDict(),
-        "namespace": PlainNamespace,
-    }
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"the chat template cannot be read (line {error.lineno}): {_sentence(error)}") from None

@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from gpt2.base.errors import UsageError
+from gpt2.text import template_limits
 from gpt2.text.chat import Chat
 from gpt2.text.chat_template import PLAIN, ChatTemplate
 from gpt2.text.tokenizer import EOT, Tokenizer
@@ -295,3 +296,51 @@ def test_the_plain_template_refuses_a_role_that_it_does_not_know() -> None:
     """It wrote "Bot: hi", and that was learned."""
     with pytest.raises(ValueError, match="a role is 'bot': choose system, user or assistant"):
         Chat(Tokenizer.bytes()).prompt([{"role": "bot", "content": "hi"}])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+        "{{ " + "[" * 500 + "]" * 500 + " }}",
+        "{% for i in messages %}" * 60 + "{% endfor %}" * 60,
+        "{% if true %}" * 300 + "{% endif %}" * 300,
+        "{{ " + "not " * 5000 + "1 }}",
+        "{% break %}",
+        "{{ ('9' * 4000) | int ** 300 }}",
+        "{{ 'x' | center(50000000000) }}",
+        "{{ '%1000000000000d' % 1 }}",
+        "{{ '{:>30000000000}'.format(1) }}",
+        "{% set ns = namespace(x='xx') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    ],
+)
+def test_a_hostile_template_is_one_sentence(source, monkeypatch):
+    monkeypatch.setattr(template_limits, "SECONDS", 0.5)
+    with pytest.raises(ValueError, match=r"chat template (cannot be read|fails|refuses|needs)") as caught:
+        ChatTemplate(source).render([{"role": "user", "content": "a"}])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set a = 10 %}{{ a ** (a ** a) }}",
+    ],
+)
+def test_a_template_that_never_ends_is_ended(source, monkeypatch):
+    monkeypatch.setattr(template_limits, "SECONDS", 0.2)
+    with pytest.raises(ValueError, match=r"more than 0\.2 seconds or 1 GiB"):
+        ChatTemplate(source).render([])
+    monkeypatch.setattr(template_limits, "SECONDS", 10)
+    assert ChatTemplate("{{ messages | length }}").render([]) == "0"
+
+
+def test_a_template_that_is_no_text_is_named(tmp_path):
+    Tokenizer.train(["a"], 257).save(tmp_path)
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    tokenizer = Tokenizer.load(tmp_path)
+    with pytest.raises(ValueError, match=r"'default' is not UTF-8 \(byte 0\)"):
+        ChatTemplate.of(tokenizer)
