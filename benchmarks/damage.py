@@ -31,7 +31,7 @@ from gpt2.data.prepare import prepare
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.finetune.finetune import FineTune
-from gpt2.training.run import runner
+from gpt2.training.run.session import Session
 
 PRELOADED = ("torch._dynamo", "gpt2.cli.train", "gpt2.cli.finetune", "gpt2.cli.finetune_report", FineTune.__module__)
 RECIPE = """
@@ -78,14 +78,14 @@ def typed(words: list[str], stop_after: int | None = None, folder: Path | None =
 
 def _stop_after(steps: int) -> None:
     """Have training ask for its stop after so many steps, as a signal would."""
-    step = runner._Session.step
+    step = Session.step
 
-    def counted(session: runner._Session) -> None:
+    def counted(session: Session) -> None:
         step(session)
         if session.run.steps_done == steps:
             os.kill(os.getpid(), 15)
 
-    runner._Session.step = counted  # type: ignore[method-assign]
+    Session.step = counted  # type: ignore[method-assign]
 
 
 # kinds of damage: each changes something in a run's directory

@@ -81,7 +81,7 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: gpt2.finetune("a", rows=["b"], out="x"), "give files or rows"),
     (lambda: gpt2.finetune(rows="abc", out="x"), "rows is a str"),
     (lambda: gpt2.finetune(rows=[], out="x"), "rows is empty"),
-    (lambda: gpt2.finetune(rows=[1], out="x"), "row 1 is of type int"),
+    (lambda: gpt2.finetune(rows=[1], out="x"), r"rows\[0\] is of type int"),
     (lambda: gpt2.finetune(rows=["a"], out="x", learning_rate=1), "'learning_rate': write lr"),
     (lambda: GPT2Config(n_embd=10, n_head=3), "make it a multiple, such as 9"),
 ]

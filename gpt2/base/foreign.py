@@ -19,14 +19,16 @@ DEEPEST = 100
 """Objects and lists inside one another in a JSON file; real files have fewer than ten."""
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, any_number: bool = False) -> Any:
     """The value of a JSON text. ValueError, with a reason that fits into brackets, for what is none that is read.
 
     Refused are, beside what is not JSON: more than `DEEPEST` levels, and numbers that are not finite (NaN, 1e400).
     Whole numbers may have any size that Python reads (4,300 digits): transformers writes model_max_length with 31.
+
+    any_number  numbers that are not finite are read too: for a row of data, of whose fields only some are read
     """
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
+        value = json.loads(text) if any_number else json.loads(text, parse_float=_finite, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}") from None
     except RecursionError:

@@ -130,7 +130,8 @@ class Command(SamplingOptions):
         text = read_text(self.text)
         typed = self.typed()
 
-        from gpt2.inference.generate import encode_prompts, ends_of
+        from gpt2.inference.generate import ends_of
+        from gpt2.inference.prompts import encode_prompts
         from gpt2.text.spelled import encode_told
 
         checkpoint = self.load()

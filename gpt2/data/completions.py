@@ -82,7 +82,7 @@ def completions(
                     f'{where} has no text in "{key}" ({fields_of(record)}): write {{"prompt": ..., "completion": ...}}.'
                 )
             if not record[key]:
-                raise ValueError(f"{where} has an empty {key}: write some text, or leave the line out.")
+                raise ValueError(f"{where} has an empty {key}: write some text, or leave the row out.")
             if spelled is not None and not allow_special:
                 spelled.update(counter.count(record[key]))
         prompt, completion = (tokenizer.encode(record[key], allow_special) for key in KEYS)

@@ -16,12 +16,14 @@ import numpy as np
 
 from gpt2.base.errors import Failure
 from gpt2.data.examples import Example
-from gpt2.data.forms import ALPACA, LAYOUT, LONG, SHARED, check_form, form_of, is_conversation
+from gpt2.data.forms import ALPACA, CHAT, KEYS, LAYOUT, LONG, SHARED, check_form, form_of, is_conversation
 from gpt2.data.records import all_records, fields_of, kind_of
 from gpt2.text.chat import Chat
 
 VARIABLES = ("tools", "documents")
 """Fields of a row, beside the messages, that a template may read."""
+READ = (*CHAT, *VARIABLES, *ALPACA, "input", *KEYS)
+"""Fields that are read of a row of any form, beside the one that holds a text."""
 
 
 def conversations(

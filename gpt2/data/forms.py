@@ -62,6 +62,5 @@ def check_form(where: str, row: Any, first: str, field: str = "text") -> None:
     form = form_of(row, field)
     if form and form != first:
         raise ValueError(
-            f"{where} has {form}, while the first row has {first}: a file holds rows of one form, so move this one to "
-            "another file."
+            f"{where} has {form}, while the first row has {first}: all rows must have one form, so leave this one out."
         )

@@ -16,6 +16,8 @@ from gpt2.base.foreign import parse_json
 def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """("FILE, line N,", value) for each line; a byte order mark at the start of the file is no text.
 
+    A field may hold a number that is not finite (NaN), as Python writes it: whoever reads the field judges it.
+
     Raises ValueError, naming file and line, for what is not UTF-8 or not JSON.
     """
     for number, line in enumerate(stream, start=1):
@@ -25,9 +27,10 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
             continue
         where = f"{path}, line {number},"
         try:
-            value = parse_json(line.decode("utf-8"))
+            value = parse_json(line.decode("utf-8"), any_number=True)
         except UnicodeDecodeError as error:
             raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
-        except ValueError:
-            raise ValueError(f"{where} is not JSON.") from None
+        except ValueError as error:
+            reason = "" if str(error).startswith("line ") else f" that can be read here: {error}"
+            raise ValueError(f"{where} is not JSON{reason}.") from None
         yield where, value

@@ -100,7 +100,7 @@ def json_items(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
                 value, end = decoder.raw_decode(text, place)
                 if end < len(text) or final:
                     break
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
                 if final:
                     raise ValueError(f"{where()} is not JSON.") from None
             more()

@@ -1,1 +1,1 @@
-"""From a prompt to its continuation: generate.py joins noise.py, sampling.py, stopping.py and decoder.py."""
+"""From a prompt to its continuation: generate.py joins prompts.py, decoder.py, sampling.py and stopping.py."""

@@ -2,7 +2,8 @@
 
 In: a model, its tokenizer, prompts (texts or token ids) and a `Sampling`. Out: a `Completion` for each sample
 of each prompt (`generate`), or pieces of text as they come (`stream`).
-The passes are in decoder.py, the choice of a token in sampling.py, stop strings in stopping.py.
+Prompts are read in prompts.py; the passes are in decoder.py, the choice of a token in sampling.py, stop strings in
+stopping.py.
 Read next: cli/generate.py.
 """
 
@@ -15,22 +16,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gpt2.base.counted import counted
 from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
 from gpt2.checkpoint.hf_config import settings_of
-from gpt2.config import GPT2Config
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.defaults import sampling_for
-from gpt2.inference.sampling import Rule, Sampling, TokenLogprob, choose, log_probabilities
+from gpt2.inference.prompts import Prompts, encode_prompts
+from gpt2.inference.rules import Rule
+from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
 from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer, visible
-from gpt2.text.words import check_ids, check_model, plain_ids
+from gpt2.text.words import check_model
 
-Prompts = str | Sequence[str] | Sequence[Sequence[int]]
 Reason = Literal["length", "stop", "eos"]
 
 
@@ -218,46 +218,6 @@ def _sampling(model: GPT2, sampling: Sampling | None, settings: Mapping[str, Any
     if sampling is not None and settings:
         raise UsageError(f"give sampling or {next(iter(settings))}, not both: Sampling has all of these fields.")
     return sampling_for(model, **settings) if sampling is None else sampling
-
-
-def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, sampling: Sampling) -> list[list[int]]:
-    """Token ids of each prompt; with `sampling.truncate`, the last ones of those that are longer than the context.
-
-    Raises UsageError for what no model of these sizes can continue, see `stream`.
-    """
-    given = [prompts] if isinstance(prompts, str) else plain_ids(prompts)
-    if given is None or (isinstance(given, Sequence) and len(given) == 0):
-        raise UsageError("there are no prompts: give at least one text.")
-    if not isinstance(given, list | tuple):
-        raise UsageError(f"prompts is of type {type(given).__name__}: give a text, or a list of texts.")
-    if any(isinstance(prompt, int) for prompt in map(plain_ids, given)):
-        raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
-    encoded = [tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given]
-    return [check_ids(ids, config, "prompt") for ids in _fitting(encoded, config.n_positions, sampling)]
-
-
-def _fitting(prompts: list[Sequence[int]], context: int, sampling: Sampling) -> list[Sequence[int]]:
-    """The prompts, none longer than the context, and a note of what was cut; UsageError where nothing may be."""
-    lengths = [len(ids) for ids in prompts if len(ids) > context]
-    if not lengths:
-        return prompts
-    if sampling.truncate is None:
-        mend = {"": f"shorten it by {max(lengths) - context}", "truncate": "give {truncate} to keep its last tokens"}
-        said = f"the prompt has {max(lengths)} tokens and this model's context is {context}"
-        raise UsageError(said, mend, truncate="left")
-    kept = context - min(sampling.max_tokens - 1, context // 2)  # a full context still predicts one token
-    left = f"which leaves room for {counted(context - kept + 1, 'new token')}."
-    if len(prompts) == 1:
-        note(
-            f"the prompt has {lengths[0]} tokens and this model's context is {context}: its first {lengths[0] - kept} "
-            f"were left out and its last {kept} kept, {left}"
-        )
-    else:
-        note(
-            f"{len(lengths)} of {len(prompts)} prompts are longer than this model's context of {context} tokens: the "
-            f"last {kept} of each were kept, {left}"
-        )
-    return [ids[-kept:] if len(ids) > context else ids for ids in prompts]
 
 
 def ends_of(model: GPT2, tokenizer: Tokenizer, more: Collection[int] = ()) -> tuple[int, ...]:

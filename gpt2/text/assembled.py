@@ -6,7 +6,7 @@ in which every tokenizer is held by `gpt2/text/tokenizer.py`, with what the file
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,24 +20,22 @@ from gpt2.text.tokenizer_files import (
     EXTRA,
     FLAGS,
     LATER,
-    LAYOUTS,
     NAMED,
     NAMES,
-    SENTENCEPIECE,
     SETTINGS,
-    WORD_LIST,
     Kind,
     Named,
     SideFiles,
     class_of,
     flag,
+    guarded,
     is_own_name,
     read_json,
-    read_merges,
     read_object,
     read_side_files,
 )
 from gpt2.text.trial import try_out
+from gpt2.text.without_json import without_json
 
 if TYPE_CHECKING:
     import tokenizers
@@ -97,16 +95,16 @@ def assemble(folder: Path) -> Assembled:
     byte_level = b'"ByteLevel"' in side.kept.get("tokenizer.json", b"")
     kind, class_name = class_of(folder, settings, config if isinstance(config, dict) else {}, byte_level)
     if in_json is None:  # otherwise transformers leaves this to the file
-        path, kind, content = _without_json(folder, kind, options)
+        path, kind, content = without_json(folder, kind, options)
     else:
         path = whole
         kind = chosen = kind or "file"
-        content = _guarded(path, lambda: _from_json(whole, in_json, chosen, options))
+        content = guarded(path, lambda: _from_json(whole, in_json, chosen, options))
 
     later, added_there = read_object(folder / LATER), [] if in_json is None else in_json.get("added_tokens") or []
 
     if kind == "file":
-        _guarded(path, lambda: try_out(content))
+        guarded(path, lambda: try_out(content))
 
     def put_together() -> Named:
         from gpt2.text.special_tokens import add_special_tokens, put_around
@@ -124,13 +122,13 @@ def assemble(folder: Path) -> Assembled:
         put_around(library, kind, content, named, in_json is not None)
         return named
 
-    _guarded(path, lambda: _check_ids(path, content))
+    guarded(path, lambda: _check_ids(path, content))
     start = content | {"added_tokens": content["added_tokens"] if kind == "file" else []}
     if not content["model"].get("vocab") and not content["added_tokens"]:
         raise ValueError(f"{path} is not a usable tokenizer: the tokenizer's vocabulary is empty.")
     named = None if later or kind != "gpt2" else _all_in_vocabulary(content, options, in_json)
     if named is None:
-        named = _guarded(path, put_together)
+        named = guarded(path, put_together)
         from gpt2.text.special_tokens import tell_of_other_ids
 
         tell_of_other_ids(folder, settings, later, content)
@@ -143,52 +141,6 @@ def built(content: Mapping[str, Any]) -> "tokenizers.Tokenizer":
 
     with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
         return Library.from_str(json.dumps(content))
-
-
-def _guarded(path: Path, work: Callable[[], Any]) -> Any:
-    """What `work` returns; what goes wrong in it becomes a sentence with the file's name."""
-    try:
-        with panics_are_errors("`tokenizers` cannot read it"):
-            return work()
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
-        if str(path.parent) in reason:
-            raise
-        raise ValueError(f"{path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
-
-
-def _without_json(folder: Path, kind: Kind | None, options: Mapping[str, Any]) -> tuple[Path, Kind, dict[str, Any]]:
-    """The tokenizer of a directory without a tokenizer.json: the vocabulary's file, its kind and its content."""
-    words = folder / WORD_LIST
-    if kind == "bert" and words.is_file():
-        from gpt2.text.word_list import from_words
-
-        return words, kind, _guarded(words, lambda: from_words(words, options))
-    for vocab, merges in ((folder / one, folder / other) for one, other in LAYOUTS):
-        if vocab.is_file() and merges.is_file():
-            if kind in ("bert", "file"):
-                raise ValueError(
-                    f"{folder}: {vocab.name} and {merges.name} are GPT-2's, but tokenizer_class names another kind, "
-                    "which reads tokenizer.json: name GPT2Tokenizer in tokenizer_config.json, or put the file there."
-                )
-            entries, pairs = read_json(vocab), read_merges(merges)
-            if not isinstance(entries, dict):
-                raise ValueError(f"{vocab} is not a vocabulary: it must map each token to its id.")
-            content = gpt2_content(entries, pairs, flag(folder, options, "add_prefix_space", False))
-            return vocab, kind or "gpt2", content
-    if words.is_file():
-        raise ValueError(
-            f"{words} is read only where tokenizer_class names BertTokenizer: put "
-            '{"tokenizer_class": "BertTokenizer"} into tokenizer_config.json if the model was trained with it.'
-        )
-    for name in SENTENCEPIECE:
-        if (folder / name).is_file():
-            raise ValueError(
-                f"{folder / name} is a SentencePiece model, which is not read here: install sentencepiece, open the "
-                "directory with transformers' AutoTokenizer and save its backend_tokenizer as tokenizer.json there, "
-                "with tokenizer_class PreTrainedTokenizerFast in tokenizer_config.json."
-            )
-    raise ValueError(f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt.")
 
 
 def _from_json(path: Path, content: Any, kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,13 @@ from typing import Any
 EOT = "<|endoftext|>"
 """The separator between documents, the one special token of GPT-2; a directory may name another."""
 
+PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""How GPT-2 cuts text into words before merging (OpenAI's encoder.py, with its contractions gathered)."""
+
+# tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
+# characters in a row, which it must be able to backtrack over; `tokenizers` does not.
+_ENDLESS = 50_000
+
 
 @lru_cache(maxsize=1)
 def byte_alphabet() -> dict[str, int]:
@@ -123,6 +130,19 @@ def _each_token_is_reached(vocab: dict[str, int], tokens: Iterable[str], merges:
     return set(map(len, map(model.tokenize, tokens))) <= {1}
 
 
+def spells_bytes(content: Mapping[str, Any]) -> bool:
+    """Whether the tokens of a tokenizer.json are spelled in GPT-2's alphabet of bytes."""
+    return (content.get("decoder") or {}).get("type") == "ByteLevel"
+
+
+def spelled_bytes(token: str) -> bytes:
+    """The bytes of a token in that alphabet; a token with another character, which was added, is its own text."""
+    alphabet = byte_alphabet()
+    if all(char in alphabet for char in token):
+        return bytes(alphabet[char] for char in token)
+    return token.encode()
+
+
 def visible(data: bytes) -> str:
     r"""A token as it is printed: a space as `·`, a new line as `\n`, a tab as `\t`, the rest as it is.
 
@@ -147,6 +167,14 @@ def well_formed(text: str) -> str:
         return text
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def has_endless_space(text: str) -> bool:
+    """Whether twice `_ENDLESS` characters of white space stand in a row, perhaps half as many: each is looked at once.
+
+    So long a run fills one of the blocks that the text is cut into, wherever it begins.
+    """
+    return any(text[at : at + _ENDLESS].isspace() for at in range(0, len(text) - _ENDLESS + 1, _ENDLESS))
 
 
 def cleaned(text: str) -> str:

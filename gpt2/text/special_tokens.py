@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.fields import plain_name, shortened
-from gpt2.base.foreign import off_the_terminal
+from gpt2.base.foreign import off_the_terminal, panics_are_errors
 from gpt2.base.notes import note
 from gpt2.text.tokenizer_files import (
     DEFAULT_TOKENS,
@@ -223,6 +223,26 @@ def put_around(
             made = processors.TemplateProcessing(" ".join(parts), None, [number(key) for key in ends])
     if made is not None:
         content["post_processor"] = json.loads(made.__getstate__())
+
+
+def around_of(library: "tokenizers.Tokenizer") -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the post-processor of `library` puts before and after those of a text."""
+    with off_the_terminal(), panics_are_errors("`tokenizers` cannot encode with it"):
+        encoding = library.encode("a")
+        alone = library.encode("a", add_special_tokens=False).ids
+    for start in range(len(encoding.ids) - len(alone) + 1):
+        end = start + len(alone)
+        if encoding.ids[start:end] == alone and not any(encoding.special_tokens_mask[start:end]):
+            return tuple(encoding.ids[:start]), tuple(encoding.ids[end:])
+    return tuple(encoding.ids), ()
+
+
+def tell_of_around(folder: Path, before: list[str], after: list[str]) -> None:
+    """Say which tokens transformers puts around a text, and that they are left out here."""
+    note(
+        f"{folder}: for this tokenizer transformers puts special tokens around a text "
+        f"({' '.join([*before, 'text', *after])}); here the model reads the text's own tokens alone."
+    )
 
 
 def tell_of_other_ids(

@@ -31,7 +31,7 @@ class StreamDecoder:
         self._tokenizer = tokenizer
         self._ids = list(map(int, prompt_ids))
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._adds_bytes = tokenizer.adds_bytes
+        self._adds_bytes = tokenizer.decoding.adds_bytes
         if self._adds_bytes:
             self._utf8.decode(b"".join(map(tokenizer.bytes_in_text, self._ids)))
             self._ids = []
@@ -46,7 +46,7 @@ class StreamDecoder:
         if self._tokenizer.waits_for_more(token_id):
             return ""
         text = self._tokenizer.decode(self._ids)
-        if not self._tokenizer.only_appends:
+        if not self._tokenizer.decoding.only_appends:
             text = _LAST_WORDS.sub("", text)
         return self._send(text.rstrip("\ufffd"))
 

@@ -9,11 +9,8 @@ which ones are); `tokenizers` serves every other `tokenizer.json`, and trains ne
 """
 
 import builtins
-import hashlib
-import json
 import operator
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
@@ -22,12 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import off_the_terminal, panics_are_errors
-from gpt2.base.notes import note
 from gpt2.text.assembled import Assembled, assemble, built
-from gpt2.text.byte_level import EOT, byte_alphabet, cleaned, gpt2_content, merge_ranks, merges_of, visible, well_formed
+from gpt2.text.byte_level import (
+    EOT,
+    PATTERN,
+    byte_alphabet,
+    gpt2_content,
+    has_endless_space,
+    merge_ranks,
+    spelled_bytes,
+    spells_bytes,
+    visible,
+    well_formed,
+)
+from gpt2.text.decoding import BYTE, Decoding
+from gpt2.text.identity import identity
 from gpt2.text.learned import learned
 from gpt2.text.stream import StreamDecoder
-from gpt2.text.tokenizer_files import Kind, ends_in
+from gpt2.text.tokenizer_files import Kind, ends_in, guarded
 from gpt2.text.written import Written
 
 __all__ = ["EOT", "PATTERN", "StreamDecoder", "Tokenizer", "visible", "well_formed"]
@@ -35,14 +44,6 @@ __all__ = ["EOT", "PATTERN", "StreamDecoder", "Tokenizer", "visible", "well_form
 if TYPE_CHECKING:
     import tiktoken
     import tokenizers
-
-PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""How GPT-2 cuts text into words before merging (OpenAI's encoder.py, with its contractions gathered)."""
-
-# tiktoken's regular-expression engine gives up (a Rust panic) on some hundreds of thousands of white-space
-# characters in a row, which it must be able to backtrack over; `tokenizers` does not.
-_ENDLESS = 50_000
-_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens
 
 
 class Tokenizer:
@@ -101,21 +102,19 @@ class Tokenizer:
         Raises ValueError when none of them is there or one cannot be understood.
         """
         found = assemble(Path(directory))
-        try:
-            with off_the_terminal(), panics_are_errors("`tokenizers` cannot read it"):
-                tokenizer = cls(found.content, found)
-                if tokenizer._ranks is None:
-                    tokenizer.library(False)  # whatever `tokenizers` cannot read is refused now
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
-            raise ValueError(f"{found.path} is not a usable tokenizer: {reason.rstrip('.')}.") from None
+
+        def made() -> "Tokenizer":
+            tokenizer = cls(found.content, found)
+            if tokenizer._ranks is None:
+                tokenizer.library(False)  # whatever `tokenizers` cannot read is refused now
+            return tokenizer
+
+        with off_the_terminal():
+            tokenizer = guarded(found.path, made)
         if tokenizer.before or tokenizer.after:
-            ids = [*tokenizer.before, None, *tokenizer.after]
-            shape = " ".join("text" if i is None else tokenizer.label(i) for i in ids)
-            note(
-                f"{directory}: for this tokenizer transformers puts special tokens around a text ({shape}); here the "
-                "model reads the text's own tokens alone."
-            )
+            from gpt2.text.special_tokens import tell_of_around
+
+            tell_of_around(found.path.parent, *(list(map(tokenizer.label, ids)) for ids in tokenizer._around))
         return tokenizer
 
     @classmethod
@@ -142,26 +141,7 @@ class Tokenizer:
         It is the same for every layout of files. A tokenizer that is not like GPT-2's adds its other rules
         (normaliser, split, decoder).
         """
-        model = self._content["model"]
-        identity: dict[str, Any] = {
-            "vocabulary": sorted(self._vocab.items(), key=lambda entry: (entry[1], entry[0])),
-            "merges": merges_of(model) if "merges" in model else [],
-            "special": sorted(self.special),
-        }
-        if self.eot_id != self._vocab.get(EOT):
-            identity["end"] = self.eot_id
-        plain = {"special": True, "lstrip": False, "rstrip": False, "single_word": False}
-        if flagged := [
-            {key: token.get(key) for key in ("content", *plain)}
-            for token in self._content.get("added_tokens") or []
-            if any(bool(token.get(key)) != value for key, value in plain.items())
-        ]:
-            identity["added"] = flagged
-        if self._ranks is None:
-            identity["rules"] = {key: self._content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
-            identity["model"] = {key: model[key] for key in sorted(model) if key not in ("vocab", "merges")}
-        text = json.dumps(identity, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return identity(self._content, self._vocab, self.special, self.eot_id, like_gpt2=self._ranks is not None)
 
     @property
     def splits_before_space(self) -> bool:
@@ -217,15 +197,9 @@ class Tokenizer:
         processor = self._content.get("post_processor")
         if not processor or processor.get("type") == "ByteLevel":
             return (), ()
-        with off_the_terminal(), panics_are_errors("`tokenizers` cannot encode with it"):
-            encoding = self.library(True).encode("a")
-            alone = self.library(True).encode("a", add_special_tokens=False).ids
-        for start in range(len(encoding.ids) - len(alone) + 1):
-            if encoding.ids[start : start + len(alone)] == alone and not any(
-                encoding.special_tokens_mask[start : start + len(alone)]
-            ):
-                return tuple(encoding.ids[:start]), tuple(encoding.ids[start + len(alone) :])
-        return tuple(encoding.ids), ()
+        from gpt2.text.special_tokens import around_of
+
+        return around_of(self.library(True))
 
     @property
     def before(self) -> tuple[int, ...]:
@@ -260,7 +234,7 @@ class Tokenizer:
         """The ids of each text, computed on `threads` threads (as many as there are cores when None)."""
         texts = [well_formed(text) for text in texts]
         fast = self._tiktoken
-        if fast is None or any(map(_has_endless_space, texts)):
+        if fast is None or any(map(has_endless_space, texts)):
             library = self.library(allow_special)
             silent = off_the_terminal() if len(texts) == 1 else nullcontext()  # a batch may take long
             with silent, panics_are_errors("the tokenizer cannot encode this text"):
@@ -280,14 +254,11 @@ class Tokenizer:
         token = self._token.get(token_id)
         if token is None:
             raise ValueError(f"token id {token_id} is not in the vocabulary (ids 0 to {self.vocab_size - 1}).")
-        if self._is_byte_level:
-            alphabet = byte_alphabet()
-            if all(char in alphabet for char in token):
-                return builtins.bytes(alphabet[char] for char in token)
-            return token.encode()
+        if spells_bytes(self._content):
+            return spelled_bytes(token)
         if token in self.added:
             return token.encode()
-        if match := _BYTE.fullmatch(token):
+        if match := BYTE.fullmatch(token):
             return builtins.bytes([int(match[1], 16)])
         return token.replace("▁", " ").encode()
 
@@ -318,52 +289,21 @@ class Tokenizer:
         except TypeError:
             raise UsageError("decode takes token ids: a list of whole numbers, such as [464, 3797].") from None
         parts = list(map(self.bytes_in_text, ids))  # an unknown id is refused, not skipped
-        if self._bytes_add_up:
-            text = b"".join(parts).decode("utf-8", "replace")
-        else:
-            with off_the_terminal(), panics_are_errors("the tokenizer cannot decode these tokens"):
-                text = self.library(True).decode(ids, skip_special_tokens=False)
-        return cleaned(text) if self._cleans_up else text
+        library = None if self.decoding.bytes_add_up else self.library(True)
+        return self.decoding.text(parts, ids, library)
 
     def stream(self, prompt_ids: Iterable[int] = ()) -> StreamDecoder:
         """A decoder that takes one id at a time; `prompt_ids` are those that stand before the first."""
         return StreamDecoder(self, prompt_ids)
 
-    @property
-    def adds_bytes(self) -> bool:
-        """Whether the bytes of a text are those of its tokens, one after the other."""
-        return self._bytes_add_up and not self._cleans_up
-
-    @property
-    def only_appends(self) -> bool:
-        """Whether a further id leaves the text before it as it is, but for half a character at the end."""
-        return not self._cleans_up and self._decoders <= {"ByteLevel", "Metaspace", "ByteFallback", "Fuse", "Replace"}
-
     def waits_for_more(self, token_id: int) -> bool:
         """Whether the id is one byte of a run that is read as a whole: a wrong byte further on spoils all of it."""
-        return "ByteFallback" in self._decoders and bool(_BYTE.fullmatch(self._token.get(token_id, "")))
+        return self.decoding.waits_for_more(self._token.get(token_id, ""))
 
     @cached_property
-    def _decoders(self) -> set[str | None]:
-        decoder = self._content.get("decoder") or {}
-        return {part.get("type") for part in decoder.get("decoders", [decoder])}
-
-    @cached_property
-    def _is_byte_level(self) -> bool:
-        decoder = self._content.get("decoder") or {}
-        return decoder.get("type") == "ByteLevel"
-
-    @property
-    def _bytes_add_up(self) -> bool:
-        """A normaliser changes how `tokenizers` writes an added token."""
-        return self._is_byte_level and not self._content.get("normalizer")
-
-    @property
-    def _cleans_up(self) -> bool:
-        told = "clean_up_tokenization_spaces"
-        is_bpe = self._content["model"].get("type", "BPE") == "BPE"
-        forced = self._options.get(f"{told}_for_bpe_even_though_it_will_corrupt_output")
-        return bool(self._options.get(told)) and (not is_bpe or bool(forced))
+    def decoding(self) -> Decoding:
+        """How the texts of tokens become one text."""
+        return Decoding.of(self._content, self._options)
 
     # Writing
 
@@ -384,11 +324,3 @@ class Tokenizer:
             {end: i for end, i in ends.items() if i is not None},
             kind if self.found is None else self.found.kind,
         ).write(Path(directory), context, overwrite)
-
-
-def _has_endless_space(text: str) -> bool:
-    """Whether twice `_ENDLESS` characters of white space stand in a row, perhaps half as many: each is looked at once.
-
-    So long a run fills one of the blocks that the text is cut into, wherever it begins.
-    """
-    return any(text[at : at + _ENDLESS].isspace() for at in range(0, len(text) - _ENDLESS + 1, _ENDLESS))

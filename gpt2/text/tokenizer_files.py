@@ -7,13 +7,13 @@ next.
 """
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gpt2.base.fields import shortened
-from gpt2.base.foreign import parse_json
+from gpt2.base.foreign import panics_are_errors, parse_json
 from gpt2.base.lfs import FIRST_LINE, refuse_pointer
 from gpt2.text.byte_level import EOT
 
@@ -28,6 +28,7 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
 EXTRA = ("extra_special_tokens", "additional_special_tokens")
 
+Made = TypeVar("Made")
 Kind = Literal["gpt2", "roberta", "bert", "file"]
 """What a class makes of tokenizer.json: "file" takes it as it is; the others take its vocabulary and merges alone, and
 set normaliser, split and decoder themselves (`add_prefix_space`, `do_lower_case`, ... of tokenizer_config.json)."""
@@ -236,3 +237,15 @@ def flag(folder: Path, options: Mapping[str, Any], name: str, default: bool) -> 
 def is_own_name(key: str) -> bool:
     """A token with a name of the files' own, such as "image_token"."""
     return key.endswith("_token") and key not in NAMED
+
+
+def guarded(path: Path, work: Callable[[], Made]) -> Made:
+    """What `work` returns; what goes wrong in it becomes a sentence with the file's name."""
+    try:
+        with panics_are_errors("`tokenizers` cannot read it"):
+            return work()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it lacks a part or holds a wrong one"
+        if str(path.parent) in reason:
+            raise
+        raise ValueError(f"{path} is not a usable tokenizer: {reason.rstrip('.')}.") from None

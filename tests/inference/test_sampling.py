@@ -17,17 +17,8 @@ from transformers import (
 from gpt2.base.errors import UsageError
 from gpt2.inference import noise, sampling
 from gpt2.inference.noise import gumbel, row_keys, uniform
-from gpt2.inference.sampling import (
-    Sampling,
-    add_noise,
-    choose,
-    forbid_repeats,
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    log_probabilities,
-    penalise_repeats,
-)
+from gpt2.inference.rules import forbid_repeats, keep_min_p, keep_top_k, keep_top_p, penalise_repeats
+from gpt2.inference.sampling import Sampling, add_noise, choose, log_probabilities
 
 PURE = {"temperature": 1.0, "top_p": 1.0}  # the model's own distribution
 

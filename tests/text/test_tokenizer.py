@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from gpt2.text import tokenizer as tokenizer_module
+from gpt2.text.byte_level import has_endless_space
 from gpt2.text.stream import _LAST_WORDS
-from gpt2.text.tokenizer import EOT, Tokenizer, _has_endless_space, visible
+from gpt2.text.tokenizer import EOT, Tokenizer, visible
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = "The cat sat on the mat.\n\n  It's 12 o'clock — naïve 🙂 日本語!\t\r\n   <|endoftext|> the end   "
@@ -295,7 +296,7 @@ def test_the_guard_against_endless_space_looks_at_each_character_once(run, space
     # A regular expression that was tried from every character looked 5 * 10^9 times at a table of 2 MB.
     text = Watched("abc" + ("word" + space * run) * (300_000 // run))
     monkeypatch.setattr(Watched, "looked", 0)
-    found = _has_endless_space(text)
+    found = has_endless_space(text)
     assert Watched.looked <= len(text)
     assert found or run < 100_000
     assert not found or run >= 50_000
@@ -308,7 +309,7 @@ def test_a_long_run_goes_the_other_way_wherever_it_stands(monkeypatch, gpt2):
         text = "".join(source.choice(["a", " is", "1", ".", "é"]) + " \n"[source.randrange(2)] * source.randrange(15)
                        for _ in range(source.randrange(5)))  # fmt: skip
         longest = max(map(len, re.findall(r"\s+", text)), default=0)
-        assert longest >= 6 if _has_endless_space(text) else longest < 12
+        assert longest >= 6 if has_endless_space(text) else longest < 12
         assert gpt2.encode(text) == gpt2._tiktoken.encode_ordinary(text)
 
 

@@ -5,10 +5,10 @@ Out: a `PairSet` of token ids, each pair checked; `accuracy`, how often the mode
 Read next: pair_effects.py, which asks what carries the preference.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from gpt2.base.counted import counted
-from gpt2.base.errors import UsageError, to_utf8
+from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
+from gpt2.data.json_lines import json_lines
 from gpt2.explain.change.intervals import ONE_PAIR, Estimate, bootstrap, wilson
 from gpt2.explain.change.patching import check_prompts
 from gpt2.explain.show.result import Result, table
@@ -91,18 +92,14 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         raise UsageError("a bare GPT2 has no tokenizer to read pairs with: give what gpt2.load(name) returns.")
     path = BUNDLED / f"{file}.jsonl" if str(file) in BEHAVIOURS else Path(file)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         known = ", ".join(BEHAVIOURS)
         raise ValueError(f"{file} cannot be read ({error.strerror}): give a .jsonl file, or one of {known}.") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8: {to_utf8(error)}") from None
     pairs, texts, where = [], [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path.name}, line {number}"
-        text = _fields(line, place)
+    for line, record in json_lines(Path(path.name), BytesIO(content)):
+        place = line.rstrip(",")
+        text = _fields(record, place)
         try:
             clean, corrupt = (encode(gpt, tokenizer, text[side]) for side in ("clean", "corrupt"))
             check_prompts(clean, corrupt, tokenizer)
@@ -119,11 +116,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
     return PairSet(str(file) if str(file) in BEHAVIOURS else path.name, tuple(pairs), tuple(texts), tuple(where))
 
 
-def _fields(line: str, place: str) -> dict[str, str]:
-    try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        raise ValueError(f"{place}, is not JSON.") from None
+def _fields(record: Any, place: str) -> dict[str, str]:
     missing = [name for name in FIELDS if not isinstance(record, dict) or not isinstance(record.get(name), str)]
     if missing:
         raise ValueError(f"{place}, has no text in {missing[0]!r}: it needs {', '.join(FIELDS)}.")

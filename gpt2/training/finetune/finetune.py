@@ -81,7 +81,8 @@ class FineTune:
         prompt: the ids that samples continue; None takes some of what is held out.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, called: str = "") -> None:
+        """Read the data and open the model; `called` is what notes name the data, else its files."""
         self.settings = settings.check()
         if settings.lora_dropout is not None:
             check_dropout(settings.lora_dropout)
@@ -102,7 +103,7 @@ class FineTune:
             raise UsageError(argument="context", value=self.context, mend=mend)
         reader = Reader(
             self.tokenizer, self.context, settings.field, settings.allow_special, settings.split_inline, settings.seed,
-            settings.skip_long,
+            settings.skip_long, called,
         )  # fmt: skip
         read = reader.read(paths, val_paths)
         self.train, self.val, self.kind, self.chat = read.train, read.val, read.kind, read.chat

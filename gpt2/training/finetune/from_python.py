@@ -5,15 +5,19 @@ finetune.py; rows are written into the run's directory first, so that what was t
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.disk import whole_file
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Advice, UsageError
+from gpt2.base.foreign import in_words
 from gpt2.base.names import check_names
+from gpt2.data.conversations import READ
+from gpt2.text.tokenizer import well_formed
 from gpt2.training.finetune.finetune import FineTune, Settings
 from gpt2.training.finetune.finetune import Result as FineTuned
 from gpt2.training.run.directory import ROWS, check_run
@@ -64,10 +68,13 @@ def finetune(
     if (rows is None) == (not given):
         raise UsageError("give files or rows, one of them: finetune('poems.txt', out='runs/poems'), say.")
     run = check_run(out, overwrite)
-    written = None if rows is None else _write(rows, run / ROWS)
+    written = None if rows is None else _write(rows, run / ROWS, settings.get("field", Settings.field))
     try:
-        names = tuple(str(path) for path in (given if written is None else [written]))
-        tuning = FineTune(Settings(files=names, **settings))
+        if written is None:
+            tuning = FineTune(Settings(files=tuple(map(str, given)), **settings))
+        else:
+            with _named_as_given(written):
+                tuning = FineTune(Settings(files=(str(written),), **settings), called="rows")
     except BaseException:
         if written is not None:
             written.unlink()
@@ -89,21 +96,51 @@ ELSEWHERE = {
 """What other libraries' names mean here."""
 
 
-def _write(rows: Iterable[str | Mapping[str, Any]], path: Path) -> Path:
-    """The rows as a file of one JSON object per line. UsageError for a row that is neither a text nor a dict."""
+def _write(rows: Iterable[str | Mapping[str, Any]], path: Path, field: str) -> Path:
+    """The rows as a file of one JSON object per line, in which `field` holds a text.
+
+    UsageError for a row that is neither a text nor a dict, and for one with a value that no JSON can hold.
+    """
     if isinstance(rows, str | Mapping):
         raise UsageError(f"rows is a {type(rows).__name__}: give a list of texts or of dicts.")
     lines = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows):
         if not isinstance(row, str | Mapping):
-            raise UsageError(f"row {number} is of type {type(row).__name__}: give a text, or a dict with one.")
+            raise UsageError(f"rows[{number}] is of type {type(row).__name__}: give a text, or a dict with one.")
         try:
-            lines.append(json.dumps({"text": row} if isinstance(row, str) else dict(row), ensure_ascii=False))
-        except TypeError as error:
-            raise UsageError(f"row {number} holds what JSON cannot ({error}): give texts, numbers and lists.") from None
+            lines.append(well_formed(_line({field: row} if isinstance(row, str) else row, field)))
+        except (TypeError, ValueError, RecursionError) as error:
+            what = f"rows[{number}] holds what JSON cannot ({in_words(error)})"
+            raise UsageError(f"{what}: give texts, numbers and lists.") from None
     if not lines:
         raise UsageError("rows is empty: give at least one text.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return path
+
+
+def _line(row: Mapping[str, Any], field: str) -> str:
+    """A row as JSON. A field that nothing reads may hold anything, a date say: it is written as its text."""
+    try:
+        return json.dumps(dict(row), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        plain = {str(name): value if name in {*READ, field} else str(value) for name, value in row.items()}
+        return json.dumps(plain, ensure_ascii=False)
+
+
+@contextmanager
+def _named_as_given(written: Path) -> Iterator[None]:
+    """Inside it, errors name what the caller gave, `rows` and `rows[3]`, in place of the file and its fourth line."""
+    line = re.compile(rf"{re.escape(str(written))}, line (\d+),")
+
+    def named(text: str) -> str:
+        return line.sub(lambda found: f"rows[{int(found[1]) - 1}]", text).replace(str(written), "rows")
+
+    try:
+        yield
+    except Advice as error:
+        error.problem = named(error.problem)
+        raise
+    except ValueError as error:
+        raise ValueError(named(str(error))) from None

@@ -44,7 +44,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Reader:
-    """How files are read; what follows the `context` is as in `Settings` (settings.py)."""
+    """How files are read; what follows the `context` is as in `Settings` (settings.py).
+
+    called  what notes name the data; empty: its files
+    """
 
     tokenizer: Tokenizer
     context: int
@@ -53,6 +56,7 @@ class Reader:
     split_inline: bool = False
     seed: int = 0
     skip_long: bool = False
+    called: str = ""
 
     def read(self, paths: Sequence[Path], val_paths: Sequence[Path]) -> Read:
         """The examples of `paths`; validated is on those of `val_paths`, or on a tenth that is held out.
@@ -68,7 +72,8 @@ class Reader:
             skipped: list[str] = []
             train, val = (self._rows(some, chat, spelled, skipped) for some in (paths, val_paths))
             read = replace(self._held_out(train, val, paths, val_paths, kind, chat), skipped=len(skipped))
-        tell_spelled(spelled, ", ".join(map(str, paths[:3])), split=kind == "text" and not self.split_inline)
+        called = self.called or ", ".join(map(str, paths[:3]))
+        tell_spelled(spelled, called, split=kind == "text" and not self.split_inline)
         return read
 
     def _texts(

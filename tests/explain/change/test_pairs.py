@@ -185,7 +185,8 @@ def test_a_missing_file_names_the_bundled_sets(storyteller, tmp_path) -> None:
 
 def test_a_good_file_is_read_with_blank_lines(storyteller, tmp_path) -> None:
     file = tmp_path / "mine.jsonl"
-    file.write_text(f"\n{json.dumps(GOOD)}\n\n")
+    unread = GOOD | {"note": "one\u2028line", "score": float("nan")}  # Python writes NaN
+    file.write_text(f"\n{json.dumps(unread, ensure_ascii=False)}\n\n", encoding="utf-8")
     (one,) = read_pairs(storyteller, file).pairs
     assert storyteller.tokenizer.decode(list(one.clean)) == "Lily was"
     assert storyteller.tokenizer.decode([one.target]) == " she"

@@ -1,0 +1,105 @@
+"""The rules on which tokens may follow: each is a function from scores [R, V] to scores [R, V].
+
+In: the scores of the next token of R texts. Out: the same scores, with -inf for each token that the rule forbids.
+sampling.py applies them in their order: read it next.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Rule = Callable[[Tensor, Sequence[Sequence[int]]], Tensor]
+"""f(scores [R, V], the ids of each of R texts so far) -> scores [R, V]: what a caller lets be chosen."""
+
+
+def penalise_repeats(scores: Tensor, texts: Sequence[Sequence[int]], penalty: float) -> Tensor:
+    """Scores [R, V] with the tokens of each row's text made less likely, however often they occur.
+
+    A positive score is divided by the penalty (Keskar et al. 2019, "CTRL", section 4.1). A negative one is
+    multiplied, as everyone does since: dividing would make it likelier.
+    """
+    scores = scores.clone()
+    for row, text in zip(scores, texts, strict=True):
+        seen = torch.tensor(text, device=scores.device)
+        score = row[seen]
+        row[seen] = torch.where(score > 0, score / penalty, score * penalty)
+    return scores
+
+
+def forbid_repeats(scores: Tensor, texts: Sequence[Sequence[int]], size: int) -> Tensor:
+    """Scores [R, V], -inf for each token that would end a sequence of `size` tokens which the row's text has already.
+
+    Source: Paulus et al. 2018, "A deep reinforced model for abstractive summarization", section 2.5.
+    """
+    scores = scores.clone()
+    for row, text in zip(scores, texts, strict=True):
+        row[list(_continuations(text, size))] = -math.inf
+    return scores
+
+
+def _continuations(text: Sequence[int], size: int) -> set[int]:
+    """The tokens that follow the text's last `size` - 1 tokens where these stand further to the left.
+
+    It looks for the last token alone, and compares the others only where that one stands.
+    """
+    if size == 1:
+        return set(text)
+    ending, place = list(text[1 - size :]), size - 2
+    found: set[int] = set()
+    while True:
+        try:
+            place = text.index(ending[-1], place, len(text) - 1) + 1
+        except ValueError:
+            return found
+        if list(text[place - size + 1 : place]) == ending:
+            found.add(text[place])
+
+
+def keep_top_k(scores: Tensor, k: int) -> Tensor:
+    """Scores [R, V] of the k likeliest tokens of each row, and of ties with the last of them; else -inf.
+
+    Source: Fan et al. 2018, section 5.1; Radford et al. 2019 use k = 40.
+    """
+    if k >= scores.size(-1):
+        return scores
+    least = scores.topk(k).values[:, -1:]  # (R, 1)
+    return scores.masked_fill(scores < least, -math.inf)
+
+
+def keep_top_p(scores: Tensor, p: float) -> Tensor:
+    """Scores [R, V] of the fewest likeliest tokens that together have probability p, and of ties; else -inf.
+
+    Source: Holtzman et al. 2020, section 3.1.
+    """
+    if p >= 1:
+        return scores
+    total = scores.logsumexp(dim=-1, keepdim=True)
+    # A few hundred tokens nearly always hold the mass: the whole vocabulary is sorted only where they do not.
+    for width in (min(512, scores.size(-1)), scores.size(-1)):
+        ordered = scores.topk(width).values  # (R, width), descending
+        mass = (ordered - total).exp().cumsum(dim=-1)
+        if bool((mass[:, -1] >= p).all()):
+            break
+    last = (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)  # rounding may keep the sum of all below p
+    return scores.masked_fill(scores < ordered.gather(-1, last), -math.inf)
+
+
+def keep_min_p(scores: Tensor, p: float) -> Tensor:
+    """Scores [R, V] of tokens at least p times as probable as the likeliest; else -inf.
+
+    Source: Nguyen et al. 2024, section 3.
+    """
+    if p <= 0:
+        return scores
+    return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -math.inf)
+
+
+def by_rule(scores: Tensor, texts: Sequence[Sequence[int]], rule: Rule) -> Tensor:
+    """Scores [R, V] as a caller's rule changes them; it gets a copy. ValueError for another shape."""
+    changed = rule(scores.clone(), texts)
+    if not isinstance(changed, Tensor) or changed.shape != scores.shape:
+        what = list(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise ValueError(f"the rule returned {what}: it must return the scores, a tensor {list(scores.shape)}.")
+    return changed
