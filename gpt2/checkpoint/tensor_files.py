@@ -14,8 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words, is_panic
+from gpt2.base.foreign import in_words, is_panic, shortened
 from gpt2.base.lfs import refuse_pointer
 
 HEAD, WTE = "lm_head.weight", "transformer.wte.weight"

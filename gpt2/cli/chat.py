@@ -13,7 +13,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.cli.chat_input import Interrupt, Lines
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.console import progress

@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.text.tokenizer import EOT, Tokenizer
 
 if TYPE_CHECKING:
