@@ -6,7 +6,7 @@ In: the tables of gpt2/checkpoint/ and gpt2/text/. Out: the page. tests/docs/tes
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpt2.base.fields import Field
+from gpt2.base.foreign import Field
 from gpt2.checkpoint import adapter_fields, config_fields, generation_fields
 from gpt2.text import tokenizer_fields
 

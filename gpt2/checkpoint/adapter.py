@@ -17,8 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import is_panic
+from gpt2.base.foreign import is_panic, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
 from gpt2.checkpoint.hf_config import read_json

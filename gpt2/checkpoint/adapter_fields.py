@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.fields import Field, check_fields, shortened
+from gpt2.base.foreign import Field, check_fields, shortened
 
 ON_DISK = "save the adapter in peft with path_initial_model_for_weight_conversion, and load that."
 PER_TOKEN = "it is no fixed change of the weights: use peft for it."

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import PREFIX, Adapter
 from gpt2.checkpoint.adapter_fields import ON_DISK, TASKS

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words
+from gpt2.base.foreign import in_words, shortened
 
 PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 WTE, WPE, HEAD = "transformer.wte", "transformer.wpe", "lm_head"

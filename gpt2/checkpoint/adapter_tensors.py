@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.checkpoint.adapter import PREFIX
 from gpt2.checkpoint.adapter_targets import HEAD, WPE, WTE, Targets
 

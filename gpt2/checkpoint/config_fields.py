@@ -4,7 +4,7 @@ In: nothing. Out: a table, which gpt2/checkpoint/hf_config.py reads files by and
 Source: `GPT2Config` and `PreTrainedConfig` of transformers 5.24, and their uses in its GPT-2 and its pipelines.
 """
 
-from gpt2.base.fields import Field, alike
+from gpt2.base.foreign import Field, alike
 
 ELSEWHERE = "transformers computes such a model; choose another one here."
 

@@ -5,7 +5,7 @@ that act in any generation, and fields that act only where the file says `do_sam
 Source: `GenerationConfig` of transformers 5.24 and its uses in `generate`. Refused fields stop generation alone.
 """
 
-from gpt2.base.fields import Field, alike
+from gpt2.base.foreign import Field, alike
 
 
 def _refused(what: str, name: str, *plain: object) -> Field:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.fields import check_fields, check_lengths, shortened
-from gpt2.base.foreign import parse_json
+from gpt2.base.foreign import check_fields, check_lengths, parse_json, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.hf_config import CONFIG_FILE, read_json
 from gpt2.text.tokenizer_files import LAYOUTS, SENTENCEPIECE, TEMPLATES

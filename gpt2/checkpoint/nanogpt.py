@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.base.fields import check_lengths, shortened
+from gpt2.base.foreign import check_lengths, shortened
 from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_sizes, check_tensor, own_name, unpickled
 from gpt2.config import GPT2Config
 

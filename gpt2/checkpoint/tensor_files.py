@@ -14,8 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words, is_panic, off_the_terminal
+from gpt2.base.foreign import in_words, is_panic, off_the_terminal, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.config import GPT2Config
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2.base.fields import plain_name, shortened
+from gpt2.base.foreign import plain_name, shortened
 from gpt2.base.notes import note
 from gpt2.checkpoint.tensor_files import CONV1D, HEAD, WTE, own_name, reason
 

@@ -13,12 +13,12 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.cli.chat_input import Interrupt, Lines
 from gpt2.cli.common import Flag, print_json
+from gpt2.cli.console import progress
 from gpt2.cli.errors import sentence
 from gpt2.cli.generate import SamplingOptions, write
-from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.inference.conversation import Conversation, Turn

@@ -149,7 +149,7 @@ def load_model(
     """Load `--model name` in `--dtype dtype` on `--device device` for inference; the others as in `load`."""
     from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
-    from gpt2.cli.progress import progress
+    from gpt2.cli.console import progress
 
     with progress(f"loading {name}"):
         return load(name, dtype, pick_device(device), build=build, tokenizer=tokenizer, activation=activation)

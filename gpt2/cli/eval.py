@@ -12,8 +12,8 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, ModelOptions, console, print_json, variant_of
+from gpt2.cli.console import progress
 from gpt2.cli.eval_items import check_target, read_documents, source, task_rows, text_figures, text_rows, write_rows
-from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint

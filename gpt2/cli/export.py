@@ -12,8 +12,8 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.visible import quoted
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, load_model, print_json
+from gpt2.cli.console import progress
 from gpt2.cli.info import size
-from gpt2.cli.progress import progress
 
 
 @dataclass

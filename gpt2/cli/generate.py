@@ -16,8 +16,8 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
+from gpt2.cli.console import progress
 from gpt2.cli.hints import tell_backslashes, tell_file, tell_space_at_the_end
-from gpt2.cli.progress import progress
 from gpt2.cli.terminal import beneath
 
 if TYPE_CHECKING:

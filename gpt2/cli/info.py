@@ -15,7 +15,7 @@ from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
-from gpt2.cli.progress import progress
+from gpt2.cli.console import progress
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}

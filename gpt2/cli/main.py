@@ -1,7 +1,7 @@
 """The command `gpt2`: finds the sub-command, parses its options, turns mistakes into one sentence.
 
 In: the words typed. Out: an exit code: 0 done, 1 failed, 2 wrong use; 130, 143 or 129 where Ctrl-C, SIGTERM or SIGHUP
-ended the command (signals.py).
+ended the command (terminal.py).
 A sub-command is a dataclass `Command` in the module that stands beside its name here; nothing is imported
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
-from gpt2.cli.signals import Ended, EndingSignals
+from gpt2.cli.terminal import Ended, EndingSignals
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -75,11 +75,11 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
     if "--help" in argv or "-h" in argv:
         print(describe(command), end="\n\n")  # tyro would not break its lines
     elif argv and _takes_text(command):
-        from gpt2.cli.parsing import Known, refuse_values, unknown
-
         made, unread = parsed(command, argv, prog, description="", return_unknown_args=True)
         if not unread:
             return made
+        from gpt2.cli.parsing import Known, refuse_values, unknown
+
         if not any(word.startswith("-") for word in unread):
             known = Known.of(command, COMMANDS)
             refuse_values(argv, known.options, unread)
@@ -92,13 +92,36 @@ def parsed(command: type[Any], argv: list[str], prog: str, **more: Any) -> Any:
     import tyro
 
     from gpt2.cli import common
-    from gpt2.cli.parsing import Known, plain_refusals
     from gpt2.cli.terminal import coloured
 
-    with plain_refusals(argv, Known.of(command, COMMANDS)), coloured():
+    with _plain_refusals(argv, command), coloured():
         made = tyro.cli(command, args=argv, prog=prog, registry=common.NUMBERS, **more)
     common.check_numbers(made[0] if more.get("return_unknown_args") else made)
     return made
+
+
+@contextmanager
+def _plain_refusals(argv: list[str], command: type[Any]) -> Iterator[None]:
+    """Raise UsageError for what tyro refuses of `argv` inside the block; parsing.py is asked where something is wrong.
+
+    tyro draws a box by itself; it asks `on_parse_error` first, which its own documentation calls unstable: where a
+    release lacks it, the box is shown.
+    """
+
+    def refuse(event: Any = None) -> None:
+        from gpt2.cli import parsing
+
+        parsing.refuse(event, argv, parsing.Known.of(command, COMMANDS))
+
+    if any(word.startswith("-") and "=" in word for word in argv):  # perhaps --flag=value, which tyro would take
+        refuse()
+    try:
+        from tyro._errors import on_parse_error
+    except ImportError:
+        yield
+        return
+    with on_parse_error(refuse):
+        yield
 
 
 def _takes_text(command: type[Any]) -> bool:

@@ -10,7 +10,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
-from gpt2.cli.progress import progress
+from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer

@@ -1,13 +1,12 @@
 """What was typed wrong, in one plain sentence: an option that does not exist, a value that is missing or no choice.
 
-In: what tyro says of the words that it cannot read. Out: a UsageError. tyro draws a box by itself; it asks
-`on_parse_error` first, which its own documentation calls unstable: where a release lacks it, the box is shown.
+In: what tyro says of the words that it cannot read. Out: a UsageError. Nothing here runs for words that are right:
+main.py asks where something is wrong.
 """
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -40,27 +39,16 @@ class Known(NamedTuple):
         return name in {*self.options, "-", "--", "-h", "--help"} or bool(self.options.get(opposite(name)))
 
 
-@contextmanager
-def plain_refusals(argv: Sequence[str], known: "Known") -> Iterator[None]:
-    """Raise UsageError for what tyro refuses of `argv` inside the block."""
-    options = known.options
-    refuse_values(argv, options)
-    try:
-        from tyro._errors import on_parse_error
-    except ImportError:
-        yield
+def refuse(event: Any, argv: Sequence[str], known: "Known") -> None:
+    """Raise UsageError for what was typed wrong: `event`, what tyro says of `argv`; None before tyro has read it."""
+    refuse_values(argv, known.options, getattr(event, "tokens", ()))
+    if event is None:
         return
-
-    def refuse(event: Any) -> None:
-        refuse_values(argv, options, getattr(event, "tokens", ()))
-        strange = [word for word in argv if word.startswith("-") and not known.has(word)]
-        lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
-        sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
-        if sentence:
-            raise UsageError(sentence)
-
-    with on_parse_error(refuse):
-        yield
+    strange = [word for word in argv if word.startswith("-") and not known.has(word)]
+    lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
+    sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
+    if sentence:
+        raise UsageError(sentence)
 
 
 def describe(event: Any, known: "Known") -> str:

@@ -13,8 +13,8 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, print_json
-from gpt2.cli.progress import progress
-from gpt2.cli.signals import Ended
+from gpt2.cli.console import progress
+from gpt2.cli.terminal import Ended
 
 if TYPE_CHECKING:
     from gpt2.data.files import Source

@@ -9,7 +9,7 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture
 from gpt2.cli.common import File, Flag, console, print_json
-from gpt2.cli.progress import progress
+from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,10 +15,10 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
+from gpt2.cli.console import progress
 from gpt2.cli.errors import option
 from gpt2.cli.eval import ScoredModel
 from gpt2.cli.eval_items import source
-from gpt2.cli.progress import progress
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint

@@ -69,7 +69,7 @@ class Command:
 def load_tokenizer(name: str, instead: str | None = None) -> "Tokenizer":
     """The tokenizer of a model by name, or of a directory that holds one and perhaps no model; or the one `instead`."""
     from gpt2.checkpoint.tokenizer_of import named_tokenizer
-    from gpt2.cli.progress import progress
+    from gpt2.cli.console import progress
 
     with progress("reading the tokenizer"):
         return named_tokenizer(name if instead is None else instead)

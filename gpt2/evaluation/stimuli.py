@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import Failure, to_utf8
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.data.files import PACKED, opened
 from gpt2.data.json_lines import json_lines

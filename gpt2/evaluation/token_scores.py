@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.errors import Failure, UsageError
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.base.onednn import linear_by_onednn
 from gpt2.evaluation.windows import Spans, Window, batches, padded, window_sizes, windows
 from gpt2.evaluation.word_boundaries import Boundaries, Word, boundaries, words_of

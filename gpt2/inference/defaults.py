@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from gpt2.base.errors import UsageError
-from gpt2.base.fields import check_fields, shortened
+from gpt2.base.foreign import check_fields, shortened
 from gpt2.base.names import check_names
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
 from gpt2.checkpoint.hf_config import settings_of

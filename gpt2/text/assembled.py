@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import check_fields, shortened
-from gpt2.base.foreign import off_the_terminal, panics_are_errors
+from gpt2.base.foreign import check_fields, off_the_terminal, panics_are_errors, shortened
 from gpt2.text.byte_level import gpt2_content, merges_of
 from gpt2.text.tokenizer_fields import TOKENIZER_CONFIG, TOKENIZER_JSON
 from gpt2.text.tokenizer_files import (

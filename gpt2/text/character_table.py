@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import in_words, off_the_terminal
+from gpt2.base.foreign import in_words, off_the_terminal, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.text.tokenizer import Tokenizer
 

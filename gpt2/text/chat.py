@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpt2.base.errors import UsageError
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import panics_are_errors
+from gpt2.base.foreign import panics_are_errors, shortened
 from gpt2.text.byte_level import well_formed
 from gpt2.text.chat_template import ChatTemplate, Message, Span, control_texts
 from gpt2.text.spelled import Spelled

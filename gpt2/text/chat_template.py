@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.text.template_limits import within_limits
 from gpt2.text.template_machine import Span, answer
 from gpt2.text.tokenizer import EOT, Tokenizer

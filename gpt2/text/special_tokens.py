@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import plain_name, shortened
-from gpt2.base.foreign import off_the_terminal, panics_are_errors
+from gpt2.base.foreign import off_the_terminal, panics_are_errors, plain_name, shortened
 from gpt2.base.notes import note
 from gpt2.text.tokenizer_files import (
     DEFAULT_TOKENS,

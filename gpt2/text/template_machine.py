@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 
 if TYPE_CHECKING:
     import jinja2

@@ -4,7 +4,7 @@ In: nothing. Out: four tables, for tokenizer_config.json, special_tokens_map.jso
 `gpt2/text/assembled.py` reads the files by them; the documents show them.
 """
 
-from gpt2.base.fields import Field
+from gpt2.base.foreign import Field
 
 _MEND = "open the directory with transformers, save the tokenizer there with save_pretrained and use what it wrote."
 

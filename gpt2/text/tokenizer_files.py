@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gpt2.base.fields import shortened
-from gpt2.base.foreign import panics_are_errors, parse_json
+from gpt2.base.foreign import panics_are_errors, parse_json, shortened
 from gpt2.base.lfs import FIRST_LINE, refuse_pointer
 from gpt2.text.byte_level import EOT
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 
 MEMORY = 2 * 2**30
 """Bytes of addresses that opening a tokenizer may take. The largest vocabularies in use take a quarter of it."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.text.tokenizer_files import SETTINGS, flag, read_text
 
 

@@ -6,8 +6,15 @@ import os
 import pytest
 import torch
 
-from gpt2.base.fields import check_lengths, plain_name
-from gpt2.base.foreign import DEEPEST, in_words, off_the_terminal, panics_are_errors, parse_json
+from gpt2.base.foreign import (
+    DEEPEST,
+    check_lengths,
+    in_words,
+    off_the_terminal,
+    panics_are_errors,
+    parse_json,
+    plain_name,
+)
 from gpt2.checkpoint.files import load_model
 from gpt2.checkpoint.layout import adapter_base, weight_files
 from gpt2.checkpoint.tensor_files import check_tensor, read_tensors

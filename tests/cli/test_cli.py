@@ -112,7 +112,6 @@ def test_help_imports_no_library():
         "gpt2.base.visible",
         "gpt2.cli.errors",
         "gpt2.cli.parsing",
-        "gpt2.cli.signals",
         "gpt2.cli.terminal",
     }
     assert ours <= {"gpt2", "gpt2.base", "gpt2.cli", "gpt2.cli.main"} | light

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpt2.cli.main import main
-from gpt2.cli.signals import Ended
+from gpt2.cli.terminal import Ended
 from tests.ablation_records import records, study
 
 MINUTE = str(Path(__file__).parents[2] / "recipes" / "ablation" / "minute.toml")

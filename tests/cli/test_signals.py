@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt2.cli import signals, tokenize
+from gpt2.cli import terminal, tokenize
 from gpt2.cli.main import main
-from gpt2.cli.signals import Ended, EndingSignals
+from gpt2.cli.terminal import Ended, EndingSignals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 
@@ -104,7 +104,7 @@ def test_one_that_comes_twice_lets_the_end_be_finished(monkeypatch: pytest.Monke
         get(signal.SIGHUP)
         get(signal.SIGTERM)
         assert caught.code == 129
-        monkeypatch.setattr(signals, "AGAIN", 0.0)
+        monkeypatch.setattr(terminal, "AGAIN", 0.0)
         with pytest.raises(Ended):
             get(signal.SIGTERM)
         assert caught.code == 143

@@ -8,7 +8,7 @@ import pytest
 from rich.table import Table
 
 from benchmarks.terminal_bytes import commands, make_model, offending, write_files
-from gpt2.cli import progress as shown
+from gpt2.cli import console as shown
 from gpt2.cli.console import VisibleConsole
 from gpt2.cli.main import main
 from gpt2.cli.terminal import Shown, as_they_are, beneath, coloured, shown_streams

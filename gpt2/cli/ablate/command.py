@@ -9,7 +9,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
-from gpt2.cli.signals import Ended
+from gpt2.cli.terminal import Ended
 
 if TYPE_CHECKING:
     from gpt2.ablation.study import Study

@@ -16,8 +16,8 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
 from gpt2.cli.common import File, Flag, print_json, read_text
+from gpt2.cli.console import progress
 from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
-from gpt2.cli.progress import progress
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),

@@ -10,8 +10,8 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, print_json
+from gpt2.cli.console import progress
 from gpt2.cli.explain.options import Options, reference_text, show_table
-from gpt2.cli.progress import progress
 
 
 @dataclass

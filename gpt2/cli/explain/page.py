@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from gpt2.cli.signals import Ended
+from gpt2.cli.terminal import Ended
 from gpt2.server.run import open_page
 
 

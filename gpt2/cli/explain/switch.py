@@ -12,8 +12,8 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
 from gpt2.cli.common import Count, File, Flag, print_json, read_text
+from gpt2.cli.console import progress
 from gpt2.cli.explain.options import Foil, Options, Token, reference_text, show_table, take_means
-from gpt2.cli.progress import progress
 
 Kind = Literal["mean", "zero", "constant", "position-mean", "resample", "first"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import Failure, UsageError
-from gpt2.base.fields import shortened
+from gpt2.base.foreign import shortened
 from gpt2.training.recipe_file import build_table
 from gpt2.training.run.directory import NAME
 from gpt2.training.run.resume import FACTS, OWN, Facts, own_hash
