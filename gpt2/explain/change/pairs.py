@@ -5,7 +5,6 @@ Out: a `PairSet` of token ids, each pair checked; `accuracy`, how often the mode
 Read next: pair_effects.py, which asks what carries the preference.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from torch import Tensor
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError, to_utf8
+from gpt2.base.fields import shortened
+from gpt2.base.foreign import parse_json
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
@@ -110,7 +111,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         except UsageError as error:
             raise ValueError(f"{place}: {error}") from None
         if target == foil:
-            raise ValueError(f"{place}: target and foil are both {text['target']!r}.")
+            raise ValueError(f"{place}: target and foil are both {shortened(text['target'])}.")
         pairs.append(Pair(tuple(clean[0].tolist()), tuple(corrupt[0].tolist()), target, foil))
         texts.append(text)
         where.append(place)
@@ -121,9 +122,10 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
 
 def _fields(line: str, place: str) -> dict[str, str]:
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        raise ValueError(f"{place}, is not JSON.") from None
+        record = parse_json(line)
+    except ValueError as error:
+        why = "" if str(error).startswith("line ") else f" that can be read ({error})"
+        raise ValueError(f"{place}, is not JSON{why}.") from None
     missing = [name for name in FIELDS if not isinstance(record, dict) or not isinstance(record.get(name), str)]
     if missing:
         raise ValueError(f"{place}, has no text in {missing[0]!r}: it needs {', '.join(FIELDS)}.")
