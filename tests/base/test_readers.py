@@ -5,6 +5,7 @@ import shutil
 from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpt2.ablation.results import read_records
@@ -71,6 +72,7 @@ def unfinished(path):
 
 def manifest(path):
     (path.parent / "manifest.json").unlink(missing_ok=True)
+    np.save(path.parent / "doc_starts.npy", np.zeros(0, np.uint64))
     path.rename(path.with_name("manifest.json"))
     return len(TokenShards(path.parent).manifest["shards"]), data_set(path.parent)
 
