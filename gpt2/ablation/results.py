@@ -15,14 +15,21 @@ from typing import Any, BinaryIO
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import DiskFailure, Failure, UsageError
+from gpt2.base.kinds import parse_own
 from gpt2.base.lock import lock
 from gpt2.base.notes import note
 
 BEGINNING = b'{"key": "'  # of a record's line, also of one that was cut off
-FIELDS: dict[str, tuple[type, ...]] = {
-    "key": (str,), "study": (str,), "contestant": (str,), "purpose": (str,), "seed": (int,), "rate": (int, float),
-    "share": (int, float), "diverged_at": (int, type(None)),
+NUMBER, NUMBERS, SCALES = (float, None), [(float, None)], {str: [(float, None)]}
+FIELDS = {
+    "key": str, "study": str, "contestant": str, "purpose": str, "seed": int, "rate": float, "share": float,
+    "diverged_at": (int, None), "val_loss?": NUMBER, "steps?": int, "tokens?": int, "parameters?": int,
+    "train_loss?": NUMBER, "tokens_per_s?": NUMBER, "seconds?": NUMBER, "peak_memory_bytes?": (int, None),
+    "curve?": [{"steps": int, "val_loss": NUMBER, "induction": NUMBER}], "position_losses?": (NUMBERS, None),
+    "longer_losses?": (NUMBERS, None), "in_context_score?": NUMBER, "induction?": NUMBER, "dead_neurons?": NUMBER,
+    "at_start?": (SCALES, None), "at_end?": (SCALES, None), "environment?": (dict, None), "ended?": (str, None),
 }  # fmt: skip
+"""What is read of a record, by kind (gpt2/base/kinds.py)."""
 Records = dict[str, dict[str, Any]]  # by key
 
 
@@ -184,14 +191,7 @@ def _is_beginning(line: bytes) -> bool:
 def _record(line: bytes) -> dict[str, Any] | None:
     """The record that a line is; None for anything else."""
     try:
-        found = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+        found: dict[str, Any] = parse_own(line.decode("utf-8"), FIELDS)
+    except ValueError:
         return None
-    if not isinstance(found, dict) or not all(_is_kind(found.get(name, ...), kinds) for name, kinds in FIELDS.items()):
-        return None
-    loss = found.get("val_loss", 0.0)
-    return found if loss is None or (isinstance(loss, float) and isfinite(loss)) else None
-
-
-def _is_kind(value: Any, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    return found if isfinite(found.get("val_loss") or 0.0) else None

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import shortened
 
 Verdict = Literal["hit", "miss", "undecided"]
 
@@ -84,7 +85,9 @@ def region(expectation: str) -> tuple[float, float]:
         size = math.nan
     regions = {">=": (size, math.inf), "<=": (-math.inf, size), "within": (-abs(size), abs(size))}
     if word not in regions or math.isnan(size):
-        raise ValueError(f"the expectation {expectation!r} is not '>= NUMBER', '<= NUMBER' or 'within NUMBER'.")
+        raise ValueError(
+            f"the expectation {shortened(expectation)} is not '>= NUMBER', '<= NUMBER' or 'within NUMBER'."
+        )
     return regions[word]
 
 

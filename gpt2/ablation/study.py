@@ -9,17 +9,18 @@ the recipe that differ, whom it is compared against, and the difference in valid
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gpt2.ablation.statistics import region
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import plain_name, shortened
+from gpt2.base.kinds import is_like
 from gpt2.training.identity import identity
 from gpt2.training.recipe import Recipe
-from gpt2.training.recipe_file import build_table
+from gpt2.training.recipe_file import build_table, read_toml
 
 BASELINE = "baseline"
 Kind = Literal["primary", "exploratory", "reference"]
@@ -156,32 +157,33 @@ def _deep(name: str, study: Study) -> bool:
 def load_study(path: str | Path) -> Study:
     """Read a study. Raises UsageError, naming file and entry, for what is missing, misspelt or contradictory."""
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no study {path}: name a .toml file of yours, or one from recipes/ablation/ in the repository."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}.") from None
-    unknown = set(table) - {"study", "baseline", "contestants"}
+    table = read_toml(path, "study", "recipes/ablation/")
+    unknown = sorted(set(table) - {"study", "baseline", "contestants"})
     if unknown:
-        raise UsageError(f"{path}: it holds [study], [baseline] and [contestants.NAME], not {sorted(unknown)}.")
+        raise UsageError(f"{path}: it holds [study], [baseline] and [contestants.NAME], not {shortened(unknown)}.")
     if "baseline" not in table:
         raise UsageError(f"{path} has no [baseline], the run that all are compared with: take that of minute.toml.")
+    for name, kind in {"baseline": {str: dict}, "contestants": {str: dict}, "study": dict}.items():
+        if not is_like(table.get(name, {}), kind):
+            raise UsageError(f"{path}: {name} is {shortened(table[name])}: write it as tables, as in minute.toml.")
     contestants = {BASELINE: Contestant(kind="reference")}
     for name, entry in table.get("contestants", {}).items():
         contestants[name] = _contestant(path, name, entry)
     for c in contestants.values():
         if c.against not in contestants:
-            raise UsageError(f"{path}: {c.name} is against {c.against!r}, which is not a contestant: name one.")
-    try:
-        settings = {**_DEFAULTS, **table.get("study", {})}
-        if "variants" in settings:
-            settings["variants"] = path.parent / str(settings["variants"])
-        study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
-    except TypeError as error:
-        raise UsageError(f"{path}: [study] {str(error).split('() ')[-1]}.") from None
+            raise UsageError(
+                f"{path}: {c.name} is against {shortened(c.against)}, which is not a contestant: name one."
+            )
+    settings = {**_DEFAULTS, **table.get("study", {})}
+    for name, value in settings.items():
+        if name not in _KINDS:
+            raise UsageError(f"{path}: [study] has no {plain_name(name)!r}: known are {', '.join(_KINDS)}.")
+        kind, called = _KINDS[name]
+        if not is_like(value, kind):
+            raise UsageError(f"{path}: [study] {name} is {shortened(value)}: it must be {called}.")
+    if "variants" in settings:
+        settings["variants"] = path.parent / settings["variants"]
+    study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
     if set(study.seeds) & set(study.tune_seeds):
         raise UsageError(f"{path}: a seed stands both in seeds and in tune_seeds: choose other seeds for the search.")
     if len(study.tune_rates) < 3 or list(study.tune_rates) != sorted(set(study.tune_rates)):
@@ -191,7 +193,9 @@ def load_study(path: str | Path) -> Study:
     known = read_variants(study.variants)
     for c in contestants.values():
         if c.variant is not None and c.variant not in known:
-            raise UsageError(f"{path}: {c.name} has the variant {c.variant!r}: choose among {', '.join(known)}.")
+            raise UsageError(
+                f"{path}: {c.name} has the variant {shortened(c.variant)}: choose among {', '.join(known)}."
+            )
         if c.variant is not None and c.variant not in VARIANTS and study.variants is not None:
             code = hashlib.sha256(study.variants.read_bytes()).hexdigest()
             contestants[c.name] = replace(c, code=code)
@@ -200,21 +204,35 @@ def load_study(path: str | Path) -> Study:
 
 
 _DEFAULTS: dict[str, Any] = {
-    "seeds": tuple(range(10)),
+    "seeds": [*range(10)],
     "exploratory": 5,
-    "tune_seeds": (1000,),
-    "tune_rates": (0.5, 1.0, 2.0),
+    "tune_seeds": [1000],
+    "tune_rates": [0.5, 1.0, 2.0],
     "tune_share": 0.5,
-    "budgets": (0.25, 0.5, 2.0, 4.0),
+    "budgets": [0.25, 0.5, 2.0, 4.0],
     "tune_windows": 0.25,
+}
+_KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("seeds", "tune_seeds"), ([int], "a list of whole numbers")),
+    **dict.fromkeys(("tune_rates", "budgets"), ([float], "a list of numbers")),
+    **dict.fromkeys(("tune_share", "tune_windows"), (float, "a number")),
+    "exploratory": (int, "a whole number"),
+    **dict.fromkeys(("note", "variants"), (str, "a text")),
 }
 
 
 def _contestant(path: Path, name: str, entry: dict[str, Any]) -> Contestant:
     known = [key for key in Contestant.__dataclass_fields__ if key not in ("name", "code")]
-    for key in entry:
+    where = f"{path}: contestants.{plain_name(name)}"
+    for key, value in entry.items():
         if key not in known:
-            raise UsageError(f"{path}: contestants.{name} has no {key!r}: known are {', '.join(known)}.")
+            raise UsageError(f"{where} has no {plain_name(key)!r}: known are {', '.join(known)}.")
+        kind: Any = {str: dict} if key == "set" else str
+        if not is_like(value, kind):
+            what = "a table of tables" if key == "set" else "a text"
+            raise UsageError(f"{where}: {key} is {shortened(value)}: it must be {what}.")
+    if entry.get("kind", "primary") not in get_args(Kind):
+        raise UsageError(f"{where}: kind is {shortened(entry['kind'])}: choose {', '.join(get_args(Kind))}.")
     contestant = Contestant(**{"name": name, "title": name.replace("-", " "), **entry})
     try:
         if contestant.kind != "reference":

@@ -18,8 +18,14 @@ from gpt2.ablation.statistics import Difference, paired
 from gpt2.ablation.study import BASELINE, Contestant, Job, Study
 from gpt2.base.disk import whole_file
 from gpt2.base.errors import UsageError
+from gpt2.base.kinds import parse_own
 from gpt2.base.ours import check_file
 
+KINDS = {
+    "losses": {str: float}, "tokens": int, "tokens_of_means": int,
+    "off": [{"title": str, "variant": (str, None), "kind": str, "addresses": str, "losses": {str: float}}],
+}  # fmt: skip
+"""What is read of the file, by kind (gpt2/base/kinds.py)."""
 TOLERANCE = 1e-3  # nats, between the loss of kept weights and the loss on record: another processor rounds differently
 
 
@@ -161,7 +167,7 @@ def write_switched_off(result: Mapping[str, Any], path: Path) -> None:
 def read_switched_off(path: Path) -> SwitchedOff:
     """Read what was written, and compare. Raises UsageError for a file that holds something else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_own(path.read_text(encoding="utf-8"), KINDS)
         losses = {int(seed): loss for seed, loss in found["losses"].items()}
         off = tuple(
             Off(
@@ -170,7 +176,7 @@ def read_switched_off(path: Path) -> SwitchedOff:
             )
             for o in found["off"]
         )  # fmt: skip
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError):
         raise UsageError(f"{path} is not what gpt2 ablate off writes: run it again.") from None
     return SwitchedOff(losses, off, {k: v for k, v in found.items() if k not in ("losses", "off")})
 

@@ -9,6 +9,7 @@ gpt2/checkpoint/ and gpt2/text/.
 import json
 import math
 import os
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ DEEPEST = 100
 """Objects and lists inside one another in a JSON file; real files have fewer than ten."""
 
 
-def parse_json(text: str | bytes, any_number: bool = False) -> Any:
+def parse_json(text: str | bytes, any_number: bool = False, own: bool = False) -> Any:
     """The value of a JSON text. ValueError, with a reason that fits into brackets, for what is none that is read.
+
+    own   whether it is from a file that this program writes: there NaN and infinity may stand, since a loss may have
+          been one, and no whole number has more than 64 bits
 
     Refused are, beside what is not JSON: more than `DEEPEST` levels, and numbers that are not finite (NaN, 1e400).
     Whole numbers may have any size that Python reads (4,300 digits): transformers writes model_max_length with 31.
@@ -34,23 +38,66 @@ def parse_json(text: str | bytes, any_number: bool = False) -> Any:
     any_number  numbers that are not finite are read too: for a row of data, of whose fields only some are read
     """
     try:
-        value = json.loads(text) if any_number else json.loads(text, parse_float=_finite, parse_constant=_no_number)
+        if own:
+            value = json.loads(text, parse_int=_in_64_bits)
+        elif any_number:
+            value = json.loads(text)
+        else:
+            value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
-    except ValueError as error:  # of a number: of the two functions below, or too many digits
-        reason = str(error) if str(error).startswith("the number ") else "a number of thousands of digits"
-        raise ValueError(reason) from None
+    except ValueError as error:  # of a number: of the functions below, or too many digits
+        raise ValueError(_of_number(error)) from None
+    _check_depth(value)
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text. ValueError, with a reason that fits into brackets, for what is none that is read.
+
+    Refused are, beside what is not TOML: more than `DEEPEST` levels, and whole numbers of more than 64 bits.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(in_words(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:  # of a date, or of a number with too many digits
+        raise ValueError(_of_number(error)) from None
+    for part in _check_depth(tables):
+        for value in part.values() if isinstance(part, dict) else part:
+            if isinstance(value, int):
+                _in_64_bits(value)
+    return tables
+
+
+def _check_depth(value: Any) -> list[Any]:
+    """The objects and lists in a value, itself too. ValueError for more than `DEEPEST` levels of them."""
     level: list[Any] = [[value]]
+    found: list[Any] = []
     for _ in range(DEEPEST + 2):
         parts = chain.from_iterable(one.values() if type(one) is dict else one for one in level)
         level = [part for part in parts if type(part) is list or type(part) is dict]
         if not level:
-            return value
+            return found
+        found += level
     raise ValueError("nested too deeply")
+
+
+def _in_64_bits(number: str | int) -> int:
+    whole = int(number)
+    if not -(2**63) <= whole < 2**64:
+        raise ValueError("a number of more than 64 bits")
+    return whole
+
+
+def _of_number(error: ValueError) -> str:
+    return "a number of thousands of digits" if "integer string conversion" in str(error) else in_words(error)
 
 
 def _finite(text: str) -> float:

@@ -14,7 +14,6 @@ document begins after each such id. Training needs no more than that to keep doc
 """
 
 import hashlib
-import json
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gpt2.base.foreign import plain_name
+from gpt2.base.kinds import is_like, parse_own
 from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -32,6 +33,13 @@ DOC_STARTS = "doc_starts.npy"
 TOKENIZER = "tokenizer"
 DTYPE = np.dtype("<u2")
 MAX_VOCABULARY = 1 << 16
+
+
+KINDS = {
+    "tokenizer_hash": str, "vocab_size": int, "eot_id": int, "tokens": int, "documents": int, "bytes": int,
+    "shards": [{"file": str, "tokens": int, "sha256": str}], "files?": {str: (str, None)},
+}  # fmt: skip
+"""What is read of a manifest, by kind (gpt2/base/kinds.py)."""
 
 
 class ShardWriter:
@@ -174,25 +182,27 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{directory} is not a prepared data set (no {MANIFEST}): make one with gpt2 prepare.")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_own(path.read_text(encoding="utf-8"), {"format": int, "dtype": str})
         version, kind = manifest["format"], manifest["dtype"]
-        for key in ("tokenizer_hash", "vocab_size", "eot_id", "tokens", "documents", "bytes", "shards"):
-            manifest[key]
-    except (ValueError, KeyError, TypeError):
+        known = version == FORMAT and kind == "uint16"
+        if known and not is_like(manifest, KINDS):
+            raise ValueError
+    except ValueError:
         raise ValueError(f"{path} is damaged: run gpt2 prepare again.") from None
-    if version != FORMAT or kind != "uint16":
-        raise ValueError(
-            f"{path} is of format {version} with {kind} ids: this version reads format {FORMAT} with uint16."
-        )
+    if not known:
+        mine = f"this version reads format {FORMAT} with uint16"
+        raise ValueError(f"{path} is of format {version} with {plain_name(kind)} ids: {mine}.")
     return manifest
 
 
 def _read_doc_starts(path: Path, documents: int) -> np.ndarray:
     try:
         starts: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+        if starts.ndim != 1 or starts.dtype != np.uint64:
+            raise ValueError
+    except (OSError, ValueError, TypeError, OverflowError, EOFError, RecursionError, MemoryError):
         raise ValueError(f"{path} is missing or damaged: run gpt2 prepare again.") from None
-    if starts.shape != (documents,):
+    if len(starts) != documents:
         raise ValueError(f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest.")
     return starts
 

@@ -17,12 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.disk import sync
 from gpt2.base.errors import UsageError
+from gpt2.base.kinds import parse_own
 from gpt2.base.ours import remove
 from gpt2.data.encode import Place
 from gpt2.data.own import LOCK, STATE, UNFINISHED
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+
+KINDS = {
+    "options": dict,
+    "files": [list],
+    "state": {
+        "place": {"source": int, "pieces": int, "inside": bool}, "tokens": int, "begun": int, "documents": [int],
+        "sizes": [int], "spelled?": {str: int},
+    },
+    "shards": [{"file": str, "tokens": int, "sha256": str}],
+}  # fmt: skip
+"""What is read of unfinished.json, by kind (gpt2/base/kinds.py)."""
 
 
 @dataclass
@@ -115,7 +128,7 @@ def kept(out: Path) -> int:
 def _read(directory: Path) -> dict[str, Any] | None:
     """The notes of an earlier run; None when there are none, or they are damaged and so nothing is lost but time."""
     with suppress(OSError, ValueError):
-        content: dict[str, Any] = json.loads((directory / STATE).read_text(encoding="utf-8"))
+        content: dict[str, Any] = parse_own((directory / STATE).read_text(encoding="utf-8"), KINDS)
         if all((directory / shard["file"]).is_file() for shard in content["shards"]):
             return content
     return None

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2.base.foreign import in_words, parse_json
 from gpt2.base.plain import plain
 
 LARGE = 512  # numbers; a smaller tensor is not worth losing digits for
@@ -47,9 +48,15 @@ def _array(x: Tensor, tail: bytearray) -> dict[str, Any]:
 
 
 def unpack(data: bytes) -> Any:
-    """What `pack` packed, with float32 and int32 tensors: for tests and for reading an exported page."""
-    (n,) = struct.unpack_from("<I", data)
-    return _full(json.loads(data[4 : 4 + n]), data[4 + n :])
+    """What `pack` packed, with float32 and int32 tensors: for tests and for reading an exported page.
+
+    ValueError for bytes that are something else.
+    """
+    try:
+        (n,) = struct.unpack_from("<I", data)
+        return _full(parse_json(data[4 : 4 + n]), data[4 + n :])
+    except (ValueError, TypeError, RuntimeError, StopIteration, struct.error) as error:
+        raise ValueError(f"these bytes are no answer of the page ({in_words(error)}).") from None
 
 
 def _full(value: Any, tail: bytes) -> Any:

@@ -43,7 +43,7 @@ _rendering: ContextVar[_Written] = ContextVar("what is rendered so far")
 
 def answer(question: str, *given: Any) -> Any:
     """`literals` or `rendered`, by name. ValueError for what the template refuses, or cannot do."""
-    return {"literals": literals, "rendered": rendered}[question](*given)
+    return literals(*given) if question == "literals" else rendered(*given)
 
 
 def literals(source: str) -> str:

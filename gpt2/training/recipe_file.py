@@ -5,65 +5,85 @@ In: a file. Out: a `Recipe`, whose values `Recipe.check` then judges.
 
 import dataclasses
 import difflib
-import tomllib
 import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import UsageError, to_utf8
+from gpt2.base.foreign import parse_toml, plain_name, shortened
 from gpt2.training.recipe import Recipe
 
 
 def load_recipe(path: str | Path) -> Recipe:
     """Read a TOML recipe. Raises UsageError for a missing file, bad TOML, an unknown key or a wrong type."""
-    path = Path(path)
+    return build_table(read_toml(Path(path), "recipe", "recipes/"), str(path))
+
+
+def read_toml(path: Path, what: str, examples: str) -> dict[str, Any]:
+    """The tables of a TOML file, a "recipe", say. UsageError for one that is not there, or is none.
+
+    examples   where in the repository others lie
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(
-            f"there is no recipe {path}: name a .toml file of yours, or one from recipes/ in the repository."
-        ) from None
+        mend = f"name a .toml file of yours, or one from {examples} in the repository."
+        raise UsageError(f"there is no {what} {path}: {mend}") from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a directory: name a recipe, a .toml file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}.") from None
-    return build_table(table, str(path))
+        raise UsageError(f"{path} is a directory: name a {what}, a .toml file.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a TOML file (byte {error.start} is not UTF-8): {to_utf8(error)}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not a TOML file that can be read ({error}): mend it.") from None
 
 
-def build_table(table: dict[str, Any], source: str) -> Recipe:
+def build_table(table: Any, source: str) -> Recipe:
     """A recipe from tables as TOML gives them. Raises UsageError, naming `source`, as `load_recipe` does."""
-    return _build(Recipe, table, source, "")
+    recipe: Recipe = build(Recipe, table, source)
+    return recipe
 
 
-def _build(kind: Any, table: dict[str, Any], source: str, prefix: str) -> Any:
+def build(kind: Any, table: Any, source: str, prefix: str = "") -> Any:
+    """A dataclass of settings from a table, each value of the kind that its field says.
+
+    prefix   of the names in sentences, such as "train."
+
+    Raises UsageError, naming `source`, for a name that is none of its fields, and for a value of another kind.
+    """
+    if not isinstance(table, dict):
+        raise UsageError(f"{source} is {shortened(table)}: write it as tables of settings.")
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():
         if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
+            near = difflib.get_close_matches(key[:100], hints, n=1)
             mend = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(hints)}."
-            raise UsageError(f"{source}: there is no setting {prefix}{key}: {mend}")
+            raise UsageError(f"{source}: there is no setting {prefix}{plain_name(key)}: {mend}")
         values[key] = _value(hints[key], value, source, f"{prefix}{key}")
     return kind(**values)
 
 
 def _value(hint: Any, value: Any, source: str, name: str) -> Any:
+    said = f"{source}: {name} is {shortened(value)}:"
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise UsageError(f"{source}: {name} is {value!r}: write it as a table, [{name}].")
-        return _build(hint, value, source, f"{name}.")
+            raise UsageError(f"{said} write it as a table, [{name}].")
+        return build(hint, value, source, f"{name}.")
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
         if value not in choices:
-            raise UsageError(f"{source}: {name} is {value!r}: choose {' or '.join(map(repr, choices))}.")
+            raise UsageError(f"{said} choose {' or '.join(map(repr, choices))}.")
         return value
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise UsageError(f"{source}: {name} is {value!r}: write a list, [{value!r}].")
+            raise UsageError(f"{said} write a list, such as [{shortened(value, 40)}].")
         return tuple(_value(choices[0], item, source, name) for item in value)
     kinds = choices or (hint,)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise UsageError(f"{source}: {name} is {value!r}: it must be a {kinds[0].__name__}.")
+        raise UsageError(f"{said} it must be {CALLED[kinds[0]]}.")
     return value
+
+
+CALLED = {int: "a whole number", float: "a number", str: 'a text, such as "a"', bool: "true or false"}

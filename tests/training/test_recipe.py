@@ -25,7 +25,7 @@ def test_a_recipe_file(tmp_path: Path) -> None:
         ("[optim]\nlearning_rat = 1", "no setting optim.learning_rat"),
         ("[optim]\nweight_deca = 1", "did you mean optim.weight_decay"),
         ("[modle]\nn_layer = 1", "did you mean model"),
-        ('[train]\nsteps = "many"', "train.steps is 'many': it must be a int"),
+        ('[train]\nsteps = "many"', "train.steps is 'many': it must be a whole number"),
         ("[train]\nsteps = true", "train.steps is True"),
         ('[optim]\nname = "sgd"', "choose 'adamw' or 'muon'"),
         ('[data]\ntrain = "a"', "write a list"),

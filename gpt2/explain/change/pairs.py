@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import shortened
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
@@ -107,7 +108,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         except UsageError as error:
             raise ValueError(f"{place}: {error}") from None
         if target == foil:
-            raise ValueError(f"{place}: target and foil are both {text['target']!r}.")
+            raise ValueError(f"{place}: target and foil are both {shortened(text['target'])}.")
         pairs.append(Pair(tuple(clean[0].tolist()), tuple(corrupt[0].tolist()), target, foil))
         texts.append(text)
         where.append(place)

@@ -18,6 +18,7 @@ from gpt2.base.errors import Failure, UsageError
 from gpt2.base.notes import note
 from gpt2.checkpoint.adapter import Adapter, fingerprint, write_adapter
 from gpt2.checkpoint.files import load, save
+from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import BUNDLED, HUB_IDS
 from gpt2.checkpoint.target import whole_directory
 from gpt2.data.examples import Shuffled
@@ -148,7 +149,7 @@ class FineTune:
             self.model, self.tokenizer = self.begun.model, self.begun.tokenizer
             return
         if directory is not None:
-            self.merged_rank = json.loads((directory / "adapter_config.json").read_text("utf-8")).get("r", 8)
+            self.merged_rank = read_json(directory / "adapter_config.json").get("r", 8)
         checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
         self.model, self.tokenizer = checkpoint.model, checkpoint.tokenizer
 

@@ -5,19 +5,19 @@ In: `Settings`. Out: the `Recipe` that the usual loop trains. Read next: finetun
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.foreign import parse_json
 from gpt2.checkpoint.foreign import foreign_file
-from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import BUNDLED
 from gpt2.config import GPT2Config
 from gpt2.data.examples import Examples
 from gpt2.training.finetune.optim import TuneOptim
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
+from gpt2.training.recipe_file import build
 from gpt2.training.run.directory import FINETUNE, checkpoints
 from gpt2.training.run.going_on import facts_of, is_finetune, run_of
 
@@ -157,20 +157,18 @@ def read_settings(named: Path, lost: bool = False) -> Settings:
         raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
     facts = facts_of(run, chosen or saved[max(saved)]) if saved and not lost else None
     try:
-        fields = facts.settings if facts is not None and facts.settings is not None else read_json(path)
-        settings = _from_json(fields)
-    except (KeyError, TypeError, AttributeError, ValueError):
+        fields = (
+            facts.settings
+            if facts is not None and facts.settings is not None
+            else parse_json(path.read_text("utf-8"), own=True)
+        )
+        settings = build(Settings, fields, str(path))  # what another version did not write is as it was there
+    except (OSError, TypeError, ValueError):
         what = f"{path} is damaged, and no checkpoint holds what stood in it"
         raise Failure(what, "start again with gpt2 finetune FILE {out} {overwrite}", out=run, overwrite=True) from None
     if facts is None:
         return settings
     return replace(settings, lr=None, optim=replace(settings.optim, lr=facts.recipe["optim"]["lr"]))
-
-
-def _from_json(fields: Mapping[str, Any]) -> Settings:
-    """Settings of `dataclasses.asdict`; what another version did not write is as it was there."""
-    lists = {name: tuple(fields[name]) for name in ("files", "lora_targets") if name in fields}
-    return Settings(**{**fields, **lists, "optim": TuneOptim(**fields.get("optim", {}))})
 
 
 def changed(settings: Settings) -> list[str]:

@@ -13,7 +13,6 @@ A checkpoint has its name only when all of it is on the disk: what a process tha
 with a dot. Whatever else is there is the user's, and is never deleted. Nothing here imports torch.
 """
 
-import json
 import os
 import re
 import secrets
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import parse_json
 from gpt2.base.lock import lock
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
 from gpt2.checkpoint.target import CHECKPOINT, HALF, litter
@@ -42,7 +42,7 @@ def _is_run(run: Path) -> bool:
     """Whether a recipe, or a fine-tune's settings, of ours lie there; or the lock alone of one that ended at once."""
     for name, fields in ((RECIPE, {"model", "data", "optim", "train"}), (FINETUNE, {"files", "model", "lora"})):
         try:
-            found = json.loads((run / name).read_text(encoding="utf-8"))
+            found = parse_json((run / name).read_text(encoding="utf-8"), own=True)
         except (OSError, ValueError):
             continue
         return isinstance(found, dict) and fields <= found.keys()

@@ -7,17 +7,17 @@ Damage is never passed over: a run of which anything is damaged goes on only fro
 is damaged, and each checkpoint that is later, is set aside under another name, not deleted.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import Failure, UsageError
+from gpt2.base.foreign import parse_json
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 from gpt2.training.run.directory import CHECKPOINTS, FINETUNE, NAME, RECIPE, checkpoints, latest
-from gpt2.training.run.intact import BROKEN, Damaged, check, read_facts
+from gpt2.training.run.intact import Damaged, check, read_facts
 from gpt2.training.run.metrics import METRICS, wrong_lines
 from gpt2.training.run.resume import FACTS, Facts
 
@@ -82,8 +82,8 @@ def first_recipe(named: Path) -> Recipe:
     run, _ = run_of(named)
     check_lost(run)
     try:
-        return build_table(json.loads((run / RECIPE).read_text(encoding="utf-8")), str(run / RECIPE))
-    except (*BROKEN, TypeError, AttributeError):
+        return build_table(parse_json((run / RECIPE).read_text(encoding="utf-8"), own=True), str(run / RECIPE))
+    except (OSError, ValueError):
         what = f"{run / RECIPE} is damaged or missing"
         raise UsageError(
             what, "start again with gpt2 train RECIPE.toml {out} {overwrite}", out=run, overwrite=True

@@ -4,7 +4,6 @@ In: run directories, or metrics.jsonl files alone. Out: a `History` each. Read n
 Nothing here imports torch.
 """
 
-import json
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
+from gpt2.base.kinds import parse_own
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.training.run.directory import FINETUNE, checkpoints, is_running
 from gpt2.training.run.metrics import METRICS, Event, read_metrics
@@ -179,10 +179,11 @@ def _validation(events: list[Event]) -> dict[str, list[tuple[int, int, float]]]:
 
 def _steps_of_recipe(run: Path) -> int | None:
     try:
-        steps = json.loads((run / RECIPE).read_text(encoding="utf-8"))["train"]["steps"]
-    except (OSError, ValueError, KeyError, TypeError):
+        text = (run / RECIPE).read_text(encoding="utf-8")
+        steps: int = parse_own(text, {"train": {"steps": int}})["train"]["steps"]
+    except (OSError, ValueError):
         return None
-    return steps if isinstance(steps, int) else None
+    return steps
 
 
 def _parameters(run: Path) -> int | None:
@@ -212,7 +213,7 @@ def _state(run: Path, events: list[Event], done: int, of_steps: int | None) -> S
 def _patience(run: Path) -> int | None:
     """Of a fine-tune; None of another run."""
     try:
-        settings = json.loads((run / FINETUNE).read_text(encoding="utf-8"))
+        settings = parse_own((run / FINETUNE).read_text(encoding="utf-8"), {"patience?": int})
         return int(settings.get("patience", PATIENCE))
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None

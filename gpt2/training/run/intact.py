@@ -9,18 +9,24 @@ edition has none: of it everything is read, and what cannot be true is found, bu
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from gpt2.base.errors import Failure, UsageError
-from gpt2.base.foreign import shortened
+from gpt2.base.foreign import in_words, parse_json, shortened
+from gpt2.base.kinds import is_like
 from gpt2.training.recipe_file import build_table
 from gpt2.training.run.directory import NAME
 from gpt2.training.run.resume import FACTS, OWN, Facts, own_hash
 
 TENSORS = "training.safetensors"
-BROKEN = (OSError, ValueError, RecursionError)  # what reading JSON that anything may have damaged raises
+KINDS = {
+    "step": int, "recipe": dict, "data": {str: str}, "tokenizer": str, "world_size": int, "environment": dict,
+    "carried": {"seconds": float, "guard": {"losses": [float], "norms": [float], "lost": int, "skipped": int},
+                "scaler": dict},
+}  # fmt: skip
+LATER = {"settings": (dict, None), "log": ({"bytes": int, "sha256": str}, None), "hashes": {str: str}}
+"""What training.json holds, by kind (gpt2/base/kinds.py): in every version, and since it has a hash of its own."""
 
 
 class Damaged(Failure):
@@ -45,10 +51,10 @@ def read_facts(checkpoint: Path) -> Facts:
     """The facts of a checkpoint directory. Damaged when they are missing, or cannot be what was written."""
     path = checkpoint / FACTS
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"), own=True)
     except FileNotFoundError:
         raise Damaged(f"{checkpoint} is damaged: {FACTS} is missing.") from None
-    except BROKEN:
+    except (OSError, ValueError):
         raise Damaged(f"{checkpoint} is damaged: {FACTS} cannot be read.") from None
     why = _wrong(stored, checkpoint)
     if why:
@@ -95,43 +101,29 @@ def _wrong(stored: Any, checkpoint: Path) -> str:
     """What is wrong with the fields of a training.json; empty where nothing is."""
     if not isinstance(stored, dict):
         return "is no JSON object"
-    if OWN in stored:
-        return "" if stored[OWN] == own_hash(stored) else "is not what was written, since its SHA-256 differs"
-    kinds = {"step": int, "recipe": dict, "data": dict, "tokenizer": str, "world_size": int, "environment": dict}
-    kinds |= {"carried": dict}
-    for name, kind in kinds.items():
+    if OWN in stored and stored[OWN] != own_hash(stored):
+        return "is not what was written, since its SHA-256 differs"
+    for name, kind in (KINDS | LATER if OWN in stored else KINDS).items():
         if name not in stored:
             return f"has no {name}"
-        if not isinstance(stored[name], kind) or isinstance(stored[name], bool):
+        if not is_like(stored[name], kind):
             return f"has {name} {shortened(stored[name])}, which cannot be"
-    unknown = sorted(stored.keys() - kinds.keys())
-    if unknown:
+    unknown = sorted(stored.keys() - KINDS.keys())
+    if unknown and OWN not in stored:
         return f"has a field {shortened(unknown[0])}, which no version wrote without a hash"
     named = NAME.fullmatch(checkpoint.name)
     if stored["step"] < 0 or (named and int(named[1]) != stored["step"]):
         return f"has step {stored['step']}, which cannot be"
-    if not all(isinstance(mark, str) for mark in stored["data"].values()) or stored["world_size"] < 1:
-        return "has data or world_size of a kind that cannot be"
+    if stored["world_size"] < 1 or (stored.get("log") or {"bytes": 0})["bytes"] < 0:
+        return "has numbers that cannot be"
+    outside = [name for name in stored.get("hashes", ()) if name.startswith("/") or ".." in Path(name).parts]
+    if outside:
+        return f"names {shortened(outside[0])}, which is no file of a checkpoint"
     try:
         recipe = build_table(stored["recipe"], FACTS)
     except UsageError as error:
-        return f"has a recipe that cannot be ({error.problem[:160]})"
+        return f"has a recipe that cannot be ({in_words(error)})"
     if stored["step"] > recipe.train.steps:
         return f"has step {stored['step']} of a recipe with {recipe.train.steps}"
-    return "" if _carried_well(stored["carried"]) else "has carried numbers of a kind that cannot be"
-
-
-def _carried_well(carried: dict[str, Any]) -> bool:
-    guard = carried.get("guard", {"losses": [], "norms": [], "lost": 0, "skipped": 0})
-    if not _is_number(carried.get("seconds")) or not isinstance(carried.get("scaler", {}), dict):
-        return False
-    if not isinstance(guard, dict) or not {"losses", "norms", "lost", "skipped"} <= guard.keys():
-        return False
-    lists = [guard["losses"], guard["norms"]]
-    return all(isinstance(values, list) and all(map(_is_number, values)) for values in lists) and all(
-        isinstance(guard[name], int) and guard[name] >= 0 for name in ("lost", "skipped")
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    guard = stored["carried"]["guard"]
+    return "" if min(guard["lost"], guard["skipped"]) >= 0 else "has carried numbers that cannot be"

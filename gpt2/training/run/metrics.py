@@ -17,12 +17,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2.base.costs import flops_per_token
 from gpt2.base.disk import naming
 from gpt2.base.errors import UsageError
+from gpt2.base.kinds import parse_own
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 Event = dict[str, Any]
+EVENT = {
+    "step": int, "tokens?": int, "loss?": float, "val?": {str: float}, "elapsed_s?": float, "tokens_per_s?": float,
+    "diverged?": str, "sample?": str,
+}  # fmt: skip
+"""What is read of a line: its fields by kind (gpt2/base/kinds.py)."""
 
 # Dense bf16 products in FLOP/s, as NVIDIA's data sheets print them (without sparsity), under the names that
 # torch.cuda.get_device_name gives. https://www.nvidia.com/en-us/data-center/{a100,h100,h200,l4,l40s}, tables
@@ -161,10 +168,10 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
         if event["step"] >= steps:
             break
         seen.update({event["step"]} if "loss" in event else ())
-    lost = sorted({*range(steps)} - seen)
-    if lost:
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-        return f"it has no line of step {lost[0]}{more}"
+    lost = steps - len(seen)
+    if lost > 0:
+        first = next(step for step in count() if step not in seen)
+        return f"it has no line of step {first}{f' and {lost - 1} more' if lost > 1 else ''}"
     return "its lines are not those that were written" if seal is not None else ""
 
 
@@ -181,25 +188,11 @@ def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         end += len(line) + 1
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        yield (event if _is_event(event) else None), number, end
-
-
-def _is_event(event: Any) -> bool:
-    if not isinstance(event, dict) or not _is_number(event.get("step"), int):
-        return False
-    val = event.get("val", {})
-    return (
-        isinstance(val, dict)
-        and all(map(_is_number, val.values()))
-        and all(_is_number(event[name]) for name in ("loss", "elapsed_s", "tokens") if name in event)
-    )
-
-
-def _is_number(value: Any, kinds: Any = (int, float)) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+            event = parse_own(line, EVENT)
+            measured = "loss" in event or "val" in event
+            yield (event if event["step"] >= 0 and ("tokens" in event or not measured) else None), number, end
+        except ValueError:
+            yield None, number, end
 
 
 def mean_validation(events: list[Event]) -> dict[int, float]:
