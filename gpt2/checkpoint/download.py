@@ -179,7 +179,6 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
 
     if type(error) is ValueError or isinstance(error, Advice) or getattr(error, "errno", None) in DISK:
         return error  # read_config's sentence, or the disk's
-    otherwise = f"or name a directory, or the bundled {BUNDLED}, as {{model}}."
     if isinstance(error, GatedRepoError):
         what, mend = f"{hub_id} is gated", "accept its terms on the hub and run `hf auth login`"
     elif _is_refusal(error):
@@ -193,4 +192,4 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
         reason = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "the hub cannot be reached"
         what = f"{name} is not on this machine and {reason}"
         mend = f"run `gpt2 fetch {name}` where there is network"
-    return Failure(what, f"{mend}, {otherwise}", model=None)
+    return Failure(what, {"": mend, "model": f"name a directory, or the bundled {BUNDLED}, as {{model}}"}, model=None)

@@ -7,6 +7,7 @@ Read next: files.py.
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from gpt2.base.errors import Advice, UsageError
@@ -118,12 +119,15 @@ def fetch_whole(name: str, progress: bool = True) -> list[tuple[str, Path]]:
 
 
 def _asked(adapter: Path, base: str, error: ValueError) -> ValueError:
-    """The error about a base model, saying which adapter asks for it."""
+    """The error about a base model, saying which adapter asks for it, and where another base is written."""
     asked = f"the adapter in {adapter} asks for its base model {base}, and "
-    if isinstance(error, Advice):
-        error.problem = asked + error.problem
-        return error
-    return ValueError(f"{asked}{error}")
+    if not isinstance(error, Advice):
+        return ValueError(f"{asked}{error}")
+    error.problem = asked + error.problem
+    if isinstance(error.mend, Mapping):  # `model` names the adapter, which is right
+        there = f"write another directory as base_model_name_or_path in {adapter / ADAPTER_CONFIG}"
+        error.mend = f"{error.mend['']}, or {there}."
+    return error
 
 
 def bundled_directory() -> Path:
