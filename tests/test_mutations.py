@@ -33,7 +33,7 @@ def test_a_case_does_not_depend_on_those_before_it(seeds, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_sound_files_are_accepted_and_cut_ones_refused(seeds, tmp_path):
     for place in seeds.values():
-        assert outcome(place) [0] == "accepted"
+        assert outcome(place)[0] == "accepted"
     _, place, _ = prepare_case(seeds, tmp_path, 0, 0)
     (place / "config.json").write_text(json.dumps({"n_embd": 10**9}))
     assert outcome(place)[0] == "refused"
