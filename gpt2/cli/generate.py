@@ -131,7 +131,7 @@ class Command(SamplingOptions):
         typed = self.typed()
 
         from gpt2.inference.generate import encode_prompts, ends_of
-        from gpt2.text.spelled import encode_told
+        from gpt2.text.ids import encode_told
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
