@@ -13,7 +13,7 @@ from pathlib import Path
 from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Failure, UsageError
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
-from gpt2.checkpoint.hf_config import CONFIG_FILE, GENERATION_FILE, read_config, read_json
+from gpt2.checkpoint.hf_config import CONFIG_FILE, GENERATION_FILE, adapter_base, read_config, read_json, weight_files
 from gpt2.checkpoint.layout import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -23,8 +23,6 @@ from gpt2.checkpoint.layout import (
     OTHER_TOKENIZERS,
     TOKENIZER_FILES,
     WEIGHT_FILES,
-    adapter_base,
-    weight_files,
 )
 from gpt2.text.tokenizer_files import has_tokenizer
 

@@ -18,13 +18,14 @@ from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
 from gpt2.checkpoint.hf_config import (
     CONFIG_FILE,
     GENERATION_FILE,
-    config_fields,
+    adapter_base,
     read_config,
     read_settings,
     settings_of,
+    weight_files,
 )
 from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
-from gpt2.checkpoint.layout import WEIGHT_FILES, adapter_base, weight_files
+from gpt2.checkpoint.layout import WEIGHT_FILES
 from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, tokenizer_for
 from gpt2.config import GPT2Config
@@ -152,8 +153,7 @@ def load_model(
     import torch
 
     from gpt2.base.device import as_device, pick_dtype
-    from gpt2.checkpoint.tensor_files import check_sizes, read_tensors
-    from gpt2.checkpoint.weights import NoDraws, assemble, own_head
+    from gpt2.checkpoint.weights import NoDraws, assemble, check_sizes, own_head, read_tensors
     from gpt2.model import GPT2
 
     directory, device = Path(directory), as_device(device)
@@ -216,7 +216,7 @@ def save(
     ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
     """
     from gpt2.base.device import pick_dtype
-    from gpt2.checkpoint.weights import to_stored, unwrapped, write_tensors
+    from gpt2.checkpoint.saving import config_fields, to_stored, unwrapped, write_tensors
 
     dtype = None if dtype is None else pick_dtype(dtype)
     if not hasattr(model, "_modules"):

@@ -13,8 +13,8 @@ from pathlib import Path
 from gpt2.base.errors import Advice, UsageError
 from gpt2.checkpoint.download import HUB_ID, cached, fetch
 from gpt2.checkpoint.foreign import foreign_file
-from gpt2.checkpoint.hf_config import CONFIG_FILE
-from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS, adapter_base
+from gpt2.checkpoint.hf_config import CONFIG_FILE, adapter_base
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS
 from gpt2.text.tokenizer_files import has_tokenizer
 
 ASSETS = Path(__file__).parents[1] / "assets"

@@ -132,7 +132,7 @@ class Command(SamplingOptions):
 
         from gpt2.inference.generate import ends_of
         from gpt2.inference.prompts import encode_prompts
-        from gpt2.text.spelled import encode_told
+        from gpt2.text.ids import encode_told
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)

@@ -21,8 +21,9 @@ from gpt2.evaluation.windows import Spans, Window, batches, padded, window_sizes
 from gpt2.evaluation.word_boundaries import Boundaries, Word, boundaries, words_of
 from gpt2.evaluation.word_scores import WordScore, bits, scored
 from gpt2.model import GPT2
+from gpt2.text.ids import check_id
 from gpt2.text.tokenizer import Tokenizer, visible, well_formed
-from gpt2.text.words import check_id, check_model
+from gpt2.text.words import check_model
 
 LOGITS_AT_ONCE = 1 << 23  # 32 MB in fp32: a distribution is passed over several times
 Progress = Callable[[int, int], None]

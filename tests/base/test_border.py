@@ -16,8 +16,8 @@ from gpt2.base.foreign import (
     plain_name,
 )
 from gpt2.checkpoint.files import load_model
-from gpt2.checkpoint.layout import adapter_base, weight_files
-from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
+from gpt2.checkpoint.hf_config import adapter_base, weight_files
+from gpt2.checkpoint.weights import check_tensor, read_tensors
 from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import hub_format, set_field
 

@@ -83,7 +83,7 @@ def check(checkpoint: Path) -> Facts:
 def _check_tensors(checkpoint: Path, path: Path) -> None:
     import torch
 
-    from gpt2.checkpoint.tensor_files import read_tensors
+    from gpt2.checkpoint.weights import read_tensors
 
     name = path.relative_to(checkpoint).as_posix()
     if not path.is_file():
