@@ -7,8 +7,9 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -22,7 +23,7 @@ from gpt2.cli.terminal import beneath
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
-    from gpt2.inference.generate import Completion
+    from gpt2.inference.generate import Completion, Piece
     from gpt2.inference.sampling import Sampling
     from gpt2.text.tokenizer import Tokenizer
 
@@ -194,11 +195,11 @@ def show(
     """Print the prompt and its continuations: the first as it comes; the others, computed with it, after."""
     from gpt2.inference.generate import stream
 
-    pieces = stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
+    start = time.perf_counter()
+    pieces = begun(stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide))
     held: list[list[str]] = [[] for _ in range(sampling.n)]
     done: dict[int, Completion] = {}
     current, tokens = 0, 0
-    start = time.perf_counter()
     open_sample(prompt, current, sampling.n)
     for piece in pieces:
         tokens += 1
@@ -219,6 +220,13 @@ def show(
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - start)
         print(f"{counted(tokens, 'token')}, {rate:.1f} tokens/s", file=sys.stderr)
+
+
+def begun(pieces: "Iterator[Piece]") -> "Iterator[Piece]":
+    """The pieces, the first of them computed already: a long text is read before it, with a sign that this goes on."""
+    with progress("reading the text"):
+        first = list(islice(pieces, 1))
+    return chain(first, pieces)
 
 
 def write(text: str) -> None:
