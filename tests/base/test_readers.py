@@ -11,6 +11,7 @@ import pytest
 from gpt2.ablation.results import read_records
 from gpt2.ablation.study import load_study
 from gpt2.ablation.switched_off import read_switched_off
+from gpt2.base.foreign import parse_json
 from gpt2.base.kinds import is_like
 from gpt2.data.own import data_set
 from gpt2.data.shards import TokenShards
@@ -94,7 +95,7 @@ READERS = {
     "resumed recipe": (FACTS, of_run(TRAINING, resumed_recipe)),
     "start": (FACTS, of_run(TRAINING, find_start)),
     "settings": (SETTINGS, of_run("finetune.json", lambda run: read_settings(run, lost=True).check())),
-    "pairs": (PAIR, lambda path: _fields(path.read_text("utf-8"), "FILE, line 1")),
+    "pairs": (PAIR, lambda path: _fields(parse_json(path.read_text("utf-8")), "FILE, line 1")),
     "manifest": (MANIFEST, manifest),
     "unfinished": (UNFINISHED, unfinished),
     "results": (RECORD, lambda path: read_records(path)),
