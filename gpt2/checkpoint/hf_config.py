@@ -17,7 +17,7 @@ from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.checkpoint.foreign import foreign_config
-from gpt2.checkpoint.layout import ADAPTER_CONFIG, OTHER_WEIGHTS, WEIGHT_FILES
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, MOST_TENSORS, OTHER_WEIGHTS, WEIGHT_FILES
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
@@ -199,6 +199,8 @@ def weight_files(directory: Path) -> list[Path]:
             return [path]
         index = read_json(path).get("weight_map")
         shards: list[Any] = list(index.values()) if isinstance(index, dict) else [None]
+        if len(shards) > MOST_TENSORS:
+            raise ValueError(f"{path} names {len(shards)} tensors, and no GPT-2 has more than {MOST_TENSORS}.")
         # A shard lies beside its index: a path that leads elsewhere is not followed.
         if not all(isinstance(shard, str) and Path(shard).name == shard and _may_be_path(shard) for shard in shards):
             raise ValueError(f"{path} has no weight_map of file names: write or download it again.")

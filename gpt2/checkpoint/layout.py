@@ -23,6 +23,7 @@ CHAT_TEMPLATE = re.compile(rf"{TEMPLATES}/[^/\x00-\x1f\x7f-\x9f]+\.jinja")
 WEIGHT_FILES = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
+MOST_TENSORS = 20_000  # of a checkpoint; a block has twelve
 # Weights of other frameworks, of another precision (transformers' `variant`), and quantised ones.
 OTHER_WEIGHTS = re.compile(
     r"tf_model\.h5|flax_model\.msgpack|model\.ckpt.*|rust_model\.ot|.*\.(gguf|onnx|safetensors|bin|index.*\.json)"

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from gpt2.base.foreign import is_panic, plain_name, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
+from gpt2.checkpoint.layout import MOST_TENSORS
 from gpt2.checkpoint.pickles import ALONE, reason, state_dict, unpickled
 from gpt2.config import GPT2Config
 
@@ -97,7 +98,8 @@ def _safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}
+            if len(names) <= MOST_TENSORS:
+                return {name: file.get_tensor(name) for name in names}
     except OSError:
         raise
     except BaseException as error:  # a hostile header may raise anything
@@ -105,6 +107,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
             raise
         refuse_pointer(path)
         raise ValueError(f"{path} is truncated or not a safetensors file ({reason(error)}): fetch it again.") from None
+    raise ValueError(f"{path} holds {len(names)} tensors, and no GPT-2 has more than {MOST_TENSORS}: fetch it again.")
 
 
 class NoDraws(TorchFunctionMode):
