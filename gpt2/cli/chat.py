@@ -18,7 +18,7 @@ from gpt2.cli.chat_input import Interrupt, Lines
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.console import progress
 from gpt2.cli.errors import sentence
-from gpt2.cli.generate import SamplingOptions, write
+from gpt2.cli.generate import SamplingOptions, begun, write
 
 if TYPE_CHECKING:
     from gpt2.inference.conversation import Conversation, Turn
@@ -205,7 +205,7 @@ class Talk:
     def show(self, turn: "Turn") -> None:
         """Compute an answer and print it."""
         with progress("answering") if self.command.json else nullcontext():
-            for text in turn:
+            for text in turn if self.command.json else begun(iter(turn)):
                 if not self.command.json:
                     write(text)
                 if self.interrupt.pressed:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -23,10 +23,11 @@ from gpt2.cli.terminal import beneath
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
-    from gpt2.inference.generate import Completion, Piece
+    from gpt2.inference.generate import Completion
     from gpt2.inference.sampling import Sampling
     from gpt2.text.tokenizer import Tokenizer
 
+T = TypeVar("T")
 OFF = "(default: off)"
 
 
@@ -222,8 +223,8 @@ def show(
         print(f"{counted(tokens, 'token')}, {rate:.1f} tokens/s", file=sys.stderr)
 
 
-def begun(pieces: "Iterator[Piece]") -> "Iterator[Piece]":
-    """The pieces, the first of them computed already: a long text is read before it, with a sign that this goes on."""
+def begun(pieces: "Iterator[T]") -> "Iterator[T]":
+    """The pieces of an answer, the first computed already: a long text is read before it, with a sign of that."""
     with progress("reading the text"):
         first = list(islice(pieces, 1))
     return chain(first, pieces)
