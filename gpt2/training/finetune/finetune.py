@@ -37,7 +37,7 @@ from gpt2.training.machine.distributed import World
 from gpt2.training.run.directory import FINETUNE, MERGED, best, check_resumed, check_run, forget_checkpoints
 from gpt2.training.run.going_on import run_of
 from gpt2.training.run.interrupts import explain_out_of_memory
-from gpt2.training.run.metrics import METRICS, read_metrics
+from gpt2.training.run.metrics import METRICS, good_events
 from gpt2.training.run.runner import Report, resume, train
 from gpt2.training.task import Task
 
@@ -220,9 +220,9 @@ class FineTune:
         if go_on:
             for sentence in resume(run, place):
                 note(sentence)
-            for event in read_metrics(out / METRICS):
-                if event["step"] < run.steps_done - (run.start is not None and run.start.log is not None):
-                    patience.see(event)
+            done = run.steps_done - (run.start is not None and run.start.log is not None)
+            for event in good_events(out / METRICS, done):
+                patience.see(event)
         else:
             out.mkdir(parents=True, exist_ok=True)
         with naming(out / FINETUNE), whole_file(out / FINETUNE) as temporary:
