@@ -56,7 +56,7 @@ def read_file(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """All of a text. OSError as `open_file`, and for more than `LARGEST_TEXT` bytes; ValueError for other than UTF-8."""
+    """All of a text. OSError as `open_file`, and past `LARGEST_TEXT` bytes; ValueError where it is not UTF-8."""
     with open_file(path) as file:
         content = file.read(LARGEST_TEXT + 1)
     if len(content) > LARGEST_TEXT:

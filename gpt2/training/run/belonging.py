@@ -9,10 +9,10 @@ since damage changes few of them, and of another run hardly one is the same.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from gpt2.base.foreign import parse_json
 from gpt2.base.sealed import read_file, read_text
+from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 from gpt2.training.run.directory import RECIPE, checkpoints
 from gpt2.training.run.intact import Damaged, read_facts
@@ -50,13 +50,13 @@ def foreign(run: Path) -> dict[Path, Damaged]:
 def differing(run: Path, facts: Facts) -> list[str]:
     """The settings that recipe.json has otherwise than a checkpoint; none where it cannot be read."""
     recipe = kept_recipe(run)
-    return [] if recipe is None else list(changed_fields(facts.recipe, recipe))
+    return [] if recipe is None else list(changed_fields(facts.recipe, asdict(recipe)))
 
 
-def kept_recipe(run: Path) -> dict[str, Any] | None:
+def kept_recipe(run: Path) -> Recipe | None:
     """What the recipe.json of a run holds; None where it cannot be read."""
     try:
-        return asdict(build_table(parse_json(read_text(run / RECIPE), own=True), str(run / RECIPE)))
+        return build_table(parse_json(read_text(run / RECIPE), own=True), str(run / RECIPE))
     except (OSError, ValueError):
         return None
 

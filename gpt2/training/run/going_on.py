@@ -10,7 +10,6 @@ is damaged, and each checkpoint that is later, is set aside under another name, 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import Failure, UsageError
@@ -104,19 +103,17 @@ def first_recipe(named: Path) -> Recipe:
     """The recipe of a run that starts again. UsageError where a good checkpoint would be lost, or there is none."""
     run, _ = run_of(named)
     check_lost(run)
-    fields = lost_recipe(run)
-    if fields is None:
+    recipe = lost_recipe(run)
+    if recipe is None:
         what = f"{run / RECIPE} is damaged or missing"
-        raise UsageError(
-            what, "start again with gpt2 train RECIPE.toml {out} {overwrite}", out=run, overwrite=True
-        ) from None
-    return build_table(fields, str(run / RECIPE))
+        raise UsageError(what, "start again with gpt2 train RECIPE.toml {out} {overwrite}", out=run, overwrite=True)
+    return recipe
 
 
-def lost_recipe(run: Path) -> dict[str, Any] | None:
+def lost_recipe(run: Path) -> Recipe | None:
     """The recipe of a run without a good checkpoint: its recipe.json, or what a checkpoint holds of it."""
     facts = last_facts(run)
-    return kept_recipe(run) or (None if facts is None else facts.recipe)
+    return kept_recipe(run) or (None if facts is None else build_table(facts.recipe, FACTS))
 
 
 def last_facts(run: Path) -> Facts | None:
