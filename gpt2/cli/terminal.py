@@ -5,9 +5,10 @@ always, to standard output where it is a terminal; a pipe gets every character a
 colour or a bar, is written to the stream `beneath`. Read next: console.py and progress.py, which do so.
 """
 
+import errno
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -49,6 +50,24 @@ def shown_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def outlasting(report: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same report, of which no error of a terminal that has just closed ends the work that it is about.
+
+    The signal that comes with the closing (SIGHUP) ends that work in its own way.
+    """
+    if not sys.stdout.isatty():
+        return report
+
+    def told(event: Any) -> None:
+        try:
+            report(event)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+
+    return told
 
 
 def beneath(stream: TextIO) -> TextIO:
