@@ -27,11 +27,12 @@ from gpt2.training.run.directory import (
     NAME,
     RECIPE,
     ROWS,
+    checkpoint_path,
     checkpoints,
     latest,
     step_of,
 )
-from gpt2.training.run.intact import Damaged, check, read_facts
+from gpt2.training.run.intact import Damaged, Misnamed, check, read_facts
 from gpt2.training.run.metrics import METRICS, good_lines, is_sealed, wrong_lines
 from gpt2.training.run.resume import FACTS, Facts
 
@@ -132,6 +133,8 @@ def last_facts(run: Path) -> Facts | None:
 def check_lost(run: Path) -> None:
     """Raise UsageError where a run that is to start again has a good checkpoint."""
     good = newest_good(run)
+    if good is None and (mend := _renaming(run)):
+        raise UsageError(f"{run} need not start again", f"{mend} gpt2 {_command(run)} {{resume}}", resume=run)
     if good is not None:
         what = f"{run} need not start again, since {good} is good"
         raise UsageError(what, f"go on with gpt2 {_command(run)} {{resume}}", resume=good)
@@ -233,6 +236,10 @@ def _with_mend(run: Path, damage: Damaged) -> Failure:
         step = step_of(good) or 0
         mend = f"The last good checkpoint is that after {counted(step, 'step')}: go on with {command} {{resume}}"
         return Failure(damage.problem, mend, resume=good)
+    if mend := _renaming(run):
+        return Failure(
+            damage.problem, f"No checkpoint has the name of its steps: {mend} {command} {{resume}}", resume=run
+        )
     none = "No checkpoint of the run is good"
     if _can_start_again(run):
         mend = f"{none}: start again with {command} {{resume}} {{overwrite}}"
@@ -240,6 +247,23 @@ def _with_mend(run: Path, damage: Damaged) -> Failure:
     what, given = ("settings", "FILE") if is_finetune(run) else ("recipe", "RECIPE.toml")
     mend = f"{none}, and its {what} cannot be read: start again with {command} {given} {{out}} {{overwrite}}"
     return Failure(damage.problem, mend, out=run, overwrite=True)
+
+
+def _renaming(run: Path) -> str:
+    """What to do where the newest checkpoint has lost its name alone; empty where none has."""
+    steps: dict[int, Path] = {}
+    for path in checkpoints(run).values():
+        try:
+            read_facts(path)
+        except Misnamed as error:
+            steps[error.named["step"]] = path
+        except Damaged:
+            continue
+    if not steps:
+        return ""
+    path, name = steps[max(steps)], checkpoint_path(run, max(steps)).name
+    free = f"{name} to {name}.aside, and " if os.path.lexists(path.with_name(name)) else ""
+    return f"in {path.parent} rename {free}{path.name} to {name}, then go on with"
 
 
 def _can_start_again(run: Path) -> bool:

@@ -35,6 +35,10 @@ class Damaged(Failure):
     """A file of a run is not what was written. `problem` names the file and what is wrong with it."""
 
 
+class Misnamed(Damaged):
+    """A checkpoint is that of another step than its name says, `named["step"]`."""
+
+
 def seal(facts: Facts, directory: Path) -> Facts:
     """The facts with the hash of every file that lies in a checkpoint's directory, for its training.json."""
     files = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / FACTS)
@@ -58,7 +62,7 @@ def read_facts(checkpoint: Path) -> Facts:
         raise Damaged(f"{checkpoint} is damaged: {FACTS} {why}.")
     if step_of(checkpoint) not in (None, stored["step"]):
         what = f"it holds the state after {counted(stored['step'], 'step')}, not after those of its name"
-        raise Damaged(f"{checkpoint} is damaged: {what}.")
+        raise Misnamed(f"{checkpoint} is damaged: {what}.", step=stored["step"])
     return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts) if f.name in stored})
 
 
