@@ -52,7 +52,9 @@ class Trainee:
 
 
 def facts(step: int) -> Facts:
-    return Facts(step, asdict(Recipe()), {"data/a": "1"}, TOKENIZER.hash, 1, {"threads": 1}, {"seconds": 1.5})
+    guard = {"losses": [], "norms": [], "lost": 0, "skipped": 0}
+    carried = {"seconds": 1.5, "guard": guard, "scaler": {}}
+    return Facts(step, asdict(Recipe()), {"data/a": "1"}, TOKENIZER.hash, 1, {"threads": 1}, carried)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
