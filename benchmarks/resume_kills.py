@@ -35,7 +35,7 @@ RECIPE = """
 [model]
 n_layer = 2
 n_head = 2
-n_embd = 64
+n_embd = {width}
 n_positions = 32
 dropout = 0.1
 
@@ -124,7 +124,7 @@ def write_recipe(folder: Path, compile: bool, steps: int, eval_every: int, save_
     path = folder / f"{'compiled' if compile else 'eager'}.toml"
     path.write_text(
         RECIPE.format(
-            data=data, compile=str(compile).lower(), steps=steps, eval_every=eval_every, save_every=save_every
+            data=data, compile=str(compile).lower(), steps=steps, eval_every=eval_every, save_every=save_every, width=64
         )
     )
     return path

@@ -94,7 +94,7 @@ def main() -> int:
         while sum(len(s.kills) for s in sequences) < chosen.kills and time.monotonic() - began < 60 * chosen.minutes:
             case, (result, seconds) = made[turn % len(made)], expected[turn % len(made)]
             place = folder / f"{case.name}-{turn}"
-            found = killed(case, place, result, seconds, draw.choice((1, 2, 2, 3, 4)), draw, chosen.real)
+            found = killed(case, place, result, seconds, draw.choice((2, 3, 4, 6)), draw, chosen.real)
             sequences.append(found)
             turn += 1
             if found.wrong:

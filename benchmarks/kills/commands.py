@@ -10,36 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.resume_kills import RECIPE, compared
 from gpt2.training.run.directory import checkpoints
 from gpt2.training.run.metrics import METRICS, read_metrics
 
-COMPARED = ("step", "tokens", "loss", "grad_norm", "lr", "val")  # of a run's log: what does not depend on the clock
 CLOCK = ("seconds", "tokens_per_s", "ended", "peak_memory_bytes", "environment")  # of a study's results: what does
 STORIES = Path(__file__).parents[2] / "gpt2" / "assets" / "stories.txt"
-RECIPE = """
-[model]
-n_layer = 2
-n_head = 2
-n_embd = 32
-n_positions = 32
-dropout = 0.1
-[data]
-train = ["{data}"]
-val = ["{data}"]
-[optim]
-name = "muon"
-lr = 3e-3
-warmup_steps = 5
-[train]
-steps = {steps}
-batch_size = 6
-micro_batch_size = 4
-compile = false
-eval_every = 20
-eval_tokens = 512
-save_every = 5
-seed = 3
-"""
 STUDY = """
 [study]
 seeds = [0, 1]
@@ -78,11 +54,13 @@ class Train:
     """`gpt2 train`, and how it is resumed."""
 
     name = "train"
-    steps = 60
+    steps = 36
 
     def __init__(self, folder: Path, data: Path) -> None:
         self.recipe = folder / "recipe.toml"
-        self.recipe.write_text(RECIPE.format(data=data, steps=self.steps))
+        self.recipe.write_text(
+            RECIPE.format(data=data, compile="false", steps=self.steps, eval_every=12, save_every=3, width=32)
+        )
 
     def words(self, place: Place) -> list[str]:
         """What a user types now."""
@@ -105,8 +83,7 @@ class Train:
 
     def result(self, place: Place) -> Any:
         """What must be equal to the bit."""
-        log = [{key: event[key] for key in COMPARED if key in event} for event in read_metrics(place.out / METRICS)]
-        return log, hashes(place.out / "model")
+        return compared(place.out), hashes(place.out / "model")
 
 
 class Finetune(Train):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpt2.base.counted import counted
+from gpt2.base.disk import naming, refusal
 from gpt2.base.errors import DiskFailure, Failure, UsageError
 from gpt2.base.kinds import parse_own
 from gpt2.base.lock import lock
@@ -107,9 +108,12 @@ class Results:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(size)
-            what = f"{self.path} cannot be written ({str(error.strerror).lower()})"
+            disk = refusal(error)
+            if disk is None:
+                with naming(self.path):
+                    raise
             kept = f"{counted(len(self.records), 'result')} in it stay, and the same command goes on after them."
-            failure = DiskFailure(what, f"make room, then type the same command: {kept}")
+            failure = DiskFailure(f"{self.path}: {disk.why}", f"{disk.mend}, then type the same command again: {kept}")
             failure.errno = error.errno
             raise failure from None
 

@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from gpt2.base.lock import is_free, lock
 
 
 def sync(path: Path) -> None:
@@ -63,13 +65,50 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def half_written(target: Path) -> Path:
+    """A new hidden name beside `target`, under which it is written."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+
+
+def abandoned(target: Path) -> list[Path]:
+    """What processes that were killed left of `target`, half-written: no living one holds it (`held`)."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.partial")
+    try:
+        found = [target.with_name(entry) for entry in os.listdir(target.parent) if name.fullmatch(entry)]
+    except OSError:
+        return []
+    return [path for path in found if not path.is_symlink() and is_free(path)]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Have other processes see that this one is writing a file or directory, until the block ends or it dies."""
+    if os.name == "nt":  # there what is open cannot be renamed
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """A file to write, which takes the name `target` when the block ends well."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    """A file to write, which takes the name `target` when the block ends well.
+
+    What a process that was killed left of it is deleted.
+    """
+    for path in abandoned(target):
+        with suppress(OSError):
+            path.unlink()
+    temporary = half_written(target)
     try:
         with naming(target):
-            yield temporary
-            os.replace(temporary, target)
+            temporary.touch()
+            with held(temporary):
+                yield temporary
+                os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

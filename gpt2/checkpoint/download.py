@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Failure, UsageError
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
 from gpt2.checkpoint.hf_config import CONFIG_FILE, GENERATION_FILE, read_config, read_json
@@ -28,7 +29,7 @@ from gpt2.checkpoint.layout import (
 from gpt2.text.tokenizer_files import has_tokenizer
 
 TIMEOUT = 10.0  # seconds to wait for the hub's answer
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+FORBIDDEN = (errno.EACCES, errno.EPERM)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 SIGNS = ("tokenizer.json", "vocab.json", "vocab.txt")  # a repository without these has no tokenizer
 
@@ -177,7 +178,8 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
     """What to raise, in one sentence, for what the hub's client raised."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
-    if type(error) is ValueError or isinstance(error, Advice) or getattr(error, "errno", None) in DISK:
+    disk = refusal(error) is not None or getattr(error, "errno", None) in FORBIDDEN
+    if type(error) is ValueError or isinstance(error, Advice) or disk:
         return error  # read_config's sentence, or the disk's
     otherwise = f"or name a directory, or the bundled {BUNDLED}, as {{model}}."
     if isinstance(error, GatedRepoError):

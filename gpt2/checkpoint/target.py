@@ -4,7 +4,6 @@ In: a path. Out: a path that may be written; a directory that appears when it is
 """
 
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpt2.base import ours
-from gpt2.base.disk import naming, sync
+from gpt2.base.disk import abandoned, half_written, held, naming, sync
 from gpt2.base.errors import DiskFailure
 from gpt2.base.foreign import parse_json
 from gpt2.base.ours import Folder, always, check_directory
@@ -57,9 +56,14 @@ def litter(name: str) -> str:
 
 @contextmanager
 def whole_directory(target: Path) -> Iterator[Path]:
-    """A directory to fill, which takes the name `target` when the block ends well: all of it is there, or nothing."""
+    """A directory to fill, which takes the name `target` when the block ends well: all of it is there, or nothing.
+
+    What a process that was killed left of it is deleted.
+    """
+    for path in abandoned(target):
+        ours.remove(path, HALF)
     made = [folder for folder in target.parents if not folder.exists()]
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    temporary = half_written(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -69,7 +73,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
         failure.errno = error.errno
         raise failure from None
     try:
-        with naming(target):
+        with naming(target), held(temporary):
             yield temporary
             for path in (*temporary.iterdir(), temporary):
                 sync(path)

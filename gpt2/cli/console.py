@@ -51,8 +51,8 @@ class VisibleConsole(Console):
 class Sign:
     """What is being done, since when, and the share of it that is done, None as long as nobody told."""
 
-    def __init__(self, what: str) -> None:
-        self.what, self.began = what, time.monotonic()
+    def __init__(self, what: str, began: float | None = None) -> None:
+        self.what, self.began = what, time.monotonic() if began is None else began
         self.share: float | None = None
         self.note = ""
 
@@ -69,6 +69,26 @@ class Sign:
         return f"{share:.0%}, {told}about {duration(elapsed * (1 - share) / share)} left"
 
 
+@contextmanager
+def of_steps(total: int, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """The same for training whose lines go to a standard output that is no terminal: tell(done) after each step.
+
+    The first step that is told is the first that this command takes. wanted=False shows nothing.
+    """
+    if not wanted:
+        yield lambda done: None
+        return
+    before: list[int] = []
+    with progress("training") as tell:
+
+        def told(done: int) -> None:
+            before.extend([done - 1] * (not before and done > 0))
+            if before:
+                tell(done - before[0], total - before[0], f"step {done:,} of {total:,}")
+
+        yield told
+
+
 def duration(seconds: float) -> str:
     """40 s, 26 min, 3.2 h."""
     if seconds < 99.5:
@@ -77,9 +97,12 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Tell]:
-    """Show how far it is while the block runs, which calls `tell(done, total)`; print nothing else inside it."""
-    sign, over = Sign(what), Event()
+def progress(what: str, began: float | None = None) -> Iterator[Tell]:
+    """Show how far it is while the block runs, which calls `tell(done, total)`; print nothing else inside it.
+
+    began   when the work began, by time.monotonic, where that was before the block
+    """
+    sign, over = Sign(what, began), Event()
     stream = sys.stderr
     if stream is None:
         yield sign.tell

@@ -1,6 +1,7 @@
 """`gpt2 finetune`: a model and a user's text in, the model that writes like it out."""
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -9,6 +10,8 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import ActivationName, Device, Flag, TokenizerName, print_json
+from gpt2.cli.console import of_steps
+from gpt2.cli.terminal import outlasting
 from gpt2.training.finetune.optim import TuneOptim
 from gpt2.training.run.going_on import check_lost, run_of
 
@@ -158,9 +161,16 @@ class Command:
         prompt = tuning.prompt = tuning.samples.prompt(self.prompt)
         show = Report(tuning, quiet=self.json)
         samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.samples.take(tuning.model, prompt)}
-        with show, StopSignals(show.say) as signals:
+        unseen = self.json or not sys.stdout.isatty()
+        with show, StopSignals(show.say) as signals, of_steps(show.steps, unseen) as tell:
+
+            def told(event: dict[str, Any]) -> None:
+                tell(event["step"] + 1)
+                show(event)
+
             stop, go_on = (lambda: signals.requested), self.resume is not None and not self.overwrite
-            result = tuning.run(Path(self.resume) if self.resume and go_on else out, show, stop, go_on, self.device)
+            place = Path(self.resume) if self.resume and go_on else out
+            result = tuning.run(place, outlasting(told), stop, go_on, self.device)
         samples["after"] = tuning.samples.take(load(str(result.model)).model, prompt)
         if self.json:
             print_json(as_json(tuning, result) | {"samples": samples})

@@ -8,12 +8,13 @@ Signals. In: SIGTERM, which `kill` and a system that shuts down send, and SIGHUP
 Out: an exception that every block sees, as at Ctrl-C, so that nothing half-written is left.
 """
 
+import errno
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
@@ -57,6 +58,24 @@ def shown_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def outlasting(report: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same report, of which no error of a terminal that has just closed ends the work that it is about.
+
+    The signal that comes with the closing (SIGHUP) ends that work in its own way.
+    """
+    if not sys.stdout.isatty():
+        return report
+
+    def told(event: Any) -> None:
+        try:
+            report(event)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+
+    return told
 
 
 def beneath(stream: TextIO) -> TextIO:

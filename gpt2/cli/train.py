@@ -12,6 +12,8 @@ from gpt2.base.costs import n_params
 from gpt2.base.counted import counted, millions
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Device, Flag, print_json
+from gpt2.cli.console import of_steps
+from gpt2.cli.terminal import outlasting
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe
 from gpt2.training.run.going_on import first_recipe, resumed_recipe, run_of
@@ -111,8 +113,14 @@ class Command:
         notes = resume(training, Path(str(self.resume)), self.override) if going_on else []
         report = Quiet() if not world.is_main else JsonReport(recipe) if self.json else ProgressReport(recipe, training)
         report.notes(notes)
-        with report, StopSignals(report.say) as signals:
-            outcome = train(training, out, report, stop=lambda: signals.requested, max_seconds=seconds)
+        unseen = world.is_main and (self.json or not sys.stdout.isatty())
+        with report, StopSignals(report.say) as signals, of_steps(recipe.train.steps, unseen) as tell:
+
+            def told(event: dict[str, Any]) -> None:
+                tell(event["step"] + 1)
+                report(event)
+
+            outcome = train(training, out, outlasting(told), stop=lambda: signals.requested, max_seconds=seconds)
         report.finish(outcome, out)
         if signals.requested:
             raise SystemExit(signals.code)

@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
         results.append(record("a"))
         whole, results._file = results._file, Full(results._file)  # type: ignore[assignment]
         with pytest.raises(
-            DiskFailure, match=r"no space left on device\): make room, then type the same command: 1 res"
+            DiskFailure, match=r"no space left on device: make room, then type the same command again: 1 res"
         ):
             results.append(record("b"))
         results._file = whole

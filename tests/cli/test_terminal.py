@@ -1,8 +1,10 @@
 """What reaches a terminal: nothing that a hostile tokenizer, file or name says steers it; a pipe gets every byte."""
 
+import errno
 import io
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
 from rich.table import Table
@@ -11,7 +13,7 @@ from benchmarks.terminal_bytes import commands, make_model, offending, write_fil
 from gpt2.cli import console as shown
 from gpt2.cli.console import VisibleConsole
 from gpt2.cli.main import main
-from gpt2.cli.terminal import Shown, as_they_are, beneath, coloured, shown_streams
+from gpt2.cli.terminal import Shown, as_they_are, beneath, coloured, outlasting, shown_streams
 
 WORST = "\x1b[2J\x07\x1b]8;;x\x1b\\\r\x08\x7f\x9b\u202e\u2066\u2028[/bold]"
 
@@ -162,11 +164,37 @@ def test_what_may_take_long_gives_a_sign(hostile, monkeypatch, capsys, line):
     begun = set()
     make = shown.Sign.__init__
 
-    def noted(self, what):
+    def noted(self, what, began=None):
         begun.add(what.split(" ")[0] if what.startswith("loading") else what)
-        make(self, what)
+        make(self, what, began)
 
     monkeypatch.setattr(shown.Sign, "__init__", noted)
     main([*line.split(), "--model", str(hostile / "m\x1b[2J\u202e")])
     assert " so far" not in capsys.readouterr().err
     assert begun == LONG[line]
+
+
+def test_a_terminal_that_has_closed_ends_no_work(monkeypatch):
+    def report(event):
+        raise OSError(event, "broken")
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert outlasting(report)(errno.EIO) is None
+    with pytest.raises(OSError, match="broken"):
+        outlasting(report)(errno.ENOSPC)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert outlasting(report) is report
+
+
+def test_the_steps_of_training_are_said_from_the_first_that_is_taken(monkeypatch):
+    told = []
+
+    @contextmanager
+    def recorded(what):
+        yield lambda *args: told.append(args)
+
+    monkeypatch.setattr(shown, "progress", recorded)
+    with shown.of_steps(10, wanted=True) as tell:
+        for done in (0, 5, 6):
+            tell(done)
+    assert told == [(1, 6, "step 5 of 10"), (2, 6, "step 6 of 10")]

@@ -1,6 +1,10 @@
 """`gpt2 ablate`: run a study, or say what of it is due; `report` and `off` are in report.py beside this."""
 
+import sys
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +13,7 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
+from gpt2.cli.console import progress
 from gpt2.cli.terminal import Ended
 
 if TYPE_CHECKING:
@@ -93,8 +98,8 @@ class Command:
             threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
             keep = Path(self.keep) if self.keep else None
             try:
-                with Progress(self.json) as progress:
-                    conduct(study, results, self.jobs, threads, self.only, keep, progress)
+                with Progress(study.name, self.json) as shown:
+                    conduct(study, results, self.jobs, threads, self.only, keep, shown)
             except (KeyboardInterrupt, Ended) as stop:
                 n = len(read_records(results))
                 done = f"{results} holds {counted(n, 'result')}" if n else "no run had ended yet"
@@ -123,31 +128,35 @@ class Command:
 
 
 class Progress:
-    """One line per run, with the time left by what the runs of this sitting took."""
+    """One line per run, and how far the study is, with the time left by what the runs of this sitting took."""
 
-    def __init__(self, as_json: bool) -> None:
-        import time
-
-        self.as_json, self.clock = as_json, time.monotonic
-        self.started, self.work = self.clock(), 0.0
+    def __init__(self, name: str, as_json: bool) -> None:
+        self.name, self.as_json = name, as_json
+        self.began, self.work, self.runs = time.monotonic(), 0.0, 0
+        self.shown = ExitStack()
 
     def __enter__(self) -> "Progress":
+        self._show(0.0)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        pass
+        self.shown.close()
 
     def __call__(self, record: dict[str, Any], left: float) -> None:
         """Report one finished run; `left` counts runs of full length."""
-        import datetime
-        import sys
-
+        self.shown.close()  # a line must not stand inside the bar
+        self.work, self.runs = self.work + record["share"], self.runs + 1
         if self.as_json:
             print_json(record)
-            return
-        self.work += record["share"]
-        remaining = datetime.timedelta(seconds=round((self.clock() - self.started) / self.work * left))
-        what = f"{record['contestant']} ({record['purpose']}, seed {record['seed']}, rate {record['rate']:g} x)"
-        loss = f"diverged at step {record['diverged_at']}" if record["diverged_at"] is not None else ""
-        print(f"{what:<58}{loss or format(record['val_loss'], '.4f'):<14}about {remaining} left")
+        else:
+            remaining = timedelta(seconds=round((time.monotonic() - self.began) / self.work * left))
+            what = f"{record['contestant']} ({record['purpose']}, seed {record['seed']}, rate {record['rate']:g} x)"
+            loss = f"diverged at step {record['diverged_at']}" if record["diverged_at"] is not None else ""
+            print(f"{what:<58}{loss or format(record['val_loss'], '.4f'):<14}about {remaining} left")
         sys.stdout.flush()
+        if left > 0:
+            self._show(left)
+
+    def _show(self, left: float) -> None:
+        tell = self.shown.enter_context(progress(f"study {self.name}", self.began))
+        tell(self.work, self.work + left, f"{counted(self.runs, 'run')} done")

@@ -9,6 +9,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, StudyFile, print_json
+from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
     from gpt2.ablation.report.document import Commands
@@ -87,8 +88,6 @@ class Off:
 
     def run(self) -> None:
         """Measure, and write."""
-        import sys
-
         from gpt2.ablation.switched_off import check_switched_off, switch_off, write_switched_off
 
         study, results = _study(self.study, self.results)
@@ -96,9 +95,10 @@ class Off:
         kept = Path(self.kept or f"runs/ablation/{study.name}")
         out = Path(self.out or default_off(results))
         check_switched_off(out)
-        found = switch_off(
-            study, records, kept, lambda done, total: print(f"seed {done} of {total}", file=sys.stderr, flush=True)
-        )
+        with progress("switching off") as tell:
+            found = switch_off(
+                study, records, kept, lambda done, total: tell(done, total, f"seed {done} of {total} done")
+            )
         write_switched_off(found, out)
         print(out)
 

@@ -34,10 +34,12 @@ from gpt2.training.finetune.settings import Settings, chosen, read_settings, rec
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import World
-from gpt2.training.run.directory import FINETUNE, MERGED, best, check_resumed, check_run, forget_checkpoints
+from gpt2.training.run.directory import FINETUNE, MERGED, ROWS, best, check_resumed, check_run, forget_checkpoints
 from gpt2.training.run.going_on import run_of
+from gpt2.training.run.intact import hash_file
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, read_metrics
+from gpt2.training.run.resume import EVERY_BYTE
 from gpt2.training.run.runner import Report, resume, train
 from gpt2.training.task import Task
 
@@ -121,13 +123,16 @@ class FineTune:
         marks = {"train": self.train.hash, "val": self.val.hash, "base": fingerprint(self.model)}
         if self.begun is not None:
             marks["adapter"] = self.begun.mark
+        facts = {f"{name} of {', '.join(settings.files)}": mark for name, mark in marks.items()}
+        if paths[0].name == ROWS:  # nobody else has these rows: each byte of them counts
+            facts[f"{EVERY_BYTE}{paths[0]}"] = hash_file(paths[0])
         self._begin()
         self.task = Task(
             model=self.model,
             tokenizer=self.tokenizer,
             batches=Shuffled(self.train, self.recipe.train.batch_size, settings.seed),
             val={settings.val or f"{self.val.tokens:,} held-out tokens": self.val},
-            facts={f"{name} of {', '.join(settings.files)}": mark for name, mark in marks.items()},
+            facts=facts,
             write=self._write,
             sample=self._sample,
             settings=asdict(self.settings),

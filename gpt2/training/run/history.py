@@ -115,7 +115,7 @@ def read_history(path: Path) -> History:
     """The history of a run directory or of a metrics.jsonl. ValueError when not one step is logged in it."""
     run = None if path.is_file() else path
     log = path if run is None else path / METRICS
-    events = read_metrics(log)
+    events = [event for event in read_metrics(log) if "tokens" in event or not event.keys() & {"loss", "val"}]
     steps = [event for event in events if "loss" in event]
     if not steps:
         raise ValueError(f"{log} has no step yet: wait for the first one.")

@@ -189,8 +189,7 @@ def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:
         end += len(line) + 1
         try:
             event = parse_own(line, EVENT)
-            measured = "loss" in event or "val" in event
-            yield (event if event["step"] >= 0 and ("tokens" in event or not measured) else None), number, end
+            yield (event if event["step"] >= 0 else None), number, end
         except ValueError:
             yield None, number, end
 

@@ -15,6 +15,7 @@ from gpt2.training.identity import VERSION_0_1
 from gpt2.training.recipe import Recipe
 
 FACTS = "training.json"
+EVERY_BYTE = "every byte of "  # how the name of a set begins whose mark is its file's hash
 OWN = "sha256"  # of training.json itself, in it
 
 # what changing a setting in the middle of a run does, beyond what its name says
@@ -101,6 +102,9 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
         )
     for path, mark in now.data.items():
         if before.data.get(path, mark) != mark:
+            if path.startswith(EVERY_BYTE):
+                what = f"{path.removeprefix(EVERY_BYTE)} is not the file that this run began with"
+                raise ValueError(f"{what}, since bytes of it differ: put back what it was, or start a new run.")
             raise ValueError(
                 f"{path} is not the set that this run began with, since its tokens differ: prepare it again from the "
                 "same files, or start a new run."

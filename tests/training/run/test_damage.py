@@ -72,7 +72,7 @@ DAMAGES = [
     ("training.json", lambda path: path.write_text("[" * 100_000), "training.json cannot be read"),
     ("training.json", lambda path: edited(path, step=-5), "training.json has step -5, which cannot be"),
     ("training.json", lambda path: edited(path, step="4"), "training.json has step '4', which cannot be"),
-    ("training.json", lambda path: edited(path, carried={"guard": 3}), "carried numbers of a kind that cannot be"),
+    ("training.json", lambda path: edited(path, carried={"guard": 3}), "has carried {"),
     ("training.json", lambda path: edited(path, more=1), "has a field 'more'"),
 ]
 
