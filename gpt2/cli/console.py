@@ -47,6 +47,10 @@ class VisibleConsole(Console):
             seen = self.is_terminal and not segment.control
             yield Segment(visible(segment.text), segment.style) if seen else segment
 
+    def on_broken_pipe(self) -> None:
+        """A reader that has gone is what it is everywhere: main.py decides what that means."""
+        raise BrokenPipeError
+
 
 class Sign:
     """What is being done, since when, and the share of it that is done, None as long as nobody told."""

@@ -134,6 +134,7 @@ class Command:
         "train.context": "--context",
     }
 
+    @outlasting()
     def run(self) -> None:
         """Check, train, and show what has changed."""
         out = self._out()
@@ -170,7 +171,7 @@ class Command:
 
             stop, go_on = (lambda: signals.requested), self.resume is not None and not self.overwrite
             place = Path(self.resume) if self.resume and go_on else out
-            result = tuning.run(place, outlasting(told), stop, go_on, self.device)
+            result = tuning.run(place, told, stop, go_on, self.device)
         samples["after"] = tuning.samples.take(load(str(result.model)).model, prompt)
         if self.json:
             print_json(as_json(tuning, result) | {"samples": samples})

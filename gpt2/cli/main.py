@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
-from gpt2.cli.terminal import Ended, EndingSignals
+from gpt2.cli.terminal import Ended, EndingSignals, forget
 
 COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
@@ -166,7 +166,7 @@ def _answered(argv: list[str]) -> int:
     except (KeyboardInterrupt, Ended) as stop:
         return _stopped(stop)
     except BrokenPipeError:  # `gpt2 ... | head`: the reader has gone, and that is no failure
-        _forget_output()
+        forget(sys.stdout)
         return 0
     except OSError as error:  # what was printed could not be written
         return _failed(error)
@@ -185,13 +185,8 @@ def _stopped(stop: KeyboardInterrupt | Ended) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        _forget_output()
+        forget(sys.stdout)
     return stop.number if isinstance(stop, Ended) else 130
-
-
-def _forget_output() -> None:
-    """Have nobody told what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.console import progress
-from gpt2.cli.terminal import Ended
+from gpt2.cli.terminal import Ended, outlasting
 
 if TYPE_CHECKING:
     from gpt2.data.files import Source
@@ -68,6 +68,7 @@ class Command:
 
     SPELLED: ClassVar[dict[str, str]] = {"model": "--tokenizer"}  # a model is named for its tokenizer alone
 
+    @outlasting()
     def run(self) -> None:
         """Check what can be checked, then train the tokenizer if asked to, then encode."""
         if self.verify:

@@ -9,19 +9,22 @@ Out: an exception that every block sees, as at Ctrl-C, so that nothing half-writ
 """
 
 import errno
+import os
 import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
+from gpt2.base.errors import DiskFailure
 from gpt2.base.visible import visible
 
 AGAIN = 1.0  # seconds: a terminal that closes sends its signal twice
+GONE = "its reader has gone"
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
@@ -60,22 +63,82 @@ def shown_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def outlasting(report: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The same report, of which no error of a terminal that has just closed ends the work that it is about.
+class Lasting:
+    """A text stream that ends no work: after its first failure what is written to it is lost."""
 
-    The signal that comes with the closing (SIGHUP) ends that work in its own way.
-    """
-    if not sys.stdout.isatty():
-        return report
+    def __init__(self, stream: TextIO, tell: Callable[[OSError], None] = lambda error: None) -> None:
+        self.stream, self.tell = stream, tell
+        self.failure: OSError | None = None
 
-    def told(event: Any) -> None:
+    def write(self, text: str) -> int:
+        """Write the text, where that can still be done."""
+        self._try(lambda: self.stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._try(self.stream.flush)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        if self.failure is not None:
+            return
         try:
-            report(event)
+            step()
         except OSError as error:
-            if error.errno != errno.EIO:
-                raise
+            self.failure = error
+            forget(self.stream)
+            self.tell(error)
 
-    return told
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def outlasting() -> Iterator[None]:
+    """Around work that is more than what it prints: it goes on when its output is full, or its reader has gone.
+
+    That is said on standard error. DiskFailure at the end of the work when the output is not whole.
+    """
+    drawn = sys.stdout.isatty()
+
+    def tell(error: OSError) -> None:
+        print(f"gpt2: standard output: {_why(error, drawn)}: the work goes on without it.", file=sys.stderr, flush=True)
+
+    before = sys.stdout, sys.stderr
+    shown = [stream for stream in before if isinstance(stream, Shown)]
+    raw = [stream.beneath for stream in shown]
+    output, other = Lasting(beneath(sys.stdout), tell), Lasting(beneath(sys.stderr))
+    for stream in shown:
+        stream.beneath = cast(TextIO, output if stream is sys.stdout else other)
+    sys.stdout = sys.stdout if sys.stdout in shown else cast(TextIO, output)
+    sys.stderr = sys.stderr if sys.stderr in shown else cast(TextIO, other)
+    try:
+        yield
+        output.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream, one in zip(shown, raw, strict=True):
+            stream.beneath = one
+    if output.failure is not None and _why(output.failure, drawn) != GONE:
+        what = f"standard output: {_why(output.failure, drawn)}"
+        raise DiskFailure(what, "what was printed is not whole, but the work is done, and need not be done again.")
+
+
+def _why(error: OSError, drawn: bool) -> str:
+    """Why nothing more can be printed. `drawn`: on a terminal, which is gone when it cannot be written."""
+    gone = error.errno == errno.EPIPE or (drawn and error.errno == errno.EIO)
+    return GONE if gone else str(error.strerror or error).lower()
+
+
+def forget(stream: TextIO) -> None:
+    """Have nobody told what could not be written to the stream."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def beneath(stream: TextIO) -> TextIO:

@@ -103,6 +103,7 @@ class Command:
         finally:
             leave_world()
 
+    @outlasting()
     def _train(self, recipe: Recipe, out: Path, seconds: float | None, world: Any) -> None:
         from gpt2.training.loop import TrainingRun
         from gpt2.training.run.interrupts import StopSignals
@@ -120,7 +121,7 @@ class Command:
                 tell(event["step"] + 1)
                 report(event)
 
-            outcome = train(training, out, outlasting(told), stop=lambda: signals.requested, max_seconds=seconds)
+            outcome = train(training, out, told, stop=lambda: signals.requested, max_seconds=seconds)
         report.finish(outcome, out)
         if signals.requested:
             raise SystemExit(signals.code)

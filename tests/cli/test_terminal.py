@@ -3,13 +3,15 @@
 import errno
 import io
 import json
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from rich.table import Table
 
 from benchmarks.terminal_bytes import commands, make_model, offending, write_files
+from gpt2.base.errors import DiskFailure
 from gpt2.cli import console as shown
 from gpt2.cli.console import VisibleConsole
 from gpt2.cli.main import main
@@ -164,9 +166,9 @@ def test_what_may_take_long_gives_a_sign(hostile, monkeypatch, capsys, line):
     begun = set()
     make = shown.Sign.__init__
 
-    def noted(self, what):
+    def noted(self, what, began=None):
         begun.add(what.split(" ")[0] if what.startswith("loading") else what)
-        make(self, what)
+        make(self, what, began)
 
     monkeypatch.setattr(shown.Sign, "__init__", noted)
     main([*line.split(), "--model", str(hostile / "m\x1b[2J\u202e")])
@@ -174,16 +176,40 @@ def test_what_may_take_long_gives_a_sign(hostile, monkeypatch, capsys, line):
     assert begun == LONG[line]
 
 
-def test_a_terminal_that_has_closed_ends_no_work(monkeypatch):
-    def report(event):
-        raise OSError(event, "broken")
+class Refusing(io.StringIO):
+    def __init__(self, number, drawn=False):
+        super().__init__()
+        self.number, self.isatty = number, lambda: drawn
 
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert outlasting(report)(errno.EIO) is None
-    with pytest.raises(OSError, match="broken"):
-        outlasting(report)(errno.ENOSPC)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
-    assert outlasting(report) is report
+    def write(self, text):
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize(
+    ("number", "drawn", "whole"),
+    [(errno.ENOSPC, False, False), (errno.EPIPE, False, True), (errno.EIO, True, True), (errno.EIO, False, False)],
+)
+def test_output_that_cannot_be_written_ends_no_work(monkeypatch, capsys, number, drawn, whole):
+    monkeypatch.setattr("sys.stdout", Refusing(number, drawn))
+    done = []
+    with (
+        nullcontext() if whole else pytest.raises(DiskFailure, match=r"standard output: .* work is done"),
+        outlasting(),
+    ):
+        for n in range(3):
+            print(n)
+            VisibleConsole().print(n)
+            done.append(n)
+    assert done == [0, 1, 2]
+    said = capsys.readouterr().err
+    assert said.count("the work goes on without it") == 1
+    assert ("reader has gone" in said) == whole
+
+
+def test_a_reader_that_has_gone_is_no_failure_of_a_table(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Refusing(errno.EPIPE))
+    with pytest.raises(BrokenPipeError):
+        VisibleConsole().print("a table")
 
 
 def test_the_steps_of_training_are_said_from_the_first_that_is_taken(monkeypatch):

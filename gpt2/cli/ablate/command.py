@@ -14,7 +14,7 @@ from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
 from gpt2.cli.console import progress
-from gpt2.cli.terminal import Ended
+from gpt2.cli.terminal import Ended, outlasting
 
 if TYPE_CHECKING:
     from gpt2.ablation.study import Study
@@ -98,7 +98,7 @@ class Command:
             threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
             keep = Path(self.keep) if self.keep else None
             try:
-                with Progress(study.name, self.json) as shown:
+                with outlasting(), Progress(study.name, self.json) as shown:
                     conduct(study, results, self.jobs, threads, self.only, keep, shown)
             except (KeyboardInterrupt, Ended) as stop:
                 n = len(read_records(results))
