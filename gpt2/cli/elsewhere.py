@@ -112,11 +112,6 @@ TABLE = {
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place it needs (@text).
 """
 
-NO_PLACE = {
-    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | gpt2 chat",
-}
-"""What to do with words that stand without an option where a command has no place for them."""
-
 OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
 COMMAND = re.compile(r"`gpt2 (\w+)")
 _ANSWERS = {name: answers.split(" | ") for names, answers in TABLE.items() for name in names.split()}

@@ -83,7 +83,7 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
         if not any(word.startswith("-") for word in unread):
             known = Known.of(command, COMMANDS)
             refuse_values(argv, known.options, unread)
-            raise UsageError(unknown(unread, known, prog))
+            raise UsageError(unknown(unread, known, prog, argv))
     return parsed(command, argv, prog, description="")
 
 

@@ -11,7 +11,6 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
-from gpt2.base.visible import quoted
 
 
 class Known(NamedTuple):
@@ -19,7 +18,7 @@ class Known(NamedTuple):
     their fields, and the names of all commands."""
 
     options: Mapping[str, bool | None]
-    places: Collection[str] = ()
+    places: Sequence[str] = ()
     commands: Collection[str] = ()
 
     @classmethod
@@ -46,21 +45,21 @@ def refuse(event: Any, argv: Sequence[str], known: "Known") -> None:
         return
     strange = [word for word in argv if word.startswith("-") and not known.has(word)]
     lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
-    sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
+    sentence = unknown(strange, known, event.prog, argv) if lacking and strange else describe(event, known, argv)
     if sentence:
         raise UsageError(sentence)
 
 
-def describe(event: Any, known: "Known") -> str:
-    """The sentence for one of tyro's events; empty for one that is not known here."""
+def describe(event: Any, known: "Known", argv: Sequence[str]) -> str:
+    """The sentence for one of tyro's events of `argv`; empty for one that is not known here."""
     prog, kind = event.prog, type(event).__name__
     if kind == "UnrecognizedArgs":
-        return unknown(event.tokens, known, prog)
+        return unknown(event.tokens, known, prog, argv)
     if kind == "MissingArgs":
         names = [name_of(context.arg) for context in event.missing_arguments]
         wrong = [token for token in event.unrecognized_tokens if token.startswith("-")]
         if wrong:
-            return unknown(wrong, known, prog)
+            return unknown(wrong, known, prog, argv)
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing: `{prog} --help` shows an example."
     if kind == "BadValue":
         name = name_of(event.argument)
@@ -76,7 +75,7 @@ def describe(event: Any, known: "Known") -> str:
     return ""
 
 
-def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
+def unknown(tokens: Sequence[str], known: "Known", prog: str, argv: Sequence[str]) -> str:
     """A line for the words before the first option, which have no place, and one for each option that does not exist.
 
     What follows the first option may be its value, so nothing is said of it.
@@ -85,24 +84,21 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
         word for word in tokens if word.startswith("-")
     ]
     words = list(takewhile(lambda word: word not in options, tokens))
-    lines = _misplaced(words, known, prog)
+    lines = _misplaced(words, known, prog, argv)
     lines += [_no_option(word, known, prog) for word in options]
     return "\n".join(dict.fromkeys(lines))
 
 
-def _misplaced(words: Sequence[str], known: "Known", prog: str) -> list[str]:
+def _misplaced(words: Sequence[str], known: "Known", prog: str, argv: Sequence[str]) -> list[str]:
     """A sentence for each NAME=VALUE that is an option without its hyphens, and one for all other words."""
-    from gpt2.cli.elsewhere import NO_PLACE
+    from gpt2.cli import stray
 
     split = {word: word.partition("=") for word in words if "=" in word}
     meant = {word: nearest(f"--{name}", value, known, prog) for word, (name, _, value) in split.items()}
     lines = [f"unrecognised: {word}; {mend}" for word, mend in meant.items() if mend]
-    others = " ".join(word for word in words if not meant.get(word))
+    others = [word for word in words if not meant.get(word)]
     if others:
-        mend = NO_PLACE.get(prog, "").replace("{words}", quoted(others))
-        texts = "text" in known.places
-        mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
-        lines.append(f"unrecognised: {others}; {mend}")
+        lines.append(stray.sentence(others, [word for word in argv if not meant.get(word)], known, prog))
     return lines
 
 

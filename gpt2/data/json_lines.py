@@ -5,15 +5,15 @@ with completions, and the items of evaluation tasks are read with it.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gpt2.base.errors import to_utf8
 from gpt2.base.foreign import parse_json
 
 
-def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+def json_lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
     """("FILE, line N,", value) for each line; a byte order mark at the start of the file is no text.
 
     A field may hold a number that is not finite (NaN), as Python writes it: whoever reads the field judges it.
