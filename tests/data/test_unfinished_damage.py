@@ -95,7 +95,7 @@ DAMAGES = {
     "documents": (notes(set_to("documents", [])), NOTES),
     "sizes": (notes(set_to("sizes", "x")), NOTES),
     "shards in another order": (notes(lambda stored: stored["shards"].reverse()), NOTES),
-    "shard elsewhere": (notes(lambda stored: stored["shards"][0].update(file="/etc/passwd")), NOTES),
+    "shard elsewhere": (notes(lambda stored: stored["shards"][0].update(file="../../shard-00001.bin")), NOTES),
     "shard's tokens": (notes(lambda stored: stored["shards"][0].update(tokens=7)), NOTES),
     "files": (notes(lambda stored: stored.update(files=[])), NOTES),
 }  # fmt: skip
