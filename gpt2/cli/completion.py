@@ -43,7 +43,7 @@ class Command:
 def everything() -> Any:
     """All commands as one type, those that have commands of their own with these."""
     from gpt2.cli.ablate.command import OTHERS
-    from gpt2.cli.explain.command import ANALYSES
+    from gpt2.cli.explain.analyses import ANALYSES
     from gpt2.cli.main import COMMANDS
 
     inner = {

@@ -111,7 +111,7 @@ def _of_an_analysis(word: str, others: Sequence[str], line: Line) -> str:
     """For words of `gpt2 explain` that are an analysis or an address; "" for another word."""
     import difflib
 
-    from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT
+    from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
 
     if ADDRESS.fullmatch(word):
         names = [one for one in ("--read", "--of", "--points") if one in line.options]

@@ -12,7 +12,8 @@ from gpt2 import load
 from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import save
-from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT, Overview, parse
+from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
+from gpt2.cli.explain.command import Overview, parse
 from gpt2.cli.main import main
 from tests.explained import BLOCKS, HEADS, WIDTH
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gpt2.cli.explain.command import ANALYSES
+from gpt2.cli.explain.analyses import ANALYSES
 from gpt2.cli.main import COMMANDS, main
 
 RECIPE = "recipes/storyteller.toml"
