@@ -1,4 +1,4 @@
-"""The analyses of `gpt2 explain` by name: module, class and what each one shows. `NEED_NO_TEXT`: those without a text."""
+"""The analyses of `gpt2 explain` by name: module, class, and what each one shows; and those that need no text."""
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
