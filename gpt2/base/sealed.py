@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 OWN = "sha256"
 """The field of a sealed JSON file that holds the hash of all others."""
@@ -40,7 +41,7 @@ def kind_of(path: Path) -> str:
     return next((name for is_kind, name in KINDS if is_kind(mode)), "")
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """A file to read. OSError, whose `strerror` says what stands there, for what is none; it never waits."""
     kind = kind_of(path)
     if kind and kind != "a link to nothing":
