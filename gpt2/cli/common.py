@@ -83,7 +83,8 @@ def check_numbers(command: Any, prefix: str = "") -> None:
             check_numbers(value, prefix if nameless else f"{prefix}{field.name}.")
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, NotANumber):
-                raise UsageError(f"{option(prefix + field.name)} is {part.word!r}: it must be {part.meant}.")
+                more = getattr(command, "NO_NUMBER", {}).get(field.name, "")
+                raise UsageError(f"{option(prefix + field.name)} is {part.word!r}: it must be {part.meant}{more}.")
 
 
 @dataclass(kw_only=True)

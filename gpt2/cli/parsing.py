@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
+from gpt2.base.visible import quoted
 
 
 class Known(NamedTuple):
@@ -67,6 +68,13 @@ def describe(event: Any, known: "Known", argv: Sequence[str]) -> str:
             return f"{name} has no value: give it {article(event.argument)}."
         return f"{name} takes no value: leave out {event.offending_value!r}."
     if kind == "InvalidChoice":
+        from gpt2.cli.elsewhere import VALUES_ELSEWHERE
+        from gpt2.cli.stray import Line
+
+        name = name_of(event.argument)
+        if said := VALUES_ELSEWHERE.get(name, {}).get(event.value.lower(), ""):
+            first = next((quoted(word) for word in Line(argv, known.options, prog).places), "FILE")
+            return f"{name} is {event.value!r}: {said.replace('{first}', first)}."
         near = difflib.get_close_matches(event.value, event.choices, n=1)
         mend = f"did you mean {near[0]}?" if near else f"choose {listed(event.choices)}."
         return f"{name_of(event.argument)} is {event.value!r}: {mend}"
@@ -85,7 +93,7 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str, argv: Sequence[str
     ]
     words = list(takewhile(lambda word: word not in options, tokens))
     lines = _misplaced(words, known, prog, argv)
-    lines += [_no_option(word, known, prog) for word in options]
+    lines += [_no_option(word, known, prog, argv) for word in options]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -102,31 +110,52 @@ def _misplaced(words: Sequence[str], known: "Known", prog: str, argv: Sequence[s
     return lines
 
 
-def _no_option(word: str, known: "Known", prog: str) -> str:
+def _no_option(word: str, known: "Known", prog: str, argv: Sequence[str]) -> str:
     """The sentence for an option that the command does not have."""
     typed, _, value = word.partition("=")
     name = typed.replace("_", "-")
     if opposite(name) in known.options:
         return f"there is no option {typed}: leave out {opposite(name)}."
-    mend = nearest(name, value, known, prog) or f"`{prog} --help` lists the options."
+    mend = nearest(name, value, known, prog, argv) or f"`{prog} --help` lists the options."
     return f"there is no option {typed}: {mend}"
 
 
-def nearest(name: str, value: str, known: "Known", prog: str) -> str:
-    """What was meant by an option that does not exist: another program's, another section's, a misspelt one; or ""."""
-    from gpt2.cli.elsewhere import answer
+def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str] = ()) -> str:
+    """What was meant by an option that does not exist: another section's, another program's, another command's of ours,
+    a misspelt one; or "".
+    """
+    from gpt2.cli.elsewhere import another, answer
+    from gpt2.cli.stray import Line
 
     options = known.options
     name = name.replace("_", "-")
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
     short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
     found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
-    if not found and (elsewhere := answer(name, options, known.places, known.commands, prog)):
-        return f"{elsewhere}."
-    found = found or next(iter(difflib.get_close_matches(name, options, n=1, cutoff=0.65)), "")
+    line = Line(argv, options, prog)
+    if not found:
+        given = value or line.after(name)
+        first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
+        if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
+            return f"{said.rstrip('.')}."
+    found = found or _misspelt(name, options)
+    if not found and name.startswith("--") and (other := another(name, known.places, known.commands, prog)):
+        command, theirs = other
+        options_typed = [word for word in line.rest if word.startswith("--")]
+        if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
+            return f"`{command}` has it: type {line.typed(line.places, prog=command)}."
+        return f"`{command}` has it; `{prog} --help` lists the options here."
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""
+
+
+def _misspelt(name: str, options: Collection[str]) -> str:
+    """The option that is nearly this one, or has its letters in another order; "" where none is."""
+    plain = {option.lstrip("-"): option for option in options}
+    near = difflib.get_close_matches(name.lstrip("-"), plain, n=1, cutoff=0.72)
+    swapped = [option for option in plain if sorted(option) == sorted(name.lstrip("-"))]
+    return plain[(near or swapped)[0]] if near or swapped else ""
 
 
 VALUES = r"true|false|yes|no|on|off|none|\d+"  # what stands behind a flag by mistake

@@ -58,7 +58,14 @@ class Line:
             value = named and "=" not in word and name.startswith("-") and self._takes_value(name)
 
     def _takes_value(self, name: str) -> bool:
-        return name in self.options and self.options[name] is None
+        from gpt2.cli.parsing import opposite
+
+        return self.options.get(name, None) is None and opposite(name) not in self.options
+
+    def after(self, option: str) -> str:
+        """The word after an option that this command does not have: perhaps its value."""
+        pairs = zip(self.argv, self.argv[1:])
+        return next((b for a, b in pairs if a.replace("_", "-") == option and not b.startswith("-")), "")
 
     def flag_before(self, word: str) -> str:
         """The option without a value that stands before a word; "" where there is none."""
