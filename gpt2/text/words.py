@@ -8,26 +8,16 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gpt2.base.errors import UsageError
 from gpt2.model import GPT2
 from gpt2.text.ids import check_id, check_ids, plain_ids
 from gpt2.text.tokenizer import Tokenizer
 
-__all__ = ["Text", "check_id", "check_ids", "check_model", "encode", "label", "plain_ids", "token_id"]
+__all__ = ["Text", "check_id", "check_ids", "encode", "label", "plain_ids", "token_id"]
 
 Text: TypeAlias = str | Tensor | Sequence[int] | Sequence[Sequence[int]] | Sequence[str]
-
-
-def check_model(model: object, tokenizer: object) -> None:
-    """Raise UsageError unless these are a model and a tokenizer, as `gpt2.load` returns them."""
-    if not isinstance(model, nn.Module):
-        raise UsageError(
-            f"a {type(model).__name__} is not a model: give a GPT2, as in `model, tokenizer, *_ = gpt2.load(name)`."
-        )
-    if isinstance(tokenizer, str) or not hasattr(tokenizer, "encode"):
-        raise UsageError(f"a {type(tokenizer).__name__} is not a tokenizer: give the one that gpt2.load returns.")
 
 
 def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
