@@ -9,6 +9,7 @@ the recipe that differ, whom it is compared against, and the difference in valid
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,6 +182,21 @@ def load_study(path: str | Path) -> Study:
         kind, called = _KINDS[name]
         if not is_like(value, kind):
             raise UsageError(f"{path}: [study] {name} is {shortened(value)}: it must be {called}.")
+    if not 0 < settings["tune_share"] <= 1:
+        share = shortened(settings["tune_share"])
+        raise UsageError(f"{path}: [study] tune_share is {share}: it must be above 0, and at most 1.")
+    if not 0 < settings["tune_windows"] < 1:
+        share, mend = shortened(settings["tune_windows"]), "the report uses the other windows"
+        raise UsageError(f"{path}: [study] tune_windows is {share}: it must be above 0 and below 1, since {mend}.")
+    for name in ("tune_rates", "budgets"):
+        for value in settings[name]:
+            if not 0 < value < math.inf:
+                raise UsageError(f"{path}: [study] {name} holds {shortened(value)}: it must be above 0.")
+    for name in ("seeds", "tune_seeds"):
+        if not settings[name]:
+            raise UsageError(f"{path}: [study] {name} is []: name at least one seed.")
+    if settings["exploratory"] < 0:
+        raise UsageError(f"{path}: [study] exploratory is {settings['exploratory']}: it must be at least 0.")
     if "variants" in settings:
         settings["variants"] = path.parent / settings["variants"]
     study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})

@@ -89,7 +89,8 @@ class Command:
         for name in self.only:
             if name not in study.contestants:
                 raise UsageError(f"there is no contestant {name!r}: choose among {', '.join(study.contestants)}.")
-        try_variants(study, dict.fromkeys(job.contestant for job in due(study, read_records(results), self.only)))
+        jobs = due(study, read_records(results), self.only)
+        try_variants(study, dict.fromkeys(job.contestant for job in jobs))
         if self.plan:
             self._plan(study, results)
         else:
@@ -105,6 +106,18 @@ class Command:
                 done = f"{results} holds {counted(n, 'result')}" if n else "no run had ended yet"
                 stop.add_note(f"{done}: the same command goes on from there.")
                 raise
+            if not jobs:
+                self._nothing_due(study, results, keep)
+
+    def _nothing_due(self, study: "Study", results: Path, keep: Path | None) -> None:
+        """Say so, and which weights are not kept, since only a run that is trained can keep them."""
+        from gpt2.ablation.kept import place
+        from gpt2.ablation.study import BASELINE
+
+        print(f"gpt2: nothing is due: {results} holds every result that is asked for.", file=sys.stderr)
+        if keep is not None and not all(place(keep, seed).exists() for seed in study.seeds_of(BASELINE)):
+            why = "only a run that is trained keeps its weights"
+            print(f"gpt2: no weights were kept, since {why}: name another file with --results.", file=sys.stderr)
 
     def _plan(self, study: "Study", results: Path) -> None:
         from rich.table import Table
