@@ -96,7 +96,8 @@ def load(
     """
     from gpt2.base.device import as_device, pick_dtype
 
-    for argument, value in (("name", name), ("tokenizer", tokenizer or "")):
+    given: tuple[tuple[str, Any], ...] = (("name", name), ("tokenizer", tokenizer or ""))
+    for argument, value in given:
         if not isinstance(value, str | Path):
             check_name(argument, value, "'storyteller'")
     device = as_device(device)

@@ -12,7 +12,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.plain import plain
 from gpt2.base.visible import visible_json
-from gpt2.cli.parsing import option
+from gpt2.cli.spelling import option
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ spell it; the options and places that the command has. Out: what to type in its 
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -208,19 +208,22 @@ def answer(
     return ""
 
 
-def another(typed: str, places: Collection[str], commands: Collection[str], prog: str) -> "tuple[str, Known] | None":
+def another(
+    typed: str, places: Collection[str], prog: str, known_of: "Callable[[type], Known]"
+) -> "tuple[str, Known] | None":
     """The command of ours, or the analysis, that has an option which this one lacks, and what may be typed for it.
 
     A command that reads the same (a text, files) goes before another.
+
+    known_of  what may be typed for a command
     """
     from importlib import import_module
 
-    from gpt2.cli.explain.command import ANALYSES
-    from gpt2.cli.main import COMMANDS
-    from gpt2.cli.parsing import Known
+    from gpt2.cli.commands import COMMANDS
+    from gpt2.cli.explain.analyses import ANALYSES
 
     homes = [(f"gpt2 {name}", home, "Command") for name, (home, _) in COMMANDS.items()]
     homes += [(f"gpt2 explain {name}", home, kind) for name, (home, kind, _) in ANALYSES.items()]
-    every = [(name, Known.of(getattr(import_module(home), kind), commands)) for name, home, kind in homes]
+    every = [(name, known_of(getattr(import_module(home), kind))) for name, home, kind in homes]
     found = [(name, known) for name, known in every if name != prog and typed in known.options]
     return min(found, key=lambda one: not {*one[1].places} & {*places}, default=None)

@@ -192,7 +192,7 @@ class Command:
 
     def _settings(self, out: Path) -> "Settings":
         """What the options say; for a resumed run what it began with, and --merge."""
-        from gpt2.cli.parsing import option
+        from gpt2.cli.spelling import option
         from gpt2.training.finetune.settings import Settings, changed, read_settings
 
         names = {f.name for f in dataclasses.fields(Settings)} - {"lr", "lora", "optim"}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
 from gpt2.base.visible import quoted
+from gpt2.cli.spelling import opposite, option
 
 
 class Known(NamedTuple):
@@ -21,6 +22,10 @@ class Known(NamedTuple):
     options: Mapping[str, bool | None]
     places: Sequence[str] = ()
     commands: Collection[str] = ()
+
+    def other(self, command: type) -> "Known":
+        """What may be typed for another command."""
+        return Known.of(command, self.commands)
 
     @classmethod
     def of(cls, command: type, commands: Collection[str]) -> "Known":
@@ -139,7 +144,7 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
             return f"{said.rstrip('.')}."
     found = found or _misspelt(name, options)
-    if not found and name.startswith("--") and (other := another(name, known.places, known.commands, prog)):
+    if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):
         command, theirs = other
         options_typed = [word for word in line.rest if word.startswith("--")]
         if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
@@ -177,12 +182,6 @@ def refuse_values(argv: Sequence[str], options: Mapping[str, bool | None], unrea
             raise UsageError(f"{name} takes no value: write {mend}.")
 
 
-def opposite(flag: str) -> str:
-    """--no-x of --x, --section.no-x of --section.x, and the reverse."""
-    start, dot, name = flag.removeprefix("--").rpartition(".")
-    return f"--{start}{dot}{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
-
-
 def name_of(argument: Any) -> str:
     """An option as it is typed; a positional argument as the help calls it."""
     if argument.is_positional():
@@ -202,11 +201,6 @@ def article(argument: Any) -> str:
 def listed(choices: tuple[str, ...]) -> str:
     """a, b or c."""
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
-
-
-def option(name: str) -> str:
-    """The option of an argument or setting: --lora-alpha, --train.batch-size."""
-    return f"--{name.replace('_', '-')}"
 
 
 def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:

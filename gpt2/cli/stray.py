@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2.base.visible import quoted
+from gpt2.cli.spelling import opposite
 
 if TYPE_CHECKING:
     from gpt2.cli.parsing import Known
@@ -58,8 +59,6 @@ class Line:
             value = named and "=" not in word and name.startswith("-") and self._takes_value(name)
 
     def _takes_value(self, name: str) -> bool:
-        from gpt2.cli.parsing import opposite
-
         return self.options.get(name, None) is None and opposite(name) not in self.options
 
     def after(self, option: str) -> str:
