@@ -90,8 +90,10 @@ TABLE = {
     "max-train-samples max-samples num-examples num-samples-eval": "--limit N",
     "vocab": "--vocab-size N",
     # where and in which numbers
-    "fp16 float16 half": "--dtype float16 | --train.dtype NAME",
-    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME",
+    "fp16 float16 half": "--dtype float16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
+    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
     "load-in-8bit load-in-4bit quantize quantization q4 q8":
         "weights are not quantised; --dtype bfloat16 halves them | weights are not quantised, so leave it out",
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda",
@@ -105,6 +107,12 @@ TABLE = {
     "tasks task-name": "--task NAME",
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",
     "format output-format": "--json, for programs",
+    # fine-tuning and chat
+    "dtype": "the machine chooses in which numbers it computes, so leave it out",
+    "chat-template chat-template-file chat-template-path jinja": "the template is a file of the model: "
+        "write gpt2 export MODEL DIR, copy yours to DIR/chat_template.jinja, and give --model DIR",
+    "history load-history conversation-file session prompt-cache": "a conversation begins empty: "
+        "pipe the user's messages in, a line each, as in `gpt2 chat --model MODEL < messages.txt`",
     "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
 }  # fmt: skip
 """Names with spaces between them, without their hyphens; what to do, the first that the command has, between bars.
@@ -113,7 +121,8 @@ An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or 
 """
 
 NO_PLACE = {
-    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | gpt2 chat",
+    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: "
+    "printf '%s\\n' {words} | gpt2 chat{options}",
 }
 """What to do with words that stand without an option where a command has no place for them."""
 

@@ -48,7 +48,8 @@ def refuse(event: Any, argv: Sequence[str], known: "Known") -> None:
     lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
     sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
     if sentence:
-        raise UsageError(sentence)
+        read = [word for word in argv if word not in getattr(event, "tokens", ())]
+        raise UsageError(sentence.replace("gpt2 chat{options}", " ".join(["gpt2 chat", *map(quoted, read)])))
 
 
 def describe(event: Any, known: "Known") -> str:
