@@ -127,14 +127,16 @@ TABLE = {
     "history context-text preceding": "--context-file FILE, with the columns id, context and text",
     "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers
-    "fp16 float16 half": "--dtype float16 | --train.dtype NAME",
-    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME",
+    "fp16 float16 half": "--dtype float16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
+    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
     "load-in-8bit load-in-4bit quantize quantization q4 q8":
         "weights are not quantised; --dtype bfloat16 halves them | weights are not quantised, so leave it out",
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
         "nothing is computed on a GPU here, so leave it out",
     "device": "--device WHERE | nothing is computed on a GPU here, so leave it out",
-    "dtype": "--dtype TYPE | --train.dtype NAME",
+    "dtype": "--dtype TYPE | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
     "json": "this command prints no JSON, so leave it out",
     "seed": "--seed N | --train.seed N | nothing is drawn by chance here, so leave it out",
     "cpu no-cuda no-gpu use-cpu": "--device cpu",
@@ -147,6 +149,11 @@ TABLE = {
     "tasks task-name": "--task NAME",
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",
     "format output-format": "--json, for programs",
+    # fine-tuning and chat
+    "chat-template chat-template-file chat-template-path jinja": "the template is a file of the model: "
+        "write gpt2 export MODEL DIR, copy yours to DIR/chat_template.jinja, and give --model DIR",
+    "history load-history conversation-file session prompt-cache": "a conversation begins empty: "
+        "pipe the user's messages in, a line each, as in `gpt2 chat --model MODEL < messages.txt`",
     "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
 }  # fmt: skip
 """Names with spaces between them, without their hyphens; what to do, the first that the command has, between bars.

@@ -201,9 +201,9 @@ class Command:
         settings = Settings(**given, lora=self.lora or 0, optim=optim)
         if self.resume is None:
             return settings
+        began = read_settings(Path(self.resume), lost=self.overwrite)
         others = [name for name in changed(settings) if name != "merge"]
         if others:
             named = self.SPELLED.get(others[0], option(others[0]))
             raise UsageError(f"--resume {self.resume} keeps the settings that it began with: leave out {named}.")
-        began = read_settings(Path(self.resume), lost=self.overwrite)
         return dataclasses.replace(began, merge=began.merge or self.merge)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpt2.cli.parsing import Known
 
 NO_PLACE = {
-    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | gpt2 chat",
+    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | {command}",
 }
 """What to do with words that stand without an option where a command has no place for them."""
 
@@ -30,7 +30,8 @@ def sentence(words: Sequence[str], argv: Sequence[str], known: "Known", prog: st
     if flagged:
         return _of_a_flag(flagged[0], line)
     if prog in NO_PLACE:
-        return f"unrecognised: {' '.join(words)}; {NO_PLACE[prog].replace('{words}', quoted(' '.join(words)))}"
+        mend = NO_PLACE[prog].replace("{command}", line.typed([]).strip("`"))
+        return f"unrecognised: {' '.join(words)}; {mend.replace('{words}', quoted(' '.join(words)))}"
     if "text" in known.places and line.places:
         return _of_a_text(line.places, words, line, known)
     if "--data.train" in known.options and all(Path(word).is_dir() for word in words):

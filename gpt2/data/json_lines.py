@@ -32,5 +32,8 @@ def json_lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]
             raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
         except ValueError as error:
             reason = "" if str(error).startswith("line ") else f" that can be read here: {error}"
+            if line.strip() in (b"{", b"["):
+                mend = f"a value must stand on one line: write `jq -c . {path} > lines.jsonl`, and use lines.jsonl."
+                raise ValueError(f"{where} begins a value that goes on in the next line: {mend}") from None
             raise ValueError(f"{where} is not JSON{reason}.") from None
         yield where, value

@@ -5,6 +5,7 @@ In: `Settings`. Out: the `Recipe` that the usual loop trains. Read next: finetun
 
 import dataclasses
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +85,9 @@ class Settings:
         """Raise UsageError, naming the argument, for what makes no sense whatever the data and the model; else self."""
         if not self.files:
             raise UsageError("no files: name a text (.txt, .jsonl, ...) or a .jsonl file with prompts and completions.")
+        if self.val is not None and re.fullmatch(r"[\d.]+%?", self.val) and not Path(self.val).exists():
+            mend = "it is the name of a file; a tenth of the text is held out without it, so leave it out."
+            raise UsageError(argument="val", value=self.val, mend=mend)
         if self.epochs is not None and not 0 < self.epochs < 1e6:
             raise UsageError(argument="epochs", value=self.epochs, mend="it must be above 0, such as 3.")
         for name in ("batch_size", "eval_every"):
@@ -155,7 +159,9 @@ def read_settings(named: Path, lost: bool = False) -> Settings:
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
     saved = checkpoints(run)
     if (run / "model").is_dir() and not saved:
-        raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
+        mend = "its result is {model}; gpt2 finetune FILE {model} {out} trains that further."
+        again = run.with_name(f"{run.name}-more")
+        raise UsageError(f"the fine-tune in {run} is finished", mend, model=run / "model", out=again)
     facts = facts_of(run, chosen or saved[max(saved)]) if saved and not lost else None
     try:
         fields = facts.settings if facts is not None and facts.settings is not None else _kept_settings(run)
