@@ -106,6 +106,16 @@ def fingerprint(model: GPT2) -> str:
     return digest.hexdigest()
 
 
+def hash_of_weights(model: GPT2) -> str:
+    """SHA-256 of every weight (without an adapter's): names and values as float32."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        if ".lora_" not in name:
+            digest.update(name.encode())
+            digest.update(parameter.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()
+
+
 def write_adapter(adapter: Adapter, directory: Path | str, overwrite: bool = False) -> Path:
     """Write an adapter's directory, all of it or nothing; what is refused is refused as by `gpt2.save`."""
     target = check_target(directory, overwrite)

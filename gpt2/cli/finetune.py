@@ -144,6 +144,7 @@ class Command:
             )
         from gpt2.base.device import pick_device
         from gpt2.checkpoint.files import load
+        from gpt2.checkpoint.layout import BUNDLED
         from gpt2.cli.finetune_report import Report, as_json, next_command
         from gpt2.training.finetune.finetune import FineTune
         from gpt2.training.run.directory import check_resumed, check_run
@@ -158,7 +159,13 @@ class Command:
             check_run(out, True)
         else:
             check_resumed(out)
-        tuning = FineTune(settings)
+        try:
+            tuning = FineTune(settings)
+        except UsageError as error:
+            if self.resume is None or settings.model == BUNDLED or Path(settings.model).expanduser().exists():
+                raise
+            what = f"{out} began with the model {settings.model}, which is not there now"
+            raise UsageError(what, "put it back under that name, then type the same command again.") from error
         prompt = tuning.prompt = tuning.samples.prompt(self.prompt)
         show = Report(tuning, quiet=self.json)
         samples = {"prompt": tuning.tokenizer.decode(prompt), "before": tuning.samples.take(tuning.model, prompt)}

@@ -17,7 +17,7 @@ from gpt2.base.disk import naming, whole_file
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.notes import note
 from gpt2.base.sealed import hash_file
-from gpt2.checkpoint.adapter import Adapter, fingerprint, write_adapter
+from gpt2.checkpoint.adapter import Adapter, fingerprint, hash_of_weights, write_adapter
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import BUNDLED, HUB_IDS
@@ -39,7 +39,7 @@ from gpt2.training.run.directory import FINETUNE, MERGED, ROWS, best, check_resu
 from gpt2.training.run.going_on import run_of
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, good_events
-from gpt2.training.run.resume import EVERY_BYTE
+from gpt2.training.run.resume import EVERY_BYTE, EVERY_WEIGHT
 from gpt2.training.run.runner import Report, resume, train
 from gpt2.training.task import Task
 
@@ -124,6 +124,10 @@ class FineTune:
         if self.begun is not None:
             marks["adapter"] = self.begun.mark
         facts = {f"{name} of {', '.join(settings.files)}": mark for name, mark in marks.items()}
+        if settings.lora:  # a checkpoint holds the adapter alone
+            facts[f"{EVERY_WEIGHT}{settings.model if self.begun is None else self.begun.adapter.base}"] = (
+                hash_of_weights(self.model)
+            )
         if paths[0].name == ROWS:  # nobody else has these rows: each byte of them counts
             facts[f"{EVERY_BYTE}{paths[0]}"] = hash_file(paths[0])
         self._begin()

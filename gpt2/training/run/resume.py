@@ -16,6 +16,7 @@ from gpt2.training.recipe import Recipe
 
 FACTS = "training.json"
 EVERY_BYTE = "every byte of "  # how the name of a set begins whose mark is its file's hash
+EVERY_WEIGHT = "every weight of "  # and one whose mark is the hash of a model that stays as it is
 
 # what changing a setting in the middle of a run does, beyond what its name says
 CONSEQUENCES = {
@@ -92,15 +93,9 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
             "the data has another tokenizer than this run began with: prepare it with the tokenizer in the "
             "checkpoint's model directory, or start a new run."
         )
-    for path, mark in now.data.items():
-        if before.data.get(path, mark) != mark:
-            if path.startswith(EVERY_BYTE):
-                what = f"{path.removeprefix(EVERY_BYTE)} is not the file that this run began with"
-                raise ValueError(f"{what}, since bytes of it differ: put back what it was, or start a new run.")
-            raise ValueError(
-                f"{path} is not the set that this run began with, since its tokens differ: prepare it again from the "
-                "same files, or start a new run."
-            )
+    for name, mark in now.data.items():
+        if before.data.get(name, mark) != mark:
+            raise ValueError(_other(name, now.settings is not None))
     changes = changed_fields(before.recipe, now.recipe)
     sizes = [changes[name] for name in SIZES if name in changes]
     if sizes:
@@ -110,6 +105,10 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
         what = f"the recipe was changed: {'. '.join(changes.values())}."
         raise UsageError(what, "Leave that out, or add {override} to keep it.", override=True)
     notes = [f"{sentence}." for sentence in changes.values()]
+    for name in now.data.keys() - before.data.keys():
+        if name.startswith(EVERY_WEIGHT):
+            base = name.removeprefix(EVERY_WEIGHT)
+            notes.append(f"an earlier version began this run: only a sample of the weights of {base} is compared.")
     if before.world_size != now.world_size:
         processes = f"{now.world_size} process{'es' * (now.world_size > 1)} instead of {before.world_size}"
         notes.append(
@@ -124,6 +123,26 @@ def check_resume(before: Facts, now: Facts, override: bool) -> list[str]:
     if others:
         notes.append(f"{', '.join(others)}: losses may differ in their last digits.")
     return notes
+
+
+def _other(name: str, finetune: bool) -> str:
+    """The refusal of a set, file or model that is not the one that a run began with."""
+    if name.startswith(EVERY_BYTE):
+        what, why = f"{name.removeprefix(EVERY_BYTE)} is not the file", "bytes of it differ"
+    elif name.startswith(EVERY_WEIGHT):
+        what, why = f"{name.removeprefix(EVERY_WEIGHT)} is not the model", "its weights differ"
+    elif finetune:  # "train of poems.txt"
+        part, _, files = name.partition(" of ")
+        if part in ("base", "adapter"):
+            what, why = f"the {part} of this run is not the one", "its weights differ"
+        else:
+            what, why = f"the text of {files} is not the one", "its tokens differ"
+    else:
+        what, why = f"{name} is not the set", "its tokens differ"
+        return (
+            f"{what} that this run began with, since {why}: prepare it again from the same files, or start a new run."
+        )
+    return f"{what} that this run began with, since {why}: put back what it was, or start a new run."
 
 
 def _flat(table: dict[str, Any]) -> dict[str, Any]:

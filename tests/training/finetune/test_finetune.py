@@ -152,13 +152,29 @@ def test_the_command_resumes(base: str, text: str, tmp_path: Path, capsys: pytes
     FineTune(settings).run(out, stop=lambda: True)
     (tmp_path / "numbers.txt").write_text(TEXT + "more")
     assert main(["finetune", "--resume", str(out)]) == 1
-    assert "is not the set that this run began with" in capsys.readouterr().err
+    assert "is not the one that this run began with" in capsys.readouterr().err
     assert main(["finetune", text, "--resume", str(out)]) == 2
     assert "leave out the files and --out" in capsys.readouterr().err
     assert main(["train", "--resume", str(out)]) == 2
     assert f"is a run of gpt2 finetune: go on with gpt2 finetune --resume {out}\n" in capsys.readouterr().err
     assert main(["finetune", "--resume", str(tmp_path)]) == 2
     assert "holds no fine-tune" in capsys.readouterr().err
+
+
+def test_an_adapter_goes_on_only_on_the_base_that_it_began_with(
+    base: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, out = tmp_path / "mine", tmp_path / "run"
+    shutil.copytree(base, mine)
+    FineTune(Settings((text,), model=str(mine), lora=2, epochs=1)).run(out, stop=lambda: True)
+    content = bytearray((mine / "model.safetensors").read_bytes())
+    content[-6] ^= 1
+    (mine / "model.safetensors").write_bytes(content)
+    assert main(["finetune", "--resume", str(out)]) == 1
+    assert f"{mine} is not the model that this run began with, since its weights differ" in capsys.readouterr().err
+    shutil.rmtree(mine)
+    assert main(["finetune", "--resume", str(out)]) == 2
+    assert f"{out} began with the model {mine}, which is not there now: put it back" in capsys.readouterr().err
 
 
 def test_a_rate_that_explodes_stops_with_the_mend(base: str, text: str, tmp_path: Path) -> None:

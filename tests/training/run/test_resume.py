@@ -219,6 +219,26 @@ def test_another_size_is_another_model(facts: Facts) -> None:
     assert check_resume(facts, changed(facts, "model", dropout=0.1), override=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train of a.txt", "the text of a.txt is not the one that this run began with, since its tokens differ: put"),
+        ("base of a.txt", "the base of this run is not the one that this run began with, since its weights differ"),
+        ("every weight of m", "m is not the model that this run began with, since its weights differ: put back"),
+        ("every byte of r", "r is not the file that this run began with, since bytes of it differ: put back"),
+    ],
+)
+def test_what_a_finetune_began_with_is_named_in_its_terms(facts: Facts, name: str, said: str) -> None:
+    before = replace(facts, data={name: "1"}, settings={})
+    with pytest.raises(ValueError, match=said):
+        check_resume(before, replace(before, data={name: "2"}), override=True)
+
+
+def test_an_older_run_says_that_only_a_sample_of_its_base_is_compared(facts: Facts) -> None:
+    [note] = check_resume(facts, replace(facts, data={**facts.data, "every weight of m": "1"}), override=False)
+    assert note == "an earlier version began this run: only a sample of the weights of m is compared."
+
+
 def test_other_data_is_refused_whatever_is_overridden(facts: Facts) -> None:
     with pytest.raises(ValueError, match="data/a is not the set that this run began with"):
         check_resume(facts, replace(facts, data={"data/a": "2"}), override=True)
