@@ -7,10 +7,6 @@ spell it; the options and places that the command has. Out: what to type in its 
 import os
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gpt2.cli.parsing import Known
 
 TABLE = {
     # where the model is, where the text is, where the result goes
@@ -206,21 +202,3 @@ def answer(
                 said = said.replace(name, typed)
             return f"write {said}" if said.startswith("--") else said
     return ""
-
-
-def another(typed: str, places: Collection[str], commands: Collection[str], prog: str) -> "tuple[str, Known] | None":
-    """The command of ours, or the analysis, that has an option which this one lacks, and what may be typed for it.
-
-    A command that reads the same (a text, files) goes before another.
-    """
-    from importlib import import_module
-
-    from gpt2.cli.explain.command import ANALYSES
-    from gpt2.cli.main import COMMANDS
-    from gpt2.cli.parsing import Known
-
-    homes = [(f"gpt2 {name}", home, "Command") for name, (home, _) in COMMANDS.items()]
-    homes += [(f"gpt2 explain {name}", home, kind) for name, (home, kind, _) in ANALYSES.items()]
-    every = [(name, Known.of(getattr(import_module(home), kind), commands)) for name, home, kind in homes]
-    found = [(name, known) for name, known in every if name != prog and typed in known.options]
-    return min(found, key=lambda one: not {*one[1].places} & {*places}, default=None)

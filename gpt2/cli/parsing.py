@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
 from gpt2.base.visible import quoted
+from gpt2.cli import stray
+from gpt2.cli.stray import Line, analyses, opposite
 
 
 class Known(NamedTuple):
@@ -20,10 +22,10 @@ class Known(NamedTuple):
 
     options: Mapping[str, bool | None]
     places: Sequence[str] = ()
-    commands: Collection[str] = ()
+    commands: Mapping[str, tuple[str, str]] = {}
 
     @classmethod
-    def of(cls, command: type, commands: Collection[str]) -> "Known":
+    def of(cls, command: type, commands: Mapping[str, tuple[str, str]]) -> "Known":
         """What may be typed for a command."""
         from typing import get_type_hints
 
@@ -69,7 +71,6 @@ def describe(event: Any, known: "Known", argv: Sequence[str]) -> str:
         return f"{name} takes no value: leave out {event.offending_value!r}."
     if kind == "InvalidChoice":
         from gpt2.cli.elsewhere import VALUES_ELSEWHERE
-        from gpt2.cli.stray import Line
 
         name = name_of(event.argument)
         if said := VALUES_ELSEWHERE.get(name, {}).get(event.value.lower(), ""):
@@ -99,8 +100,6 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str, argv: Sequence[str
 
 def _misplaced(words: Sequence[str], known: "Known", prog: str, argv: Sequence[str]) -> list[str]:
     """A sentence for each NAME=VALUE that is an option without its hyphens, and one for all other words."""
-    from gpt2.cli import stray
-
     split = {word: word.partition("=") for word in words if "=" in word}
     meant = {word: nearest(f"--{name}", value, known, prog) for word, (name, _, value) in split.items()}
     lines = [f"unrecognised: {word}; {mend}" for word, mend in meant.items() if mend]
@@ -124,8 +123,7 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     """What was meant by an option that does not exist: another section's, another program's, another command's of ours,
     a misspelt one; or "".
     """
-    from gpt2.cli.elsewhere import another, answer
-    from gpt2.cli.stray import Line
+    from gpt2.cli.elsewhere import answer
 
     options = known.options
     name = name.replace("_", "-")
@@ -139,7 +137,7 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
             return f"{said.rstrip('.')}."
     found = found or _misspelt(name, options)
-    if not found and name.startswith("--") and (other := another(name, known.places, known.commands, prog)):
+    if not found and name.startswith("--") and (other := _another(name, known, prog)):
         command, theirs = other
         options_typed = [word for word in line.rest if word.startswith("--")]
         if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
@@ -148,6 +146,20 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""
+
+
+def _another(name: str, known: "Known", prog: str) -> "tuple[str, Known] | None":
+    """The command of ours, or the analysis, that has an option which this one lacks, and what may be typed for it.
+
+    A command that reads the same (a text, files) goes before another.
+    """
+    from importlib import import_module
+
+    homes = [(f"gpt2 {name}", home, "Command") for name, (home, _) in known.commands.items()]
+    homes += [(f"gpt2 explain {name}", home, kind) for name, (home, kind, _) in analyses(known).items()]
+    every = [(call, Known.of(getattr(import_module(home), kind), known.commands)) for call, home, kind in homes]
+    found = [(call, theirs) for call, theirs in every if call != prog and name in theirs.options]
+    return min(found, key=lambda one: not {*one[1].places} & {*known.places}, default=None)
 
 
 def _misspelt(name: str, options: Collection[str]) -> str:
@@ -175,12 +187,6 @@ def refuse_values(argv: Sequence[str], options: Mapping[str, bool | None], unrea
             positive = name if name in options else opposite(name)
             mend = f"{positive} or {opposite(positive)}" if options[positive] else f"{name} alone, or leave it out"
             raise UsageError(f"{name} takes no value: write {mend}.")
-
-
-def opposite(flag: str) -> str:
-    """--no-x of --x, --section.no-x of --section.x, and the reverse."""
-    start, dot, name = flag.removeprefix("--").rpartition(".")
-    return f"--{start}{dot}{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
 
 
 def name_of(argument: Any) -> str:

@@ -18,6 +18,7 @@ NO_PLACE = {
 }
 """What to do with words that stand without an option where a command has no place for them."""
 
+WITHOUT_TEXT = ("off", "behaviours", "heads", "positions", "points")
 ADDRESS = re.compile(r"(\d+|\*|embed|final)\.[\w.*#@-]+")
 FILE_NAME = re.compile(r"\S+\.[a-z][a-z\d]{0,7}")
 
@@ -58,8 +59,6 @@ class Line:
             value = named and "=" not in word and name.startswith("-") and self._takes_value(name)
 
     def _takes_value(self, name: str) -> bool:
-        from gpt2.cli.parsing import opposite
-
         return self.options.get(name, None) is None and opposite(name) not in self.options
 
     def after(self, option: str) -> str:
@@ -93,7 +92,7 @@ def _of_a_text(every: Sequence[str], words: Sequence[str], line: Line, known: "K
     """
     prog, others = line.prog, [word for word in every if word not in words]
     for word in words:
-        if prog.startswith("gpt2 explain") and (said := _of_an_analysis(word, others, line)):
+        if prog.startswith("gpt2 explain") and (said := _of_an_analysis(word, others, line, known)):
             return said
     models = [word for word in every if names_model(word)]
     if len(every) == 2 and len(models) == 1 and "--model" not in line.rest:
@@ -114,11 +113,9 @@ def _of_a_text(every: Sequence[str], words: Sequence[str], line: Line, known: "K
     return f"unrecognised: {' '.join(words)}; put the whole text in quotation marks: {line.typed([' '.join(every)])}."
 
 
-def _of_an_analysis(word: str, others: Sequence[str], line: Line) -> str:
+def _of_an_analysis(word: str, others: Sequence[str], line: Line, known: "Known") -> str:
     """For words of `gpt2 explain` that are an analysis or an address; "" for another word."""
     import difflib
-
-    from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT
 
     if ADDRESS.fullmatch(word):
         names = [one for one in ("--read", "--of", "--points") if one in line.options]
@@ -128,11 +125,25 @@ def _of_an_analysis(word: str, others: Sequence[str], line: Line) -> str:
         if line.prog == "gpt2 explain":
             trace = line.typed(others, f"--read {quoted(word)}", prog="gpt2 explain trace")
             return f"a value is read by its address: type {trace}."
-    near = difflib.get_close_matches(word.lower(), ANALYSES, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(word.lower(), analyses(known), n=1, cutoff=0.8)
     if not near:
         return ""
-    typed = line.typed([] if near[0] in NEED_NO_TEXT else others, prog=f"gpt2 explain {near[0]}")
+    typed = line.typed([] if near[0] in WITHOUT_TEXT else others, prog=f"gpt2 explain {near[0]}")
     return f"{near[0]!r} is an analysis, which stands before the text, alone: type {typed}."
+
+
+def analyses(known: "Known") -> dict[str, tuple[str, str, str]]:
+    """The analyses of `gpt2 explain`, as its module lists them."""
+    from importlib import import_module
+
+    found: dict[str, tuple[str, str, str]] = import_module(known.commands["explain"][0]).ANALYSES
+    return found
+
+
+def opposite(flag: str) -> str:
+    """--no-x of --x, --section.no-x of --section.x, and the reverse."""
+    start, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"--{start}{dot}{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
 
 
 def names_model(word: str) -> bool:

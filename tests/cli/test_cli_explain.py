@@ -12,8 +12,9 @@ from gpt2 import load
 from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import save
-from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT, Overview, parse
+from gpt2.cli.explain.command import ANALYSES, Overview, parse
 from gpt2.cli.main import main
+from gpt2.cli.stray import WITHOUT_TEXT
 from tests.explained import BLOCKS, HEADS, WIDTH
 
 TEXT = "The cat sat on the"
@@ -37,7 +38,7 @@ def test_a_text_is_never_taken_for_an_analysis(name: str, monkeypatch: pytest.Mo
     assert isinstance(command, Overview)
     assert command.text_is == name
     monkeypatch.setattr(sys, "stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
-    if name not in NEED_NO_TEXT:
+    if name not in WITHOUT_TEXT:
         with pytest.raises(UsageError, match=f"gpt2 explain -- {name}"):
             parse([name])
     assert parse([f"{name} is a word"]).text == f"{name} is a word"

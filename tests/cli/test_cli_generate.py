@@ -264,7 +264,10 @@ def test_the_help_says_the_defaults_of_the_library():
         (("generate", "a", "--dtype", "int3"), "--dtype is 'int3': choose float32"),
         (("next", ""), "the text is empty"),
         (("next", "Once", "upon"), "unrecognised: upon; put the whole text in quotation marks: `gpt2"),
-        (("generate", "Once", "upon", "--n", 2, "a"), "unrecognised: upon a; put the whole text in quotation marks: `gpt2"),
+        (
+            ("generate", "Once", "upon", "--n", 2, "a"),
+            "unrecognised: upon a; put the whole text in quotation marks: `gpt2",
+        ),
         (("next", "x" * 33), "the prompt has 33 tokens and this model's context is 32: shorten it by 1"),
         (("next", "a", "--top", 0), "--top is 0: it must be at least 1"),
     ],

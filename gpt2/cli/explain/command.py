@@ -18,6 +18,7 @@ from gpt2.base.pictures import save_picture
 from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.console import progress
 from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
+from gpt2.cli.stray import WITHOUT_TEXT
 
 ANALYSES = {
     "trace": ("gpt2.cli.explain.text", "Trace", "what is predicted at each position; any value by its address"),
@@ -35,7 +36,6 @@ ANALYSES = {
     "positions": ("gpt2.cli.explain.model", "Positions", "how alike the position vectors are"),
     "points": ("gpt2.cli.explain.model", "Points", "every address, with its shape"),
 }
-NEED_NO_TEXT = ("off", "behaviours", "heads", "positions", "points")
 
 
 def usage() -> str:
@@ -88,7 +88,7 @@ def parse(argv: list[str]) -> Any:
     if first == "--":
         return build(Overview, [*(f"--text-is={text}" for text in argv[1:2]), *argv[2:]], "gpt2 explain")
     if first in ANALYSES:
-        if len(argv) == 1 and first not in NEED_NO_TEXT and sys.stdin.isatty():
+        if len(argv) == 1 and first not in WITHOUT_TEXT and sys.stdin.isatty():
             raise UsageError(
                 f'{first!r} is an analysis and needs a text: gpt2 explain {first} "Once upon a time". '
                 f"To explain the text {first!r} itself: gpt2 explain -- {first}"
