@@ -13,6 +13,7 @@ from gpt2.ablation.models import build
 from gpt2.ablation.study import Study
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
+from gpt2.training.machine.fits import check_fits
 
 VOCABULARY = 64  # in place of the data's, which need not be there yet and would take most of the time
 TOKENS = 8
@@ -32,6 +33,7 @@ def try_variants(study: Study, contestants: Iterable[str]) -> None:
         if variant is None or not study.contestants[name].code or (variant, config) in tried:
             continue
         tried.add((variant, config))
+        check_fits(config)
         doing = "be built"
         try:
             model = build(config, {"name": variant}, file=study.variants).train()

@@ -6,17 +6,17 @@ Source: `inject_adapter`, `check_target_module_exists` and `set_additional_train
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2.base.foreign import in_words, shortened
+from gpt2.base.foreign import shortened
+from gpt2.checkpoint.adapter_patterns import match
 
 PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 WTE, WPE, HEAD = "transformer.wte", "transformer.wpe", "lm_head"
 NONE_AT_ALL = "dummy-target-modules"  # what peft writes for an adapter without adapted modules
 MANY = 20  # target_modules of as many names are shortened by peft before they are matched
-Matcher = Callable[[str, str], "re.Match[str] | None"]
 IN_BLOCK = (
     "ln_1", "attn", "attn.c_attn", "attn.c_proj", "attn.attn_dropout", "attn.resid_dropout",
     "ln_2", "mlp", "mlp.c_fc", "mlp.c_proj", "mlp.act", "mlp.dropout",
@@ -117,11 +117,11 @@ def scale_of(alpha: float, rank: int, rank_stabilised: bool) -> float:
 def _matches(fields: Mapping[str, Any], name: str, names: Iterable[str]) -> bool:
     """Whether target_modules means this module."""
     excluded, wanted = fields.get("exclude_modules"), fields.get("target_modules")
-    if isinstance(excluded, str) and excluded and _fullmatch("exclude_modules", excluded, name):
+    if isinstance(excluded, str) and excluded and match("exclude_modules", excluded, name, whole=True) is not None:
         return False
     if isinstance(excluded, list) and _ends(name, excluded):
         return False
-    if any(_match("modules_to_save", rf"(^|.*\.){module}($|\..*)", name) for module in fields["modules_to_save"]):
+    if any(_saves(module, name) for module in fields["modules_to_save"]):
         return False
     if wanted is None:
         wanted = ["c_attn"]
@@ -130,7 +130,7 @@ def _matches(fields: Mapping[str, Any], name: str, names: Iterable[str]) -> bool
     if isinstance(wanted, str):
         if wanted.lower() == "all-linear":
             return is_projection(name)
-        return _fullmatch("target_modules", wanted, name)
+        return match("target_modules", wanted, name, whole=True) is not None
     layers = fields.get("layers_to_transform")
     chosen = layers is not None and layers != []
     if chosen and len(wanted) >= MANY and any(module in names for module in wanted):
@@ -145,7 +145,7 @@ def _in_layers(name: str, layers: Any, patterns: str | list[str] | None) -> bool
     expressions = [patterns] if isinstance(patterns, str) and patterns else list(patterns or [])
     found = None
     for expression in [rf"(?:^|.*?\.){one}" for one in expressions] or [r".*?\.[^.]*"]:
-        found = _match("layers_pattern", rf"{expression}\.(?P<layer>\d+)\.", name)
+        found = match("layers_pattern", rf"{expression}\.(?P<layer>\d+)\.", name)
         if found is not None:
             break
     return found is not None and int(found["layer"]) in ([layers] if isinstance(layers, int) else layers)
@@ -157,7 +157,7 @@ def _target(fields: Mapping[str, Any], name: str, key: str) -> Target:
     rank_field, alpha_field = "r", "lora_alpha"
     for field in ("rank_pattern", "alpha_pattern"):
         for pattern, value in (fields.get(field) or {}).items():
-            if _match(field, rf"(.*\.)?({pattern})$", key):
+            if match(field, rf"(.*\.)?({pattern})$", key) is not None:
                 if field == "rank_pattern":
                     rank, rank_field = value, field
                 else:
@@ -254,7 +254,7 @@ def _tokens(
 def _names_head(wanted: Any) -> bool:
     """Whether target_modules names the head, by the rule by which peft decides on tying."""
     if isinstance(wanted, str):
-        return any(_fullmatch("target_modules", wanted, name) for name in ("embed_tokens", HEAD))
+        return any(match("target_modules", wanted, name, whole=True) is not None for name in ("embed_tokens", HEAD))
     return any(name.rpartition(".")[2] in ("embed_tokens", HEAD) for name in wanted or [])
 
 
@@ -266,8 +266,12 @@ def _with_embedding(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"target_modules": _without_head([*wanted, WTE])}
 
 
+def _saves(module: str, name: str) -> bool:
+    return match("modules_to_save", rf"(^|.*\.){module}($|\..*)", name) is not None
+
+
 def _without_head(wanted: list[str]) -> list[str]:
-    found = next((name for name in wanted if _match("modules_to_save", rf"(^|.*\.){name}($|\..*)", HEAD)), None)
+    found = next((name for name in wanted if _saves(name, HEAD)), None)
     return [name for name in dict.fromkeys(wanted) if name != found]
 
 
@@ -277,17 +281,3 @@ def _ends(name: str, wanted: Iterable[str]) -> bool:
 
 def _is_in(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
-
-
-def _fullmatch(field: str, pattern: str, name: str) -> bool:
-    return _match(field, pattern, name, re.fullmatch) is not None
-
-
-def _match(field: str, pattern: str, name: str, how: Matcher = re.match) -> "re.Match[str] | None":
-    """re.match, or re.fullmatch, with a sentence for what is no regular expression."""
-    try:
-        return how(pattern, name)
-    except re.error as error:
-        raise ValueError(
-            f"{field} holds {shortened(pattern)}, no regular expression ({in_words(error)}): mend it."
-        ) from None

@@ -4,13 +4,9 @@ In: a question about a template. Out: the answer, or a refusal that names the li
 files and from Python's insides, but no sandbox keeps a program from running for ever or filling the memory.
 """
 
-import os
-import signal
-import threading
 from typing import Any
 
-from gpt2.base.errors import Failure
-from gpt2.base.processes import Processes
+from gpt2.base.limited import Limited
 from gpt2.text.template_machine import answer
 
 MEMORY = 2**30
@@ -18,35 +14,13 @@ MEMORY = 2**30
 SECONDS = 10
 """Of processor time, for one conversation."""
 
-_LOST = Failure("the process of the chat template has ended")
-_starting = threading.Lock()
-_running: dict[int, Processes] = {}
-
 
 def within_limits(question: str, *given: Any) -> Any:
-    """`answer` of template_machine.py, asked in the process that all templates share; it starts with the first.
+    """`answer` of template_machine.py, asked in the process that all templates share.
 
-    Raises ValueError for what the template refuses or cannot do, and for more than the limits. Windows has no such
-    limits, so there the template runs at once.
+    Raises ValueError for what the template refuses or cannot do, and for more than the limits.
     """
-    if os.name != "posix":
-        return answer(question, *given)
-    owner = os.getpid()  # a fork starts one of its own
-    with _starting:
-        if owner not in _running:
-            _running[owner] = Processes(_limited, 1, _LOST)
-        processes = _running[owner]
-    try:
-        return processes.submit(SECONDS, question, *given).result()
-    except BaseException as error:
-        if isinstance(error, ValueError) and error is not _LOST:
-            raise  # the template's own
-        with _starting:  # it was ended by its limits, or Ctrl-C was pressed
-            _running.pop(owner, None)
-        processes.__exit__()
-        if error is _LOST:
-            raise ValueError(_refusal(SECONDS)) from None
-        raise
+    return _TEMPLATES.ask(SECONDS, question, *given)
 
 
 def _refusal(seconds: float) -> str:
@@ -56,16 +30,4 @@ def _refusal(seconds: float) -> str:
     )
 
 
-def _limited(seconds: float, question: str, *given: Any) -> Any:
-    """In that process: the answer within the limits."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, whatever it computes
-    try:
-        return answer(question, *given)
-    except MemoryError:
-        raise ValueError(_refusal(seconds)) from None
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+_TEMPLATES = Limited(answer, MEMORY, _refusal)

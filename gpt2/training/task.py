@@ -20,6 +20,7 @@ from gpt2.data.shards import TokenShards
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
+from gpt2.training.machine.fits import check_fits
 from gpt2.training.recipe import Recipe
 
 
@@ -88,13 +89,15 @@ class Windows:
 def pretraining(recipe: Recipe) -> Task:
     """The task of a recipe: its model on its prepared data sets.
 
-    Raises ValueError for data sets that were changed, do not share a tokenizer or do not fill a window, and for a
-    model to start from that has other sizes or another tokenizer.
+    Raises UsageError for a model that this machine's memory cannot hold, ValueError for data sets that were changed, do
+    not share a tokenizer or do not fill a window, and for a model to start from that has other sizes or another
+    tokenizer.
     """
     data, train = recipe.data, recipe.train
     context = train.context or recipe.model.n_positions
     sets = {path: TokenShards(path) for path in (*data.train, *data.val)}
     tokenizer = sets[data.train[0]].tokenizer()
+    check_fits(recipe.model.config(tokenizer.vocab_size))
     for path, shards in sets.items():
         if data.verify:
             shards.verify()

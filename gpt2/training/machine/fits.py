@@ -1,0 +1,43 @@
+"""Whether a model can be trained in this machine's memory at all: asked before anything of it is built.
+
+In: a configuration. Out: nothing, or a refusal that names its size and what to lower. Read next: task.py, trial.py of
+gpt2/ablation, which ask.
+"""
+
+import os
+
+import torch
+
+from gpt2.base.costs import n_params
+from gpt2.base.errors import UsageError
+from gpt2.base.foreign import shortened
+from gpt2.config import GPT2Config
+
+TRAINED = 16  # bytes per parameter: a float32 each of its value, its gradient and AdamW's two means
+BUILT = 4  # bytes per parameter where an accelerator trains it: it is built here first
+BLOCK = 30_000  # bytes of a block's Python objects
+
+
+def check_fits(config: GPT2Config) -> None:
+    """Raise UsageError for a model whose weights cannot be trained in the memory of this machine.
+
+    Activations are not counted: what passes may still run out of memory, and is told then.
+    """
+    have, n = machine_memory(), n_params(config)
+    need = n * (BUILT if torch.accelerator.is_available() else TRAINED) + config.n_layer * BLOCK
+    if have is None or need <= have:
+        return
+    gib = 2**30
+    count, size = (f"{k:,}" if k < 10**18 else shortened(k, 30) for k in (n, -(-need // gib)))
+    what = f"the model has {count} parameters, which take {size} GiB of memory"
+    deep = config.n_layer > config.n_embd
+    first, then = ("model.n_layer", "model.n_embd") if deep else ("model.n_embd", "model.n_layer")
+    raise UsageError(f"{what}, and this machine has {have // gib}", f"lower {first} or {then}.")
+
+
+def machine_memory() -> int | None:
+    """Bytes of memory that this machine has; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
