@@ -124,7 +124,7 @@ TABLE = {
         "@score it is printed without any option, so leave it out | "
         "@next it is printed without any option, so leave it out | "
         "@text `gpt2 score` prints it: type `gpt2 score {first}`",
-    "history context-text preceding": "--context-file FILE, with the columns id, context and text",
+    "context-text preceding": "--context-file FILE, with the columns id, context and text",
     "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers
     "fp16 float16 half": "--dtype float16 | --train.dtype NAME | "
@@ -152,7 +152,9 @@ TABLE = {
     # fine-tuning and chat
     "chat-template chat-template-file chat-template-path jinja": "the template is a file of the model: "
         "write gpt2 export MODEL DIR, copy yours to DIR/chat_template.jinja, and give --model DIR",
-    "history load-history conversation-file session prompt-cache": "a conversation begins empty: "
+    "history load-history conversation-file session prompt-cache":
+        "--context-file FILE, with the columns id, context and text | "
+        "@chat a conversation begins empty: "
         "pipe the user's messages in, a line each, as in `gpt2 chat --model MODEL < messages.txt`",
     "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
 }  # fmt: skip
