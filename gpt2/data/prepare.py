@@ -20,7 +20,7 @@ from gpt2 import __version__
 from gpt2.base.disk import sync
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.ours import check_directory, replace
-from gpt2.base.sealed import hash_file
+from gpt2.base.sealed import hash_file, sealed
 from gpt2.data import encode
 from gpt2.data.files import Source, sources, tell_empty
 from gpt2.data.own import AIDS, STARTS, data_set
@@ -235,7 +235,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         place.directory / DOC_STARTS,
         *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),
     ]
-    manifest: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
         "vocab_size": tokenizer.vocab_size,
@@ -252,6 +252,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
             for text, size, n in zip(texts, state.sizes, state.documents, strict=True)
         ],
     }
+    manifest = sealed(fields)
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (place.directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
     for path in (*others, place.directory / MANIFEST):

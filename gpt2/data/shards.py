@@ -25,7 +25,7 @@ import numpy as np
 
 from gpt2.base.foreign import plain_name
 from gpt2.base.kinds import is_like, parse_own
-from gpt2.base.sealed import hash_file
+from gpt2.base.sealed import OWN, hash_file, own_hash
 from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -186,6 +186,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         version, kind = manifest["format"], manifest["dtype"]
         known = version == FORMAT and kind == "uint16"
         if known and not is_like(manifest, KINDS):
+            raise ValueError
+        if known and OWN in manifest and manifest[OWN] != own_hash(manifest):  # version 0.1 wrote none
             raise ValueError
     except ValueError:
         raise ValueError(f"{path} is damaged: run gpt2 prepare again.") from None
