@@ -111,7 +111,7 @@ def hash_of_weights(model: GPT2) -> str:
     for name, parameter in sorted(model.named_parameters()):
         if ".lora_" not in name:
             digest.update(name.encode())
-            digest.update(parameter.detach().float().cpu().contiguous().numpy())
+            digest.update(parameter.detach().float().cpu().reshape(-1).numpy().data)
     return digest.hexdigest()
 
 
