@@ -169,6 +169,8 @@ def load_study(path: str | Path) -> Study:
             raise UsageError(f"{path}: {name} is {shortened(table[name])}: write it as tables, as in minute.toml.")
     contestants = {BASELINE: Contestant(kind="reference")}
     for name, entry in table.get("contestants", {}).items():
+        if len(name) > 100 or not name.isprintable():
+            raise UsageError(f"{path}: contestants.{plain_name(name)}: write a name of at most 100 characters.")
         contestants[name] = _contestant(path, name, entry)
     for c in contestants.values():
         if c.against not in contestants:
@@ -198,6 +200,8 @@ def load_study(path: str | Path) -> Study:
     if settings["exploratory"] < 0:
         raise UsageError(f"{path}: [study] exploratory is {settings['exploratory']}: it must be at least 0.")
     if "variants" in settings:
+        if not settings["variants"].isprintable():
+            raise UsageError(f"{path}: [study] variants is {shortened(settings['variants'])}: name a Python file.")
         settings["variants"] = path.parent / settings["variants"]
     study = Study(path.stem, path, table["baseline"], contestants, **{k: _frozen(v) for k, v in settings.items()})
     if set(study.seeds) & set(study.tune_seeds):

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import shortened
 from gpt2.config import GPT2Config
+
+LONGEST = 1024  # characters of a path
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,10 @@ class Recipe:
         data, train, optim = self.data, self.train, self.optim
         if not data.train:
             raise UsageError("data.train is empty: name at least one directory that `gpt2 prepare` wrote.")
+        for place, names in (("data.train", data.train), ("data.val", data.val), ("train.init", (train.init or "",))):
+            for name in names:
+                if len(name) > LONGEST:
+                    raise UsageError(f"{place} holds {shortened(name)}: no path has more than {LONGEST} characters.")
         if data.repeat and len(data.repeat) != len(data.train):
             raise UsageError(
                 f"data.repeat has {len(data.repeat)} numbers for {len(data.train)} sets: give one number for each set."

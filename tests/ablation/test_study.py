@@ -284,6 +284,8 @@ def test_dead_neurons_counts_inputs_that_never_rise() -> None:
         ("budgets = [0.5]", "tune_rates = [-1, 0, 1]", "tune_rates holds -1: it must be above 0"),
         ("budgets = [0.5]", "tune_windows = 1.0", "tune_windows is 1.0: it must be above 0 and below 1, since"),
         ("budgets = [0.5]", "tune_windows = nan", "tune_windows is nan: it must be above 0"),
+        ("budgets = [0.5]", 'variants = "a\\u0000.py"', "variants is .*: name a Python file"),
+        ("[contestants.wide]", f"[contestants.{'w' * 200}]", "write a name of at most 100 characters"),
         ("budgets = [0.5]", "tune_share = 1.5", "tune_share is 1.5: it must be above 0, and at most 1"),
         ("seeds = [0, 1, 2]", "seeds = []", r"seeds is \[\]: name at least one seed"),
         ("exploratory = 1", "exploratory = -1", "exploratory is -1: it must be at least 0"),

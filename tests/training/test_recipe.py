@@ -65,3 +65,10 @@ def test_a_recipe_with_a_mistake(tmp_path: Path, text: str, sentence: str) -> No
 def test_values_that_cannot_be_trained(change: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         replace(Recipe(data=DataRecipe(train=("a",))), **change).check()
+
+
+def test_a_path_that_cannot_be_one_is_cut_in_the_sentence() -> None:
+    for data in (DataRecipe(train=("x" * 5000,)), DataRecipe(train=("a",), val=("x" * 5000,))):
+        with pytest.raises(UsageError, match="no path has more than 1024 characters") as caught:
+            Recipe(data=data).check()
+        assert len(str(caught.value)) < 200

@@ -30,9 +30,9 @@ def check_fits(config: GPT2Config) -> None:
     gib = 2**30
     count, size = (f"{k:,}" if k < 10**18 else shortened(k, 30) for k in (n, -(-need // gib)))
     what = f"the model has {count} parameters, which take {size} GiB of memory"
-    deep = config.n_layer > config.n_embd
-    first, then = ("model.n_layer", "model.n_embd") if deep else ("model.n_embd", "model.n_layer")
-    raise UsageError(f"{what}, and this machine has {have // gib}", f"lower {first} or {then}.")
+    sizes = {"n_layer": config.n_layer, "n_embd": config.n_embd, "n_inner": config.n_inner or 0}
+    first, then = sorted(sizes, key=lambda name: -sizes[name])[:2]
+    raise UsageError(f"{what}, and this machine has {have // gib}", f"lower model.{first} or model.{then}.")
 
 
 def machine_memory() -> int | None:

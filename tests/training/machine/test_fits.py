@@ -13,6 +13,7 @@ from gpt2.training.machine import fits
         ({"n_layer": 10**9, "n_embd": 16}, "lower model.n_layer or model.n_embd"),
         ({"n_layer": 10**7, "n_embd": 2}, "GiB of memory, and this machine has 8: lower model.n_layer"),
         ({"n_layer": 1, "n_embd": 2 * 10**9}, "lower model.n_embd or model.n_layer"),
+        ({"n_layer": 1, "n_embd": 16, "n_inner": 10**13}, "lower model.n_inner or model.n_embd"),
         ({"n_layer": 1, "n_embd": 2 * 10**400}, r"\.\.\..* parameters, .* lower model.n_embd"),
     ],
 )
