@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from gpt2.evaluation.token_scores import TextScore, TokenScore, score
     from gpt2.evaluation.word_scores import WordScore
     from gpt2.explain.run.trace import trace
+    from gpt2.habits import GPT2
     from gpt2.inference.defaults import sampling_for
     from gpt2.inference.generate import Completion, Piece, generate, stream
     from gpt2.inference.sampling import Sampling, TokenLogprob
-    from gpt2.model import GPT2
     from gpt2.probe import Probe
     from gpt2.text.chat import Chat
     from gpt2.text.chat_template import ChatTemplate
@@ -117,10 +117,10 @@ __getattr__, __dir__ = lazily(
         "gpt2.evaluation.token_scores": "TextScore TokenScore score",
         "gpt2.evaluation.word_scores": "WordScore",
         "gpt2.explain.run.trace": "trace",
+        "gpt2.habits": "GPT2",
         "gpt2.inference.defaults": "sampling_for",
         "gpt2.inference.generate": "Completion Piece generate stream",
         "gpt2.inference.sampling": "Sampling TokenLogprob",
-        "gpt2.model": "GPT2",
         "gpt2.probe": "Probe",
         "gpt2.text.chat": "Chat",
         "gpt2.text.chat_template": "ChatTemplate",

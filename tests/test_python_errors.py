@@ -1,6 +1,9 @@
 """A wrong argument from Python is a ValueError of one sentence, whatever was given in place of what is meant."""
 
+import copy
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +11,11 @@ import pytest
 import torch
 
 import gpt2
-from gpt2 import GPT2, GPT2Config, Sampling, Tokenizer
+from gpt2 import GPT2, Checkpoint, GPT2Config, Sampling, Tokenizer
 
 CONFIG = GPT2Config(vocab_size=257, n_positions=8, n_embd=16, n_layer=2, n_head=2)
 MODEL, WORDS = GPT2(CONFIG).eval(), Tokenizer.bytes()
+WHOLE: Any = Checkpoint(MODEL, WORDS, "tiny", Path("tiny"))
 
 
 def go(prompts: Any, **more: Any) -> Any:
@@ -83,6 +87,39 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: gpt2.finetune(rows=[], out="x"), "rows is empty"),
     (lambda: gpt2.finetune(rows=[1], out="x"), r"rows\[0\] is of type int"),
     (lambda: gpt2.finetune(rows=["a"], out="x", learning_rate=1), "'learning_rate': write lr"),
+    (lambda: gpt2.generate(WHOLE, "Once"), r"generate\(checkpoint.model, checkpoint.tokenizer, prompts\)"),
+    (
+        lambda: gpt2.generate(MODEL, "Once"),
+        r"a str is not a tokenizer: write gpt2.generate\(model, tokenizer, prompts\)",
+    ),
+    (lambda: gpt2.generate("Once", MODEL, WORDS), r"a str is not a model: write gpt2.generate\(model, tokenizer, prom"),
+    (lambda: gpt2.generate(MODEL, WORDS), "prompts is missing: write gpt2.generate"),
+    (lambda: gpt2.generate(MODEL, WORDS, "a", Sampling(), 3), "too many arguments without a name: write gpt2.gen"),
+    (lambda: gpt2.stream(WHOLE, "Once"), r"gpt2.stream\(checkpoint.model, checkpoint.tokenizer, prompts\)"),
+    (lambda: gpt2.score(WHOLE, "a"), r"gpt2.score\(checkpoint.model, checkpoint.tokenizer, texts\)"),
+    (lambda: gpt2.score(MODEL, WORDS, "a", word=True), "no argument 'word' of gpt2.score: did you mean words"),
+    (lambda: gpt2.save(MODEL, "x"), r"a str is not a tokenizer: write gpt2.save\(model, tokenizer, directory\)"),
+    (lambda: gpt2.save(WHOLE, "x"), r"gpt2.save\(checkpoint.model, checkpoint.tokenizer, directory\)"),
+    (lambda: gpt2.save(MODEL, WORDS), "directory is missing: write gpt2.save"),
+    (lambda: gpt2.save(MODEL, WORDS, None), "directory is a NoneType: give a name or a directory"),
+    (lambda: gpt2.sampling_for(WHOLE), r"gpt2.sampling_for\(checkpoint.model, max_tokens=40\)"),
+    (lambda: gpt2.trace(MODEL, WORDS, "a"), r"write gpt2.trace\(checkpoint, text\), with checkpoint = gpt2.load"),
+    (lambda: gpt2.Chat(WHOLE), r"gpt2.Chat\(checkpoint.tokenizer\)"),
+    (lambda: gpt2.load(MODEL), "name is a GPT2: give a name or a directory, such as 'storyteller'"),
+    (lambda: gpt2.load("storyteller", tokenizer=WORDS), "tokenizer is a Tokenizer: give a name"),
+    (lambda: gpt2.finetune("a.txt"), r"out is missing: write gpt2.finetune\('poems.txt', out='runs/poems'\)"),
+    (lambda: gpt2.finetune(MODEL, WORDS, "a.txt", out="x"), "too many arguments without a name: write gpt2.finetune"),
+    (lambda: gpt2.finetune(MODEL, out="x"), "files is a GPT2: give names of files, and the name of the model as"),
+    (
+        lambda: gpt2.finetune(["The cat sat. " * 30], out="x"),
+        r"or texts as gpt2.finetune\(rows=",
+    ),
+    (lambda: gpt2.finetune([{"text": "a"}], out="x"), r"files holds a dict, .* texts as gpt2.finetune\(rows="),
+    (lambda: gpt2.finetune("a.txt", model=MODEL, out="x"), "model is a GPT2: give a name or a directory"),
+    (lambda: gpt2.finetune("a.txt", val=["b"], out="x"), "val is a list: give a name"),
+    (lambda: gpt2.finetune("a.txt", lora=True, out="x"), "lora is True: it must be a whole number"),
+    (lambda: gpt2.finetune("a.txt", epochs="3", out="x"), "epochs is '3': it must be a number"),
+    (lambda: WORDS("Once"), r"a tokenizer is no function: write tokenizer.encode\(text\)"),
     (lambda: GPT2Config(n_embd=10, n_head=3), "make it a multiple, such as 9"),
 ]
 
@@ -94,6 +131,39 @@ def test_one_sentence(call: Callable[[], object], sentence: str, tmp_path: Any, 
         call()
     assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "said"),
+    [
+        (MODEL, "generate", "'GPT2' object has no attribute 'generate': write gpt2.generate(model, tokenizer, text)."),
+        (GPT2, "from_pretrained", "write model, tokenizer, *_ = gpt2.load('storyteller')."),
+        (MODEL, "from_pretrained", "write model, tokenizer, *_ = gpt2.load('storyteller')."),
+        (MODEL, "save_pretrained", "write gpt2.save(model, tokenizer, 'mine')."),
+        (MODEL, "run_with_cache", "write gpt2.trace(checkpoint, text, read='all'), with checkpoint = gpt2.load(name)."),
+        (MODEL, "wte", "write model.transformer.wte."),
+        (WORDS, "tokenize", "write [tokenizer.label(i) for i in tokenizer.encode(text)]."),
+        (Tokenizer, "from_pretrained", "write tokenizer = gpt2.load('storyteller').tokenizer."),
+        (WHOLE, "generate", "write gpt2.generate(checkpoint.model, checkpoint.tokenizer, text)."),
+        (WHOLE, "config", "write checkpoint.model.config."),
+        (WHOLE, "encode", "write checkpoint.tokenizer.encode."),
+        (gpt2, "GPT2LMHeadModel", "write model, tokenizer, *_ = gpt2.load('storyteller')."),
+        (MODEL, "nothing", "'GPT2' object has no attribute 'nothing'"),
+        (WORDS, "nothing", "'Tokenizer' object has no attribute 'nothing'"),
+        (WHOLE, "nothing", "'Checkpoint' object has no attribute 'nothing'"),
+    ],
+)
+def test_names_of_other_libraries_are_answered(owner: Any, name: str, said: str) -> None:
+    assert not hasattr(owner, name)
+    with pytest.raises(AttributeError) as refusal:
+        getattr(owner, name)
+    assert str(refusal.value).endswith(said)
+
+
+def test_answers_change_nothing_that_a_model_does() -> None:
+    ids = torch.tensor([[5, 6]])
+    for one in (copy.deepcopy(MODEL), pickle.loads(pickle.dumps(MODEL)), copy.deepcopy(WHOLE).model):
+        assert torch.equal(one(ids), MODEL(ids))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -60,3 +60,13 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     file, *table = done.stdout.splitlines()
     assert Path(file) == target / "gpt2" / "__init__.py"
     assert any("time" in line for line in table)
+
+
+def test_a_source_archive_holds_what_a_wheel_is_made_of(tmp_path: Path) -> None:
+    """And nothing that is not committed: of the package, every file with its assets; of the rest, what builds it."""
+    from hatchling.builders.sdist import SdistBuilder
+
+    held = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    committed = {path.relative_to(ROOT).as_posix() for path in FILES}
+    assert {name for name in committed if name.startswith("gpt2/")} <= held
+    assert {"pyproject.toml", "README.md", "LICENSE"} <= held <= committed

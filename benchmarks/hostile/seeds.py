@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from gpt2.checkpoint.adapter import lora_adapter, write_adapter
 from gpt2.checkpoint.files import save
 from gpt2.checkpoint.llmc import HEADER
-from gpt2.checkpoint.tensor_files import CONV1D
+from gpt2.checkpoint.weights import CONV1D
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer

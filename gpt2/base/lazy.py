@@ -7,7 +7,10 @@ importing the package imports nothing. Read next: gpt2/__init__.py.
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+from gpt2.base.habits import PACKAGE, hint
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -17,7 +20,10 @@ def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any]
     def load(name: str) -> Any:
         if name in home_of:
             return getattr(import_module(home_of[name]), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        said = hint(PACKAGE, name)
+        if not name.startswith("_") and find_spec(f"{package}.{name}"):
+            said = f": write import {package}.{name} first."
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{said}")
 
     def names() -> list[str]:
         return sorted({*home_of, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})

@@ -20,11 +20,12 @@ from torch import Tensor
 from gpt2.base.foreign import is_panic, shortened
 from gpt2.base.lfs import refuse_pointer
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
-from gpt2.checkpoint.hf_config import read_json
-from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
+from gpt2.checkpoint.hf_config import adapter_base, read_json
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from gpt2.checkpoint.pickles import reason
+from gpt2.checkpoint.saving import write_tensors
 from gpt2.checkpoint.target import check_target, whole_directory
-from gpt2.checkpoint.tensor_files import check_tensor, reason
-from gpt2.checkpoint.weights import write_tensors
+from gpt2.checkpoint.weights import check_tensor
 from gpt2.model import GPT2
 
 WEIGHTS, PICKLED = ADAPTER_WEIGHTS  # peft wrote the second before version 0.7; it is read as tensors only
@@ -111,7 +112,7 @@ def hash_of_weights(model: GPT2) -> str:
     for name, parameter in sorted(model.named_parameters()):
         if ".lora_" not in name:
             digest.update(name.encode())
-            digest.update(parameter.detach().float().cpu().reshape(-1).numpy().data)
+            digest.update(parameter.detach().float().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ from gpt2.checkpoint.adapter import PREFIX, Adapter
 from gpt2.checkpoint.adapter_fields import ON_DISK, TASKS
 from gpt2.checkpoint.adapter_tensors import Stored
 from gpt2.checkpoint.hf_config import GENERATION_FILE
-from gpt2.checkpoint.tensor_files import MASKS
+from gpt2.checkpoint.weights import MASKS
 
 
 def tell(adapter: Adapter, stored: Stored, modules: Sequence[str], n_layer: int, headless: bool) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Failure, UsageError
 from gpt2.checkpoint.adapter_fields import check_adapter_fields
-from gpt2.checkpoint.hf_config import CONFIG_FILE, GENERATION_FILE, read_config, read_json
+from gpt2.checkpoint.hf_config import CONFIG_FILE, GENERATION_FILE, adapter_base, read_config, read_json, weight_files
 from gpt2.checkpoint.layout import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -23,8 +23,6 @@ from gpt2.checkpoint.layout import (
     OTHER_TOKENIZERS,
     TOKENIZER_FILES,
     WEIGHT_FILES,
-    adapter_base,
-    weight_files,
 )
 from gpt2.text.tokenizer_files import has_tokenizer
 
@@ -181,7 +179,6 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
     disk = refusal(error) is not None or getattr(error, "errno", None) in FORBIDDEN
     if type(error) is ValueError or isinstance(error, Advice) or disk:
         return error  # read_config's sentence, or the disk's
-    otherwise = f"or name a directory, or the bundled {BUNDLED}, as {{model}}."
     if isinstance(error, GatedRepoError):
         what, mend = f"{hub_id} is gated", "accept its terms on the hub and run `hf auth login`"
     elif _is_refusal(error):
@@ -195,4 +192,4 @@ def _sentence(name: str, hub_id: str, error: Exception, started: bool) -> Except
         reason = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "the hub cannot be reached"
         what = f"{name} is not on this machine and {reason}"
         mend = f"run `gpt2 fetch {name}` where there is network"
-    return Failure(what, f"{mend}, {otherwise}", model=None)
+    return Failure(what, {"": mend, "model": f"name a directory, or the bundled {BUNDLED}, as {{model}}"}, model=None)

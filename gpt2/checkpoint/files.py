@@ -12,19 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpt2.base.errors import UsageError
+from gpt2.base.calls import check_name, one_sentence
+from gpt2.base.habits import MODEL, TOKENIZER, hint
 from gpt2.base.notes import note
 from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
 from gpt2.checkpoint.hf_config import (
     CONFIG_FILE,
     GENERATION_FILE,
-    config_fields,
+    adapter_base,
     read_config,
     read_settings,
     settings_of,
+    weight_files,
 )
 from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
-from gpt2.checkpoint.layout import WEIGHT_FILES, adapter_base, weight_files
+from gpt2.checkpoint.layout import WEIGHT_FILES
 from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, tokenizer_for
 from gpt2.config import GPT2Config
@@ -56,6 +58,14 @@ class Checkpoint(NamedTuple):
     name: str
     directory: Path
 
+    def __getattr__(self, name: str) -> Any:
+        """Always an AttributeError, which says whose name it is: the model's, the tokenizer's, or another library's."""
+        said = hint(MODEL, name, "checkpoint.") or hint(TOKENIZER, name, "checkpoint.")
+        for part in () if name.startswith("_") else ("model", "tokenizer"):
+            if hasattr(getattr(self, part), name):
+                said = f": write checkpoint.{part}.{name}."
+        raise AttributeError(f"'Checkpoint' object has no attribute {name!r}{said}")
+
 
 def load(
     name: str | Path,
@@ -86,6 +96,10 @@ def load(
     """
     from gpt2.base.device import as_device, pick_dtype
 
+    given: tuple[tuple[str, Any], ...] = (("name", name), ("tokenizer", tokenizer or ""))
+    for argument, value in given:
+        if not isinstance(value, str | Path):
+            check_name(argument, value, "'storyteller'")
     device = as_device(device)
     dtype = None if dtype is None else pick_dtype(dtype, device)
     directory = own_directory(str(name))
@@ -152,9 +166,8 @@ def load_model(
     import torch
 
     from gpt2.base.device import as_device, pick_dtype
-    from gpt2.checkpoint.tensor_files import check_sizes, read_tensors
-    from gpt2.checkpoint.weights import NoDraws, assemble, own_head
-    from gpt2.model import GPT2
+    from gpt2.checkpoint.weights import NoDraws, assemble, check_sizes, own_head, read_tensors
+    from gpt2.habits import GPT2
 
     directory, device = Path(directory), as_device(device)
     dtype = torch.float32 if dtype is None else pick_dtype(dtype, device)
@@ -192,6 +205,7 @@ def _tied(model: "GPT2") -> bool:
     return model.lm_head.weight is model.transformer.wte.weight
 
 
+@one_sentence("gpt2.save(model, tokenizer, directory)")
 def save(
     model: "nn.Module",
     tokenizer: "Tokenizer | None",
@@ -216,11 +230,10 @@ def save(
     ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
     """
     from gpt2.base.device import pick_dtype
-    from gpt2.checkpoint.weights import to_stored, unwrapped, write_tensors
+    from gpt2.checkpoint.saving import config_fields, to_stored, unwrapped, write_tensors
 
     dtype = None if dtype is None else pick_dtype(dtype)
-    if not hasattr(model, "_modules"):
-        raise UsageError(f"a {type(model).__name__} is not a model: give a GPT2, such as checkpoint.model.")
+    check_name("directory", directory, "'mine'")
     target = check_target(directory, overwrite)
     inner: Any = unwrapped(model)
     config: GPT2Config = inner.config

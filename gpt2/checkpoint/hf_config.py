@@ -1,13 +1,12 @@
-"""What a checkpoint says of itself: config.json and generation_config.json, as Hugging Face writes them, and back.
+"""What a checkpoint says of itself, in the JSON files that Hugging Face's libraries write.
 
 In: a checkpoint directory. Out: a `GPT2Config`, or a refusal that names the field: a setting that would make another
-function is never passed over in silence; and `Settings`, the rest, which `load` leaves on the model and `save` writes
-again. gpt2/checkpoint/config_fields.py and generation_fields.py list every field.
+function is never passed over in silence; `Settings`, the rest of config.json and generation_config.json, which `load`
+leaves on the model and `save` writes again; the files that hold the weights; and the name of an adapter's base.
+gpt2/checkpoint/config_fields.py and generation_fields.py list every field. Nothing here imports torch.
 Read next: weights.py, files.py.
 """
 
-import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.checkpoint.foreign import foreign_config
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, MOST_TENSORS, OTHER_WEIGHTS, WEIGHT_FILES
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
@@ -31,11 +31,6 @@ SYNONYMS = {
     "n_layer": "num_hidden_layers",
     "n_head": "num_attention_heads",
 }
-# What is never written again: it would stand in the way, or belongs to files that are not copied.
-DROPPED = (
-    *SYNONYMS.values(), "auto_map", "quantization_config", "compression_config", "glassbox_variant",
-    "transformers_weights",
-)  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -51,31 +46,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}, not an object: write or download it again.")
     return value
-
-
-def stored_dtypes(path: Path) -> dict[str, int]:
-    """How many numbers a safetensors file holds of each type, such as {"F16": 13765632}; reads its header alone.
-
-    Source: the safetensors project's description of the format: eight bytes with the header's length, the
-    header as JSON, then the data. Raises ValueError naming the file when it is not one, or is cut short.
-    """
-    refuse_pointer(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        head = file.read(length) if length < size else b""
-    counts: Counter[str] = Counter()
-    try:
-        tensors = parse_json(head)
-        tensors.pop("__metadata__", None)
-        for tensor in tensors.values():
-            counts[tensor["dtype"]] += math.prod(tensor["shape"])
-        end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        end = -1
-    if end != size:
-        raise ValueError(f"{path} is truncated or not a safetensors file: fetch it again.")
-    return dict(counts)
 
 
 def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
@@ -115,29 +85,6 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
             f"{path}: head_dim is {shortened(fields['head_dim'])}, but n_embd / n_head is {config.head_dim}."
         )
     return config, variant
-
-
-def config_fields(
-    config: GPT2Config, carried: Mapping[str, Any], dtype: str, variant: dict[str, Any] | None, tied: bool
-) -> dict[str, Any]:
-    """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
-
-    carried  fields to write beside those of `config`: of the file that the model was read from, or for a new model
-             {"bos_token_id", "eos_token_id"}, both None without a tokenizer, and not transformers' default 50256
-    dtype    such as "float16"
-    """
-    fields: dict[str, Any] = {
-        **{name: value for name, value in carried.items() if name not in DROPPED},
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        **{name: getattr(config, name) for name in GPT2Config.__dataclass_fields__},
-        "tie_word_embeddings": tied,
-        "dtype": dtype,  # transformers 5
-        "torch_dtype": dtype,  # transformers 4, vLLM
-    }
-    if variant is not None:
-        fields |= {"architectures": ["GlassboxGPT2"], "model_type": VARIANT_TYPE, "glassbox_variant": variant}
-    return fields
 
 
 @dataclass(frozen=True)
@@ -199,3 +146,80 @@ def settings_of(model: Any) -> Settings | None:
     """What `load` left on a model; None for one that was made here."""
     settings = getattr(model, "settings", None)
     return settings if isinstance(settings, Settings) else None
+
+
+def adapter_base(directory: Path) -> str | None:
+    """The name of the model that a LoRA adapter's directory belongs to; None for any other directory.
+
+    Raises ValueError when the adapter does not name it, names a directory that holds no model, or a revision on the
+    hub; and for a directory with both an adapter and a model, which transformers and peft read differently.
+    """
+    path = directory / ADAPTER_CONFIG
+    if not path.is_file():
+        return None
+    if (directory / CONFIG_FILE).is_file() and any((directory / name).is_file() for name in WEIGHT_FILES):
+        raise ValueError(f"{directory} holds a model and an adapter: move {ADAPTER_CONFIG} away, or the model.")
+    fields = read_json(path)
+    base = fields.get("base_model_name_or_path")
+    mend = f"write the base model's directory or hub id there, as base_model_name_or_path in {path}."
+    if not isinstance(base, str) or not base:
+        raise ValueError(f"the adapter {directory} does not name its base model: {mend}")
+    if not _may_be_path(base):
+        raise ValueError(f"the base model of the adapter {directory} is {shortened(base)}, which is no name: {mend}")
+    own, revision = Path(base).expanduser(), fields.get("revision")
+    if revision not in (None, "main") and not own.is_dir():
+        raise ValueError(
+            f"{path}: revision is {shortened(revision)}, which is not supported, as peft asks the hub for it and "
+            f"transformers does not: download that revision of {base}, and write its directory as "
+            "base_model_name_or_path."
+        )
+    if own.is_absolute() and not (own / ADAPTER_CONFIG).is_file() and not (own / CONFIG_FILE).is_file():
+        raise ValueError(f"the base model of the adapter {directory} is not in {base}: {mend}")
+    return base
+
+
+def _may_be_path(text: str) -> bool:
+    """Whether a text of a file can be a path that a system takes, and that a sentence can show."""
+    return text.isprintable() and len(text) <= 1000 and max(map(len, text.split("/"))) <= 255
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold a checkpoint's weights, in the order of its index; those it names may be missing.
+
+    The first of `WEIGHT_FILES` that is there, as transformers has it, unless config.json names another file as
+    `transformers_weights`. Raises ValueError when there are none, and when the index is not one.
+    """
+    if directory.is_file():
+        return [directory]
+    for name in _candidates(directory):
+        path = directory / name
+        if not path.is_file():
+            continue
+        if not name.endswith(".index.json"):
+            return [path]
+        index = read_json(path).get("weight_map")
+        shards: list[Any] = list(index.values()) if isinstance(index, dict) else [None]
+        if len(shards) > MOST_TENSORS:
+            raise ValueError(f"{path} names {len(shards)} tensors, and no GPT-2 has more than {MOST_TENSORS}.")
+        # A shard lies beside its index: a path that leads elsewhere is not followed.
+        if not all(isinstance(shard, str) and Path(shard).name == shard and _may_be_path(shard) for shard in shards):
+            raise ValueError(f"{path} has no weight_map of file names: write or download it again.")
+        return [directory / shard for shard in dict.fromkeys(shards)]
+    others = sorted(path.name for path in directory.iterdir() if path.is_file() and OTHER_WEIGHTS.fullmatch(path.name))
+    instead = f" that are read here, only {shortened(others[0])}" if others else ""
+    raise ValueError(f"{directory} has no weights{instead}: put {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]} there.")
+
+
+def _candidates(directory: Path) -> tuple[str, ...]:
+    """Names of the file that holds the weights or their index, in order of preference."""
+    config = directory / CONFIG_FILE
+    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    if named is None:
+        return WEIGHT_FILES
+    fits = isinstance(named, str) and named.endswith((".safetensors", ".safetensors.index.json"))
+    if not fits or Path(named).name != named or not (directory / named).is_file():
+        raise ValueError(
+            f"{config}: transformers_weights is {shortened(named)}, which is no safetensors file there: copy it there, "
+            "or take the field out."
+        )
+    return (named,)

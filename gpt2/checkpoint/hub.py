@@ -7,13 +7,14 @@ Read next: files.py.
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from gpt2.base.errors import Advice, UsageError
 from gpt2.checkpoint.download import HUB_ID, cached, fetch
 from gpt2.checkpoint.foreign import foreign_file
-from gpt2.checkpoint.hf_config import CONFIG_FILE
-from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS, adapter_base
+from gpt2.checkpoint.hf_config import CONFIG_FILE, adapter_base
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS
 from gpt2.text.tokenizer_files import has_tokenizer
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -118,12 +119,15 @@ def fetch_whole(name: str, progress: bool = True) -> list[tuple[str, Path]]:
 
 
 def _asked(adapter: Path, base: str, error: ValueError) -> ValueError:
-    """The error about a base model, saying which adapter asks for it."""
+    """The error about a base model, saying which adapter asks for it, and where another base is written."""
     asked = f"the adapter in {adapter} asks for its base model {base}, and "
-    if isinstance(error, Advice):
-        error.problem = asked + error.problem
-        return error
-    return ValueError(f"{asked}{error}")
+    if not isinstance(error, Advice):
+        return ValueError(f"{asked}{error}")
+    error.problem = asked + error.problem
+    if isinstance(error.mend, Mapping):  # `model` names the adapter, which is right
+        there = f"write another directory as base_model_name_or_path in {adapter / ADAPTER_CONFIG}"
+        error.mend = f"{error.mend['']}, or {there}."
+    return error
 
 
 def bundled_directory() -> Path:

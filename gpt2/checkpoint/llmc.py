@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpt2.checkpoint.tensor_files import CONV1D, WTE
+from gpt2.checkpoint.weights import CONV1D, WTE
 from gpt2.config import GPT2Config
 
 HEADER = 256  # numbers of four bytes

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gpt2.base.foreign import check_lengths, shortened
-from gpt2.checkpoint.tensor_files import CONV1D, MASKS, check_sizes, check_tensor, own_name, unpickled
+from gpt2.checkpoint.pickles import unpickled
+from gpt2.checkpoint.weights import CONV1D, MASKS, check_sizes, check_tensor, own_name
 from gpt2.config import GPT2Config
 
 SIZES = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "n_embd", "block_size": "n_positions",

@@ -1,36 +1,113 @@
-"""The tensors of a checkpoint as Hugging Face stores them to this model's state dict, and back.
+"""The weight files of a checkpoint to a model's state dict.
 
-In: tensors as they are stored. Out: a state dict under the model's own names, checked name by name
-against the model that is to receive it. Hugging Face stores the four projections of a block as Conv1D,
-[in, out]; here they are nn.Linear, [out, in], so these are transposed on the way in and out.
-Read next: files.py.
+In: files, safetensors or pickles. Out: their tensors as stored, under this model's names, whatever a file calls them;
+then a state dict, checked name by name against the model that is to receive it. Hugging Face stores the four
+projections of a block as Conv1D, [in, out]; here they are nn.Linear, [out, in], so these are transposed on the way in.
+Read next: files.py; saving.py, the way back.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors import safe_open
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gpt2.base.foreign import plain_name, shortened
+from gpt2.base.foreign import is_panic, plain_name, shortened
+from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
-from gpt2.checkpoint.tensor_files import CONV1D, HEAD, WTE, own_name, reason
+from gpt2.checkpoint.layout import MOST_TENSORS
+from gpt2.checkpoint.pickles import ALONE, reason, state_dict, unpickled
+from gpt2.config import GPT2Config
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LARGEST_MATRIX = 2**40  # numbers; the embeddings of the largest GPT-2 have 2**26
+HEAD, WTE = "lm_head.weight", "transformer.wte.weight"
+CONV1D = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # [in, out] in Hugging Face's files, [out, in] here
+MASKS = re.compile(r"\bh\.\d+\.attn\.(bias|masked_bias)$")  # causal masks that old files carry as buffers
+
+# What torch.compile, DistributedDataParallel, FSDP, checkpointed activations and DeepSpeed add, anywhere in a name.
+WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+OUTER = re.compile(r"^(model\.)+(?=(transformer|lm_head|wte|wpe|h|ln_f)\.)")  # the attribute of a trainer's own class
+# transformers leaves out one `transformer.` where the rest is a name of its own, and adds it where it is missing.
+DOUBLE = re.compile(r"^transformer\.(?=(transformer|lm_head)\.)")
+BARE = re.compile(r"(wte|wpe|h|ln_f)\.")  # how names begin in a file of the model without its head
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside torch.compile's and DistributedDataParallel's wrappers."""
-    while True:
-        inner = model._modules.get("_orig_mod") or model._modules.get("module")
-        if inner is None:
-            return model
-        model = inner
+def own_name(name: str) -> str:
+    """This model's name of a tensor: no wrapper's prefix, and `transformer.` where a file leaves it out."""
+    name = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+    name = DOUBLE.sub("", OUTER.sub("", name))
+    return f"transformer.{name}" if BARE.match(name) else name
+
+
+def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
+    """The tensors of these files as stored, under this model's names, mapped from disk where possible.
+
+    No code is run: .bin files are unpickled as tensors only. Raises ValueError naming the file or the tensor
+    for a missing, truncated or corrupt file, for what is no tensor, and for a name that occurs twice.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, but the index names it: download or copy it again.")
+        contents = _safetensors(path) if path.suffix == ".safetensors" else state_dict(path, unpickled(path))
+        for stored, tensor in contents.items():
+            name = own_name(stored)
+            if MASKS.search(name):
+                continue
+            check_tensor(path, stored, tensor)
+            if name in tensors:
+                raise ValueError(f"{path}: {shortened(stored)} occurs twice in this checkpoint.")
+            tensors[name] = tensor
+    return tensors
+
+
+def check_tensor(path: Path, name: Any, tensor: Any) -> None:
+    """Raise ValueError, naming file and tensor, for what is no plain tensor of numbers that lie in memory or a file."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{path}: {shortened(name)} is a {type(tensor).__name__}, not a tensor: {ALONE}.")
+    kinds = {
+        "nested": tensor.is_nested,
+        "quantised": tensor.is_quantized,
+        "a tensor that holds no numbers": tensor.is_meta,
+        "complex": tensor.is_complex(),
+        str(tensor.layout).removeprefix("torch."): tensor.layout is not torch.strided,
+        f"a {type(tensor).__name__}": type(tensor) not in (Tensor, torch.nn.Parameter),
+    }
+    found = next((kind for kind, holds in kinds.items() if holds), None)
+    if found is not None:
+        raise ValueError(f"{path}: {shortened(name)} is {found}: save the weights as plain tensors.")
+
+
+def check_sizes(where: Path, tensors: Sized, config: GPT2Config) -> None:
+    """Raise ValueError, before the model is built, for far more blocks than tensors, or a matrix past any file."""
+    mend = "its weights and its configuration do not belong together, so fetch both again"
+    if config.n_layer > max(len(tensors), 100):  # a block has twelve
+        raise ValueError(f"{where} holds {len(tensors)} tensors, too few for n_layer {config.n_layer}: {mend}.")
+    for name in ("vocab_size", "n_positions", "n_embd", "n_inner"):
+        rows = getattr(config, name) or 0
+        if rows * config.n_embd > LARGEST_MATRIX:
+            raise ValueError(f"{where} is too small for {name} {rows} with n_embd {config.n_embd}: {mend}.")
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if len(names) <= MOST_TENSORS:
+                return {name: file.get_tensor(name) for name in names}
+    except OSError:
+        raise
+    except BaseException as error:  # a hostile header may raise anything
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        refuse_pointer(path)
+        raise ValueError(f"{path} is truncated or not a safetensors file ({reason(error)}): fetch it again.") from None
+    raise ValueError(f"{path} holds {len(names)} tensors, and no GPT-2 has more than {MOST_TENSORS}: fetch it again.")
 
 
 class NoDraws(TorchFunctionMode):
@@ -82,13 +159,13 @@ def assemble(
         if list(tensor.shape) != shape:
             raise ValueError(f"{where}: {name} has shape {list(tensor.shape)}, but the configuration asks for {shape}.")
         if tensor.dtype not in FLOATS:
-            kinds = ", ".join(map(_short, FLOATS))
-            raise ValueError(f"{where}: {name} is {_short(tensor.dtype)}: weights must be floating point, of {kinds}.")
+            kinds = ", ".join(map(short, FLOATS))
+            raise ValueError(f"{where}: {name} is {short(tensor.dtype)}: weights must be floating point, of {kinds}.")
         tensor = tensor.t() if CONV1D.search(name) else tensor
         new = torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
-        if not _finite(new):
-            if _finite(tensor):
-                raise ValueError(f"{where}: {name} does not fit into {_short(dtype)}: use float32 or bfloat16.")
+        if not finite(new):
+            if finite(tensor):
+                raise ValueError(f"{where}: {name} does not fit into {short(dtype)}: use float32 or bfloat16.")
             raise ValueError(f"{where}: {name} holds NaN or infinite values: the checkpoint is damaged.")
         state[name] = new
     if tied:
@@ -129,37 +206,11 @@ def _refuse_names(what: str, names: list[str]) -> None:
         raise ValueError(f"{what} {', '.join(map(plain_name, names[:3]))}{more}: {mend}.")
 
 
-def _finite(tensor: Tensor) -> bool:
+def finite(tensor: Tensor) -> bool:
     """Whether all are finite, by a sum: no second tensor of this size is made."""
     wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
     return bool(tensor.sum(dtype=wide).isfinite()) or bool(tensor.isfinite().all())
 
 
-def _short(kind: torch.dtype) -> str:
+def short(kind: torch.dtype) -> str:
     return str(kind).removeprefix("torch.")
-
-
-def to_stored(state: Mapping[str, Tensor], tied: bool, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """A state dict as Hugging Face stores it: Conv1D layout, no tied head, `dtype` (None: as they are).
-
-    Raises ValueError naming a tensor that is NaN or infinite, or becomes so in `dtype`.
-    """
-    stored = {}
-    for name, tensor in ((own_name(name), tensor.detach()) for name, tensor in state.items()):
-        if tied and name == HEAD:
-            continue
-        tensor = tensor.t() if CONV1D.search(name) else tensor
-        stored[name] = tensor.to(device="cpu", dtype=dtype or tensor.dtype).contiguous()
-        if not _finite(stored[name]):
-            if dtype and _finite(tensor):
-                raise ValueError(f"{name} does not fit into {_short(dtype)}: save in float32 or bfloat16.")
-            raise ValueError(f"{name} holds NaN or infinite values: nothing was written.")
-    return stored
-
-
-def write_tensors(stored: dict[str, Tensor], path: Path, metadata: Mapping[str, str] = {}) -> None:
-    """Write one safetensors file, marked as transformers wants it. OSError naming it when that fails."""
-    try:
-        save_file(stored, path, metadata={"format": "pt", **metadata})
-    except SafetensorError as error:  # its I/O errors come without an errno
-        raise OSError(f"{path}: could not be written ({reason(error)})") from None

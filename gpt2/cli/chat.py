@@ -4,9 +4,11 @@ In: messages, a line each, and the sampling options. Out: the answers, as they a
 goes to standard error. What a conversation is stands in gpt2/inference/conversation.py.
 """
 
+import json
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -14,11 +16,12 @@ import tyro
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import shortened
+from gpt2.base.visible import quoted
 from gpt2.cli.chat_input import Interrupt, Lines
 from gpt2.cli.common import Flag, print_json
 from gpt2.cli.console import progress
 from gpt2.cli.errors import sentence
-from gpt2.cli.generate import SamplingOptions, write
+from gpt2.cli.generate import SamplingOptions, begun, write
 
 if TYPE_CHECKING:
     from gpt2.inference.conversation import Conversation, Turn
@@ -63,6 +66,8 @@ class Command(SamplingOptions):
         """Talk until there are no more messages."""
         if self.system is not None and not self.system.strip():
             raise UsageError("--system is empty: give a text, or leave it out.")
+        if self.system is not None and self.system.startswith("@") and Path(self.system[1:]).is_file():
+            raise UsageError(f'--system is the text itself: write --system "$(cat {quoted(self.system[1:])})".')
         if sys.stdin is None:
             raise UsageError("there is no standard input: type messages in a terminal, or pipe them in.")
         typed = self.typed()
@@ -158,6 +163,9 @@ class Talk:
 
     def take(self, message: str) -> bool:
         """Answer a message or follow a command; False where it was the last."""
+        if not self.lines.terminal and is_row(message):
+            where = "a conversation as JSON is no message"
+            raise UsageError(f"{where}: pipe in what the user says, a line each: printf '%s\\n' 'Hi' | gpt2 chat.")
         word, _, more = message.strip().partition(" ")
         if message.startswith("//"):
             message = message[1:]
@@ -205,7 +213,7 @@ class Talk:
     def show(self, turn: "Turn") -> None:
         """Compute an answer and print it."""
         with progress("answering") if self.command.json else nullcontext():
-            for text in turn:
+            for text in turn if self.command.json else begun(iter(turn)):
                 if not self.command.json:
                     write(text)
                 if self.interrupt.pressed:
@@ -231,6 +239,15 @@ class Talk:
     def say(self, text: str) -> None:
         """A line on standard error."""
         print(f"gpt2: {text}", file=sys.stderr, flush=True)
+
+
+def is_row(message: str) -> bool:
+    """Whether a line is a row to fine-tune on, or a message as JSON, and not what a user says."""
+    try:
+        row = json.loads(message) if message.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and bool({"messages", "conversations", "role", "prompt", "instruction"} & {*row})
 
 
 def as_json(conversation: "Conversation") -> dict[str, Any]:

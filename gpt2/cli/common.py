@@ -12,7 +12,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.plain import plain
 from gpt2.base.visible import visible_json
-from gpt2.cli.parsing import option
+from gpt2.cli.spelling import option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +83,8 @@ def check_numbers(command: Any, prefix: str = "") -> None:
             check_numbers(value, prefix if nameless else f"{prefix}{field.name}.")
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, NotANumber):
-                raise UsageError(f"{option(prefix + field.name)} is {part.word!r}: it must be {part.meant}.")
+                more = getattr(command, "NO_NUMBER", {}).get(field.name, "")
+                raise UsageError(f"{option(prefix + field.name)} is {part.word!r}: it must be {part.meant}{more}.")
 
 
 @dataclass(kw_only=True)

@@ -43,8 +43,8 @@ class Command:
 def everything() -> Any:
     """All commands as one type, those that have commands of their own with these."""
     from gpt2.cli.ablate.command import OTHERS
-    from gpt2.cli.explain.command import ANALYSES
-    from gpt2.cli.main import COMMANDS
+    from gpt2.cli.commands import COMMANDS
+    from gpt2.cli.explain.analyses import ANALYSES
 
     inner = {
         "explain": {name: (module, kind) for name, (module, kind, _) in ANALYSES.items()},

@@ -4,8 +4,13 @@ In: an option that a command does not have, as `transformers`, lm-eval, llama.cp
 spell it; the options and places that the command has. Out: what to type in its place. Read next: parsing.py.
 """
 
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpt2.cli.parsing import Known
 
 TABLE = {
     # where the model is, where the text is, where the result goes
@@ -84,17 +89,56 @@ TABLE = {
     "ddp fsdp": "--train.parallel ddp or fsdp",
     "report-to wandb use-wandb wandb-log wandb-project tensorboard":
         "--train.tensorboard; `gpt2 runs` draws the curves too | `gpt2 runs` draws the curves of a run",
-    "n-layers layers num-layers num-hidden-layers": "--model.n-layer N",
+    "n-layers num-layers num-hidden-layers": "--model.n-layer N",
     "n-heads heads num-heads num-attention-heads": "--model.n-head N | --heads N",
     "embd hidden-size d-model dim n-embed": "--model.n-embd N",
     "max-train-samples max-samples num-examples num-samples-eval": "--limit N",
     "vocab": "--vocab-size N",
+    "val-fraction val-split validation-split split-ratio test-size val-size eval-fraction holdout val-ratio test-split":
+        "@prepare nothing is held out here: move some lines to a file of their own, such as val.txt, and prepare that "
+        "one too: `gpt2 prepare val.txt --out data/val` | --data.val DIR, a data set of its own | "
+        "--val FILE, or leave it out: without it a tenth of the rows is held out",
+    # what is measured and shown
+    "perplexity ppl": "@score `gpt2 eval` gives the perplexity: type `{evaluated}` | "
+        "@text `gpt2 eval` gives the perplexity: type `{evaluated}` | "
+        "@files perplexity is printed without any option, so leave it out",
+    "target token next-token candidate candidates word choices target-token completion": "--target TOKEN | "
+        "@text `gpt2 score` gives the probability of every token: put the token at the end of the text, as in "
+        '`gpt2 score "The cat sat on the grass"`',
+    "layer layers block blocks l": "@attention write --head {value}.head.*, all heads of block {value} | "
+        "@off the component stands without an option, by its address: type `gpt2 explain off {value}.mlp` | "
+        "@neurons the neuron stands without an option: type `gpt2 explain neurons {value}.mlp.post#123` | "
+        "--read {value}.resid_post, the value by its address | "
+        "--points {value}.resid_post, the value by its address | --of {value}.mlp | "
+        "@text `gpt2 explain lens` shows every block: type `gpt2 explain lens {first}` | --model.n-layer N",
+    "attention attentions output-attentions show-attention": "--read 3.attn.pattern | "
+        "@text `gpt2 explain attention` shows it: type `gpt2 explain attention {first}`",
+    "hidden-states output-hidden-states activations names-filter hook hooks": "--read 3.resid_post | "
+        "@text `gpt2 explain trace` reads any value: type `gpt2 explain trace {first} --read 3.resid_post`",
+    "blimp minimal-pairs pair": "--pairs FILE | @files `gpt2 score` judges pairs: type `gpt2 score --pairs {first}`",
+    "log-samples save-items predictions": "--items FILE.jsonl",
+    "csv-file json-file to-csv to-json": "--csv, and write it to a file with > FILE | "
+        "--json, and write it to a file with > FILE",
+    "surprisal log-prob log-probs logprob logits probs probabilities scores output-scores return-logits":
+        "--logprobs 5 | "
+        "@score it is printed without any option, so leave it out | "
+        "@next it is printed without any option, so leave it out | "
+        "@text `gpt2 score` prints it: type `gpt2 score {first}`",
+    "context-text preceding": "--context-file FILE, with the columns id, context and text",
+    "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers
-    "fp16 float16 half": "--dtype float16 | --train.dtype NAME",
-    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME",
+    "fp16 float16 half": "--dtype float16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
+    "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME | "
+        "the machine chooses in which numbers it computes, so leave it out",
     "load-in-8bit load-in-4bit quantize quantization q4 q8":
         "weights are not quantised; --dtype bfloat16 halves them | weights are not quantised, so leave it out",
-    "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda",
+    "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
+        "nothing is computed on a GPU here, so leave it out",
+    "device": "--device WHERE | nothing is computed on a GPU here, so leave it out",
+    "dtype": "--dtype TYPE | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
+    "json": "this command prints no JSON, so leave it out",
+    "seed": "--seed N | --train.seed N | nothing is drawn by chance here, so leave it out",
     "cpu no-cuda no-gpu use-cpu": "--device cpu",
     "t threads num-threads n-threads threads-per-process": "--threads N | --processes N | "
         "write OMP_NUM_THREADS=N before the command",
@@ -105,36 +149,90 @@ TABLE = {
     "tasks task-name": "--task NAME",
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",
     "format output-format": "--json, for programs",
+    # fine-tuning and chat
+    "chat-template chat-template-file chat-template-path jinja": "the template is a file of the model: "
+        "write gpt2 export MODEL DIR, copy yours to DIR/chat_template.jinja, and give --model DIR",
+    "history load-history conversation-file session prompt-cache":
+        "--context-file FILE, with the columns id, context and text | "
+        "@chat a conversation begins empty: "
+        "pipe the user's messages in, a line each, as in `gpt2 chat --model MODEL < messages.txt`",
     "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
 }  # fmt: skip
 """Names with spaces between them, without their hyphens; what to do, the first that the command has, between bars.
 
-An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place it needs (@text).
+An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place (@text) or the
+command or analysis (@score) that it is for. {prog} stands for the command, {first} for the user's text or file, {value}
+for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}.
 """
 
-NO_PLACE = {
-    "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | gpt2 chat",
+VALUES_ELSEWHERE = {
+    "--task": {
+        **dict.fromkeys(
+            "blimp blimp_all minimal-pairs pairs syntaxgym cola".split(),
+            "minimal pairs are judged by `gpt2 score`: type `gpt2 score --pairs {first}`",
+        ),
+        **dict.fromkeys(
+            "wikitext wikitext2 wikitext-2 wikitext103 wikitext-103 ptb enwik8 text8 perplexity ppl lm pile c4".split(),
+            "that is a text: type `gpt2 eval {first}`",
+        ),
+        **dict.fromkeys("lambada_openai lambada_standard".split(), "type `gpt2 eval --task lambada {first}`"),
+    },
 }
-"""What to do with words that stand without an option where a command has no place for them."""
+"""What to do with the value of an option, as other programs have it."""
 
 OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
 COMMAND = re.compile(r"`gpt2 (\w+)")
 _ANSWERS = {name: answers.split(" | ") for names, answers in TABLE.items() for name in names.split()}
 
 
-def answer(typed: str, options: Collection[str], places: Collection[str], commands: Collection[str], prog: str) -> str:
+def answer(
+    typed: str,
+    options: Collection[str],
+    places: Collection[str],
+    commands: Collection[str],
+    prog: str,
+    first: str = "",
+    value: str = "",
+) -> str:
     """What to do in place of an option that other programs have; "" where the table says nothing that this command has.
 
     typed     the option, with its hyphens
     options   those of the command; `places`: its positional arguments
     commands  those that there are, for answers that name another
+    first     the user's text or file, `value`: what was given to the option; as they are typed, "" where there is none
     """
+    first = first or ("FILE" if "files" in places else "TEXT")
     for text in _ANSWERS.get(typed.lstrip("-").replace("_", "-").lower(), ()):
         place = re.match(r"@(\w+) ", text)
-        if place and place[1] not in places:
+        if place and place[1] not in {*places, prog.split()[-1]}:
             continue
         needed = OPTION.findall(text)
         if all(one in options for one in needed) and all(one in commands for one in COMMAND.findall(text)):
-            said = text.partition(" ")[2].replace("{prog}", prog) if place else text
+            said = text.partition(" ")[2] if place else text
+            evaluated = f"gpt2 eval {first}" if os.path.isfile(first) else f"printf %s {first} | gpt2 eval -"
+            stand = {"{prog}": prog, "{first}": first, "{value}": value or "3", "{evaluated}": evaluated}
+            for name, typed in stand.items():
+                said = said.replace(name, typed)
             return f"write {said}" if said.startswith("--") else said
     return ""
+
+
+def another(
+    typed: str, places: Collection[str], prog: str, known_of: "Callable[[type], Known]"
+) -> "tuple[str, Known] | None":
+    """The command of ours, or the analysis, that has an option which this one lacks, and what may be typed for it.
+
+    A command that reads the same (a text, files) goes before another.
+
+    known_of  what may be typed for a command
+    """
+    from importlib import import_module
+
+    from gpt2.cli.commands import COMMANDS
+    from gpt2.cli.explain.analyses import ANALYSES
+
+    homes = [(f"gpt2 {name}", home, "Command") for name, (home, _) in COMMANDS.items()]
+    homes += [(f"gpt2 explain {name}", home, kind) for name, (home, kind, _) in ANALYSES.items()]
+    every = [(name, known_of(getattr(import_module(home), kind))) for name, home, kind in homes]
+    found = [(name, known) for name, known in every if name != prog and typed in known.options]
+    return min(found, key=lambda one: not {*one[1].places} & {*places}, default=None)

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from gpt2.base.disk import refusal
 from gpt2.base.errors import Advice, Spelling
 from gpt2.base.visible import quoted
-from gpt2.cli.parsing import option
+from gpt2.cli.spelling import option
 
 
 class Options(Spelling):

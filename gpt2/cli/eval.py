@@ -13,7 +13,16 @@ import tyro
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, ModelOptions, console, print_json, variant_of
 from gpt2.cli.console import progress
-from gpt2.cli.eval_items import check_target, read_documents, source, task_rows, text_figures, text_rows, write_rows
+from gpt2.cli.eval_items import (
+    check_target,
+    read_documents,
+    refuse_texts,
+    source,
+    task_rows,
+    text_figures,
+    text_rows,
+    write_rows,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -72,6 +81,7 @@ class Command(ScoredModel):
         """Read everything first, so that a mistake in a file costs no time; then evaluate and print."""
         if not self.files:
             raise UsageError("no file: name the texts to evaluate on, the file of a --task, or `-` for standard input.")
+        refuse_texts(self.files)
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
         if self.items is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from gpt2.base.disk import whole_file
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
+from gpt2.base.visible import quoted
 
 if TYPE_CHECKING:
     from gpt2.evaluation.bits_per_byte import TextLoss
@@ -27,6 +28,18 @@ class Document(NamedTuple):
     file: str
     number: int
     text: str
+
+
+def refuse_texts(names: Sequence[str]) -> None:
+    """UsageError where a text was typed in place of files: no word is a file, and none ends as one does."""
+    from gpt2.data.files import has_kind
+
+    if not any(name == STANDARD_INPUT or os.path.exists(name) or has_kind(name) for name in names):
+        text = " ".join(names)
+        raise UsageError(
+            f"there is no file {text!r}: name a file, or, if it is a text, type "
+            f"`printf %s {quoted(text)} | gpt2 eval -`."
+        )
 
 
 def source(name: str) -> str | BinaryIO:

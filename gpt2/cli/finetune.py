@@ -199,7 +199,7 @@ class Command:
 
     def _settings(self, out: Path) -> "Settings":
         """What the options say; for a resumed run what it began with, and --merge."""
-        from gpt2.cli.parsing import option
+        from gpt2.cli.spelling import option
         from gpt2.training.finetune.settings import Settings, changed, read_settings
 
         names = {f.name for f in dataclasses.fields(Settings)} - {"lr", "lora", "optim"}
@@ -208,9 +208,9 @@ class Command:
         settings = Settings(**given, lora=self.lora or 0, optim=optim)
         if self.resume is None:
             return settings
+        began = read_settings(Path(self.resume), lost=self.overwrite)
         others = [name for name in changed(settings) if name != "merge"]
         if others:
             named = self.SPELLED.get(others[0], option(others[0]))
             raise UsageError(f"--resume {self.resume} keeps the settings that it began with: leave out {named}.")
-        began = read_settings(Path(self.resume), lost=self.overwrite)
         return dataclasses.replace(began, merge=began.merge or self.merge)

@@ -7,9 +7,10 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gpt2.inference.sampling import Sampling
     from gpt2.text.tokenizer import Tokenizer
 
+T = TypeVar("T")
 OFF = "(default: off)"
 
 
@@ -132,7 +134,7 @@ class Command(SamplingOptions):
 
         from gpt2.inference.generate import ends_of
         from gpt2.inference.prompts import encode_prompts
-        from gpt2.text.spelled import encode_told
+        from gpt2.text.ids import encode_told
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
@@ -194,11 +196,11 @@ def show(
     """Print the prompt and its continuations: the first as it comes; the others, computed with it, after."""
     from gpt2.inference.generate import stream
 
-    pieces = stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide)
+    start = time.perf_counter()
+    pieces = begun(stream(checkpoint.model, checkpoint.tokenizer, [ids], sampling, on_slide=on_slide))
     held: list[list[str]] = [[] for _ in range(sampling.n)]
     done: dict[int, Completion] = {}
     current, tokens = 0, 0
-    start = time.perf_counter()
     open_sample(prompt, current, sampling.n)
     for piece in pieces:
         tokens += 1
@@ -219,6 +221,13 @@ def show(
     if sys.stderr.isatty():
         rate = tokens / (time.perf_counter() - start)
         print(f"{counted(tokens, 'token')}, {rate:.1f} tokens/s", file=sys.stderr)
+
+
+def begun(pieces: "Iterator[T]") -> "Iterator[T]":
+    """The pieces of an answer, the first computed already: a long text is read before it, with a sign of that."""
+    with progress("reading the text"):
+        first = list(islice(pieces, 1))
+    return chain(first, pieces)
 
 
 def write(text: str) -> None:

@@ -58,9 +58,9 @@ def gather(
     words, activation  the tokenizer and the activation function to take in place of the model's own
     """
     from gpt2.checkpoint.foreign import say_what_is_assumed
-    from gpt2.checkpoint.hf_config import read_config
+    from gpt2.checkpoint.hf_config import adapter_base, read_config
     from gpt2.checkpoint.hub import base_directory, own_directory
-    from gpt2.checkpoint.layout import HUB_IDS, adapter_base
+    from gpt2.checkpoint.layout import HUB_IDS
 
     preset = next((short for short, hub_id in HUB_IDS.items() if name in (short, hub_id)), None)
     directory: Path | None = None
@@ -120,8 +120,9 @@ def described(directory: Path, base: GPT2Config) -> tuple[dict[str, Any], GPT2Co
 def stored(directory: Path) -> dict[str, Any]:
     """The weight files of a model or adapter: names, bytes, and types where the header of the format tells them."""
     from gpt2.base.lfs import refuse_pointer
-    from gpt2.checkpoint.hf_config import stored_dtypes
-    from gpt2.checkpoint.layout import ADAPTER_WEIGHTS, adapter_base, weight_files
+    from gpt2.checkpoint.hf_config import adapter_base, weight_files
+    from gpt2.checkpoint.layout import ADAPTER_WEIGHTS
+    from gpt2.checkpoint.stored_type import stored_dtypes
 
     if adapter_base(directory) is None:
         files = weight_files(directory)

@@ -2,7 +2,7 @@
 
 In: the words typed. Out: an exit code: 0 done, 1 failed, 2 wrong use; 130, 143 or 129 where Ctrl-C, SIGTERM or SIGHUP
 ended the command (terminal.py).
-A sub-command is a dataclass `Command` in the module that stands beside its name here; nothing is imported
+A sub-command is a dataclass `Command` in the module that stands beside its name in commands.py; nothing is imported
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
 
@@ -20,27 +20,8 @@ from typing import Any, get_type_hints
 
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
+from gpt2.cli.commands import COMMANDS
 from gpt2.cli.terminal import Ended, EndingSignals, forget
-
-COMMANDS = {
-    "next": ("gpt2.cli.next", "the next-token table for a text"),
-    "generate": ("gpt2.cli.generate", "continue a text"),
-    "chat": ("gpt2.cli.chat", "talk with a model"),
-    "walk": ("gpt2.cli.walk.command", "every step from text to prediction, with the real numbers"),
-    "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
-    "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),
-    "export": ("gpt2.cli.export", "write a model in Hugging Face's format"),
-    "fetch": ("gpt2.cli.fetch", "download a model from the Hugging Face hub"),
-    "prepare": ("gpt2.cli.prepare", "turn text files into token shards"),
-    "train": ("gpt2.cli.train", "train a model from a recipe"),
-    "finetune": ("gpt2.cli.finetune", "go on training a model on a text of yours"),
-    "runs": ("gpt2.cli.runs", "compare training runs, draw their curves"),
-    "explain": ("gpt2.cli.explain.command", "see, measure and switch off what makes a prediction"),
-    "ablate": ("gpt2.cli.ablate.command", "train without one component after another"),
-    "score": ("gpt2.cli.score", "how expected each token or word of a text is; minimal pairs"),
-    "eval": ("gpt2.cli.eval", "bits per byte and perplexity on a text file"),
-    "completion": ("gpt2.cli.completion", "let the tab key of a shell complete commands and options"),
-}
 
 
 def usage() -> str:
@@ -83,7 +64,7 @@ def build(command: type[Any], argv: list[str], prog: str) -> Any:
         if not any(word.startswith("-") for word in unread):
             known = Known.of(command, COMMANDS)
             refuse_values(argv, known.options, unread)
-            raise UsageError(unknown(unread, known, prog))
+            raise UsageError(unknown(unread, known, prog, argv))
     return parsed(command, argv, prog, description="")
 
 

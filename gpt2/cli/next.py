@@ -46,8 +46,7 @@ class Command(ModelOptions):
 
         import torch
 
-        from gpt2.text.spelled import encode_told
-        from gpt2.text.words import check_ids
+        from gpt2.text.ids import check_ids, encode_told
 
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         ids = check_ids(encode_told(tokenizer, text, self.allow_special), model.config, "prompt")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from gpt2.base.errors import UsageError
 from gpt2.base.visible import quoted
+from gpt2.cli.spelling import opposite, option
 
 
 class Known(NamedTuple):
@@ -19,8 +20,12 @@ class Known(NamedTuple):
     their fields, and the names of all commands."""
 
     options: Mapping[str, bool | None]
-    places: Collection[str] = ()
+    places: Sequence[str] = ()
     commands: Collection[str] = ()
+
+    def other(self, command: type) -> "Known":
+        """What may be typed for another command."""
+        return Known.of(command, self.commands)
 
     @classmethod
     def of(cls, command: type, commands: Collection[str]) -> "Known":
@@ -46,21 +51,21 @@ def refuse(event: Any, argv: Sequence[str], known: "Known") -> None:
         return
     strange = [word for word in argv if word.startswith("-") and not known.has(word)]
     lacking = type(event).__name__ == "BadValue" and event.argument.is_positional()
-    sentence = unknown(strange, known, event.prog) if lacking and strange else describe(event, known)
+    sentence = unknown(strange, known, event.prog, argv) if lacking and strange else describe(event, known, argv)
     if sentence:
         raise UsageError(sentence)
 
 
-def describe(event: Any, known: "Known") -> str:
-    """The sentence for one of tyro's events; empty for one that is not known here."""
+def describe(event: Any, known: "Known", argv: Sequence[str]) -> str:
+    """The sentence for one of tyro's events of `argv`; empty for one that is not known here."""
     prog, kind = event.prog, type(event).__name__
     if kind == "UnrecognizedArgs":
-        return unknown(event.tokens, known, prog)
+        return unknown(event.tokens, known, prog, argv)
     if kind == "MissingArgs":
         names = [name_of(context.arg) for context in event.missing_arguments]
         wrong = [token for token in event.unrecognized_tokens if token.startswith("-")]
         if wrong:
-            return unknown(wrong, known, prog)
+            return unknown(wrong, known, prog, argv)
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing: `{prog} --help` shows an example."
     if kind == "BadValue":
         name = name_of(event.argument)
@@ -68,6 +73,13 @@ def describe(event: Any, known: "Known") -> str:
             return f"{name} has no value: give it {article(event.argument)}."
         return f"{name} takes no value: leave out {event.offending_value!r}."
     if kind == "InvalidChoice":
+        from gpt2.cli.elsewhere import VALUES_ELSEWHERE
+        from gpt2.cli.stray import Line
+
+        name = name_of(event.argument)
+        if said := VALUES_ELSEWHERE.get(name, {}).get(event.value.lower(), ""):
+            first = next((quoted(word) for word in Line(argv, known.options, prog).places), "FILE")
+            return f"{name} is {event.value!r}: {said.replace('{first}', first)}."
         near = difflib.get_close_matches(event.value, event.choices, n=1)
         mend = f"did you mean {near[0]}?" if near else f"choose {listed(event.choices)}."
         return f"{name_of(event.argument)} is {event.value!r}: {mend}"
@@ -76,7 +88,7 @@ def describe(event: Any, known: "Known") -> str:
     return ""
 
 
-def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
+def unknown(tokens: Sequence[str], known: "Known", prog: str, argv: Sequence[str]) -> str:
     """A line for the words before the first option, which have no place, and one for each option that does not exist.
 
     What follows the first option may be its value, so nothing is said of it.
@@ -85,52 +97,70 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str) -> str:
         word for word in tokens if word.startswith("-")
     ]
     words = list(takewhile(lambda word: word not in options, tokens))
-    lines = _misplaced(words, known, prog)
-    lines += [_no_option(word, known, prog) for word in options]
+    lines = _misplaced(words, known, prog, argv)
+    lines += [_no_option(word, known, prog, argv) for word in options]
     return "\n".join(dict.fromkeys(lines))
 
 
-def _misplaced(words: Sequence[str], known: "Known", prog: str) -> list[str]:
+def _misplaced(words: Sequence[str], known: "Known", prog: str, argv: Sequence[str]) -> list[str]:
     """A sentence for each NAME=VALUE that is an option without its hyphens, and one for all other words."""
-    from gpt2.cli.elsewhere import NO_PLACE
+    from gpt2.cli import stray
 
     split = {word: word.partition("=") for word in words if "=" in word}
     meant = {word: nearest(f"--{name}", value, known, prog) for word, (name, _, value) in split.items()}
     lines = [f"unrecognised: {word}; {mend}" for word, mend in meant.items() if mend]
-    others = " ".join(word for word in words if not meant.get(word))
+    others = [word for word in words if not meant.get(word)]
     if others:
-        mend = NO_PLACE.get(prog, "").replace("{words}", quoted(others))
-        texts = "text" in known.places
-        mend = mend or ("put the text in quotation marks." if texts else f"`{prog} --help` shows what belongs there.")
-        lines.append(f"unrecognised: {others}; {mend}")
+        lines.append(stray.sentence(others, [word for word in argv if not meant.get(word)], known, prog))
     return lines
 
 
-def _no_option(word: str, known: "Known", prog: str) -> str:
+def _no_option(word: str, known: "Known", prog: str, argv: Sequence[str]) -> str:
     """The sentence for an option that the command does not have."""
     typed, _, value = word.partition("=")
     name = typed.replace("_", "-")
     if opposite(name) in known.options:
         return f"there is no option {typed}: leave out {opposite(name)}."
-    mend = nearest(name, value, known, prog) or f"`{prog} --help` lists the options."
+    mend = nearest(name, value, known, prog, argv) or f"`{prog} --help` lists the options."
     return f"there is no option {typed}: {mend}"
 
 
-def nearest(name: str, value: str, known: "Known", prog: str) -> str:
-    """What was meant by an option that does not exist: another program's, another section's, a misspelt one; or ""."""
-    from gpt2.cli.elsewhere import answer
+def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str] = ()) -> str:
+    """What was meant by an option that does not exist: another section's, another program's, another command's of ours,
+    a misspelt one; or "".
+    """
+    from gpt2.cli.elsewhere import another, answer
+    from gpt2.cli.stray import Line
 
     options = known.options
     name = name.replace("_", "-")
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
     short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
     found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
-    if not found and (elsewhere := answer(name, options, known.places, known.commands, prog)):
-        return f"{elsewhere}."
-    found = found or next(iter(difflib.get_close_matches(name, options, n=1, cutoff=0.65)), "")
+    line = Line(argv, options, prog)
+    if not found:
+        given = value or line.after(name)
+        first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
+        if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
+            return f"{said.rstrip('.')}."
+    found = found or _misspelt(name, options)
+    if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):
+        command, theirs = other
+        options_typed = [word for word in line.rest if word.startswith("--")]
+        if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
+            return f"`{command}` has it: type {line.typed(line.places, prog=command)}."
+        return f"`{command}` has it; `{prog} --help` lists the options here."
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""
+
+
+def _misspelt(name: str, options: Collection[str]) -> str:
+    """The option that is nearly this one, or has its letters in another order; "" where none is."""
+    plain = {option.lstrip("-"): option for option in options}
+    near = difflib.get_close_matches(name.lstrip("-"), plain, n=1, cutoff=0.72)
+    swapped = [option for option in plain if sorted(option) == sorted(name.lstrip("-"))]
+    return plain[(near or swapped)[0]] if near or swapped else ""
 
 
 VALUES = r"true|false|yes|no|on|off|none|\d+"  # what stands behind a flag by mistake
@@ -152,12 +182,6 @@ def refuse_values(argv: Sequence[str], options: Mapping[str, bool | None], unrea
             raise UsageError(f"{name} takes no value: write {mend}.")
 
 
-def opposite(flag: str) -> str:
-    """--no-x of --x, --section.no-x of --section.x, and the reverse."""
-    start, dot, name = flag.removeprefix("--").rpartition(".")
-    return f"--{start}{dot}{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
-
-
 def name_of(argument: Any) -> str:
     """An option as it is typed; a positional argument as the help calls it."""
     if argument.is_positional():
@@ -177,11 +201,6 @@ def article(argument: Any) -> str:
 def listed(choices: tuple[str, ...]) -> str:
     """a, b or c."""
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
-
-
-def option(name: str) -> str:
-    """The option of an argument or setting: --lora-alpha, --train.batch-size."""
-    return f"--{name.replace('_', '-')}"
 
 
 def options_of(command: type, prefix: str = "") -> dict[str, bool | None]:

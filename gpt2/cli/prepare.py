@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gpt2.data.files import Source
     from gpt2.text.tokenizer import Tokenizer
 
+CHARACTERS = "char chars character characters char-level byte byte-level utf-8 utf8 ascii none".split()
+"""What people call a tokenizer of single characters or bytes."""
+
 
 @dataclass
 class Command:
@@ -123,6 +126,11 @@ class Command:
 
         if self.vocab_size is None:
             name = self.tokenizer or "storyteller"
+            if name.lower() in CHARACTERS and not Path(name).exists():
+                raise UsageError(
+                    f"--tokenizer is {name!r}: write --tokenizer bytes, which makes a token of each byte, as each "
+                    "letter of an English text is one."
+                )
             tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name)
             check_tokenizer(tokenizer)
             return tokenizer

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -72,6 +72,11 @@ class Command(ScoredModel):
     """Print JSON instead of tables."""
     csv: Flag = False
     """Print CSV: a row for each token, each word or each pair."""
+
+    NO_NUMBER: ClassVar[dict[str, str]] = {
+        "context": ' of tokens. What is read before a text stands in a file: write the line {"context": "The dog saw '
+        'the cat.", "text": "It barked."} into items.jsonl, and type `gpt2 score --context-file items.jsonl`'
+    }
 
     def run(self) -> None:
         """Read everything first, so that a mistake in a file costs no time; then score and print."""

@@ -39,7 +39,7 @@ class Command:
         from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.next import readable
-        from gpt2.text.spelled import encode_told
+        from gpt2.text.ids import encode_told
 
         text = read_text(self.text)
         tokenizer = load_tokenizer(self.model, self.tokenizer)

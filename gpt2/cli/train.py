@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -14,6 +14,7 @@ from gpt2.base.errors import UsageError
 from gpt2.cli.common import Device, Flag, print_json
 from gpt2.cli.console import of_steps
 from gpt2.cli.terminal import outlasting
+from gpt2.cli.train_inputs import refuse_no_recipe, refuse_texts
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe
 from gpt2.training.run.going_on import first_recipe, resumed_recipe, run_of
@@ -54,6 +55,7 @@ def parse(argv: list[str]) -> "Command":
     if run is not None:
         recipe = first_recipe(Path(run)) if "--overwrite" in argv else resumed_recipe(Path(run))
     else:
+        refuse_no_recipe(argv[0])
         recipe = load_recipe(argv[0])
     out = str(run_of(Path(run))[0]) if run is not None else str(Path("runs") / Path(argv[0]).stem)
     prog = f"gpt2 train {argv[0]}" if named else "gpt2 train"
@@ -78,12 +80,16 @@ class Command:
     """Save and end after so much time: 90s, 15m, 2h (default: when all steps are done)."""
     device: Device = "auto"
     """Where to train: auto (cuda where there is one, else cpu), cpu, cuda, cuda:N, or mps (Apple's GPU, untested)."""
+    SPELLED: ClassVar[dict[str, str]] = {"model": "--train.init"}
+
     json: Flag = False
     """Print one JSON line per logged step instead of the progress bar."""
 
     def run(self) -> None:
         """Check everything, train, and say how to use the result or to go on."""
         out = run_of(Path(self.resume))[0] if self.resume is not None else Path(self.out)
+        refuse_texts(self.recipe.data.train, "--data.train")
+        refuse_texts(self.recipe.data.val, "--data.val")
         recipe = self.recipe.check()
         seconds = None if self.max_time is None else parse_duration(self.max_time)
         if self.resume is not None and Path(self.out) != out:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from gpt2.base.errors import Failure
+from gpt2.base.notes import note
 from gpt2.data.examples import Example
 from gpt2.data.files import has_kind
 from gpt2.data.forms import KEYS, LONG, check_form, form_of, is_completion, is_conversation
@@ -69,6 +70,8 @@ def completions(
     assert tokenizer.eot_id is not None
     counter, first = Spelled(tokenizer), ""
     for where, record in all_records(path):
+        if not first and isinstance(record, dict) and "rejected" in record:
+            note(f'{path}: only "completion" is learned, and "rejected" is not read.')
         first = first or form_of(record)
         if not is_completion(record):
             check_form(where, record, first)

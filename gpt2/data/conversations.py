@@ -22,6 +22,9 @@ from gpt2.text.chat import Chat
 
 VARIABLES = ("tools", "documents")
 """Fields of a row, beside the messages, that a template may read."""
+ROLES = {"human": "user", "prompter": "user", "bot": "assistant", "gpt": "assistant", "ai": "assistant"}
+ROLES |= {"chatgpt": "assistant", "model": "assistant", "chatbot": "assistant"}
+"""Roles as others name them."""
 READ = (*CHAT, *VARIABLES, *ALPACA, "input", *KEYS)
 """Fields that are read of a row of any form, beside the one that holds a text."""
 
@@ -85,8 +88,11 @@ def messages_of(where: str, row: Any) -> list[dict[str, Any]]:
         if not (message.get("content") is None and message.get("tool_calls")):
             _check_text(where, message, "content", f" of message {number}")
     if not any(message["role"] == "assistant" for message in messages):
-        roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
-        raise ValueError(f'{where} has no message of the role "assistant" (it has {roles}), so nothing to learn.')
+        roles = list(dict.fromkeys(message["role"] for message in messages))
+        other = [f'"{role}" to "{ROLES[role.lower()]}"' for role in roles if role.lower() in ROLES]
+        mend = f"rename {' and '.join(other)}." if other else "so nothing to learn."
+        what = f'{where} has no message of the role "assistant" (it has {", ".join(roles)})'
+        raise ValueError(f"{what}{': ' if other else ', '}{mend}")
     return messages
 
 

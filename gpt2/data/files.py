@@ -8,6 +8,7 @@ into documents.
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -153,6 +154,10 @@ def check(path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise ValueError(f"{path} is a directory: name a file in it ({KNOWN}).")
     if not path.exists():
+        if re.fullmatch(r"[\w-]+/[\w.-]+", str(path)) and not path.parent.exists() and not has_kind(path.name):
+            call = f"huggingface_hub.snapshot_download('{path}', repo_type='dataset', local_dir='{path.name}')"
+            what = f"{path} does not exist: if it is a data set of the hub"
+            raise ValueError(f"{what}, {call} in Python fetches it; then give {path.name}.")
         raise ValueError(f"{path} does not exist: check the file's name.")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read: change its permissions.")

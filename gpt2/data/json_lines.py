@@ -5,15 +5,15 @@ with completions, and the items of evaluation tasks are read with it.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gpt2.base.errors import to_utf8
 from gpt2.base.foreign import parse_json
 
 
-def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+def json_lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
     """("FILE, line N,", value) for each line; a byte order mark at the start of the file is no text.
 
     A field may hold a number that is not finite (NaN), as Python writes it: whoever reads the field judges it.
@@ -32,5 +32,8 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
             raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
         except ValueError as error:
             reason = "" if str(error).startswith("line ") else f" that can be read here: {error}"
+            if line.strip() in (b"{", b"["):
+                mend = f"a value must stand on one line: write `jq -c . {path} > lines.jsonl`, and use lines.jsonl."
+                raise ValueError(f"{where} begins a value that goes on in the next line: {mend}") from None
             raise ValueError(f"{where} is not JSON{reason}.") from None
         yield where, value

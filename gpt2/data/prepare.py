@@ -5,6 +5,7 @@ reads next. The directory appears whole at the end or not at all; memory does no
 cut short goes on where its complete shards end (`gpt2/data/unfinished.py`).
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,10 +20,11 @@ from gpt2 import __version__
 from gpt2.base.disk import sync
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.ours import check_directory, replace
+from gpt2.base.sealed import hash_file, sealed
 from gpt2.data import encode
 from gpt2.data.files import Source, sources, tell_empty
 from gpt2.data.own import AIDS, STARTS, data_set
-from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter, sha256
+from gpt2.data.shards import DOC_STARTS, FORMAT, MANIFEST, MAX_VOCABULARY, TOKENIZER, ShardWriter
 from gpt2.data.unfinished import State, Workplace, kept, workplace
 from gpt2.data.workers import encode_all
 from gpt2.text.spelled import special_texts, tell_spelled
@@ -85,6 +87,10 @@ def prepare(
             if place.note:
                 tell(place.note)
             state = _build(place, texts, tokenizer, processes, progress)
+            if state is None:
+                place.forget()
+                tell(place.note)
+                state = _build(place, texts, tokenizer, processes, progress) or place.nothing()
             if _states(texts) != place.files:
                 raise ValueError("the files of text were changed while they were read: run the same command again.")
             manifest = _describe(place, texts, tokenizer, state)
@@ -162,10 +168,12 @@ def _states(texts: Sequence[Source]) -> list[list[Any]]:
 
 def _build(
     place: Workplace, texts: list[Source], tokenizer: Tokenizer, processes: int | None, progress: Progress
-) -> State:
-    """Write the shards, and the raw numbers of the document starts; returns the state at the end."""
-    nothing = [0] * len(texts)
-    state = place.state or State(encode.Place(), tokens=0, begun=0, documents=nothing, sizes=nothing.copy())
+) -> State | None:
+    """Write the shards, and the raw numbers of the document starts; returns the state at the end.
+
+    None where the notes of an earlier run name a place that the files do not have.
+    """
+    state = place.state or place.nothing()
     writer = ShardWriter(place.directory, place.options["shard_tokens"], place.shards)
     ahead = writer.tokens - state.tokens  # ids that complete shards hold of the text that is read once more
     size = 0
@@ -173,10 +181,14 @@ def _build(
     may_cut = tokenizer.splits_before_space and not (allow and any(map(_has_space, special_texts(tokenizer))))
     stream = encode.batches(texts, place.options["field"], may_cut, state.place, allow, split)
     results = encode_all(stream, tokenizer, processes)
-    with closing(results), open(place.directory / STARTS, "r+b" if place.state else "wb") as starts:
-        starts.seek(starts.truncate(state.begun * 8))
+    goes_on, read = place.state is not None, False
+    with closing(results), open(place.directory / STARTS, "r+b" if goes_on else "w+b") as starts:
+        starts.truncate(state.begun * 8)
+        begun = hashlib.file_digest(starts, hashlib.sha256)  # of the numbers before the batch
         for batch, encoded in results:
-            starts.write((encoded.starts + state.tokens).tobytes())
+            numbers = (encoded.starts + state.tokens).tobytes()
+            starts.write(numbers)
+            read = read or bool(batch.pieces)
             complete = len(writer.shards)
             writer.write(encoded.ids[ahead:])
             ahead = max(0, ahead - len(encoded.ids))
@@ -184,7 +196,8 @@ def _build(
                 starts.flush()
                 sync(place.directory / STARTS)
                 state.place = batch.start
-                place.save(state, writer.shards, batch.pieces[-1][0] + 1)
+                place.save(state, writer.shards, batch.pieces[-1][0] + 1, begun.hexdigest())
+            begun.update(numbers)
             state.tokens += len(encoded.ids)
             state.begun += len(encoded.starts)
             for token, n in encoded.spelled.items():
@@ -195,6 +208,8 @@ def _build(
                 state.sizes[number] += n
                 size += n
             progress(batch.read, size)
+    if goes_on and (ahead or not read):
+        return None
     writer.close()
     place.shards = writer.shards
     return state
@@ -220,7 +235,7 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         place.directory / DOC_STARTS,
         *sorted(path for path in (place.directory / TOKENIZER).rglob("*") if path.is_file()),
     ]
-    manifest: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "format": FORMAT,
         "tokenizer_hash": tokenizer.hash,
         "vocab_size": tokenizer.vocab_size,
@@ -231,12 +246,13 @@ def _describe(place: Workplace, texts: list[Source], tokenizer: Tokenizer, state
         "documents": state.begun,
         "bytes": sum(state.sizes),
         "shards": place.shards,
-        "files": {path.relative_to(place.directory).as_posix(): sha256(path) for path in others},
+        "files": {path.relative_to(place.directory).as_posix(): hash_file(path) for path in others},
         "sources": [
-            {"file": text.name, "sha256": sha256(text.path), "bytes": size, "documents": n}
+            {"file": text.name, "sha256": hash_file(text.path), "bytes": size, "documents": n}
             for text, size, n in zip(texts, state.sizes, state.documents, strict=True)
         ],
     }
+    manifest = sealed(fields)
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (place.directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
     for path in (*others, place.directory / MANIFEST):

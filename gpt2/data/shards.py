@@ -25,6 +25,7 @@ import numpy as np
 
 from gpt2.base.foreign import plain_name
 from gpt2.base.kinds import is_like, parse_own
+from gpt2.base.sealed import OWN, hash_file, own_hash
 from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -40,6 +41,11 @@ KINDS = {
     "shards": [{"file": str, "tokens": int, "sha256": str}], "files?": {str: (str, None)},
 }  # fmt: skip
 """What is read of a manifest, by kind (gpt2/base/kinds.py)."""
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard's file; they are counted from 0."""
+    return f"shard-{number:05d}.bin"
 
 
 class ShardWriter:
@@ -64,7 +70,7 @@ class ShardWriter:
         ids = ids.astype(DTYPE, copy=False)
         while len(ids):
             if self._file is None:
-                self._file = open(self._directory / f"shard-{len(self.shards):05d}.bin", "wb")  # noqa: SIM115
+                self._file = open(self._directory / shard_name(len(self.shards)), "wb")  # noqa: SIM115
                 self._hash, self._in_shard = hashlib.sha256(), 0
             part = ids[: self._shard_tokens - self._in_shard]
             ids = ids[len(part) :]
@@ -159,7 +165,7 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
         if not path.is_file():
             yield f"{path} is missing: run gpt2 prepare again."
             continue
-        if expected not in (None, sha256(path)):
+        if expected not in (None, hash_file(path)):
             yield f"{path} was changed: its SHA-256 is not that of the manifest, run gpt2 prepare again."
         done += path.stat().st_size
         if progress:
@@ -168,12 +174,6 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
         _read_tokenizer(directory, manifest)
     except ValueError as error:
         yield str(error)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -186,6 +186,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         version, kind = manifest["format"], manifest["dtype"]
         known = version == FORMAT and kind == "uint16"
         if known and not is_like(manifest, KINDS):
+            raise ValueError
+        if known and OWN in manifest and manifest[OWN] != own_hash(manifest):  # version 0.1 wrote none
             raise ValueError
     except ValueError:
         raise ValueError(f"{path} is damaged: run gpt2 prepare again.") from None

@@ -4,7 +4,8 @@ In: where the data set shall stand, what it is made of, and how far it is. Out: 
 with what a run that was cut short left in it. `gpt2/data/prepare.py` fills it and renames it when all is there.
 
 `unfinished.json` is written whenever a shard is complete. It says where the batch of text begins in which that shard
-ends; going on means to encode again from there and to drop the ids that the complete shards hold already.
+ends; going on means to encode again from there and to drop the ids that the complete shards hold already. It holds
+hashes of itself and of what is kept; where one does not fit, nothing is kept.
 """
 
 import json
@@ -19,8 +20,10 @@ from gpt2.base.disk import sync
 from gpt2.base.errors import UsageError
 from gpt2.base.kinds import parse_own
 from gpt2.base.ours import remove
+from gpt2.base.sealed import OWN, hash_file, own_hash, read_text, sealed
 from gpt2.data.encode import Place
-from gpt2.data.own import LOCK, STATE, UNFINISHED
+from gpt2.data.own import LOCK, STARTS, STATE, UNFINISHED
+from gpt2.data.shards import DTYPE, shard_name
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -33,9 +36,12 @@ KINDS = {
         "place": {"source": int, "pieces": int, "inside": bool}, "tokens": int, "begun": int, "documents": [int],
         "sizes": [int], "spelled?": {str: int},
     },
-    "shards": [{"file": str, "tokens": int, "sha256": str}],
+    "shards": [{"file": str, "tokens": int, "sha256": str}], "starts?": str,
 }  # fmt: skip
 """What is read of unfinished.json, by kind (gpt2/base/kinds.py)."""
+CUT_SHORT = "an earlier run was cut short"
+AFRESH = ", but {}: this run starts afresh."
+UNSEALED = "It is one of an earlier version, without hashes of all it kept: a changed number would not be noticed."
 
 
 @dataclass
@@ -80,14 +86,15 @@ class Workplace:
     state: State | None = None
     shards: list[dict[str, Any]] = field(default_factory=list)
 
-    def save(self, state: State, shards: list[dict[str, Any]], files: int) -> None:
+    def save(self, state: State, shards: list[dict[str, Any]], files: int, starts: str) -> None:
         """Remember that these shards are complete, the last one within the batch that `state` stands before.
 
-        The first `files` files are those that have a part in them: only these must not change.
+        The first `files` files are those that have a part in them: only these must not change. `starts` is the SHA-256
+        of the numbers of the `state.begun` documents.
         """
-        content = {"options": self.options, "files": self.files[:files], "state": asdict(state), "shards": shards}
+        noted = {"options": self.options, "files": self.files[:files], "state": asdict(state), "shards": shards}
         temporary = self.directory / f"{STATE}.tmp"
-        temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", newline="\n")
+        temporary.write_text(json.dumps(sealed({**noted, "starts": starts})), encoding="utf-8", newline="\n")
         sync(temporary)
         os.replace(temporary, self.directory / STATE)
 
@@ -95,6 +102,8 @@ class Workplace:
         """Take up what an earlier run left, if it had these options and read these files as far as it came."""
         earlier = _read(self.directory)
         if earlier is None:
+            damaged = os.path.lexists(self.directory / STATE)
+            self.note = CUT_SHORT + AFRESH.format("its notes are damaged") if damaged else ""
             return
         before = earlier["options"]
         changed = [name for name in {**before, **self.options} if before.get(name) != self.options.get(name)]
@@ -102,7 +111,11 @@ class Workplace:
             changed.append("files")
         if changed:
             named = " and ".join(changed).replace("_", " ")
-            self.note = f"an earlier run was cut short, but its {named} differed: this run starts afresh."
+            self.note = CUT_SHORT + AFRESH.format(f"its {named} differed")
+            return
+        damage = _damage(self.directory, earlier)
+        if damage:
+            self.note = CUT_SHORT + AFRESH.format(damage)
             return
         self.state, self.shards = State(**earlier["state"]), earlier["shards"]
         self.state.place = Place(**earlier["state"]["place"])
@@ -110,7 +123,20 @@ class Workplace:
         for counts in (self.state.documents, self.state.sizes):
             counts[:] = (counts + [0] * missing)[: len(self.files)]
         n, tokens = len(self.shards), sum(shard["tokens"] for shard in self.shards)
-        self.note = f"an earlier run was cut short: going on after its {n} shard{'s' * (n > 1)} ({tokens:,} tokens)."
+        self.note = f"{CUT_SHORT}: going on after its {n} shard{'s' * (n > 1)} ({tokens:,} tokens)."
+        if OWN not in earlier:
+            self.note += f" {UNSEALED}"
+
+    def nothing(self) -> State:
+        """The state before the first batch."""
+        n = len(self.files)
+        return State(Place(), tokens=0, begun=0, documents=[0] * n, sizes=[0] * n)
+
+    def forget(self) -> None:
+        """Start afresh, since the notes of the earlier run have turned out to be damaged."""
+        self.state, self.shards = None, []
+        (self.directory / STATE).unlink(missing_ok=True)
+        self.note = CUT_SHORT + AFRESH.format("its notes are damaged")
 
 
 def place_for(out: Path) -> Path:
@@ -128,10 +154,47 @@ def kept(out: Path) -> int:
 def _read(directory: Path) -> dict[str, Any] | None:
     """The notes of an earlier run; None when there are none, or they are damaged and so nothing is lost but time."""
     with suppress(OSError, ValueError):
-        content: dict[str, Any] = parse_own((directory / STATE).read_text(encoding="utf-8"), KINDS)
-        if all((directory / shard["file"]).is_file() for shard in content["shards"]):
+        content: dict[str, Any] = parse_own(read_text(directory / STATE), KINDS)
+        if _can_be(content):
             return content
     return None
+
+
+def _can_be(notes: dict[str, Any]) -> bool:
+    """Whether notes, of the right kinds, are such as `save` writes."""
+    if OWN in notes and (notes[OWN] != own_hash(notes) or "starts" not in notes):
+        return False
+    state, shards, each = notes["state"], notes["shards"], notes["options"].get("shard_tokens")
+    counts = [*state["place"].values(), *state["documents"], *state["sizes"], *state.get("spelled", {}).values()]
+    return (
+        all(0 <= count < 1 << 62 for count in (*counts, state["begun"]))
+        and state["place"]["source"] < len(notes["files"])
+        and len(state["documents"]) == len(state["sizes"]) >= len(notes["files"]) > 0
+        and all((shard["file"], shard["tokens"]) == (shard_name(n), each) for n, shard in enumerate(shards))
+        and 0 <= state["tokens"] <= sum(shard["tokens"] for shard in shards)
+    )
+
+
+def _damage(directory: Path, notes: dict[str, Any]) -> str:
+    """Which of the kept files is not as the notes say, within a sentence; empty where all are."""
+    for shard in notes["shards"]:
+        path = directory / shard["file"]
+        try:
+            if path.stat().st_size == shard["tokens"] * DTYPE.itemsize and hash_file(path) == shard["sha256"]:
+                continue
+        except FileNotFoundError:
+            return f"its {shard['file']} is missing"
+        except OSError:
+            pass
+        return f"its {shard['file']} is damaged"
+    size = notes["state"]["begun"] * 8
+    try:
+        whole = (directory / STARTS).stat().st_size >= size
+        if whole and notes.get("starts", "") in ("", hash_file(directory / STARTS, size)):
+            return ""
+    except OSError:
+        pass
+    return f"its {STARTS} is damaged"
 
 
 @contextmanager
@@ -144,6 +207,10 @@ def workplace(out: Path, options: dict[str, Any], files: list[list[Any]]) -> Ite
     from filelock import FileLock, Timeout
 
     directory = place_for(out)
+    for path in (directory, directory / LOCK):
+        if os.path.lexists(path) and not (path.is_dir() if path == directory else path.is_file()):
+            what = f"{path} is in the way, and gpt2 prepare did not write it"
+            raise UsageError(what, "move it to another place.")
     made = [parent for parent in directory.parents if not parent.exists()]
     lock = FileLock(directory / LOCK)
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt2.base.errors import UsageError
-from gpt2.evaluation.items import Source, name_of, records, text_of
+from gpt2.evaluation.items import Source, name_of, records, texts_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy
 from gpt2.evaluation.published import published
@@ -21,6 +21,8 @@ from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, well_formed
 
 STYLES = ("completion", "harness")
+FORM = '{"activity_label": "Cooking", "ctx": "A man cuts an apple. He", "endings": ["eats it.", "flies."], "label": 0}'
+"""An item as a line of the file."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,30 @@ class Item:
 def read(source: Source) -> list[Item]:
     """The items of a file. Raises ValueError naming the line for a line that is not an item."""
     found = []
-    for where, record in records(source):
-        activity = text_of(record, "activity_label", where)
+    for where, record in records(source, FORM):
+        activity, context = texts_of(record, ("activity_label", "ctx_a" if "ctx_a" in record else "ctx"), where, FORM)
         if "ctx_a" in record:
-            context = f"{text_of(record, 'ctx_a', where)} {str(record.get('ctx_b') or '').capitalize()}"
-        else:
-            context = text_of(record, "ctx", where)
+            context = f"{context} {str(record.get('ctx_b') or '').capitalize()}"
         endings, label = record.get("endings"), str(record.get("label"))
         if not isinstance(endings, list) or len(endings) < 2 or not all(isinstance(e, str) and e for e in endings):
-            raise ValueError(f"{where} has no list of endings: it needs HellaSwag's published format.")
+            raise ValueError(f"{where} has no list of endings: write {FORM}.")
         if not label.isdecimal() or int(label) >= len(endings):
-            raise ValueError(f"{where} has the label {record.get('label')!r}: it must be the place of an ending.")
+            raise ValueError(f"{where} has {_of_label(record, len(endings))}")
         plain = str(record.get("ctx") or f"{record['ctx_a']} {record.get('ctx_b') or ''}".strip())
         texts = [well_formed(text) for text in (plain, unmarked(f"{activity}: {context}"), *endings)]
         found.append(Item(texts[0], texts[1], tuple(texts[2:]), int(label)))
     if not found:
         raise ValueError(f"{name_of(source)} holds no item: it is empty.")
     return found
+
+
+def _of_label(record: dict[str, Any], endings: int) -> str:
+    """What is wrong with a label, and what to do."""
+    label = record.get("label")
+    if label in (None, ""):
+        return "no label, so its right ending is not known: take a file with labels, such as the validation set."
+    counted = f"the label {label!r}: the {endings} endings have the labels 0 to {endings - 1}"
+    return f"{counted}; where a file counts from 1, subtract 1 in all its lines." if label else f"{counted}."
 
 
 def unmarked(text: str) -> str:

@@ -9,19 +9,22 @@ Harness, lambada_openai). A word of one token counts alike in both; a longer one
 from collections.abc import Sequence
 
 from gpt2.base.errors import UsageError
-from gpt2.evaluation.items import Source, name_of, records, text_of
+from gpt2.evaluation.items import Source, name_of, records, texts_of
 from gpt2.evaluation.likelihood import Answer, Progress, Question, answer, split
 from gpt2.evaluation.measures import TaskResult, accuracy, perplexity
 from gpt2.evaluation.published import published
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, well_formed
 
+FORM = '{"text": "a passage, of which the last word is guessed"}'
+"""A passage as a line of the file."""
+
 
 def read(source: Source) -> list[str]:
     """The passages of a file. Raises ValueError naming the line for a line that is not a passage."""
     found = []
-    for where, record in records(source):
-        text = well_formed(text_of(record, "text", where))
+    for where, record in records(source, FORM):
+        text = well_formed(*texts_of(record, ["text"], where, FORM))
         if not text.rpartition(" ")[2]:
             raise ValueError(f"{where} ends with a space, not with the word that is to be predicted.")
         found.append(text)

@@ -12,13 +12,15 @@ from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.evaluation.blimp_published import PHENOMENON, published
-from gpt2.evaluation.items import Source, name_of, records, text_of
+from gpt2.evaluation.items import Source, name_of, records, texts_of
 from gpt2.evaluation.likelihood import Progress, Question, answer
 from gpt2.evaluation.measures import Figure, accuracy
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer, well_formed
 
 CHANCE = 0.5
+FORM = '{"sentence_good": "The cats sleep.", "sentence_bad": "The cats sleeps."}'
+"""A pair as a line of the file."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def read(source: Source) -> list[Pair]:
     the file calls s-selection. Raises ValueError naming the line for a line that is not a pair.
     """
     found = []
-    for number, (where, record) in enumerate(records(source), start=1):
-        good, bad = (well_formed(text_of(record, f"sentence_{kind}", where)) for kind in ("good", "bad"))
+    for number, (where, record) in enumerate(records(source, FORM), start=1):
+        good, bad = map(well_formed, texts_of(record, ("sentence_good", "sentence_bad"), where, FORM))
         paradigm = str(record.get("UID") or record.get("linguistics_term") or "all pairs")
         phenomenon = PHENOMENON.get(paradigm) or str(record.get("linguistics_term") or paradigm)
         found.append(Pair(str(record.get("pairID", number)), phenomenon, paradigm, good, bad))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpt2.base.calls import one_sentence
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.foreign import shortened
 from gpt2.base.onednn import linear_by_onednn
@@ -21,8 +22,8 @@ from gpt2.evaluation.windows import Spans, Window, batches, padded, window_sizes
 from gpt2.evaluation.word_boundaries import Boundaries, Word, boundaries, words_of
 from gpt2.evaluation.word_scores import WordScore, bits, scored
 from gpt2.model import GPT2
+from gpt2.text.ids import check_id
 from gpt2.text.tokenizer import Tokenizer, visible, well_formed
-from gpt2.text.words import check_id, check_model
 
 LOGITS_AT_ONCE = 1 << 23  # 32 MB in fp32: a distribution is passed over several times
 Progress = Callable[[int, int], None]
@@ -92,6 +93,7 @@ class _Text(NamedTuple):
     words: list[Word] | None
 
 
+@one_sentence("gpt2.score(model, tokenizer, texts)")
 def score(
     model: GPT2,
     tokenizer: Tokenizer,
@@ -131,7 +133,6 @@ def score(
     or a stride out of range, and a tokenizer whose tokens do not show where words begin; ValueError for a tokenizer
     without a token that opens a text, and for a word that does not fit into a window.
     """
-    check_model(model, tokenizer)
     texts, contexts = _texts("texts", texts), None if contexts is None else _texts("contexts", contexts)
     before = [""] * len(texts) if contexts is None else list(contexts)
     if not texts:

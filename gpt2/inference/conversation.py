@@ -19,9 +19,9 @@ from gpt2.inference.generate import Piece, Reason, stream
 from gpt2.inference.sampling import Sampling
 from gpt2.model import GPT2
 from gpt2.text.chat import Chat
+from gpt2.text.ids import check_id
 from gpt2.text.spelled import tell_spelled
 from gpt2.text.tokenizer import Tokenizer
-from gpt2.text.words import check_id
 
 NEXT_MESSAGE = "\n\nUser:"
 """What the plain template writes before a message: a model that has not learned to end an answer goes on with it."""

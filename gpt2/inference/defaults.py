@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from gpt2.base.calls import one_sentence
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import check_fields, shortened
 from gpt2.base.names import check_names
@@ -20,6 +21,7 @@ EITHER_WAY = ("max_new_tokens", "max_length", "repetition_penalty", "no_repeat_n
 SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}  # transformers' defaults with do_sample
 
 
+@one_sentence("gpt2.sampling_for(model, max_tokens=40)")
 def sampling_for(model: GPT2, **options: Any) -> Sampling:
     """The settings of the generation_config.json of `model`, with `options` (fields of `Sampling`) in place of its own.
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from gpt2.base.calls import one_sentence
 from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
@@ -29,7 +30,6 @@ from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer, visible
-from gpt2.text.words import check_model
 
 Reason = Literal["length", "stop", "eos"]
 
@@ -120,6 +120,7 @@ class _Row:
         return Piece(self.prompt, self.sample, token, text, logprob, completion)
 
 
+@one_sentence("gpt2.generate(model, tokenizer, prompts)")
 def generate(
     model: GPT2,
     tokenizer: Tokenizer,
@@ -146,7 +147,6 @@ def generate(
 
     Returns a `Completion` for each sample of each prompt: result[prompt][sample]. Raises UsageError as `stream` does.
     """
-    check_model(model, tokenizer)
     sampling = _sampling(model, sampling, settings)
     done: dict[tuple[int, int], Completion] = {}
     for piece in stream(model, tokenizer, prompts, sampling, edit=edit, probe=probe, rule=rule, on_slide=on_slide):
@@ -155,6 +155,7 @@ def generate(
     return [[done[p, s] for s in range(sampling.n)] for p in range(len(done) // sampling.n)]
 
 
+@one_sentence("gpt2.stream(model, tokenizer, prompts)")
 def stream(
     model: GPT2,
     tokenizer: Tokenizer,
@@ -196,7 +197,6 @@ def stream(
     or a rule, edit and probe together. A rule that returns another shape raises ValueError when the first piece is
     asked for.
     """
-    check_model(model, tokenizer)
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
     check_edits({} if edit is None else edit)

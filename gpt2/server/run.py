@@ -27,7 +27,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
     """
     from gpt2.server.app import create_app
-    from gpt2.server.serving import serve
+    from gpt2.server.serving import finish, serve
 
     app = create_app(checkpoint)  # first: it may refuse the model
     listener = listen(port)
@@ -35,15 +35,20 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
     jobs, session = app.state.jobs, app.state.session
-    # The first switch to a mean would wait for the means: they are taken while the reader looks at the first picture.
-    if sum(p.numel() for p in checkpoint.model.parameters()) < SMALL:
-        jobs.start(lambda: session.means)
-    if browser:
-        opening = threading.Timer(0.3, webbrowser.open, [address])
-        opening.daemon = True
-        opening.start()
     with contextlib.suppress(KeyboardInterrupt):
-        serve(app, jobs, listener)
+        try:
+            # The first switch to a mean would wait for the means: they are taken while the reader looks at the first
+            # picture.
+            if sum(p.numel() for p in checkpoint.model.parameters()) < SMALL:
+                jobs.start(lambda: session.means)
+            if browser:
+                opening = threading.Timer(0.3, webbrowser.open, [address])
+                opening.daemon = True
+                opening.start()
+            serve(app, jobs, listener)
+        except BaseException as stop:  # it may come before the server listens for signals
+            finish(jobs, 128 + stop.number if hasattr(stop, "number") else 0)
+            raise
     return True
 
 

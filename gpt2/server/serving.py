@@ -92,12 +92,16 @@ def serve(app: Any, jobs: Jobs, listener: socket.socket) -> None:
         with listener:
             server.run(sockets=[listener])
     finally:
-        jobs.end()
-        until = time.monotonic() + PATIENCE
-        while jobs.running and time.monotonic() < until:
-            time.sleep(0.02)
-        if jobs.running:
-            code = 0 if server.ended_by in (None, signal.SIGINT) else 128 + int(server.ended_by or 0)
-            last = threading.Timer(0.2, os._exit, [code])
-            last.daemon = True
-            last.start()
+        finish(jobs, 0 if server.ended_by in (None, signal.SIGINT) else 128 + int(server.ended_by or 0))
+
+
+def finish(jobs: Jobs, code: int) -> None:
+    """Stop the computations and wait a moment for them; where one does not stop, the process ends with `code`."""
+    jobs.end()
+    until = time.monotonic() + PATIENCE
+    while jobs.running and time.monotonic() < until:
+        time.sleep(0.02)
+    if jobs.running:
+        last = threading.Timer(0.2, os._exit, [code])
+        last.daemon = True
+        last.start()

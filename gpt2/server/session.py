@@ -15,7 +15,8 @@ from gpt2.explain.see.flow import Flow, flow
 from gpt2.probe import Edit
 from gpt2.server.kept import Kept
 from gpt2.server.switches import edits
-from gpt2.text.words import check_ids, token_id
+from gpt2.text.ids import check_ids
+from gpt2.text.words import token_id
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from gpt2.base.calls import one_sentence
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import panics_are_errors, shortened
 from gpt2.text.byte_level import well_formed
@@ -49,6 +50,7 @@ class Chat:
     allow_special  read special tokens that a message spells as the tokens, as transformers does by default
     """
 
+    @one_sentence("gpt2.Chat(tokenizer)")
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None, allow_special: bool = False) -> None:
         self.tokenizer, self._found = tokenizer, template is None
         self.template = ChatTemplate.of(tokenizer) if template is None else template

@@ -2,7 +2,7 @@
 
 In: a tokenizer and texts. Out: counts by token. `Tokenizer.encode` reads `<|endoftext|>` in a text as ordinary text
 unless told otherwise, since a text that speaks of the token would end there; a chat model trained on such ids never
-meets its tokens. Whoever encodes a user's text counts with it and says so.
+meets its tokens. Whoever encodes a user's text counts with it and says so, as `encode_told` of ids.py does.
 """
 
 import re
@@ -46,16 +46,6 @@ def special_texts(tokenizer: Tokenizer) -> tuple[str, ...]:
     if tokenizer.splits_special:
         return ()
     return tuple(sorted(tokenizer.special, key=tokenizer.special.__getitem__))
-
-
-def encode_told(tokenizer: Tokenizer, text: str, allow_special: bool = False) -> list[int]:
-    """The ids of a text, as `Tokenizer.encode` gives them; a note where it spells a special token and that is not read.
-
-    The note names `allow_special`, which the caller must offer under this name.
-    """
-    if not allow_special:
-        tell_spelled(Spelled(tokenizer).count(text))
-    return tokenizer.encode(text, allow_special)
 
 
 def tell_spelled(counts: Mapping[str, int], where: str = "", *, split: bool = False) -> None:

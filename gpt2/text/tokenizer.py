@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import off_the_terminal, panics_are_errors
+from gpt2.base.habits import TOKENIZER, Absent, hint
 from gpt2.text.assembled import Assembled, assemble, built
 from gpt2.text.byte_level import (
     EOT,
@@ -91,6 +92,19 @@ class Tokenizer:
             if token["id"] in (self.eot_id, self.bos_id) and not token["special"]:
                 token["special"] = True
                 self._ends_made_special.append({key: value for key, value in token.items() if key != "id"})
+
+    from_pretrained = Absent(TOKENIZER)
+
+    def __getattr__(self, name: str) -> Any:
+        """Always an AttributeError; for the names of other libraries it says what to write."""
+        raise AttributeError(f"'Tokenizer' object has no attribute {name!r}{hint(TOKENIZER, name)}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Always a UsageError: a text becomes ids by `encode`."""
+        raise UsageError(
+            "a tokenizer is no function: write tokenizer.encode(text) for a list of ids, "
+            "torch.tensor([tokenizer.encode(text)]) for a model."
+        )
 
     # Making one
 

@@ -1,32 +1,23 @@
 """Texts and tokens, as generation and explanations take them and show them.
 
-In: a model or a checkpoint, a text or token ids, one word. Out: ids [B, T], one id, a token's visible form. Whatever
-ids a model is to read, `check_ids` is what says that it can.
+In: a model or a checkpoint, a text or token ids, one word. Out: ids [B, T], one id, a token's visible form.
 Read next: trace.py.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gpt2.base.errors import UsageError
-from gpt2.config import GPT2Config
 from gpt2.model import GPT2
+from gpt2.text.ids import check_id, check_ids, plain_ids
 from gpt2.text.tokenizer import Tokenizer
 
+__all__ = ["Text", "check_id", "check_ids", "encode", "label", "plain_ids", "token_id"]
+
 Text: TypeAlias = str | Tensor | Sequence[int] | Sequence[Sequence[int]] | Sequence[str]
-
-
-def check_model(model: object, tokenizer: object) -> None:
-    """Raise UsageError unless these are a model and a tokenizer, as `gpt2.load` returns them."""
-    if not isinstance(model, nn.Module):
-        raise UsageError(
-            f"a {type(model).__name__} is not a model: give a GPT2, as in `model, tokenizer, *_ = gpt2.load(name)`."
-        )
-    if isinstance(tokenizer, str) or not hasattr(tokenizer, "encode"):
-        raise UsageError(f"a {type(tokenizer).__name__} is not a tokenizer: give the one that gpt2.load returns.")
 
 
 def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
@@ -46,42 +37,6 @@ def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
     if len(lengths) > 1:
         raise UsageError(f"the texts have {lengths[0]} to {lengths[-1]} tokens: give texts of one length.")
     return torch.tensor(rows, device=model.lm_head.weight.device)
-
-
-def plain_ids(ids: Any) -> Any:
-    """Lists in place of a tensor or an array; everything else as it is."""
-    return ids.tolist() if hasattr(ids, "tolist") else ids
-
-
-def check_ids(ids: Any, config: GPT2Config, what: str = "text") -> list[int]:
-    """The ids of one text, as a list, once it is certain that a model of these sizes can read them.
-
-    ids   whole numbers: a list, a tuple, or a tensor or array of one axis
-    what  the word for the text in the sentence of an error: "text" or "prompt"
-
-    Raises UsageError for what is no such sequence, no ids, more than the context has positions, and ids outside the
-    vocabulary.
-    """
-    ids = plain_ids(ids)
-    if not isinstance(ids, list | tuple | range):
-        raise UsageError(f"a {what} is of type {type(ids).__name__}: give a str, or a list of token ids.")
-    n, context = len(ids), config.n_positions
-    if n == 0:
-        raise UsageError(f'the {what} is empty, it has no tokens: give at least one, for example "Once upon a time".')
-    if n > context:
-        raise UsageError(
-            f"the {what} has {n} tokens and this model's context is {context}: shorten it by {n - context}."
-        )
-    return [check_id(plain_ids(i), config) for i in ids]
-
-
-def check_id(token: Any, config: GPT2Config) -> int:
-    """The id itself, once it is one of the vocabulary. UsageError otherwise."""
-    if isinstance(token, bool) or not isinstance(token, int):
-        raise UsageError(f"{token!r} is no token id: an id is a whole number, 0 to {config.vocab_size - 1}.")
-    if not 0 <= token < config.vocab_size:
-        raise UsageError(f"there is no token {token}: this model has tokens 0 to {config.vocab_size - 1}.")
-    return token
 
 
 def token_id(model: GPT2, tokenizer: Tokenizer | None, word: str | int) -> int:

@@ -16,8 +16,8 @@ from gpt2.base.foreign import (
     plain_name,
 )
 from gpt2.checkpoint.files import load_model
-from gpt2.checkpoint.layout import adapter_base, weight_files
-from gpt2.checkpoint.tensor_files import check_tensor, read_tensors
+from gpt2.checkpoint.hf_config import adapter_base, weight_files
+from gpt2.checkpoint.weights import check_tensor, read_tensors
 from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import hub_format, set_field
 
@@ -166,3 +166,16 @@ def test_sizes_past_any_file_are_refused_before_a_model_is_built(name, tmp_path)
         set_field(tmp_path, n_head=2)
     with pytest.raises(ValueError, match=r"belong together|asks for"):
         load_model(tmp_path)
+
+
+def test_more_tensors_than_any_model_has_are_refused(tmp_path, monkeypatch):
+    hub_format(tmp_path)
+    monkeypatch.setattr("gpt2.checkpoint.weights.MOST_TENSORS", 3)
+    with pytest.raises(ValueError, match="tensors, and no GPT-2 has more than 3"):
+        load_model(tmp_path)
+    index = {"weight_map": {f"h.{i}": "a.safetensors" for i in range(4)}}
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    monkeypatch.setattr("gpt2.checkpoint.hf_config.MOST_TENSORS", 3)
+    with pytest.raises(ValueError, match="names 4 tensors"):
+        weight_files(tmp_path)

@@ -11,7 +11,9 @@ import pytest
 from gpt2.ablation.results import read_records
 from gpt2.ablation.study import load_study
 from gpt2.ablation.switched_off import read_switched_off
+from gpt2.base.foreign import parse_json
 from gpt2.base.kinds import is_like
+from gpt2.base.sealed import own_hash
 from gpt2.data.own import data_set
 from gpt2.data.shards import TokenShards
 from gpt2.data.unfinished import STATE, kept, place_for
@@ -22,7 +24,7 @@ from gpt2.training.recipe_file import load_recipe
 from gpt2.training.run.directory import RUN, is_running
 from gpt2.training.run.going_on import find_start, first_recipe, resumed_recipe
 from gpt2.training.run.history import read_history
-from gpt2.training.run.intact import own_hash, read_facts
+from gpt2.training.run.intact import read_facts
 from gpt2.training.run.metrics import read_metrics
 
 RUN_0_1 = Path(__file__).parents[1] / "fixtures" / "version_0_1" / "run"
@@ -78,7 +80,7 @@ def manifest(path):
 
 
 FACTS = json.loads((STEP / "training.json").read_text())
-SEALED = {**FACTS, "settings": None, "log": None, "hashes": {"model/config.json": "0"}}
+SEALED = {**FACTS, "settings": None, "log": None, "hashes": {"training.safetensors": "0"}}
 SEALED["sha256"] = own_hash(SEALED)
 TRAINING = "checkpoints/step-000002/training.json"
 READERS = {
@@ -94,7 +96,7 @@ READERS = {
     "resumed recipe": (FACTS, of_run(TRAINING, resumed_recipe)),
     "start": (FACTS, of_run(TRAINING, find_start)),
     "settings": (SETTINGS, of_run("finetune.json", lambda run: read_settings(run, lost=True).check())),
-    "pairs": (PAIR, lambda path: _fields(path.read_text("utf-8"), "FILE, line 1")),
+    "pairs": (PAIR, lambda path: _fields(parse_json(path.read_text("utf-8")), "FILE, line 1")),
     "manifest": (MANIFEST, manifest),
     "unfinished": (UNFINISHED, unfinished),
     "results": (RECORD, lambda path: read_records(path)),

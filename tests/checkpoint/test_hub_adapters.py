@@ -137,7 +137,10 @@ def test_a_base_that_is_not_here_is_told_with_its_adapter(repos, here, tmp_path,
     repos["tests/adapter"] = edited_files(tmp_path / "adapter", base_model_name_or_path="nowhere/none")
     adapter = tmp_path / "adapter"
     said = f"the adapter in {adapter} asks for its base model nowhere/none, and "
-    assert said in refused(here, "next", "hi", "--model", str(adapter))
+    told = refused(here, "next", "hi", "--model", str(adapter))
+    assert said in told
+    assert f"or write another directory as base_model_name_or_path in {adapter / 'adapter_config.json'}." in told
+    assert "storyteller" not in told
     with pytest.raises(ValueError, match="and nowhere/none is not on this machine") as error:
         base_directory(adapter, download=False)
     assert str(error.value).startswith(said)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint import weights
+from gpt2.checkpoint import saving
 from gpt2.checkpoint.files import load, load_model, save
 from gpt2.evaluation.bits_per_byte import loss_of_each
 from gpt2.inference.generate import generate
@@ -158,9 +158,9 @@ def test_nothing_is_left_of_a_failed_save(ours, tmp_path, monkeypatch):
 
     def disk_full(stored, path, metadata):
         Path(path).write_bytes(b"half")
-        raise weights.SafetensorError("Error while serializing: I/O error: No space left on device")
+        raise saving.SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", disk_full)
+    monkeypatch.setattr(saving, "save_file", disk_full)
     with pytest.raises(OSError, match="No space left on device"):
         save(ours, None, tmp_path / "out", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -170,9 +170,9 @@ def test_nothing_is_left_of_a_failed_save(ours, tmp_path, monkeypatch):
 def test_a_failed_save_leaves_no_directories(ours, tmp_path, monkeypatch):
     def disk_full(*_, **__):
         (tmp_path / "a" / "kept.txt").write_text("somebody else's")
-        raise weights.SafetensorError("I/O error: No space left on device")
+        raise saving.SafetensorError("I/O error: No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", disk_full)
+    monkeypatch.setattr(saving, "save_file", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save(ours, None, tmp_path / "a" / "b" / "c" / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "kept.txt"]

@@ -107,11 +107,15 @@ def test_help_imports_no_library():
     light = {
         "gpt2.base.disk",
         "gpt2.base.errors",
+        "gpt2.base.habits",
         "gpt2.base.lazy",
+        "gpt2.base.lock",
         "gpt2.base.notes",
         "gpt2.base.visible",
+        "gpt2.cli.commands",
         "gpt2.cli.errors",
         "gpt2.cli.parsing",
+        "gpt2.cli.spelling",
         "gpt2.cli.terminal",
     }
     assert ours <= {"gpt2", "gpt2.base", "gpt2.cli", "gpt2.cli.main"} | light

@@ -12,7 +12,8 @@ from gpt2 import load
 from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import save
-from gpt2.cli.explain.command import ANALYSES, NEED_NO_TEXT, Overview, parse
+from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
+from gpt2.cli.explain.command import Overview, parse
 from gpt2.cli.main import main
 from tests.explained import BLOCKS, HEADS, WIDTH
 
@@ -299,8 +300,8 @@ def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path
         (["off", "--text", "nothing.txt"], 2, "no such file"),
         (["patch", "one"], 2, "two prompts"),
         (["patch", "Tom was sad", "Tom was very sad"], 2, "tokens"),
-        (["Once", "upon", "a", "time"], 2, "unrecognised: upon a time; put the text in quotation marks."),
-        (["lens", "Once", "upon"], 2, "put the text in quotation marks."),
+        (["Once", "upon", "a", "time"], 2, "unrecognised: upon a time; put the whole text in quotation marks: `gpt2"),
+        (["lens", "Once", "upon"], 2, "put the whole text in quotation marks: `gpt2"),
         (["neurons"], 2, "name a neuron"),
         (["neurons", "2.mlp"], 2, "2.mlp"),
         (["neighbours", " elephantine"], 2, "one token"),

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 from typing import get_type_hints
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hub import bundled_directory
 from gpt2.cli import generate as command
+from gpt2.cli.generate import begun
 from gpt2.cli.main import main
 from gpt2.cli.terminal import shown_streams
 from gpt2.config import GPT2Config
@@ -261,8 +263,11 @@ def test_the_help_says_the_defaults_of_the_library():
         (("generate", "x" * 33, "--json"), "the prompt has 33 tokens"),
         (("generate", "a", "--dtype", "int3"), "--dtype is 'int3': choose float32"),
         (("next", ""), "the text is empty"),
-        (("next", "Once", "upon"), "unrecognised: upon; put the text in quotation marks."),
-        (("generate", "Once", "upon", "--n", 2, "a"), "unrecognised: upon a; put the text in quotation marks."),
+        (("next", "Once", "upon"), "unrecognised: upon; put the whole text in quotation marks: `gpt2"),
+        (
+            ("generate", "Once", "upon", "--n", 2, "a"),
+            "unrecognised: upon a; put the whole text in quotation marks: `gpt2",
+        ),
         (("next", "x" * 33), "the prompt has 33 tokens and this model's context is 32: shorten it by 1"),
         (("next", "a", "--top", 0), "--top is 0: it must be at least 1"),
     ],
@@ -293,3 +298,23 @@ def test_a_setting_that_is_not_supported_can_be_left_aside(capsys, tmp_path):
     assert shown.out == ""
     assert "num_beams is 4, which is not supported: only 1 is; --own-defaults leaves the file aside." in shown.err
     assert main([*words, "--own-defaults"]) == 0
+
+
+def test_a_sign_stands_while_a_long_text_is_read(monkeypatch):
+    """The first piece is computed inside it, and nothing is printed then; the others come as they did."""
+    seen = []
+
+    @contextmanager
+    def progress(what):
+        seen.append(what)
+        yield
+        seen.append("over")
+
+    def pieces():
+        for number in range(3):
+            seen.append(number)
+            yield number
+
+    monkeypatch.setattr("gpt2.cli.generate.progress", progress)
+    assert list(begun(pieces())) == [0, 1, 2]
+    assert seen == ["reading the text", 0, "over", 1, 2]

@@ -132,7 +132,7 @@ def test_pairs(run, folder):
     ("words", "code", "sentence"),
     [
         ([""], 2, "the text is empty"),
-        (["two", "words"], 2, "put the text in quotation marks"),
+        (["two", "words"], 2, "put the whole text in quotation marks"),
         (["nowhere.txt"], 2, "nowhere.txt does not exist"),
         (["--context-file", "nowhere.csv"], 1, "nowhere.csv cannot be read: No such file"),
         (["--context-file", "a.md"], 1, "is of an unknown kind"),

@@ -11,7 +11,7 @@ import torch
 from gpt2.base.costs import flops_per_token, n_params
 from gpt2.base.presets import PRESETS
 from gpt2.checkpoint.files import save
-from gpt2.checkpoint.hf_config import stored_dtypes
+from gpt2.checkpoint.stored_type import stored_dtypes
 from gpt2.cli import info
 from gpt2.cli.main import main
 from gpt2.config import GPT2Config

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gpt2.cli.explain.command import ANALYSES
+from gpt2.cli.explain.analyses import ANALYSES
 from gpt2.cli.main import COMMANDS, main
 
 RECIPE = "recipes/storyteller.toml"
@@ -18,7 +18,7 @@ RECIPE = "recipes/storyteller.toml"
         ("next x --zzz", "there is no option --zzz: `gpt2 next --help` lists the options."),
         ("export", "MODEL and DIR are missing: `gpt2 export --help` shows an example."),
         ("export storyteller", "DIR is missing: `gpt2 export --help` shows an example."),
-        ("info a b", "unrecognised: b; `gpt2 info --help` shows what belongs there."),
+        ("info a b", "gpt2 info takes one MODEL: type `gpt2 info a`, then `gpt2 info b`."),
         (f"train {RECIPE} --trian.steps 5", "there is no option --trian.steps: did you mean --train.steps?"),
         (f"train {RECIPE} --steps=5", "there is no option --steps: did you mean --train.steps?"),
         (f"train {RECIPE} --train.parallel dpp", "--train.parallel is 'dpp': did you mean ddp?"),
@@ -42,8 +42,8 @@ RECIPE = "recipes/storyteller.toml"
         ),
         (f"train {RECIPE} --overwrite=1", "--overwrite takes no value: write --overwrite alone, or leave it out."),
         ("next x --no-json", "there is no option --no-json: leave out --json."),
-        ("next x y --json", "unrecognised: y; put the text in quotation marks."),
-        ("next x --json y", "unrecognised: y; put the text in quotation marks."),
+        ("next x y --json", "unrecognised: y; put the whole text in quotation marks: `gpt2 next 'x y' --json`."),
+        ("next x --json y", "unrecognised: y; put the whole text in quotation marks: `gpt2 next 'x y' --json`."),
         ("info gpt2-small", "there is no model 'gpt2-small': did you mean gpt2?"),
         ("info GPT2_1.5B", "there is no model 'GPT2_1.5B': did you mean gpt2-xl?"),
     ],

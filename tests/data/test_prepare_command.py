@@ -102,11 +102,21 @@ def test_verify_names_every_file_that_differs(command, stories, tmp_path):
         assert f"{out / name} is missing: run gpt2 prepare again." in problems
 
 
+@pytest.mark.parametrize(("field", "value"), [("eot_id", 3), ("vocab_size", 9), ("documents", 1), ("dtype", "uint16 ")])
+def test_a_changed_number_of_the_manifest_is_noticed(command, stories, tmp_path, field, value):
+    out = tmp_path / "out"
+    manifest = prepared([stories], out).manifest
+    (out / "manifest.json").write_text(json.dumps({**manifest, field: value}))
+    code, _, err = command("--verify", out)
+    assert code == 1
+    assert "manifest.json is" in err
+
+
 def test_verify_reads_data_sets_of_before(command, stories, tmp_path):
     """Their manifest hashes the shards alone."""
     out = tmp_path / "out"
     shards = prepared([stories], out)
-    manifest = {key: value for key, value in shards.manifest.items() if key != "files"}
+    manifest = {key: value for key, value in shards.manifest.items() if key not in ("files", "sha256")}
     (out / "manifest.json").write_text(json.dumps(manifest))
     assert command("--verify", out)[0] == 0
     Tokenizer.train(["abab abab"], 258).save(out / "tokenizer", overwrite=True)

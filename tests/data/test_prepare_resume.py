@@ -167,7 +167,7 @@ def test_damaged_notes_are_no_trap(files, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(files, out, stop=3_000)
     (place_for(out) / "unfinished.json").write_text('{"options"')
-    assert run(files, out)[1] == ""
+    assert run(files, out)[1] == "an earlier run was cut short, but its notes are damaged: this run starts afresh."
     run(files, tmp_path / "whole")
     assert content(out) == content(tmp_path / "whole")
 

@@ -80,6 +80,7 @@ def test_pairs_of_ones_own_need_only_two_sentences(tmp_path):
     [
         ([], "holds no pair"),
         ([{"sentence_good": "a"}], "line 1, has no text in a field 'sentence_bad'"),
+        ([{"good": "a", "bad": "b"}], "in the fields 'sentence_good' and 'sentence_bad' .it has good, bad.: write {"),
         ([{"sentence_good": 3, "sentence_bad": "b"}], "line 1, has no text in a field 'sentence_good'"),
     ],
 )

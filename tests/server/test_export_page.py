@@ -288,7 +288,7 @@ def test_keys_are_those_of_the_script():
     assert export.key("draw", parameters) == want
 
 
-@pytest.mark.parametrize("n_positions", [2, 8, 32])
+@pytest.mark.parametrize("n_positions", [1, 2, 8, 32])
 def test_a_page_of_a_model_with_a_small_context(tmp_path, n_positions):
     """A token whose escapes are a longer text than the context was asked for by them: "a prompt of 35 tokens"."""
     config = GPT2Config(vocab_size=258, n_positions=n_positions, n_embd=16, n_layer=1, n_head=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt2.text import tokenizer as tokenizer_module
+from gpt2.text import byte_level
 from gpt2.text.byte_level import has_endless_space
 from gpt2.text.stream import _LAST_WORDS
 from gpt2.text.tokenizer import EOT, Tokenizer, visible
@@ -304,7 +304,7 @@ def test_the_guard_against_endless_space_looks_at_each_character_once(run, space
 
 def test_a_long_run_goes_the_other_way_wherever_it_stands(monkeypatch, gpt2):
     source = random.Random(0)
-    monkeypatch.setattr(tokenizer_module, "_ENDLESS", 6)
+    monkeypatch.setattr(byte_level, "_ENDLESS", 6)
     for _ in range(300):
         text = "".join(source.choice(["a", " is", "1", ".", "é"]) + " \n"[source.randrange(2)] * source.randrange(15)
                        for _ in range(source.randrange(5)))  # fmt: skip

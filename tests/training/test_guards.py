@@ -16,7 +16,7 @@ from gpt2.cli.train import Command
 from gpt2.training.guards import FEWEST, LOST, Diverged, Guard
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TrainRecipe
-from gpt2.training.run import runner
+from gpt2.training.run import session
 from gpt2.training.run.directory import checkpoints
 from gpt2.training.run.history import read_history
 from gpt2.training.run.metrics import MetricsLog, read_metrics
@@ -221,7 +221,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
 def test_a_run_stops_in_time_and_says_so(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     clock = iter(range(1000))
-    monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(session.time, "monotonic", lambda: float(next(clock)))
     outcome = train(TrainingRun(recipe), out, max_seconds=10)
     assert 0 < outcome.steps < 12
     assert not outcome.done

@@ -58,8 +58,8 @@ def method(findings: Findings, command: str, home: Path) -> str:
         others = f" for primary contestants and those that they are compared with, {fewer} for the others"
     return f"""- **Question.** A model is trained from its first step without a component, or with another in its
   place. How much worse does it predict text that it has not seen? The expectations are in
-  [the study file]({link(study.source, home)}), and they were committed before its first run. {len(primary)}
-  contrasts were named as primary, {n_exploratory} are exploratory. {study.note}
+  [the study file]({link(study.source, home)}), which is to be committed before its first run, as its history can
+  show. {len(primary)} contrasts were named as primary, {n_exploratory} are exploratory. {study.note}
 - **Baseline.** GPT-2 with {m.n_layer} blocks of {m.n_head} heads, width {m.n_embd}, {context} positions{size}.
 - **Budget.** It is the same for all: {t.steps:,} steps of {t.batch_size} rows, {tokens:,} tokens. The optimiser is
   {_optimiser(o.name)}, with {o.warmup_steps} steps of warm-up and a {o.schedule} schedule that ends at {o.floor:g} of

@@ -148,7 +148,10 @@ class Patch(Options):
             self.show(checkpoint, over)
             return
         if self.clean is None or self.corrupt is None:
-            raise UsageError('patching takes two prompts: gpt2 explain patch "Tom was sad. He" "Amy was sad. He".')
+            raise UsageError(
+                "patching takes two prompts of equally many tokens, such as "
+                '`gpt2 explain patch "The cat sat on the" "The dog ran into the"`.'
+            )
         from gpt2.explain.change.patching import Patching
 
         checkpoint = self.load()

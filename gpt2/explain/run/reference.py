@@ -20,6 +20,7 @@ from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.data.documents import documents
+from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.show.result import Result, table
 from gpt2.model import GPT2
 from gpt2.probe import Probe
@@ -138,8 +139,8 @@ def reference(model: Model, text: str | Path | Sequence[str] | Sequence[Sequence
     text  a file (.txt with `<|endoftext|>` lines between documents, or .jsonl), a list of documents, or of token ids
           (for a bare GPT2; taken as they are). A document is cut at the context length
 
-    Raises UsageError when there is no document of at least two tokens, or texts come without a tokenizer; ValueError
-    for a file that cannot be read.
+    Raises UsageError when there is no document of at least two tokens, for a model that reads one at a time, or where
+    texts come without a tokenizer; ValueError for a file that cannot be read.
     """
     gpt, tokenizer = opened(model)
     name = Path(text).name if isinstance(text, (str, Path)) else "documents given"
@@ -153,6 +154,9 @@ def reference(model: Model, text: str | Path | Sequence[str] | Sequence[Sequence
         ids = first + tokenizer.encode(one) if isinstance(one, str) and tokenizer else [int(i) for i in one]
         rows.append(tuple(ids[: gpt.config.n_positions]))
     rows = [row for row in rows if len(row) > 1]
+    if gpt.config.n_positions == 1:
+        what = "this model reads one token at a time (n_positions is 1), and means are taken past the first token"
+        raise Lacking(f"{what}: use a model with a longer context.")
     if not rows:
         raise UsageError("the reference has no document of two tokens or more: give some text.")
     digest = hashlib.sha256(repr(rows).encode()).hexdigest()

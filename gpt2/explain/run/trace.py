@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gpt2.addresses import DERIVED, Key, parse
+from gpt2.base.calls import one_sentence
 from gpt2.base.counted import counted
 from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
@@ -41,6 +42,7 @@ Watch = Callable[[Tensor, At], object]
 NO_WATCH: Mapping[str, Watch] = MappingProxyType({})
 
 
+@one_sentence("gpt2.trace(checkpoint, text)")
 def trace(
     model: Model,
     ids: Text,

@@ -107,9 +107,13 @@ class Attention(Result):
 
 
 def evenness(pattern: Tensor) -> Tensor:
-    """How evenly each row i >= 1 spreads its weight, 0 to 1: its entropy by log(i + 1), [..., T, T] -> [..., T - 1]."""
+    """How evenly each row i >= 1 spreads its weight, 0 to 1: [..., T, T] -> [..., T - 1].
+
+    Its entropy by the logarithm of how many tokens it sees: i + 1, or more in a model without a causal mask.
+    """
+    rows = pattern[..., 1:, :]
     i = torch.arange(1, pattern.size(-1), device=pattern.device)
-    return torch.special.entr(pattern[..., 1:, :]).sum(-1) / (i + 1).log()
+    return torch.special.entr(rows).sum(-1) / (rows > 0).sum(-1).clamp(min=i + 1).log()
 
 
 def attention(run: "Run", head: str = "*.head.*", *, row: int = 0) -> Attention:

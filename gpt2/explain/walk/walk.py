@@ -35,7 +35,7 @@ from gpt2.explain.walk.record import (
 )
 from gpt2.model import GPT2
 from gpt2.probe import Probe
-from gpt2.text.words import check_id, check_ids
+from gpt2.text.ids import check_id, check_ids
 
 STREAM = ("resid_pre", "attn.out", "resid_mid", "mlp.out", "resid_post")
 DETAIL = (

@@ -16,6 +16,7 @@ from torch import nn
 from gpt2.base.disk import naming, whole_file
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.notes import note
+from gpt2.base.sealed import hash_file
 from gpt2.checkpoint.adapter import Adapter, fingerprint, hash_of_weights, write_adapter
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hf_config import read_json
@@ -36,9 +37,8 @@ from gpt2.training.loop import TrainingRun
 from gpt2.training.machine.distributed import World
 from gpt2.training.run.directory import FINETUNE, MERGED, ROWS, best, check_resumed, check_run, forget_checkpoints
 from gpt2.training.run.going_on import run_of
-from gpt2.training.run.intact import hash_file
 from gpt2.training.run.interrupts import explain_out_of_memory
-from gpt2.training.run.metrics import METRICS, read_metrics
+from gpt2.training.run.metrics import METRICS, good_events
 from gpt2.training.run.resume import EVERY_BYTE, EVERY_WEIGHT
 from gpt2.training.run.runner import Report, resume, train
 from gpt2.training.task import Task
@@ -230,9 +230,9 @@ class FineTune:
         if go_on:
             for sentence in resume(run, place):
                 note(sentence)
-            for event in read_metrics(out / METRICS):
-                if event["step"] < run.steps_done - (run.start is not None and run.start.log is not None):
-                    patience.see(event)
+            done = run.steps_done - (run.start is not None and run.start.log is not None)
+            for event in good_events(out / METRICS, done):
+                patience.see(event)
         else:
             out.mkdir(parents=True, exist_ok=True)
         with naming(out / FINETUNE), whole_file(out / FINETUNE) as temporary:

@@ -5,18 +5,21 @@ finetune.py; rows are written into the run's directory first, so that what was t
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from gpt2.base.calls import check_name, one_sentence
 from gpt2.base.disk import whole_file
 from gpt2.base.errors import Advice, UsageError
-from gpt2.base.foreign import in_words
+from gpt2.base.foreign import in_words, shortened
 from gpt2.base.names import check_names
 from gpt2.data.conversations import READ
+from gpt2.data.files import has_kind
 from gpt2.text.tokenizer import well_formed
 from gpt2.training.finetune.finetune import FineTune, Settings
 from gpt2.training.finetune.finetune import Result as FineTuned
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FineTuned", "finetune"]
 
 
+@one_sentence("gpt2.finetune('poems.txt', out='runs/poems')")
 def finetune(
     files: str | Path | Sequence[str | Path] = (),
     *,
@@ -64,14 +68,16 @@ def finetune(
     holds something else; ValueError for data that cannot be read or is too short.
     """
     check_names(settings, [f.name for f in fields(Settings) if f.name != "files"], "setting of finetune", ELSEWHERE)
-    given = [files] if isinstance(files, str | Path) else list(files)
+    given = _files(files)
+    settings = _plain(settings)
     if (rows is None) == (not given):
         raise UsageError("give files or rows, one of them: finetune('poems.txt', out='runs/poems'), say.")
+    check_name("out", out, "'runs/poems'")
     run = check_run(out, overwrite)
     written = None if rows is None else _write(rows, run / ROWS, settings.get("field", Settings.field))
     try:
         if written is None:
-            tuning = FineTune(Settings(files=tuple(map(str, given)), **settings))
+            tuning = FineTune(Settings(files=tuple(given), **settings))
         else:
             with _named_as_given(written):
                 tuning = FineTune(Settings(files=(str(written),), **settings), called="rows")
@@ -94,6 +100,46 @@ ELSEWHERE = {
     "texts": "write rows",
 }
 """What other libraries' names mean here."""
+
+
+def _files(files: object) -> list[str]:
+    """The names that were given, as texts. UsageError for what is no name, and for texts in place of their files."""
+    given = [files] if isinstance(files, str | os.PathLike) else files
+    if not isinstance(given, list | tuple):
+        what = f"files is a {type(files).__name__}"
+        raise UsageError(f"{what}: give names of files, and the name of the model as model='storyteller'.")
+    for one in given:
+        if isinstance(one, str | os.PathLike) and (os.path.exists(one) or not _is_text(str(one))):
+            continue
+        what = shortened(one) if isinstance(one, str) else f"a {type(one).__name__}"
+        mend = "give names of files, or texts as gpt2.finetune(rows=[...], out='runs/x')."
+        raise UsageError(f"files holds {what}, and no file has that name: {mend}")
+    return [str(one) for one in given]
+
+
+def _is_text(name: str) -> bool:
+    """Whether what was given as a file's name is a text itself: several words, or lines, with no ending of a file."""
+    return "\n" in name or len(name) > 200 or (" " in name.strip() and not has_kind(name))
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with names as texts. UsageError for one of another kind than its default."""
+    plain = {name: str(value) if isinstance(value, os.PathLike) else value for name, value in settings.items()}
+    for name, kind in get_type_hints(Settings).items():
+        value = plain.get(name)
+        kinds: Any = (*(get_args(kind) or (kind,)), *((int,) if kind in (float, float | None) else ()))
+        if name in NAMES and value is not None:
+            check_name(name, value, NAMES[name])
+        if kinds[0] not in WORDS or value is None:
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UsageError(argument=name, value=value, mend=f"it must be {WORDS[kinds[0]]}.")
+    return plain
+
+
+NAMES = {"model": "'storyteller'", "tokenizer": "'storyteller'", "val": "'val.txt'", "field": "'text'"}
+"""Settings that are names, with an example of each."""
+WORDS = {int: "a whole number, such as 8", float: "a number, such as 0.5", bool: "True or False"}
 
 
 def _write(rows: Iterable[str | Mapping[str, Any]], path: Path, field: str) -> Path:

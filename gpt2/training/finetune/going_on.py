@@ -20,8 +20,8 @@ from gpt2.checkpoint.adapter import Adapter, fingerprint, named_pairs, read_adap
 from gpt2.checkpoint.adapter_merge import Merge
 from gpt2.checkpoint.adapter_targets import is_projection
 from gpt2.checkpoint.files import load, load_model
+from gpt2.checkpoint.hf_config import adapter_base
 from gpt2.checkpoint.hub import base_directory, own_directory
-from gpt2.checkpoint.layout import adapter_base
 from gpt2.checkpoint.tokenizer_of import adapter_tokenizer
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer

@@ -5,12 +5,14 @@ In: `Settings`. Out: the `Recipe` that the usual loop trains. Read next: finetun
 
 import dataclasses
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.foreign import parse_json
+from gpt2.base.sealed import read_text
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.layout import BUNDLED
 from gpt2.config import GPT2Config
@@ -19,7 +21,7 @@ from gpt2.training.finetune.optim import TuneOptim
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
 from gpt2.training.recipe_file import build
 from gpt2.training.run.directory import FINETUNE, checkpoints
-from gpt2.training.run.going_on import facts_of, is_finetune, run_of
+from gpt2.training.run.going_on import facts_of, is_finetune, last_facts, run_of
 
 T = TypeVar("T")
 
@@ -83,6 +85,9 @@ class Settings:
         """Raise UsageError, naming the argument, for what makes no sense whatever the data and the model; else self."""
         if not self.files:
             raise UsageError("no files: name a text (.txt, .jsonl, ...) or a .jsonl file with prompts and completions.")
+        if self.val is not None and re.fullmatch(r"[\d.]+%?", self.val) and not Path(self.val).exists():
+            mend = "it is the name of a file; a tenth of the text is held out without it, so leave it out."
+            raise UsageError(argument="val", value=self.val, mend=mend)
         if self.epochs is not None and not 0 < self.epochs < 1e6:
             raise UsageError(argument="epochs", value=self.epochs, mend="it must be above 0, such as 3.")
         for name in ("batch_size", "eval_every"):
@@ -154,14 +159,12 @@ def read_settings(named: Path, lost: bool = False) -> Settings:
         raise UsageError(f"{run} holds no fine-tune: name a directory that gpt2 finetune wrote.")
     saved = checkpoints(run)
     if (run / "model").is_dir() and not saved:
-        raise UsageError(f"the fine-tune in {run} is finished", "its result is {model}.", model=run / "model")
+        mend = "its result is {model}; gpt2 finetune FILE {model} {out} trains that further."
+        again = run.with_name(f"{run.name}-more")
+        raise UsageError(f"the fine-tune in {run} is finished", mend, model=run / "model", out=again)
     facts = facts_of(run, chosen or saved[max(saved)]) if saved and not lost else None
     try:
-        fields = (
-            facts.settings
-            if facts is not None and facts.settings is not None
-            else parse_json(path.read_text("utf-8"), own=True)
-        )
+        fields = facts.settings if facts is not None and facts.settings is not None else _kept_settings(run)
         settings = build(Settings, fields, str(path))  # what another version did not write is as it was there
     except (OSError, TypeError, ValueError):
         what = f"{path} is damaged, and no checkpoint holds what stood in it"
@@ -169,6 +172,17 @@ def read_settings(named: Path, lost: bool = False) -> Settings:
     if facts is None:
         return settings
     return replace(settings, lr=None, optim=replace(settings.optim, lr=facts.recipe["optim"]["lr"]))
+
+
+def _kept_settings(run: Path) -> Any:
+    """What finetune.json holds, or else a checkpoint whose tensors are damaged. OSError or ValueError for neither."""
+    try:
+        return parse_json(read_text(run / FINETUNE), own=True)
+    except (OSError, ValueError):
+        facts = last_facts(run)
+        if facts is None or facts.settings is None:
+            raise
+        return facts.settings
 
 
 def changed(settings: Settings) -> list[str]:

@@ -26,6 +26,7 @@ from gpt2.base.errors import UsageError
 from gpt2.base.foreign import parse_json
 from gpt2.base.lock import lock
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
+from gpt2.base.sealed import kind_of, read_text
 from gpt2.checkpoint.target import CHECKPOINT, HALF, litter
 from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
 
@@ -34,19 +35,29 @@ RECIPE, ENVIRONMENT = "recipe.json", "environment.json"
 FINETUNE = "finetune.json"  # the settings of a fine-tune: only its runs hold them
 ROWS = "rows.jsonl"  # what a fine-tune from Python was given in place of files
 MERGED = "merged"  # a fine-tune's adapter merged into its base
-NAME = re.compile(r"step-(\d{6,})")
-STEP = r"step-\d{6,}"
+STEP = r"step-(?:[0-9]{6}|[1-9][0-9]{6,})"
+NAME = re.compile(STEP)
 
 
 def _is_run(run: Path) -> bool:
-    """Whether a recipe, or a fine-tune's settings, of ours lie there; or the lock alone of one that ended at once."""
+    """Whether a recipe, settings, or steps of ours lie there; or the lock alone of a run that ended at once."""
     for name, fields in ((RECIPE, {"model", "data", "optim", "train"}), (FINETUNE, {"files", "model", "lora"})):
         try:
-            found = parse_json((run / name).read_text(encoding="utf-8"), own=True)
+            found = parse_json(read_text(run / name), own=True)
         except (OSError, ValueError):
             continue
         return isinstance(found, dict) and fields <= found.keys()
-    return {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}", ROWS}
+    return _has_steps(run) or {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}", ROWS}
+
+
+def _has_steps(run: Path) -> bool:
+    """Whether a run's log or checkpoint lies there: also one whose recipe is damaged or lost is a run."""
+    if any((path / name).is_file() for path in checkpoints(run).values() for name in OF_STEP):
+        return True
+    try:
+        return any("loss" in event and "tokens" in event for event in read_metrics(run / METRICS))
+    except (OSError, ValueError):
+        return False
 
 
 OF_STEP = ("model", "training.json", "training.safetensors")
@@ -116,16 +127,25 @@ def checkpoint_path(run: Path, step: int) -> Path:
 def checkpoints(run: Path) -> dict[int, Path]:
     """Steps and directories of the run's complete checkpoints, the earliest first."""
     folder = run / CHECKPOINTS
-    found = [(NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
-    return dict(sorted((int(match[1]), path) for match, path in found if match))
+    found = [(step_of(path), path) for path in folder.iterdir()] if folder.is_dir() else []
+    return dict(sorted((step, path) for step, path in found if step is not None))
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """After how many steps a checkpoint was saved, by its name; None where it has no name of one."""
+    return int(checkpoint.name.removeprefix("step-")) if NAME.fullmatch(checkpoint.name) else None
 
 
 def latest(run: Path) -> Path:
     """The last complete checkpoint. UsageError when there is none."""
     found = checkpoints(run)
+    command = "finetune" if (run / FINETUNE).is_file() else "train"
+    if os.path.lexists(run / CHECKPOINTS) and not (run / CHECKPOINTS).is_dir():
+        what = f"{run / CHECKPOINTS} is no directory, so {run} has no checkpoint"
+        mend = f"move it to another place, then start again with gpt2 {command} {{resume}} {{overwrite}}"
+        raise UsageError(what, mend, resume=run, overwrite=True)
     if not found and (run / METRICS).exists():
         what = f"{run} has no checkpoint, since it ended too early"
-        command = "finetune" if (run / FINETUNE).is_file() else "train"
         mend = f"start it again with gpt2 {command} {{resume}} {{overwrite}}"
         raise UsageError(what, mend, resume=run, overwrite=True)
     if not found:
@@ -135,7 +155,7 @@ def latest(run: Path) -> Path:
 
 def best(run: Path) -> Path | None:
     """The complete checkpoint with the lowest validation loss (the mean over the sets); None when none has one."""
-    losses = mean_validation(read_metrics(run / METRICS)) if (run / METRICS).exists() else {}
+    losses = mean_validation(read_metrics(run / METRICS)) if (run / METRICS).is_file() else {}
     found = checkpoints(run)
     scored = [(losses[step], step) for step in found if step in losses]
     return found[min(scored)[1]] if scored else None
@@ -206,6 +226,8 @@ def hold(run: Path) -> Iterator[Held]:
     Raises UsageError when another process is at work there. Where files cannot be locked nothing is held.
     """
     run.mkdir(parents=True, exist_ok=True)
+    if kind := kind_of(run / LOCK):
+        raise UsageError(f"{run / LOCK} is {kind}, where a file of the run belongs", "move it to another place.")
     with open(run / LOCK, "a") as file:
         for _ in range(10):
             if lock(file.fileno()):
@@ -220,7 +242,7 @@ def hold(run: Path) -> Iterator[Held]:
 
 def is_running(run: Path) -> bool:
     """Whether a process holds the run now."""
-    if not (run / LOCK).exists():
+    if not (run / LOCK).is_file():
         return False
     with open(run / LOCK) as file:
         return not lock(file.fileno())

@@ -14,13 +14,30 @@ from pathlib import Path
 from gpt2.base.counted import counted
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.foreign import parse_json
+from gpt2.base.kinds import is_like
+from gpt2.base.sealed import kind_of, read_file, read_text
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
-from gpt2.training.run.directory import CHECKPOINTS, FINETUNE, NAME, RECIPE, checkpoints, latest
-from gpt2.training.run.intact import Damaged, check, read_facts
-from gpt2.training.run.metrics import METRICS, wrong_lines
+from gpt2.training.run.belonging import differing, foreign, kept_recipe
+from gpt2.training.run.directory import (
+    CHECKPOINTS,
+    ENVIRONMENT,
+    FINETUNE,
+    LOCK,
+    NAME,
+    RECIPE,
+    ROWS,
+    checkpoint_path,
+    checkpoints,
+    latest,
+    step_of,
+)
+from gpt2.training.run.intact import Damaged, Misnamed, check, read_facts
+from gpt2.training.run.metrics import METRICS, good_lines, is_sealed, wrong_lines
 from gpt2.training.run.resume import FACTS, Facts
 
+FILES = (RECIPE, ENVIRONMENT, FINETUNE, ROWS, LOCK, f".{RECIPE}", f".{ENVIRONMENT}")
+"""Names under which a run writes files, beside its log."""
 UNSEALED = "{} was written by an earlier version, without hashes: a changed byte in it would not be noticed."
 
 
@@ -32,12 +49,18 @@ class Start:
     aside  checkpoints that are damaged or later than it: they are set aside before the first step
     log    how many bytes of metrics.jsonl stay; None: the lines of the steps that are done
     mend   whether metrics.jsonl is damaged: then it is set aside, and its good lines stay
+    lost   whether lines of it are lost then
+    odd    what stands in the place of files of the run and is none: it is set aside before anything is written
+    other  settings that recipe.json has otherwise than the checkpoint
     """
 
     facts: Facts
     aside: tuple[Path, ...] = ()
     log: int | None = None
     mend: bool = False
+    lost: bool = False
+    odd: tuple[Path, ...] = ()
+    other: tuple[str, ...] = ()
 
 
 def run_of(named: Path) -> tuple[Path, Path | None]:
@@ -81,27 +104,47 @@ def first_recipe(named: Path) -> Recipe:
     """The recipe of a run that starts again. UsageError where a good checkpoint would be lost, or there is none."""
     run, _ = run_of(named)
     check_lost(run)
-    try:
-        return build_table(parse_json((run / RECIPE).read_text(encoding="utf-8"), own=True), str(run / RECIPE))
-    except (OSError, ValueError):
+    recipe = lost_recipe(run)
+    if recipe is None:
         what = f"{run / RECIPE} is damaged or missing"
-        raise UsageError(
-            what, "start again with gpt2 train RECIPE.toml {out} {overwrite}", out=run, overwrite=True
-        ) from None
+        raise UsageError(what, "start again with gpt2 train RECIPE.toml {out} {overwrite}", out=run, overwrite=True)
+    return recipe
+
+
+def lost_recipe(run: Path) -> Recipe | None:
+    """The recipe of a run without a good checkpoint: its recipe.json, or what a checkpoint holds of it."""
+    facts = last_facts(run)
+    return kept_recipe(run) or (None if facts is None else build_table(facts.recipe, FACTS))
+
+
+def last_facts(run: Path) -> Facts | None:
+    """What the newest training.json of the run says that can be read, whatever its tensors are."""
+    others = foreign(run)
+    for path in reversed(checkpoints(run).values()):
+        try:
+            facts = read_facts(path)
+        except Damaged:
+            continue
+        if path not in others:
+            return facts
+    return None
 
 
 def check_lost(run: Path) -> None:
     """Raise UsageError where a run that is to start again has a good checkpoint."""
     good = newest_good(run)
+    if good is None and (mend := _renaming(run)):
+        raise UsageError(f"{run} need not start again", f"{mend} gpt2 {_command(run)} {{resume}}", resume=run)
     if good is not None:
         what = f"{run} need not start again, since {good} is good"
         raise UsageError(what, f"go on with gpt2 {_command(run)} {{resume}}", resume=good)
 
 
 def newest_good(run: Path, limit: int | None = None) -> Path | None:
-    """The last checkpoint, after at most `limit` steps, that is good."""
+    """The last checkpoint, after at most `limit` steps, that is good and of this run."""
+    others = foreign(run)
     for step, path in reversed(checkpoints(run).items()):
-        if limit is None or step <= limit:
+        if path not in others and (limit is None or step <= limit):
             try:
                 check(path)
             except Damaged:
@@ -119,37 +162,55 @@ def find_start(run: Path, chosen: Path | None = None) -> tuple[Path, Start]:
     path = chosen or latest(run)
     if chosen is not None and not chosen.is_dir():
         raise UsageError(f"there is no checkpoint {chosen}", f"go on with gpt2 {_command(run)} {{resume}}", resume=run)
+    others = foreign(run)
     found: dict[Path, Facts | Damaged] = {}
     for one in checkpoints(run).values():
         try:
-            found[one] = check(one)
+            found[one] = others.get(one) or check(one)
         except Damaged as damage:
             found[one] = damage
-    step = int(path.name.removeprefix("step-"))
     own = next(facts for one, facts in found.items() if one.name == path.name)
     damages = [facts for facts in reversed(found.values()) if isinstance(facts, Damaged)]
     if isinstance(own, Damaged):
         raise _with_mend(run, own)
     if damages and chosen is None:
         raise _with_mend(run, damages[0])
+    go_on = f"gpt2 {_command(run)} {{resume}}"
+    odd = tuple(run / name for name in FILES if kind_of(run / name))
+    if odd and chosen is None:
+        what = f"{odd[0]} is {kind_of(odd[0])}, where a file of the run belongs."
+        raise Failure(what, f"It is set aside when you go on with {go_on}", resume=path)
     why = wrong_lines(run / METRICS, own.step, own.log)
     if why and chosen is None:
-        mend = f"Go on without what is lost with gpt2 {_command(run)} {{resume}}"
-        raise Failure(f"{run / METRICS} is damaged: {why}.", mend, resume=path)
-    aside = tuple(p for p, facts in found.items() if isinstance(facts, Damaged) or facts.step > step)
+        raise Failure(f"{run / METRICS} is damaged: {why}.", f"Go on without what is lost with {go_on}", resume=path)
+    aside = tuple(p for p, facts in found.items() if isinstance(facts, Damaged) or facts.step > own.step)
     over = own.step >= own.recipe.get("train", {}).get("steps", 0)
     size = None if why or own.log is None or over else int(own.log["bytes"])
-    return path, Start(own, aside, size, bool(why))
+    lost = bool(why) and not _is_mended(run, own)
+    return path, Start(own, aside, size, bool(why), lost, odd, tuple(differing(run, own)))
+
+
+def _is_mended(run: Path, facts: Facts) -> bool:
+    """Whether the good lines of a damaged log are all that was written."""
+    try:
+        content = good_lines(read_file(run / METRICS), facts.step)
+    except OSError:
+        return False
+    return facts.log is not None and is_sealed(content, facts.log)
 
 
 def said(path: Path, start: Start) -> list[str]:
     """What the user should know of a start, a sentence each."""
     notes = [] if start.facts.hashes else [UNSEALED.format(path)]
+    if start.other:
+        notes.append(f"{RECIPE} has another {', '.join(start.other)} than {path.name}, whose settings count.")
     if start.aside:
         names = ", ".join(p.name for p in start.aside)
         notes.append(f"{names} {'is' if len(start.aside) == 1 else 'are'} set aside in {path.parent}, as STEP.aside.")
+    notes += [f"{odd} is set aside as {odd.name}.aside, since it is no file." for odd in start.odd]
     if start.mend:
-        notes.append(f"the damaged {METRICS} is set aside as {METRICS}.aside; lines of it that are lost stay lost.")
+        what = "lines of it that are lost stay lost" if start.lost else "no line of it is lost"
+        notes.append(f"the damaged {METRICS} is set aside as {METRICS}.aside; {what}.")
     return notes
 
 
@@ -171,9 +232,46 @@ def _with_mend(run: Path, damage: Damaged) -> Failure:
     """The damage, and what to type: the newest good checkpoint is read whole before it is offered."""
     good = newest_good(run)
     command = f"gpt2 {_command(run)}"
-    if good is None:
-        mend = f"No checkpoint of the run is good: start again with {command} {{resume}} {{overwrite}}"
+    if good is not None:
+        step = step_of(good) or 0
+        mend = f"The last good checkpoint is that after {counted(step, 'step')}: go on with {command} {{resume}}"
+        return Failure(damage.problem, mend, resume=good)
+    if mend := _renaming(run):
+        return Failure(
+            damage.problem, f"No checkpoint has the name of its steps: {mend} {command} {{resume}}", resume=run
+        )
+    none = "No checkpoint of the run is good"
+    if _can_start_again(run):
+        mend = f"{none}: start again with {command} {{resume}} {{overwrite}}"
         return Failure(damage.problem, mend, resume=run, overwrite=True)
-    step = int(good.name.removeprefix("step-"))
-    mend = f"The last good checkpoint is that after {counted(step, 'step')}: go on with {command} {{resume}}"
-    return Failure(damage.problem, mend, resume=good)
+    what, given = ("settings", "FILE") if is_finetune(run) else ("recipe", "RECIPE.toml")
+    mend = f"{none}, and its {what} cannot be read: start again with {command} {given} {{out}} {{overwrite}}"
+    return Failure(damage.problem, mend, out=run, overwrite=True)
+
+
+def _renaming(run: Path) -> str:
+    """What to do where the newest checkpoint has lost its name alone; empty where none has."""
+    steps: dict[int, Path] = {}
+    for path in checkpoints(run).values():
+        try:
+            read_facts(path)
+        except Misnamed as error:
+            steps[error.named["step"]] = path
+        except Damaged:
+            continue
+    if not steps:
+        return ""
+    path, name = steps[max(steps)], checkpoint_path(run, max(steps)).name
+    free = f"{name} to {name}.aside, and " if os.path.lexists(path.with_name(name)) else ""
+    return f"in {path.parent} rename {free}{path.name} to {name}, then go on with"
+
+
+def _can_start_again(run: Path) -> bool:
+    """Whether the run's directory still says what was to be trained."""
+    if not is_finetune(run):
+        return lost_recipe(run) is not None
+    facts = last_facts(run)
+    try:
+        return is_like(parse_json(read_text(run / FINETUNE), own=True), {"files": [str]})
+    except (OSError, ValueError):
+        return facts is not None and facts.settings is not None

@@ -13,6 +13,7 @@ from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.kinds import parse_own
+from gpt2.base.sealed import read_text
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.training.run.directory import FINETUNE, checkpoints, is_running
 from gpt2.training.run.metrics import METRICS, Event, read_metrics
@@ -179,7 +180,7 @@ def _validation(events: list[Event]) -> dict[str, list[tuple[int, int, float]]]:
 
 def _steps_of_recipe(run: Path) -> int | None:
     try:
-        text = (run / RECIPE).read_text(encoding="utf-8")
+        text = read_text(run / RECIPE)
         steps: int = parse_own(text, {"train": {"steps": int}})["train"]["steps"]
     except (OSError, ValueError):
         return None
@@ -213,7 +214,7 @@ def _state(run: Path, events: list[Event], done: int, of_steps: int | None) -> S
 def _patience(run: Path) -> int | None:
     """Of a fine-tune; None of another run."""
     try:
-        settings = parse_own((run / FINETUNE).read_text(encoding="utf-8"), {"patience?": int})
+        settings = parse_own(read_text(run / FINETUNE), {"patience?": int})
         return int(settings.get("patience", PATIENCE))
     except (OSError, ValueError):
         return None

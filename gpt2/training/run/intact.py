@@ -8,16 +8,17 @@ edition has none: of it everything is read, and what cannot be true is found, bu
 """
 
 import dataclasses
-import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gpt2.base.counted import counted
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.foreign import in_words, parse_json, shortened
 from gpt2.base.kinds import is_like
+from gpt2.base.sealed import OWN, hash_file, kind_of, own_hash, read_text
 from gpt2.training.recipe_file import build_table
-from gpt2.training.run.directory import NAME
-from gpt2.training.run.resume import FACTS, OWN, Facts, own_hash
+from gpt2.training.run.directory import step_of
+from gpt2.training.run.resume import FACTS, Facts
 
 TENSORS = "training.safetensors"
 KINDS = {
@@ -33,10 +34,8 @@ class Damaged(Failure):
     """A file of a run is not what was written. `problem` names the file and what is wrong with it."""
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class Misnamed(Damaged):
+    """A checkpoint is that of another step than its name says, `named["step"]`."""
 
 
 def seal(facts: Facts, directory: Path) -> Facts:
@@ -51,14 +50,18 @@ def read_facts(checkpoint: Path) -> Facts:
     """The facts of a checkpoint directory. Damaged when they are missing, or cannot be what was written."""
     path = checkpoint / FACTS
     try:
-        stored = parse_json(path.read_text(encoding="utf-8"), own=True)
+        stored = parse_json(read_text(path), own=True)
     except FileNotFoundError:
         raise Damaged(f"{checkpoint} is damaged: {FACTS} is missing.") from None
     except (OSError, ValueError):
-        raise Damaged(f"{checkpoint} is damaged: {FACTS} cannot be read.") from None
-    why = _wrong(stored, checkpoint)
+        kind = kind_of(path)
+        raise Damaged(f"{checkpoint} is damaged: {FACTS} {f'is {kind}' if kind else 'cannot be read'}.") from None
+    why = _wrong(stored)
     if why:
         raise Damaged(f"{checkpoint} is damaged: {FACTS} {why}.")
+    if step_of(checkpoint) not in (None, stored["step"]):
+        what = f"it holds the state after {counted(stored['step'], 'step')}, not after those of its name"
+        raise Misnamed(f"{checkpoint} is damaged: {what}.", step=stored["step"])
     return Facts(**{f.name: stored[f.name] for f in dataclasses.fields(Facts) if f.name in stored})
 
 
@@ -71,7 +74,8 @@ def check(checkpoint: Path) -> Facts:
         except FileNotFoundError:
             raise Damaged(f"{checkpoint} is damaged: {name} is missing.") from None
         except OSError as error:
-            raise Damaged(f"{checkpoint} is damaged: {name} cannot be read ({error.strerror}).") from None
+            reason = (error.strerror or str(error)).lower()
+            raise Damaged(f"{checkpoint} is damaged: {name} cannot be read ({reason}).") from None
         if found != expected:
             raise Damaged(f"{checkpoint} is damaged: {name} is not what was written, since its SHA-256 differs.")
     files = [checkpoint / TENSORS] if facts.hashes else [checkpoint / TENSORS, *checkpoint.glob("model/*.safetensors")]
@@ -83,7 +87,7 @@ def check(checkpoint: Path) -> Facts:
 def _check_tensors(checkpoint: Path, path: Path) -> None:
     import torch
 
-    from gpt2.checkpoint.tensor_files import read_tensors
+    from gpt2.checkpoint.weights import read_tensors
 
     name = path.relative_to(checkpoint).as_posix()
     if not path.is_file():
@@ -97,7 +101,7 @@ def _check_tensors(checkpoint: Path, path: Path) -> None:
             raise Damaged(f"{checkpoint} is damaged: in {name} {shortened(key)} holds values that are not finite.")
 
 
-def _wrong(stored: Any, checkpoint: Path) -> str:
+def _wrong(stored: Any) -> str:
     """What is wrong with the fields of a training.json; empty where nothing is."""
     if not isinstance(stored, dict):
         return "is no JSON object"
@@ -111,12 +115,13 @@ def _wrong(stored: Any, checkpoint: Path) -> str:
     unknown = sorted(stored.keys() - KINDS.keys())
     if unknown and OWN not in stored:
         return f"has a field {shortened(unknown[0])}, which no version wrote without a hash"
-    named = NAME.fullmatch(checkpoint.name)
-    if stored["step"] < 0 or (named and int(named[1]) != stored["step"]):
+    if stored["step"] < 0:
         return f"has step {stored['step']}, which cannot be"
     if stored["world_size"] < 1 or (stored.get("log") or {"bytes": 0})["bytes"] < 0:
         return "has numbers that cannot be"
-    outside = [name for name in stored.get("hashes", ()) if name.startswith("/") or ".." in Path(name).parts]
+    if OWN in stored and TENSORS not in stored["hashes"]:
+        return f"has no hash of {TENSORS}"
+    outside = [name for name in stored.get("hashes", ()) if not _is_inside(name)]
     if outside:
         return f"names {shortened(outside[0])}, which is no file of a checkpoint"
     try:
@@ -127,3 +132,15 @@ def _wrong(stored: Any, checkpoint: Path) -> str:
         return f"has step {stored['step']} of a recipe with {recipe.train.steps}"
     guard = stored["carried"]["guard"]
     return "" if min(guard["lost"], guard["skipped"]) >= 0 else "has carried numbers that cannot be"
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name is the plain relative one of a file in a checkpoint, as `seal` writes it."""
+    return (
+        name not in ("", ".", FACTS)
+        and name == PurePosixPath(name).as_posix()
+        and not name.startswith("/")
+        and not {".."} & set(PurePosixPath(name).parts)
+        and name.isprintable()
+        and not {"\\", ":"} & set(name)
+    )

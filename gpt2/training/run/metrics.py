@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 from gpt2.base.costs import flops_per_token
 from gpt2.base.disk import naming
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import shortened
 from gpt2.base.kinds import parse_own
+from gpt2.base.sealed import kind_of, read_file
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,8 @@ EVENT = {
     "diverged?": str, "sample?": str,
 }  # fmt: skip
 """What is read of a line: its fields by kind (gpt2/base/kinds.py)."""
+MEASURED = ("loss", "val", "sample", "diverged")
+"""What a step has at most one line of, each."""
 
 # Dense bf16 products in FLOP/s, as NVIDIA's data sheets print them (without sparsity), under the names that
 # torch.cuda.get_device_name gives. https://www.nvidia.com/en-us/data-center/{a100,h100,h200,l4,l40s}, tables
@@ -141,11 +145,20 @@ def read_metrics(path: Path) -> list[Event]:
 
     ValueError when the file is not a log.
     """
-    content = path.read_bytes()
+    content = read_file(path)
     events = [event for event, _, _ in _lines(content) if event is not None]
     if not events and content.count(b"\n") > 0:
         raise ValueError(f"{path} is not a log of gpt2 train: its first line is not an event with a step.")
     return events
+
+
+def good_events(path: Path, start: int) -> list[Event]:
+    """The events of the first `start` steps, each once, also of a log that is damaged or missing."""
+    try:
+        content = good_lines(read_file(path), start)
+    except OSError:
+        return []
+    return [event for event, _, _ in _lines(content) if event is not None]
 
 
 def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -> str:
@@ -153,21 +166,31 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
 
     seal   what `MetricsLog.seal` gave then; without it a changed number is not noticed
     """
+    kind = kind_of(path)
+    if kind:
+        return f"it is {kind}"
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         return f"it is missing, with the lines of {steps} steps" if steps else ""
-    if seal is not None:
-        content = content[: seal["bytes"]]
-        if hashlib.sha256(content).hexdigest() == seal["sha256"]:
-            return ""
-    seen: set[int] = set()
+    except OSError as error:
+        return f"it cannot be read ({(error.strerror or str(error)).lower()})"
+    if seal is not None and is_sealed(content, seal):
+        return ""
+    seen: dict[int, int] = {}
+    later: tuple[int, int] | None = None
     for event, number, _ in _lines(content):
-        if event is None:
+        step = -1 if event is None else event["step"]
+        if event is None and len(seen) < steps and later is None:
             return f"line {number} cannot be read"
-        if event["step"] >= steps:
-            break
-        seen.update({event["step"]} if "loss" in event else ())
+        if step >= steps:
+            later = later or (number, step)
+        elif event is not None and "loss" in event:
+            if later is not None:
+                return f"line {later[0]} is of step {shortened(later[1])}, and lines of earlier steps follow it"
+            if step in seen:
+                return f"line {number} repeats step {step} of line {seen[step]}"
+            seen[step] = number
     lost = steps - len(seen)
     if lost > 0:
         first = next(step for step in count() if step not in seen)
@@ -175,11 +198,27 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
     return "its lines are not those that were written" if seal is not None else ""
 
 
+def is_sealed(content: bytes, seal: Mapping[str, Any]) -> bool:
+    """Whether a log begins with the bytes of which `MetricsLog.seal` gave the hash."""
+    return hashlib.sha256(content[: seal["bytes"]]).hexdigest() == seal["sha256"]
+
+
+def logged_losses(content: bytes) -> dict[int, float]:
+    """The loss of each step, of the lines of a log that can be read."""
+    return {event["step"]: event["loss"] for event, _, _ in _lines(content) if event is not None and "loss" in event}
+
+
 def good_lines(content: bytes, start: int) -> bytes:
-    """The lines of the first `start` steps that can be read, of a log that is damaged."""
-    lines = content.split(b"\n")
-    good = [n for event, n, _ in _lines(content) if event is not None and event["step"] < start]
-    return b"".join(lines[n - 1] + b"\n" for n in good)
+    """The lines of the first `start` steps that can be read, each once, of a log that is damaged."""
+    lines, kept, seen = content.split(b"\n"), [], set()
+    for event, number, _ in _lines(content):
+        if event is None or event["step"] >= start:
+            continue
+        what = (event["step"], *(name for name in MEASURED if name in event))
+        if what not in seen or len(what) == 1:
+            kept.append(lines[number - 1] + b"\n")
+        seen.add(what)
+    return b"".join(kept)
 
 
 def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:

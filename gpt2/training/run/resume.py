@@ -5,19 +5,18 @@ Nothing here imports torch: a refusal comes before anything is loaded. Read next
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from gpt2.base.errors import UsageError
+from gpt2.base.sealed import sealed
 from gpt2.training.identity import VERSION_0_1
 from gpt2.training.recipe import Recipe
 
 FACTS = "training.json"
 EVERY_BYTE = "every byte of "  # how the name of a set begins whose mark is its file's hash
 EVERY_WEIGHT = "every weight of "  # and one whose mark is the hash of a model that stays as it is
-OWN = "sha256"  # of training.json itself, in it
 
 # what changing a setting in the middle of a run does, beyond what its name says
 CONSEQUENCES = {
@@ -63,14 +62,7 @@ class Facts:
 
     def to_json(self) -> str:
         """The text of training.json, with the hash of its own fields."""
-        fields = json.loads(json.dumps(dataclasses.asdict(self)))  # as they are read again: lists for tuples
-        return json.dumps({**fields, OWN: own_hash(fields)}, indent=2) + "\n"
-
-
-def own_hash(fields: dict[str, Any]) -> str:
-    """SHA-256 of the fields of a training.json without its own hash, whatever their order and spacing."""
-    rest = {name: value for name, value in fields.items() if name != OWN}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+        return json.dumps(sealed(dataclasses.asdict(self)), indent=2) + "\n"
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from gpt2.base.disk import naming, refusal, whole_file
 from gpt2.base.errors import DiskFailure
 from gpt2.base.ours import stranger
+from gpt2.base.sealed import kind_of, read_file
 from gpt2.checkpoint.target import CHECKPOINT
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
@@ -50,6 +51,9 @@ def resume(run: TrainingRun, out: Path, override: bool = False) -> list[str]:
     before = start.facts
     notes = check_resume(before, facts_of(run, before.step), override)
     restore(path, run.model, run.optimizers)
+    for odd in start.odd if run.world.is_main else ():
+        set_aside(odd)
+    run.world.barrier()
     run.load_carried(before.carried)
     run.steps_done, run.start = before.step, start
     return said(path, start) + notes
@@ -116,8 +120,9 @@ def _set_aside(run: TrainingRun, out: Path) -> None:
     damaged = [path for path in results(out) if path.is_dir() and stranger(path, CHECKPOINT) == path]
     for path in (*run.start.aside, *damaged):  # what is damaged looks like no model of ours, and would not be replaced
         set_aside(path)
-    if run.start.mend and (out / METRICS).exists():
-        content = set_aside(out / METRICS).read_bytes()
+    if run.start.mend and os.path.lexists(out / METRICS):
+        damaged_log = set_aside(out / METRICS)
+        content = b"" if kind_of(damaged_log) else read_file(damaged_log)
         with whole_file(out / METRICS) as temporary:
             temporary.write_bytes(good_lines(content, run.steps_done))
 

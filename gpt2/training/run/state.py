@@ -29,8 +29,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from gpt2.base.disk import refusal, sync
 from gpt2.base.errors import DiskFailure
 from gpt2.base.ours import replace
-from gpt2.checkpoint.tensor_files import read_tensors
-from gpt2.checkpoint.weights import write_tensors
+from gpt2.checkpoint.saving import write_tensors
+from gpt2.checkpoint.weights import read_tensors
 from gpt2.model import GPT2
 from gpt2.training.machine.distributed import World, whole, whole_model
 from gpt2.training.run.directory import STEP_OF_RUN, checkpoint_path, checkpoints, prune

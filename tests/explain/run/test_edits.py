@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpt2.base.errors import UsageError
 from gpt2.cache import KVCache
+from gpt2.config import GPT2Config
 from gpt2.explain import (
     Reference,
     Run,
@@ -306,6 +307,8 @@ def test_what_edits_refuse() -> None:
         trace(small().model, [1] * 21, edit={"1.mlp": mean_by_position(documents())})
     with pytest.raises(UsageError, match="no document of two tokens"):
         reference(small().model, [[1]])
+    with pytest.raises(UsageError, match=r"one token at a time .* use a model with a longer context"):
+        reference(GPT2(GPT2Config(vocab_size=5, n_positions=1, n_embd=4, n_layer=1, n_head=1)), [[1, 2]])
     with pytest.raises(UsageError, match="no tokenizer"):
         reference(small().model)
 

@@ -121,6 +121,15 @@ def test_a_stopped_run_resumes_as_if_it_had_not_stopped(base: str, text: str, tm
     assert losses[0] == losses[1]
 
 
+def test_every_byte_of_the_rows_of_a_run_counts(base: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    facts = []
+    for unread in ("a", "b"):
+        rows.write_text("".join(json.dumps({"text": TEXT, "unread": unread}) + "\n" for _ in range(2)))
+        facts.append(FineTune(Settings((str(rows),), model=base)).task.facts)
+    assert {name for name in facts[0] if facts[0][name] != facts[1][name]} == {f"every byte of {rows}"}
+
+
 def test_a_stop_during_the_last_step_keeps_the_last_weights(base: str, text: str, tmp_path: Path) -> None:
     settings = Settings((text,), model=base, epochs=0.1, lr=1e-3)
     whole = FineTune(settings).run(tmp_path / "run")

@@ -160,7 +160,8 @@ def test_rows_of_two_forms_in_a_file(
     """The sentence spoke of a field that neither form has."""
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in (first, first, other)))
-    with pytest.raises(ValueError, match=f"line 3, has {forms[0]}, while the first row has {forms[1]}: a file holds"):
+    said = f"line 3, has {forms[0]}, while the first row has {forms[1]}: all rows must have one form, so leave this one"
+    with pytest.raises(ValueError, match=said):
         FineTune(Settings((str(path),), model=base))
 
 

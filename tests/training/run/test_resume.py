@@ -242,6 +242,9 @@ def test_an_older_run_says_that_only_a_sample_of_its_base_is_compared(facts: Fac
 def test_other_data_is_refused_whatever_is_overridden(facts: Facts) -> None:
     with pytest.raises(ValueError, match="data/a is not the set that this run began with"):
         check_resume(facts, replace(facts, data={"data/a": "2"}), override=True)
+    rows = replace(facts, data={"every byte of out/rows.jsonl": "1"})
+    with pytest.raises(ValueError, match=r"^out/rows\.jsonl is not the file that this run began with"):
+        check_resume(rows, replace(rows, data={"every byte of out/rows.jsonl": "2"}), override=True)
     with pytest.raises(ValueError, match="another tokenizer than this run began with"):
         check_resume(facts, replace(facts, tokenizer="other"), override=True)
     now = replace(changed(facts, "data", train=["data/b"]), data={"data/b": "2"})
