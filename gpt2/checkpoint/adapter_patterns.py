@@ -62,7 +62,7 @@ def answer(pattern: str, name: str, whole: bool) -> dict[str, Any] | str | None:
 
 
 def _refusal(seconds: float) -> str:
-    return f"which needs more than {seconds:g} seconds or {MEMORY // 2**20} MiB to match one name: write it simpler."
+    return f"which needs more than {seconds:g} s or {MEMORY // 2**20} MiB to match one name: write it simpler."
 
 
 _PATTERNS = Limited(answer, MEMORY, _refusal)
