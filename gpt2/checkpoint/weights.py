@@ -124,6 +124,13 @@ class NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers; torch compares no numbers of 8 bits with those of another type."""
+    if one.dtype != other.dtype:
+        one, other = one.float(), other.float()
+    return torch.equal(one, other)
+
+
 def assemble(
     stored: dict[str, Tensor],
     expected: Mapping[str, Tensor],
@@ -144,7 +151,7 @@ def assemble(
         head, wte = stored.pop(HEAD, None), stored.get(WTE)
         if wte is None and head is not None:
             stored[WTE] = head  # of two names for one tensor, some writers keep this one
-        elif head is not None and wte is not None and not torch.equal(head, wte):
+        elif head is not None and wte is not None and not _same(head, wte):
             raise ValueError(f"{where}: {HEAD} differs from {WTE}, though the two are one here: fetch it again.")
     names = [name for name in expected if not (tied and name == HEAD)]
     _refuse_names(f"{where} lacks", [name for name in names if name not in stored])
@@ -176,7 +183,7 @@ def assemble(
 def own_head(stored: Mapping[str, Tensor], where: Path) -> bool:
     """Whether a head is stored that differs from `wte`: then transformers does not tie the two, whatever is asked."""
     head, wte = stored.get(HEAD), stored.get(WTE)
-    if head is None or wte is None or (head.shape == wte.shape and torch.equal(head.to(wte.dtype), wte)):
+    if head is None or wte is None or _same(head.to(wte.dtype), wte):
         return False
     note(
         f"{where}: {HEAD} differs from {WTE}, so the two are not tied, though tie_word_embeddings is not false in "

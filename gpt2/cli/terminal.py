@@ -185,6 +185,8 @@ class Ended(SystemExit):
 class EndingSignals:
     """Inside it SIGTERM and SIGHUP raise `Ended`; `code` is the exit code then, None before.
 
+    While a module is being imported, these and Ctrl-C wait until it is: an exception that comes while a library in C++
+    sets itself up ends the process with the library's own stack.
     One that comes again within a second changes nothing, so that what is under way can end; a later one raises again.
     A signal that is ignored (by `nohup`) or handled already stays so. Outside the main thread nothing is caught.
     """
@@ -196,9 +198,10 @@ class EndingSignals:
 
     def __enter__(self) -> "EndingSignals":
         if threading.current_thread() is threading.main_thread():
-            for name in ("SIGTERM", "SIGHUP"):
+            for name, plain in (("SIGTERM", signal.SIG_DFL), ("SIGHUP", signal.SIG_DFL),
+                                ("SIGINT", signal.default_int_handler)):  # fmt: skip
                 number = getattr(signal, name, None)
-                if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                if number is not None and signal.getsignal(number) == plain:
                     self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -207,8 +210,24 @@ class EndingSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if _imports(frame):
+            later = threading.Timer(0.05, os.kill, (os.getpid(), number))
+            later.daemon = True
+            later.start()
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if self.code is not None and now - self._since < AGAIN:
             return
         self.code, self._since = 128 + number, now
         raise Ended(number)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported just now."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,27 @@ def test_a_signal_that_is_ignored_stays_so(running: Callable[[Callable[[], None]
 def test_without_standard_error_nothing_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["tokenise"]) == 2
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_waits_for_the_end_of_an_import(name, tmp_path, monkeypatch):
+    """An exception inside the import of torch ended the process in C++, with a long stack and code 134."""
+    (tmp_path / f"slow_{name}.py").write_text(
+        f"import os, signal\nos.kill(os.getpid(), signal.{name})\nfor _ in range(1000):\n    pass\nreached = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    found = []
+
+    def command():
+        with EndingSignals():
+            found.append(import_module(f"slow_{name}").reached)
+            for _ in range(1000):
+                time.sleep(0.01)
+
+    try:
+        with pytest.raises((Ended, KeyboardInterrupt)):
+            command()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found == [True]

@@ -158,7 +158,8 @@ GOOD = {"clean": "Lily was", "corrupt": "Tom was", "target": " she", "foil": " h
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([GOOD, "{"], r"line 2, is not JSON"),
+        ([GOOD, "}"], r"line 2, is not JSON"),
+        ([GOOD, "{"], r"line 2, begins a value that goes on in the next line"),
         ([{k: v for k, v in GOOD.items() if k != "foil"}], r"line 1, has no text in 'foil'"),
         (["[1]"], r"line 1, has no text in 'clean'"),
         ([GOOD | {"target": " she was"}], r"line 1: ' she was' is 2 tokens"),
