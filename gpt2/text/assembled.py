@@ -39,7 +39,7 @@ from gpt2.text.without_json import without_json
 if TYPE_CHECKING:
     import tokenizers
 
-LARGEST_ID = 2**31 - 1
+LARGEST_ID = 2**24 - 1  # the largest vocabularies in use have a million entries; a library makes a table of as many
 
 
 @dataclass(frozen=True)

@@ -179,3 +179,14 @@ def test_more_tensors_than_any_model_has_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gpt2.checkpoint.hf_config.MOST_TENSORS", 3)
     with pytest.raises(ValueError, match="names 4 tensors"):
         weight_files(tmp_path)
+
+
+def test_an_id_that_would_need_a_table_of_gigabytes_is_refused(tmp_path):
+    """One changed id of a small vocabulary took more than a minute to open."""
+    Tokenizer.train(["a b"], 258).save(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["model"]["vocab"]["a"] = 2**31 - 1
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    (tmp_path / "vocab.json").unlink()
+    with pytest.raises(ValueError, match="2147483647, and an id is a whole number"):
+        Tokenizer.load(tmp_path)
