@@ -113,6 +113,7 @@ def _become(words: Sequence[str], log: Path, real: bool) -> None:
             processes.Processes._launch = _Fork  # type: ignore[method-assign, assignment]
         code = main(list(words))
         sys.stdout.flush()
+        sys.stderr.flush()
     except SystemExit as stop:
         code = stop.code
     except KeyboardInterrupt:

@@ -78,7 +78,7 @@ class Command:
             self._verify()
             return
         from gpt2.data.files import sources
-        from gpt2.data.prepare import check_numbers, check_out, prepare
+        from gpt2.data.prepare import check_numbers, check_out, is_complete, prepare
         from gpt2.data.unfinished import kept
 
         if self.out is None:
@@ -110,6 +110,8 @@ class Command:
                     error.add_note(said)
                 else:
                     print(f"gpt2: {said}", file=sys.stderr)
+            elif isinstance(error, KeyboardInterrupt | Ended) and not self.overwrite and is_complete(self.out):
+                error.add_note(f"{self.out} is a complete data set: nothing is left to do.")
             raise
         if self.json:
             print_json(manifest)

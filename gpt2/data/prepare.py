@@ -158,7 +158,13 @@ def check_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
     inside = next((path for path in paths if path.resolve().is_relative_to(out.resolve())), None)
     if inside and overwrite:
         raise UsageError(f"{inside} lies in {out}, which would be replaced", "choose another {out}.", out=None)
-    check_directory(out, data_set(out), overwrite, "out")
+    done = "it is a complete data set, so train on it, choose another {out}, or replace it with {overwrite}."
+    check_directory(out, data_set(out), overwrite, "out", existing=done)
+
+
+def is_complete(out: Path) -> bool:
+    """Whether a finished data set stands there."""
+    return (out / MANIFEST).is_file()
 
 
 def _states(texts: Sequence[Source]) -> list[list[Any]]:

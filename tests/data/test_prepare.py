@@ -150,7 +150,7 @@ def test_overwrite(stories, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     prepared([stories], out)  # an empty directory is fine
-    with pytest.raises(ValueError, match=r"is not empty: choose another out, or replace it with overwrite=True\.$"):
+    with pytest.raises(ValueError, match=r"is not empty: it is a complete data set, so train on it,"):
         prepare([stories], out, Tokenizer.bytes())
     (tmp_path / "one.txt").write_text("one")
     assert texts_of(prepared([tmp_path / "one.txt"], out, overwrite=True)) == ["one"]

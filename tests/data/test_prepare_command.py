@@ -1,6 +1,7 @@
 """`gpt2 prepare` as it is typed: what it prints and refuses, what it verifies, special tokens in a text."""
 
 import json
+from importlib import import_module
 
 import pytest
 from stories import TEXTS, left_in, prepared, texts_of
@@ -100,6 +101,25 @@ def test_verify_names_every_file_that_differs(command, stories, tmp_path):
     problems = json.loads(stdout)[str(out)]
     for name in written:
         assert f"{out / name} is missing: run gpt2 prepare again." in problems
+
+
+def test_a_signal_behind_the_end_says_that_all_is_done(command, stories, tmp_path, monkeypatch):
+    """The same command was advised by nothing, and answered that the directory is not empty."""
+    module, out = import_module("gpt2.data.prepare"), tmp_path / "out"
+    whole = module._put_in_place
+
+    def interrupted(*given):
+        whole(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_put_in_place", interrupted)
+    words = (stories, "--tokenizer", "bytes", "--out", out)
+    code, _, err = command(*words)
+    assert code == 130
+    assert f"{out} is a complete data set: nothing is left to do." in err
+    code, _, err = command(*words)
+    assert code == 2
+    assert "it is a complete data set, so train on it" in err
 
 
 @pytest.mark.parametrize(("field", "value"), [("eot_id", 3), ("vocab_size", 9), ("documents", 1), ("dtype", "uint16 ")])
