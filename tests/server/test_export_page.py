@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.files import Checkpoint, load
+from gpt2.checkpoint.files import Checkpoint
 from gpt2.config import GPT2Config
 from gpt2.explain import reference
 from gpt2.model import GPT2
@@ -15,16 +15,15 @@ from gpt2.server import export
 from gpt2.server.session import Session
 from gpt2.text.byte_level import EOT, byte_alphabet, gpt2_content
 from gpt2.text.tokenizer import Tokenizer
-from tests.explained import BLOCKS, HEADS, WIDTH
+from tests.explained import shallow
 from tests.page_server import answers_of
 
 TEXT = "The cat sat on the"
-D = WIDTH // HEADS
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    return load("storyteller")
+def checkpoint(tmp_path_factory):
+    return shallow(tmp_path_factory.mktemp("shallow") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +62,7 @@ class Theirs:
         block = self.model.transformer.h[int(layer)]
         if rest.startswith("head."):
             h = int(rest.split(".")[1])
+            D = self.model.config.n_embd // self.model.config.n_head
             return block.attn.c_proj, "in", slice(h * D, (h + 1) * D)
         return {"attn": (block.attn.c_proj, "out", slice(None)), "mlp": (block.mlp, "out", slice(None))}[rest]
 
@@ -156,7 +156,7 @@ def test_a_block_at_its_mean_and_frozen_norms_differ_from_the_plain_run(checkpoi
 
 def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpoint, page, theirs):
     run, found = theirs.run(), page("picture", text=TEXT, switches={})
-    streams = dict(zip((f"{l}.resid_post" for l in range(BLOCKS - 1)), run.hidden_states[1:]))
+    streams = dict(zip((f"{l}.resid_post" for l in range(checkpoint.model.config.n_layer - 1)), run.hidden_states[1:]))
     streams["embed.out"] = run.hidden_states[0]
     for point, stream in streams.items():
         close(found["norms"][found["points"].index(point)], stream[0].norm(dim=-1), 1e-3)
@@ -178,11 +178,12 @@ def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpo
 
 
 def test_every_head_of_an_exported_page_has_the_pattern_of_an_independent_model(checkpoint, page, theirs):
-    run = theirs.run()
-    for l in range(BLOCKS):
+    run, config = theirs.run(), checkpoint.model.config
+    C, D = config.n_embd, config.head_dim
+    for l in range(config.n_layer):
         block = theirs.model.transformer.h[l]
-        v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 2 * WIDTH :]
-        for h in range(HEADS):
+        v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 2 * C :]
+        for h in range(config.n_head):
             found = page("head", text=TEXT, switches={}, block=l, head=h)
             close(found["pattern"], run.attentions[l][0, h], 1e-4)
             write = v[:, h * D : (h + 1) * D] @ block.attn.c_proj.weight[h * D : (h + 1) * D]
@@ -211,7 +212,7 @@ def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_m
     sigma = (seen["stream"].var(unbiased=False) + final.eps).sqrt()
     wanted = float(seen["write"] @ (ghat - ghat.mean()) / sigma)
     parts = {part["name"]: part["value"] for part in found["parts"]}
-    assert parts[f"{BLOCKS - 1}.mlp"] == pytest.approx(wanted, abs=1e-4)
+    assert parts["3.mlp"] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_shares_after_the_rules_are_those_of_transformers(page, theirs):

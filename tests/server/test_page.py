@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from gpt2.checkpoint.files import load
 from gpt2.explain import reference, trace, zero
 from gpt2.explain.change.patching import Patching
-from tests.explained import BLOCKS
+from tests.explained import BLOCKS, shallow
 
 TEXT = "The cat sat on the"
 
@@ -21,12 +21,18 @@ def checkpoint():
     return load("storyteller")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_documents():
+    """Means are taken over two short documents, to be quick."""
+    documents = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, documents))
+        yield
+
+
 @pytest.fixture(scope="module")
 def port(checkpoint):
-    """Means are taken over two short documents, so that the export is quick."""
-    documents = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
-    with pytest.MonkeyPatch.context() as patch, serving(checkpoint) as port:
-        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, documents))
+    with serving(checkpoint) as port:
         yield port
 
 
@@ -137,21 +143,20 @@ def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpo
     page.problems.clear()  # the browser notes that the server refused
 
 
-def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, checkpoint, context, tmp_path):
-    text = "The cat sat"
-    page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
-    expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
-    with page.expect_download(timeout=600_000) as waiting:
-        page.click("#export")
-    path = tmp_path / "run.html"
-    waiting.value.save_as(path)
-
+def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_path):
+    """Of a small model, whose page has few answers."""
+    checkpoint, text = shallow(tmp_path / "model"), "The cat sat"
+    with serving(checkpoint) as port:
+        page = watched(context)
+        page.add_init_script("localStorage.setItem('glassbox-tour', '1')")
+        path = exported(page, port, text, tmp_path / "run.html")
+        assert page.problems == []
     context.set_offline(True)
     alone = watched(context)
     alone.goto(path.as_uri())
     expect(alone.locator("#sentence")).to_contain_text("Without MLP 3")  # as it was saved
     agree(alone, probabilities(checkpoint, text, {"3.mlp": zero}))
-    expect(alone.locator("#panel table.grid tr")).to_have_count(2 * BLOCKS + 2)
+    expect(alone.locator("#panel table.grid tr")).to_have_count(2 * checkpoint.model.config.n_layer + 2)
     alone.get_by_role("button", name="all on").first.click()
     agree(alone, probabilities(checkpoint, text))
     for view in ("attention", "attribution", "neurons", "positions"):
@@ -165,6 +170,16 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(page, port, ch
     assert alone.locator("#export").is_disabled()
     assert [url for url in alone.asked if not url.startswith(("file:", "data:"))] == []
     assert alone.problems == []
+
+
+def exported(page, port, text, path):
+    """The file that the page's button gives, for a text without MLP 3."""
+    page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
+    expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
+    with page.expect_download(timeout=600_000) as waiting:
+        page.click("#export")
+    waiting.value.save_as(path)
+    return path
 
 
 def test_the_keyboard_reaches_everything(page, port, checkpoint):

@@ -76,21 +76,22 @@ def train(
     max_seconds  save and end after the step in which so much time has passed
 
     Raises UsageError for an `out` in which something is not a run's, so that nothing of the user's is deleted;
-    Diverged, naming the last good checkpoint; OSError when the disk is full, naming it too.
+    Diverged, naming the last good checkpoint; OSError when the disk is full, naming it too. What `report` and `stop`
+    raise ends the run as it is.
     """
     if run.world.is_main:
         check_resumed(out) if run.steps_done else check_run(out, overwrite=True)
     with hold(out) if run.world.is_main else nullcontext() as held:
-        session = None
+        session, theirs = None, list[OSError]()
         try:
             if run.world.is_main:
                 _set_aside(run, out)
                 _describe(run, out)
             run.world.barrier()
-            session = Session(run, out, report)
+            session = Session(run, out, _noting(report, theirs))
             session.held = held
             with explain_out_of_memory(run.memory_savers):
-                outcome = session.go(stop, max_seconds)
+                outcome = session.go(_noting(stop, theirs), max_seconds)
             session.close()
             return outcome
         except Diverged as error:
@@ -102,7 +103,7 @@ def train(
             raise Diverged(error.problem, f"{error.mend} {where}", **named) from None
         except OSError as error:
             disk = refusal(error)
-            if isinstance(error, DiskFailure) or disk is None:
+            if isinstance(error, DiskFailure) or error in theirs or disk is None:
                 raise
             where, named = _last_good(run, out, {}, f"{disk.mend}, then ")
             what = f"{disk.file or out}: {disk.why}, at step {run.steps_done}."
@@ -111,6 +112,19 @@ def train(
             if session is not None:
                 with suppress(OSError):  # the first error is the one to tell
                     session.close()
+
+
+def _noting(function: Callable[..., Any], errors: list[OSError]) -> Callable[..., Any]:
+    """The same function; an OSError that it raises is noted: a disk that it meets is not the run's."""
+
+    def call(*given: Any) -> Any:
+        try:
+            return function(*given)
+        except OSError as error:
+            errors.append(error)
+            raise
+
+    return call
 
 
 def _set_aside(run: TrainingRun, out: Path) -> None:

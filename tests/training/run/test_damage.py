@@ -17,6 +17,7 @@ from benchmarks.damage import KINDS
 from gpt2.cli.main import main
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
+from gpt2.training.recipe_file import build_table
 from gpt2.training.run.directory import check_run, checkpoints, prune
 from gpt2.training.run.going_on import newest_good
 from gpt2.training.run.metrics import MetricsLog, read_metrics, wrong_lines
@@ -162,6 +163,19 @@ def test_a_full_disk_while_a_metric_is_written(
     error = capsys.readouterr().err
     assert error.startswith(f"gpt2: {run / 'metrics.jsonl'}: no space left on device, at step ")
     assert error.endswith(f"make room, then go on with gpt2 train --resume {run}\n")
+
+
+@pytest.mark.parametrize("callback", ["report", "stop"])
+def test_the_disk_of_a_callers_function_is_not_that_of_the_run(run: Path, callback: str) -> None:
+    own = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/elsewhere/notes.txt")
+
+    def full(*events: Any) -> bool:
+        raise own
+
+    training = TrainingRun(build_table(json.loads((run / "recipe.json").read_text()), "recipe.json"))
+    with pytest.raises(OSError) as raised:
+        train(training, run.with_name("other"), **{callback: full})
+    assert raised.value is own
 
 
 def test_a_directory_that_is_moved_is_noticed(
