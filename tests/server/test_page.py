@@ -328,8 +328,8 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
         expect(page.locator("#stations [data-key='7.block']")).to_have_text("block 7")
         assert width(7) > 1.5 * width(0)
         page.locator("#rows").focus()
-        for _ in range(30):
+        for _ in range(18):
             page.keyboard.press("ArrowUp")
-        expect(page.locator("#next h2")).to_contain_text("row 166")
-        expect(page.locator("#rows .river[data-row='166']")).to_have_count(1)
+        expect(page.locator("#next h2")).to_contain_text("row 178")
+        expect(page.locator("#rows .river[data-row='178']")).to_have_count(1)
         assert page.problems == []
