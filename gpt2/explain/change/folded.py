@@ -53,7 +53,7 @@ def fold(
     gpt, _ = opened(model)
     if kind not in get_args(FoldKind):
         raise UsageError(f"{kind!r} cannot be folded into weights: choose {' or '.join(get_args(FoldKind))}.")
-    addresses = _addresses(gpt, components)
+    addresses = foldable(gpt, components)
     if kind == "mean" and means is None:
         means = reference(model)
     if means is not None and means.model.lm_head.weight is not gpt.lm_head.weight:
@@ -72,8 +72,8 @@ def _listed(components: str | Sequence[str]) -> list[str]:
     return [components] if isinstance(components, str) else list(components)
 
 
-def _addresses(model: GPT2, components: str | Sequence[str]) -> list[Address]:
-    """Every component by itself; UsageError for what cannot be folded."""
+def foldable(model: GPT2, components: str | Sequence[str]) -> list[Address]:
+    """Every component by itself; raises as `fold` does for what cannot be folded."""
     sizes = model.config.n_layer, model.config.n_head
     variant = getattr(model, "variant", None)
     if variant is not None:
