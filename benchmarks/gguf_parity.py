@@ -54,9 +54,8 @@ def ask(node_modules: Path, file: Path, texts: list[str], rows: list[list[int]],
     with tempfile.TemporaryDirectory() as directory:
         asked, answer, logits = (Path(directory, name) for name in ("asked.json", "answer.json", "logits"))
         question = {"library": str(library.resolve()), "model": str(file.resolve()), "texts": texts, "rows": rows}
-        asked.write_text(
-            json.dumps(question | {"keys": keys, "threads": 1, "logits": str(logits), "answer": str(answer)})
-        )
+        files = {"logits": str(logits), "answer": str(answer)}
+        asked.write_text(json.dumps(question | {"keys": keys, "threads": 1} | files))
         script = Path(__file__).with_suffix(".mjs")
         done = subprocess.run(["node", str(script), str(asked)], capture_output=True, text=True)
         if done.returncode:

@@ -10,6 +10,7 @@ the head too, is q8_0 in a q4_0 file. A matrix whose rows do not divide into blo
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,8 +65,8 @@ def save_gguf(
     name       of the model, which llama.cpp shows
     progress   told how many tensors are written, of how many
 
-    Scores that `scale_attn_by_inverse_layer_idx` or `scale_attn_weights` divide otherwise than by sqrt(D) are made so by
-    a factor in the queries' weights. Source: llama.cpp's description of the format (version 3), and its gpt2 graph.
+    Where `scale_attn_by_inverse_layer_idx` or `scale_attn_weights` divide scores by other than sqrt(D), the queries'
+    weights and biases get a factor instead. Source: llama.cpp's description of GGUF, version 3, and its gpt2 graph.
 
     Raises UsageError for another kind, for a file that may not be replaced and where the library `gguf` is missing;
     Failure for a model or tokenizer that llama.cpp would read as another one; ValueError for weights that are not
@@ -168,12 +169,7 @@ def _tensors(model: GPT2, kind: str) -> Iterator[Numbers]:
     if model.lm_head.weight is model.transformer.wte.weight:
         del state[HEAD]
     for name, tensor in state.items():
-        yield (
-            name,
-            tuple(tensor.shape),
-            _kind_of(name, tensor.shape, kind),
-            lambda n=name, t=tensor: _scaled(model, n, t),
-        )
+        yield name, tuple(tensor.shape), _kind_of(name, tensor.shape, kind), partial(_scaled, model, name, tensor)
 
 
 def _kind_of(name: str, shape: Sequence[int], kind: str) -> str:
@@ -188,7 +184,7 @@ def _kind_of(name: str, shape: Sequence[int], kind: str) -> str:
 
 
 def _scaled(model: GPT2, name: str, tensor: Tensor) -> Tensor:
-    """The tensor in float32, on the CPU; of c_attn the queries' part with the factor that makes their divisor sqrt(D)."""
+    """The tensor in float32, on the CPU; queries get the factor that makes their divisor sqrt(D)."""
     tensor = tensor.detach().to("cpu")
     if ".attn.c_attn." in name:
         attn = model.transformer.h[int(name.split(".")[2])].attn

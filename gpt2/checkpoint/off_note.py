@@ -6,9 +6,11 @@ switches off; files.py, which writes the field.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gpt2.base.foreign import shortened
+from gpt2.checkpoint.hf_config import CONFIG_FILE, read_json, settings_of
 
 OFF = "glassbox_off"
 
@@ -21,9 +23,20 @@ def off_entry(components: Sequence[str], kind: str, means: Mapping[str, Any] | N
 
 def off_entries(model: Any) -> list[dict[str, Any]]:
     """All entries of a model, the oldest first: those of its config.json, and those of `fold`."""
-    settings = getattr(model, "settings", None)
-    stored = [] if settings is None else settings.config.get(OFF) or []
-    return list(getattr(model, "switched_off", None) or stored)
+    settings = settings_of(model)
+    return getattr(model, "switched_off", None) or _checked({} if settings is None else settings.config)
+
+
+def off_in(directory: Path) -> list[dict[str, Any]]:
+    """The entries in the config.json of a checkpoint; none for a file of another project."""
+    path = directory / CONFIG_FILE
+    return _checked(read_json(path)) if path.is_file() else []
+
+
+def _checked(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries = fields.get(OFF) or []
+    off_sentence(entries)
+    return list(entries)
 
 
 def off_sentence(entries: Any) -> str:

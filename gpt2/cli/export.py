@@ -35,11 +35,8 @@ class Command:
     """The bundled model, a directory, a Hugging Face id, an adapter, or a file of nanoGPT or llm.c."""
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|FILE.gguf")]
     """Where to write; a directory is made when it does not exist."""
-    format: Annotated[
-        Literal["hf", "gguf"] | None,
-        tyro.conf.arg(help_behavior_hint="(default: gguf for a name that ends so, else hf)"),
-    ] = None
-    """hf (Hugging Face's), or gguf (llama.cpp's). Of gguf, a directory gets one file."""
+    format: Literal["auto", "hf", "gguf"] = "auto"
+    """hf: Hugging Face's; gguf: llama.cpp's, of which a directory gets one file; auto: as the name ends."""
     tokenizer: TokenizerName = None
     """Write the tokenizer of this directory, prepared data set or model beside the weights."""
     activation: ActivationName = None
@@ -55,7 +52,7 @@ class Command:
         tyro.conf.arg(metavar="ADDRESSES", help_behavior_hint="(default: all stay on)"),
     ] = ()
     """Switch these off in the weights, such as 3.head.7,5.mlp or "2.head.*"; may be given several times."""
-    kind: Annotated[Literal["mean", "zero"] | None, tyro.conf.arg(help_behavior_hint="(default: mean)")] = None
+    kind: Literal["mean", "zero"] = "mean"
     """What stands in the place of what is off."""
     means: File = None
     """Documents that the means are taken over (default: the bundled stories)."""
@@ -79,9 +76,8 @@ class Command:
         from gpt2.checkpoint.target import check_target
 
         if (self.dtype or "").lower() in ("q8_0", "q4_0"):
-            raise UsageError(
-                f"{self.dtype} is a type of GGUF files: name a file that ends with .gguf, or add --format gguf."
-            )
+            mend = "name a file that ends with .gguf, or add --format gguf."
+            raise UsageError(f"{self.dtype} is a type of GGUF files: {mend}")
         check_target(self.directory, self.overwrite)
         check_off(self)
         dtype = str(pick_dtype(self.dtype or stored_dtype(model_directory(self.model)))).removeprefix("torch.")
@@ -100,7 +96,7 @@ class Command:
     @property
     def to_gguf(self) -> bool:
         """Whether a GGUF file is meant."""
-        return self.format == "gguf" or (self.format is None and self.directory.lower().endswith(".gguf"))
+        return self.format == "gguf" or (self.format == "auto" and self.directory.lower().endswith(".gguf"))
 
 
 def show(target: Path, typed: str, dtype: str, files: dict[str, int], off: list[dict[str, object]]) -> None:

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 def check_off(command: "Command") -> None:
     """Raise UsageError for options that go with --off where it is missing, before anything is read."""
-    if not command.off and (command.kind or command.means):
-        given = "--kind" if command.kind else "--means"
-        raise UsageError(f"{given} is about what is switched off: name that with --off, or leave {given} out.")
+    for option, given in (("--kind", command.kind == "zero"), ("--means", command.means is not None)):
+        if given and not command.off:
+            raise UsageError(f"{option} is about what is switched off: name that with --off, or leave {option} out.")
     if command.means is not None and command.kind == "zero":
         raise UsageError("--kind zero takes no means: leave --means out.")
 
 
 def load(command: "Command", dtype: str) -> "Checkpoint":
-    """The model in these numbers; with components off in float32 or wider, so that nothing is lost before it is saved."""
+    """The model in these numbers; with components off in float32 or wider, so that the constants are exact."""
     if not command.off:
         return load_model(command.model, dtype, tokenizer=command.tokenizer, activation=command.activation)
     from gpt2.cli.explain.options import reference_text, take_means
@@ -37,7 +37,7 @@ def load(command: "Command", dtype: str) -> "Checkpoint":
     if command.kind != "zero":
         means = reference_text(checkpoint, command.means, "--means") or reference(checkpoint)
         take_means(means)
-    return checkpoint._replace(model=fold(checkpoint, command.off, command.kind or "mean", means))
+    return checkpoint._replace(model=fold(checkpoint, command.off, command.kind, means))
 
 
 def show_off(off: list[dict[str, Any]]) -> None:
