@@ -24,7 +24,7 @@ def prepare(place: Place, precision: str) -> None:
     """Write the checkpoint as GGUF; int8 is Q8_0 for the matrices and the token embedding."""
     checkpoint = gpt2.load(place.checkpoint)
     file = place.converted("llama-cpp", precision)
-    save_gguf(checkpoint.model, checkpoint.tokenizer, file, KINDS[precision])
+    save_gguf(checkpoint.model, checkpoint.tokenizer, file, KINDS[precision], overwrite=True)
 
 
 class Decoder:

@@ -215,10 +215,9 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
         return [("weights", f"not on this machine: `gpt2 fetch {facts['model']}` downloads them")]
     held, words = facts["stored"], facts["tokenizer"]
     files = held["files"][0] if len(held["files"]) == 1 else f"{len(held['files'])} files"
-    lines = [
-        ("file" if Path(facts["directory"]).is_file() else "directory", facts["directory"]),
-        ("weights", ", ".join([files, *held["dtypes"], size(held["bytes"])])),
-    ]
+    where = "file" if Path(facts["directory"]).is_file() else "directory"
+    numbers = ", ".join([files, *held["dtypes"], size(held["bytes"])])
+    lines = [(where, facts["directory"]), ("weights", numbers)]
     if facts["adapter"] is not None:
         lines.insert(0, ("adapter", facts["adapter"]["sentence"]))
         lines.insert(1, ("base", f"{facts['adapter']['base']}, in {facts['adapter']['base_directory']}"))
