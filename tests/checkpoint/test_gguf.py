@@ -45,7 +45,9 @@ def test_fields_and_tensors_are_those_of_the_model(tmp_path):
     assert tokens[WORDS.eot_id] == EOT
     assert [i for i, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL] == [WORDS.eot_id]
     assert tokens[WORDS.encode(" the")[0]] == "Ġthe"
-    assert found["tokenizer.ggml.merges"][0].replace(" ", "") == tokens[256]  # the first merge makes the first token past the bytes
+    assert (
+        found["tokenizer.ggml.merges"][0].replace(" ", "") == tokens[256]
+    )  # the first merge makes the first token past the bytes
     arrays, state = numbers(reader), model.state_dict()
     assert len(arrays) == len(state) - 1  # the head is the token table
     for ours, theirs in (
