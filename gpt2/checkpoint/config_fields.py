@@ -11,6 +11,7 @@ ELSEWHERE = "transformers computes such a model; choose another one here."
 CONFIG_FIELDS: tuple[Field, ...] = (
     Field("model_type", "honoured", "must be `gpt2`, or `glassbox_gpt2` for a variant of this project; default `gpt2`"),
     Field("glassbox_variant", "honoured", "which variant of this project the model is"),
+    Field("glassbox_off", "carried", "what `gpt2 export` switched off in the weights; `gpt2 info` shows it"),
     Field("vocab_size", "honoured", "rows of the token table; rows past the tokenizer's last token are cut off"),
     Field("n_positions", "honoured", "the context"),
     Field("n_embd", "honoured", "width of the residual stream"),

@@ -27,6 +27,7 @@ from gpt2.checkpoint.hf_config import (
 )
 from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
 from gpt2.checkpoint.layout import WEIGHT_FILES
+from gpt2.checkpoint.off_note import OFF, off_entries
 from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, tokenizer_for
 from gpt2.config import GPT2Config
@@ -248,6 +249,8 @@ def save(
     carried = {"use_cache": True, **ends} if settings is None else settings.config
     generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
     fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
+    if off := off_entries(inner):
+        fields[OFF] = off
 
     with whole_directory(target) as temporary:
         _write_json(fields, temporary / CONFIG_FILE)

@@ -19,7 +19,6 @@ from gpt2.cli.console import progress
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
-NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 BAR = 20  # width of the bar of a share of 100%, in characters
 
 
@@ -61,6 +60,7 @@ def gather(
     from gpt2.checkpoint.hf_config import adapter_base, read_config
     from gpt2.checkpoint.hub import base_directory, own_directory
     from gpt2.checkpoint.layout import HUB_IDS
+    from gpt2.checkpoint.off_note import off_in
 
     preset = next((short for short, hub_id in HUB_IDS.items() if name in (short, hub_id)), None)
     directory: Path | None = None
@@ -90,6 +90,7 @@ def gather(
         "directory": None if directory is None else str(directory),
         "adapter": None if adapter is None else adapter | {"base_directory": str(base)},
         "variant": variant,
+        "off": off_in(base) if base else [],
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
         "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
@@ -122,7 +123,7 @@ def stored(directory: Path) -> dict[str, Any]:
     from gpt2.base.lfs import refuse_pointer
     from gpt2.checkpoint.hf_config import adapter_base, weight_files
     from gpt2.checkpoint.layout import ADAPTER_WEIGHTS
-    from gpt2.checkpoint.stored_type import stored_dtypes
+    from gpt2.checkpoint.stored_type import HEADER, stored_dtypes
 
     if adapter_base(directory) is None:
         files = weight_files(directory)
@@ -137,7 +138,7 @@ def stored(directory: Path) -> dict[str, Any]:
     return {
         "files": [file.name for file in files],
         "bytes": sum(file.stat().st_size for file in files),
-        "dtypes": sorted(NAMES.get(code, code) for code in types),
+        "dtypes": sorted(HEADER.get(code, code) for code in types),
     }
 
 
@@ -208,14 +209,15 @@ def show(facts: dict[str, Any]) -> None:
 
 def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Where the model lies, as (label, text) lines."""
+    from gpt2.checkpoint.off_note import off_sentence
+
     if facts["directory"] is None:
         return [("weights", f"not on this machine: `gpt2 fetch {facts['model']}` downloads them")]
     held, words = facts["stored"], facts["tokenizer"]
     files = held["files"][0] if len(held["files"]) == 1 else f"{len(held['files'])} files"
-    lines = [
-        ("file" if Path(facts["directory"]).is_file() else "directory", facts["directory"]),
-        ("weights", ", ".join([files, *held["dtypes"], size(held["bytes"])])),
-    ]
+    where = "file" if Path(facts["directory"]).is_file() else "directory"
+    numbers = ", ".join([files, *held["dtypes"], size(held["bytes"])])
+    lines = [(where, facts["directory"]), ("weights", numbers)]
     if facts["adapter"] is not None:
         lines.insert(0, ("adapter", facts["adapter"]["sentence"]))
         lines.insert(1, ("base", f"{facts['adapter']['base']}, in {facts['adapter']['base_directory']}"))
@@ -226,7 +228,7 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("tokenizer", f"{words['entries']:,} entries, {end}, hash {words['hash'][:12]}"))
     if facts["variant"] is not None:
         lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))
-    return lines
+    return [*lines, ("off", f"{off_sentence(facts['off'])}, folded into the weights")] if facts["off"] else lines
 
 
 def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:

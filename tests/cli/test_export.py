@@ -57,3 +57,60 @@ def test_a_checkpoint_may_be_exported_onto_itself(tiny, tmp_path, capsys):
 def test_wrong_options_write_nothing(words, tiny, tmp_path, capsys):
     assert main(["export", str(tiny), str(tmp_path / "out"), *words]) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def words(tmp_path):
+    """A directory with a tiny model whose tokenizer has merges, and documents."""
+    tokenizer = Tokenizer.train(["the cat sat on the mat, the cat that sat"] * 9, 270)
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=24, n_embd=32, n_layer=2, n_head=4)
+    (tmp_path / "means.txt").write_text("the cat sat on the mat")
+    return save(GPT2(config, seed=1), tokenizer, tmp_path / "words", dtype=torch.float16)
+
+
+def test_a_name_that_ends_in_gguf_is_a_gguf_file(words, tmp_path, capsys):
+    assert main(["export", str(words), str(tmp_path / "a.gguf")]) == 0
+    page = capsys.readouterr().out
+    assert "type f16" in page  # as they are stored
+    assert f"llama-completion -m {tmp_path / 'a.gguf'}" in page
+    assert main(["export", str(words), str(tmp_path / "new/one"), "--format", "gguf", "--type", "Q8_0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["file"] == str(tmp_path / "new/one/words-q8_0.gguf")
+    assert found["tensors"] == {"Q8_0": 9, "F32": 19}
+    assert found["bytes"] == (tmp_path / "new/one/words-q8_0.gguf").stat().st_size
+    assert main(["export", str(words), str(tmp_path / "a.gguf"), "--type", "bf16"]) == 2
+    assert "replace it with --overwrite" in capsys.readouterr().err
+
+
+def test_what_is_off_stays_off_and_is_said(words, tmp_path, capsys):
+    means = ["--means", str(tmp_path / "means.txt")]
+    assert (
+        main(["export", str(words), str(tmp_path / "off"), "--off", "0.head.1,1.mlp", "--off", "1.head.*", *means]) == 0
+    )
+    assert "switched off in the weights: 0.head.1, 1.mlp, 1.head.* (mean over means.txt)" in capsys.readouterr().out
+    assert {t.dtype for t in load_file(tmp_path / "off/model.safetensors").values()} == {torch.float16}
+    assert main(["info", str(tmp_path / "off")]) == 0
+    assert "0.head.1, 1.mlp, 1.head.* (mean over means.txt), folded" in capsys.readouterr().out
+    again = [str(tmp_path / "off"), str(tmp_path / "b.gguf"), "--off", "0.mlp", "--kind", "zero", "--json"]
+    assert main(["export", *again]) == 0
+    assert [entry["kind"] for entry in json.loads(capsys.readouterr().out)["off"]] == ["mean", "zero"]
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--off", "0.head.1@3"], "leave out the @"),
+        (["--off", "0.attn.pattern"], "cannot be folded"),
+        (["--kind", "zero"], "--off"),
+        (["--means", "stories.txt"], "--off"),
+        (["--off", "0.mlp", "--kind", "zero", "--means", "stories.txt"], "leave --means out"),
+        (["--off", "0.mlp", "--means", "nothing.txt"], "--means is nothing.txt"),
+        (["--type", "q8_0"], "--format gguf"),
+        (["--format", "gguf", "--type", "int8"], "--dtype is 'int8'"),
+        (["--format", "gguf", "--type", "float64"], "--dtype is 'float64'"),
+    ],
+)
+def test_wrong_ways_are_refused_in_a_sentence(options, sentence, words, tmp_path, capsys):
+    assert main(["export", str(words), str(tmp_path / "out"), *options]) != 0
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

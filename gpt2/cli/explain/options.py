@@ -91,8 +91,8 @@ def widest(make: Callable[[int], Any], most: int) -> Any:
     return make(1)
 
 
-def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | None":
-    """The documents of `--text FILE`; None for the bundled stories."""
+def reference_text(checkpoint: "Checkpoint", text: str | None, option: str = "--text") -> "Reference | None":
+    """The documents of `--text FILE`, or of another option; None for the bundled stories."""
     from pathlib import Path
 
     from gpt2.explain import reference
@@ -100,7 +100,7 @@ def reference_text(checkpoint: "Checkpoint", text: str | None) -> "Reference | N
     if text is None:
         return None
     if not Path(text).is_file():
-        raise UsageError(f"--text is {text}, but there is no such file: name a .txt, .txt.gz or .jsonl file.")
+        raise UsageError(f"{option} is {text}, but there is no such file: name a .txt, .txt.gz or .jsonl file.")
     with progress("reading the documents"):
         return reference(checkpoint, Path(text))
 

@@ -65,7 +65,7 @@ class Off(Options):
         chosen = self.components or ("*.head.*", "*.attn", "*.mlp")
         kind = "position mean" if self.kind == "position-mean" else self.kind
         names = expand(checkpoint.model, chosen)  # refuses unknown addresses before anything is computed
-        means = reference_text(checkpoint, self.means) or reference(checkpoint)
+        means = reference_text(checkpoint, self.means, "--means") or reference(checkpoint)
         if self.pairs is not None:
             from gpt2.explain.change.pair_effects import off_over_pairs
             from gpt2.explain.change.pairs import read_pairs
