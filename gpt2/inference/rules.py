@@ -5,7 +5,7 @@ sampling.py applies them in their order: read it next.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,12 +20,32 @@ def penalise_repeats(scores: Tensor, texts: Sequence[Sequence[int]], penalty: fl
     A positive score is divided by the penalty (Keskar et al. 2019, "CTRL", section 4.1). A negative one is
     multiplied, as everyone does since: dividing would make it likelier.
     """
-    scores = scores.clone()
-    for row, text in zip(scores, texts, strict=True):
-        seen = torch.tensor(text, device=scores.device)
-        score = row[seen]
-        row[seen] = torch.where(score > 0, score / penalty, score * penalty)
-    return scores
+    rows, ids = _places(texts, scores.device)
+    score = scores[rows, ids]
+    return scores.index_put((rows, ids), torch.where(score > 0, score / penalty, score * penalty))
+
+
+def penalise_output(scores: Tensor, output: Sequence[Sequence[int]], presence: float, frequency: float) -> Tensor:
+    """Scores [R, V] less `presence` for each token of the row's output, and less `frequency` for each time it is there.
+
+    Source: OpenAI's reference of its completions, "Frequency and presence penalties". The prompt does not count.
+    """
+    places, counts = torch.stack(_places(output, scores.device)).unique(dim=1, return_counts=True)
+    rows, ids = places
+    return scores.index_put((rows, ids), scores[rows, ids] - presence - frequency * counts.to(scores.dtype))
+
+
+def add_bias(scores: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """Scores [R, V] with a number added to each of these tokens."""
+    ids = torch.tensor(list(bias), device=scores.device)
+    return scores.index_add(1, ids, scores.new_tensor(list(bias.values())).expand(len(scores), -1))
+
+
+def _places(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The row and the id of each token of R texts, [N] both."""
+    lengths = torch.tensor([len(text) for text in texts], device=device)
+    ids = torch.tensor([token for text in texts for token in text], dtype=torch.long, device=device)
+    return torch.arange(len(texts), device=device).repeat_interleave(lengths), ids
 
 
 def forbid_repeats(scores: Tensor, texts: Sequence[Sequence[int]], size: int) -> Tensor:
@@ -76,14 +96,24 @@ def keep_top_p(scores: Tensor, p: float) -> Tensor:
     if p >= 1:
         return scores
     total = scores.logsumexp(dim=-1, keepdim=True)
-    # A few hundred tokens nearly always hold the mass: the whole vocabulary is sorted only where they do not.
-    for width in (min(512, scores.size(-1)), scores.size(-1)):
-        ordered = scores.topk(width).values  # (R, width), descending
-        mass = (ordered - total).exp().cumsum(dim=-1)
-        if bool((mass[:, -1] >= p).all()):
-            break
-    last = (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)  # rounding may keep the sum of all below p
-    return scores.masked_fill(scores < ordered.gather(-1, last), -math.inf)
+    # A few hundred tokens nearly always hold the mass.
+    ordered = scores.topk(min(512, scores.size(-1))).values  # (R, 512), descending
+    mass = (ordered - total).exp().cumsum(dim=-1)
+    least = ordered.gather(-1, (mass < p).sum(dim=-1, keepdim=True).clamp(max=ordered.size(-1) - 1))  # (R, 1)
+    for row in (mass[:, -1] < p).nonzero()[:, 0].tolist():
+        least[row] = _last_of_top_p(scores[row], total[row], p)
+    return scores.masked_fill(scores < least, -math.inf)
+
+
+def _last_of_top_p(scores: Tensor, total: Tensor, p: float) -> Tensor:
+    """The least score [] that is kept, of scores [V] whose logsumexp is `total` [1].
+
+    All tokens less probable than (1 - p) / V have together less than 1 - p, so none of them is kept.
+    """
+    some = scores[scores >= total + math.log((1 - p) / scores.numel()) - 1]
+    ordered = some.sort(descending=True).values
+    last = ((ordered - total).exp().cumsum(dim=0) < p).sum()
+    return ordered[last.clamp(max=len(ordered) - 1)]  # rounding may keep the sum of all below p
 
 
 def keep_min_p(scores: Tensor, p: float) -> Tensor:
