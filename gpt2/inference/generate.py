@@ -2,16 +2,15 @@
 
 In: a model, its tokenizer, prompts (texts or token ids) and a `Sampling`. Out: a `Completion` for each sample
 of each prompt (`generate`), or pieces of text as they come (`stream`).
-Prompts are read in prompts.py; the passes are in decoder.py, the choice of a token in sampling.py, stop strings in
-stopping.py.
+Prompts are read in prompts.py; the passes are in decoder.py, the choice of a token in sampling.py, what becomes of it
+in row.py.
 Read next: cli/generate.py.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,100 +23,14 @@ from gpt2.checkpoint.hf_config import settings_of
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.defaults import sampling_for
 from gpt2.inference.prompts import Prompts, encode_prompts
+from gpt2.inference.row import Completion, Piece, Reason, Row
 from gpt2.inference.rules import Rule
 from gpt2.inference.sampling import Sampling, TokenLogprob, choose, log_probabilities
-from gpt2.inference.stopping import StopStrings
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 from gpt2.text.tokenizer import Tokenizer, visible
 
-Reason = Literal["length", "stop", "eos"]
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One continuation of one prompt, as `generate` returns it.
-
-    text           without the prompt, without the `<|endoftext|>` that ends it, cut before a stop string
-    ids            every token that was chosen, the closing `<|endoftext|>` or the stop string's included
-    finish_reason  "length": max_tokens reached, or the context is full and `slide` is off
-                   "stop": a stop string; "eos": `<|endoftext|>` was chosen
-    logprobs       one entry for each of `ids`, or None where none were asked for
-    """
-
-    text: str
-    ids: list[int]
-    finish_reason: Reason
-    logprobs: list[TokenLogprob] | None
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One token of one continuation, as `stream` hands it out.
-
-    prompt, sample  which continuation, both counted from 0
-    token           the id
-    text            what is now certain of the text, often "": an incomplete character, and an end that may be
-                    the beginning of a stop string, are held back until they are decided
-    logprob         the token's log probability, where asked for
-    completion      the whole continuation, with its last token; None before
-    """
-
-    prompt: int
-    sample: int
-    token: int
-    text: str
-    logprob: TokenLogprob | None
-    completion: Completion | None
-
-
-class _Row:
-    """One continuation while it grows."""
-
-    def __init__(
-        self,
-        prompt: int,
-        sample: int,
-        ids: list[int],
-        tokenizer: Tokenizer,
-        sampling: Sampling,
-        context: int,
-        ends: Collection[int],
-    ) -> None:
-        self.prompt, self.sample = prompt, sample
-        self.ids = list(ids)  # prompt and output
-        self.start = len(ids)
-        self.longest = self.start + sampling.max_tokens
-        if sampling.max_length is not None:
-            self.longest = min(self.longest, sampling.max_length)
-        if not sampling.slide:  # a full context still predicts the token that follows it
-            self.longest = min(self.longest, context + 1)
-        self.ends = ends
-        self.decoder = tokenizer.stream(ids)
-        self.stops = StopStrings(sampling.stop)
-        self.text = ""
-        self.logprobs: list[TokenLogprob] | None = None if sampling.logprobs is None else []
-
-    def push(self, token: int, logprob: TokenLogprob | None) -> Piece:
-        """Add the next token; the piece carries the completion when this was the last."""
-        self.ids.append(token)
-        if self.logprobs is not None and logprob is not None:
-            self.logprobs.append(logprob)
-        ended = token in self.ends
-        text = "" if ended else self.stops.push(self.decoder.push(token))
-        reason: Reason | None = None
-        if ended:
-            reason = "eos"
-        elif self.stops.found:
-            reason = "stop"
-        elif len(self.ids) == self.longest:
-            reason = "length"
-        completion = None
-        if reason is not None:
-            text += self.stops.push(self.decoder.finish()) + self.stops.finish()
-            completion = Completion(self.text + text, self.ids[self.start :], reason, self.logprobs)
-        self.text += text
-        return Piece(self.prompt, self.sample, token, text, logprob, completion)
+__all__ = ["Completion", "Piece", "Reason", "ends_of", "generate", "stream", "without"]
 
 
 @one_sentence("gpt2.generate(model, tokenizer, prompts)")
@@ -204,10 +117,6 @@ def stream(
         raise UsageError(f"rule is a {type(rule).__name__}: give a function f(scores, texts) that returns scores.")
     sampling = _sampling(model, sampling, settings)
     ids = encode_prompts(tokenizer, prompts, model.config, sampling)
-    longest = max(map(len, ids))
-    if sampling.max_length is not None and longest >= sampling.max_length:
-        mend = f"the longest prompt has {longest} tokens already: give more."
-        raise UsageError(argument="max_length", value=sampling.max_length, mend=mend)
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, rule, on_slide, ends)
 
 
@@ -252,13 +161,14 @@ def _run(
     order = [(p, s) for p in range(len(prompts)) for s in range(sampling.n)]
     ends = () if sampling.ignore_eos else ends_of(decoder.model, tokenizer, more_ends)
     holes = tokenizer.holes(decoder.model.config.vocab_size)
-    rows = [_Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
+    rows = [Row(p, s, prompts[p], tokenizer, sampling, context, ends) for p, s in order]
     if sampling.n > 1:  # the samples of a prompt share its prefill
         logits = logits.repeat_interleave(sampling.n, dim=0)
         decoder.keep([p for p, _ in order])
     told = False
     while True:
-        tokens = choose(without(logits, holes), [row.ids for row in rows], [row.sample for row in rows], sampling, rule)
+        texts, samples, starts = zip(*((row.ids, row.sample, row.start) for row in rows))
+        tokens = choose(without(logits, holes), texts, samples, sampling, rule, starts=starts)
         logprobs: Sequence[TokenLogprob | None] = [None] * len(rows)
         if sampling.logprobs is not None:
             logprobs = log_probabilities(logits, tokens, sampling.logprobs)

@@ -11,6 +11,8 @@ input bit reaches every output bit. As a sequential generator it passes BigCrush
 token id, and it starts from the hash of the other three integers.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -38,12 +40,13 @@ def mix(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def row_keys(seed: int, samples: Tensor, positions: Tensor) -> Tensor:
+def row_keys(seed: int | Sequence[int], samples: Tensor, positions: Tensor) -> Tensor:
     """One key for each row, int64 [R], from its sample index [R] and its next token's position [R].
 
-    `seed` is taken modulo 2^64. Two rows that differ have the same key by a chance of 2^-64 only.
+    `seed`, or each row's, is taken modulo 2^64. Two rows that differ have the same key by a chance of 2^-64 only.
     """
-    key = mix(torch.full_like(samples, _signed(seed)) + GOLDEN)
+    seeds = torch.tensor([_signed(one) for one in ([seed] if isinstance(seed, int) else seed)], device=samples.device)
+    key = mix(seeds + GOLDEN)
     for counter in (samples, positions):
         key = mix(key + (counter + 1) * GOLDEN)
     return key

@@ -11,8 +11,8 @@ from gpt2.base.errors import UsageError
 from gpt2.base.notes import note
 from gpt2.config import GPT2Config
 from gpt2.inference.sampling import Sampling
+from gpt2.text.ids import check_id, check_ids, plain_ids
 from gpt2.text.tokenizer import Tokenizer
-from gpt2.text.words import check_ids, plain_ids
 
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
 
@@ -30,7 +30,14 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Prompts, config: GPT2Config, s
     if any(isinstance(prompt, int) for prompt in map(plain_ids, given)):
         raise UsageError("prompts holds bare token ids: give a list of lists, such as [[464, 3797]].")
     encoded = [tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in given]
-    return [check_ids(ids, config, "prompt") for ids in _fitting(encoded, config.n_positions, sampling)]
+    ids = [check_ids(ids, config, "prompt") for ids in _fitting(encoded, config.n_positions, sampling)]
+    longest = max(map(len, ids))
+    if sampling.max_length is not None and longest >= sampling.max_length:
+        mend = f"the longest prompt has {longest} tokens already: give more."
+        raise UsageError(argument="max_length", value=sampling.max_length, mend=mend)
+    for token in sampling.logit_bias:
+        check_id(token, config)
+    return ids
 
 
 def _fitting(prompts: list[Sequence[int]], context: int, sampling: Sampling) -> list[Sequence[int]]:

@@ -5,7 +5,7 @@ sampling.py applies them in their order: read it next.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,12 +20,32 @@ def penalise_repeats(scores: Tensor, texts: Sequence[Sequence[int]], penalty: fl
     A positive score is divided by the penalty (Keskar et al. 2019, "CTRL", section 4.1). A negative one is
     multiplied, as everyone does since: dividing would make it likelier.
     """
-    scores = scores.clone()
-    for row, text in zip(scores, texts, strict=True):
-        seen = torch.tensor(text, device=scores.device)
-        score = row[seen]
-        row[seen] = torch.where(score > 0, score / penalty, score * penalty)
-    return scores
+    rows, ids = _places(texts, scores.device)
+    score = scores[rows, ids]
+    return scores.index_put((rows, ids), torch.where(score > 0, score / penalty, score * penalty))
+
+
+def penalise_output(scores: Tensor, output: Sequence[Sequence[int]], presence: float, frequency: float) -> Tensor:
+    """Scores [R, V] less `presence` for each token of the row's output, and less `frequency` for each time it is there.
+
+    Source: OpenAI's reference of its completions, "Frequency and presence penalties". The prompt does not count.
+    """
+    rows, ids = _places(output, scores.device)
+    counts = torch.zeros_like(scores).index_put((rows, ids), scores.new_ones(()), accumulate=True)
+    return scores - frequency * counts - presence * (counts > 0)
+
+
+def add_bias(scores: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """Scores [R, V] with a number added to each of these tokens."""
+    ids = torch.tensor(list(bias), device=scores.device)
+    return scores.index_add(1, ids, scores.new_tensor(list(bias.values())).expand(len(scores), -1))
+
+
+def _places(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The row and the id of each token of R texts, [N] both."""
+    lengths = torch.tensor([len(text) for text in texts], device=device)
+    ids = torch.tensor([token for text in texts for token in text], dtype=torch.long, device=device)
+    return torch.arange(len(texts), device=device).repeat_interleave(lengths), ids
 
 
 def forbid_repeats(scores: Tensor, texts: Sequence[Sequence[int]], size: int) -> Tensor:

@@ -1,14 +1,14 @@
 """From the scores of the next token to the token: the settings of a text, and the draw.
 
 In: raw logits [R, V] of R texts, and a `Sampling`. Out: one token id for each text, and its log probability.
-The rules (rules.py) are applied in this order: repetition penalty, no repeated sequences, temperature, top-k, top-p,
-min-p (`ruled`, and `distribution`, which shows what is left). Then comes a draw with keyed Gumbel noise (`choose`,
-noise.py). Read next: generate.py.
+The rules (rules.py) are applied in this order: bias, repetition penalty, penalties on the output, no repeated
+sequences, temperature, top-k, top-p, min-p (`ruled`, and `distribution`, which shows what is left). Then comes a draw
+with keyed Gumbel noise (`choose`, noise.py). Read next: generate.py.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -17,7 +17,17 @@ from torch import Tensor
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.names import check_names
 from gpt2.inference.noise import gumbel, row_keys
-from gpt2.inference.rules import Rule, by_rule, forbid_repeats, keep_min_p, keep_top_k, keep_top_p, penalise_repeats
+from gpt2.inference.rules import (
+    Rule,
+    add_bias,
+    by_rule,
+    forbid_repeats,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalise_output,
+    penalise_repeats,
+)
 
 ELSEWHERE = {
     "max_new_tokens": "write max_tokens",
@@ -25,8 +35,6 @@ ELSEWHERE = {
     "stop_strings": "write stop",
     "do_sample": "temperature=0 takes the likeliest token each time",
     "num_beams": "beams are not built; n draws several texts",
-    "frequency_penalty": "repetition_penalty is the one that is built",
-    "presence_penalty": "repetition_penalty is the one that is built",
 }
 """What other libraries' names mean here."""
 
@@ -45,7 +53,10 @@ class Sampling:
     top_p                 only the likeliest tokens that together have this probability; 1: all
     min_p                 only tokens at least this share as likely as the likeliest; 0: all
     repetition_penalty    above 1 makes tokens of the prompt and the output so far less likely; 1: off
+    presence_penalty      taken from the score of each token that the output has already; -2 to 2, 0: off
+    frequency_penalty     the same for each time that the output has it; -2 to 2, 0: off
     no_repeat_ngram_size  no sequence of so many tokens comes a second time, the prompt's included; 0: off
+    logit_bias            {token id: what is added to its score before all else}; -100 to 100
     stop                  the text ends before the first of these strings
     ignore_eos            go on past a token that ends a text; it is then part of the text
     logprobs              log probabilities of each token and of this many likeliest alternatives; None: none
@@ -70,7 +81,10 @@ class Sampling:
     top_p: float = 0.95
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     no_repeat_ngram_size: int = 0
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
@@ -85,6 +99,7 @@ class Sampling:
             mend = "give a tuple of strings of at least one character."
             raise UsageError(argument="stop", value=stop, mend=mend)
         object.__setattr__(self, "stop", tuple(stop))
+        object.__setattr__(self, "logit_bias", _bias(self.logit_bias))
         if self.truncate not in (None, "left"):
             mend = "{truncate} keeps the last tokens of a prompt, and there is no other way."
             raise UsageError(argument="truncate", value=self.truncate, mend=mend, truncate="left")
@@ -109,10 +124,26 @@ class Sampling:
             ("top_p", lambda x: 0 < x <= 1, "above 0 and at most 1, where 1 keeps every token"),
             ("min_p", lambda x: 0 <= x <= 1, "from 0, which keeps every token, to 1"),
             ("repetition_penalty", lambda x: 0 < x < math.inf, "above 0, where 1 is no penalty"),
+            ("presence_penalty", lambda x: -2 <= x <= 2, "from -2 to 2, where 0 is no penalty"),
+            ("frequency_penalty", lambda x: -2 <= x <= 2, "from -2 to 2, where 0 is no penalty"),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not good(value):
                 raise UsageError(argument=name, value=value, mend=f"it must be {meant}.")
+
+
+def _bias(given: object) -> dict[int, float]:
+    """A copy of the biases. UsageError for what is no dict of token ids and numbers."""
+    if not isinstance(given, Mapping):
+        raise UsageError(argument="logit_bias", value=given, mend="give a dict, {50256: -100} say.")
+    for token, value in given.items():
+        if isinstance(token, bool) or not isinstance(token, int):
+            mend = f"{token!r} is no token id: an id is a whole number, in {{50256: -100}} say."
+            raise UsageError(argument="logit_bias", value=given, mend=mend)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -100 <= value <= 100:
+            mend = f"token {token} has {value!r}: each value must be from -100 to 100."
+            raise UsageError(argument="logit_bias", value=given, mend=mend)
+    return dict(given)
 
 
 @dataclass(frozen=True)
@@ -129,14 +160,25 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...]
 
 
-def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling, rule: Rule | None = None) -> Tensor:
+def ruled(
+    logits: Tensor,
+    texts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    rule: Rule | None = None,
+    starts: Sequence[int] | None = None,
+) -> Tensor:
     """Logits [R, V] after every rule: the scores whose softmax is drawn from, or, at temperature 0, whose largest wins.
 
     Arguments as for `choose`.
     """
     scores = logits
+    if sampling.logit_bias:
+        scores = add_bias(scores, sampling.logit_bias)
     if sampling.repetition_penalty != 1:
         scores = penalise_repeats(scores, texts, sampling.repetition_penalty)
+    if starts is not None and (sampling.presence_penalty or sampling.frequency_penalty):
+        output = [text[start:] for text, start in zip(texts, starts, strict=True)]
+        scores = penalise_output(scores, output, sampling.presence_penalty, sampling.frequency_penalty)
     if sampling.no_repeat_ngram_size > 0:
         scores = forbid_repeats(scores, texts, sampling.no_repeat_ngram_size)
     if rule is not None:
@@ -151,8 +193,8 @@ def ruled(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling, ru
 
 
 def distribution(logits: Tensor, texts: Sequence[Sequence[int]], sampling: Sampling) -> Tensor:
-    """The probabilities [R, V] with which `choose` draws each token: 0 for those that a rule has cut, and at
-    temperature 0 for all but the likeliest. Arguments as for `choose`."""
+    """The probabilities [R, V] with which `choose` draws the token behind each prompt: 0 for those that a rule has cut,
+    and at temperature 0 for all but the likeliest. Arguments as for `choose`."""
     scores = ruled(logits, texts, sampling)
     if sampling.temperature == 0:
         return torch.zeros_like(scores).scatter(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
@@ -165,6 +207,9 @@ def choose(
     samples: Sequence[int],
     sampling: Sampling,
     rule: Rule | None = None,
+    *,
+    starts: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[int]:
     """The next token of each of R texts.
 
@@ -172,13 +217,15 @@ def choose(
     texts    token ids of each text so far, prompt included; the next token's position is the length
     samples  each text's sample index, 0 to n - 1
     rule     f(scores, texts) -> scores, after the repetition penalty and before the temperature
+    starts   where the output begins in each text; None: there is none yet
+    seeds    each text's seed, where they differ; None: that of `sampling`
 
     Raises ValueError where the scores are not finite or a rule forbids every token, UsageError where
     `no_repeat_ngram_size` leaves none.
     """
-    scores = ruled(logits, texts, sampling, rule)
+    scores = ruled(logits, texts, sampling, rule, starts)
     if sampling.temperature > 0:
-        scores = add_noise(scores, texts, samples, sampling.seed)
+        scores = add_noise(scores, texts, samples, sampling.seed if seeds is None else seeds)
     best, tokens = scores.max(dim=-1)  # the first of equals
     if not bool(best.isfinite().all()):
         if sampling.no_repeat_ngram_size > 0 and bool(logits.amax(dim=-1).isfinite().all()):
@@ -192,8 +239,10 @@ def choose(
     return tokens.tolist()
 
 
-def add_noise(scores: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], seed: int) -> Tensor:
-    """Scores [R, V] plus Gumbel noise, float64: their argmax is a draw from softmax(scores).
+def add_noise(
+    scores: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], seed: int | Sequence[int]
+) -> Tensor:
+    """Scores [R, V] plus Gumbel noise, float64: their argmax is a draw from softmax(scores). One seed, or one a row.
 
     Source: Gumbel 1954; Maddison et al. 2014, "A* sampling", section 2.
     """
