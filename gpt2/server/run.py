@@ -47,7 +47,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
                 opening.start()
             serve(Server(app, jobs), listener)
         except BaseException as stop:  # it may come before the server listens for signals
-            finish(jobs, 128 + stop.number if hasattr(stop, "number") else 0)
+            finish(jobs, getattr(stop, "number", 0))
             raise
     return True
 
