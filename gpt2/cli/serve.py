@@ -58,9 +58,9 @@ class Command(ModelOptions):
     """Texts that are continued at the same time."""
     waiting: Annotated[int, tyro.conf.arg(metavar="N")] = 256
     """Requests that may wait; more are refused with status 429."""
-    kv_mb: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: a quarter of the memory)")] = (
-        None
-    )
+    kv_mb: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: a quarter of the memory)")
+    ] = None
     """Megabytes for keys and values, of each model."""
     max_tokens: Count = None
     """The most new tokens of a text (default: what the context leaves)."""

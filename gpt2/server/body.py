@@ -57,7 +57,9 @@ def checked(kind: type[Parameters], given: dict[str, Any]) -> Parameters:
             raise UsageError(f"there is no parameter {name!r}: {mend}.", argument=name) from None
         if first["type"] == "value_error":
             raise UsageError(first["msg"].removeprefix("Value error, "), argument=name) from None
-        raise UsageError(f"{name or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}.", argument=name) from None
+        raise UsageError(
+            f"{name or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}.", argument=name
+        ) from None
 
 
 def short(text: str, most: int = 60) -> str:

@@ -43,9 +43,7 @@ class Server(uvicorn.Server):
     `ended_by` is the signal that ended it, if one did.
     """
 
-    def __init__(
-        self, app: Any, jobs: Work, connection: type[Connection] = Connection, moment: float = 0.0
-    ) -> None:
+    def __init__(self, app: Any, jobs: Work, connection: type[Connection] = Connection, moment: float = 0.0) -> None:
         """`moment`: seconds that answers under way may go on behind the signal, until a second one comes."""
         self.jobs, self.moment = jobs, moment
         super().__init__(

@@ -121,8 +121,8 @@ def check_room(ids: list[int], max_tokens: int, served: Served, param: str) -> N
         return
     raise Refused(
         400,
-        f"this model's context is {served.context} tokens, and {len(ids)} of the {param} with {max_tokens} new ones are "
-        f"{len(ids) + max_tokens}: shorten the {param}, or ask for fewer.",
+        f"this model's context is {served.context} tokens, and {len(ids)} of the {param} with {max_tokens} new ones "
+        f"are {len(ids) + max_tokens}: shorten the {param}, or ask for fewer.",
         param,
         "context_length_exceeded",
     )

@@ -45,7 +45,7 @@ def _texts(value: Any) -> Any:
     """`stop` as a list."""
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found) or len(found) > STOPS:
-        raise ValueError(f"stop is no text or list of up to {STOPS} texts: give one such as [\"\\n\"].")
+        raise ValueError(f'stop is no text or list of up to {STOPS} texts: give one such as ["\\n"].')
     return found
 
 
@@ -54,7 +54,9 @@ def _biases(value: Any) -> Any:
     try:
         return {int(token): bias for token, bias in value.items()}
     except (AttributeError, ValueError):
-        raise ValueError('logit_bias is no object of token ids and numbers: give one such as {"50256": -100}.') from None
+        raise ValueError(
+            'logit_bias is no object of token ids and numbers: give one such as {"50256": -100}.'
+        ) from None
 
 
 def _prompts(value: Any) -> Any:
@@ -63,7 +65,9 @@ def _prompts(value: Any) -> Any:
     if isinstance(found, list) and found and all(isinstance(i, int) and not isinstance(i, bool) for i in found):
         found = [found]
     if not isinstance(found, list) or not found or not all(map(_is_prompt, found)):
-        raise ValueError("prompt is no text, list of texts, list of token ids or list of such lists: give one of these.")
+        raise ValueError(
+            "prompt is no text, list of texts, list of token ids or list of such lists: give one of these."
+        )
     if len(found) > PROMPTS:
         raise ValueError(f"prompt holds {len(found)} prompts: give at most {PROMPTS} in one request.")
     return found
@@ -108,11 +112,11 @@ class Continued(Parameters):
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, le=SAMPLES)
-    stop: Stops = []
+    stop: Stops = Field(default_factory=list)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    logit_bias: Biases = {}
+    logit_bias: Biases = Field(default_factory=dict)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
     user: str | None = None
@@ -120,8 +124,8 @@ class Continued(Parameters):
     min_p: float = Field(0.0, ge=0, le=1)
     repetition_penalty: float = Field(1.0, gt=0)
     ignore_eos: bool = False
-    edit: dict[str, str] = {}
-    explain: list[Literal["lens", "attribution"]] = []
+    edit: dict[str, str] = Field(default_factory=dict)
+    explain: list[Literal["lens", "attribution"]] = Field(default_factory=list)
 
     def sampling(self, max_tokens: int, logprobs: int | None, n: int, stop: tuple[str, ...] = ()) -> Sampling:
         """How texts are continued. Without a seed one is drawn. UsageError for what `Sampling` refuses."""

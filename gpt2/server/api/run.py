@@ -43,8 +43,9 @@ def is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        raise UsageError(argument="host", value=host, mend="give 127.0.0.1, 0.0.0.0 or an address of this machine.") \
-            from None
+        raise UsageError(
+            argument="host", value=host, mend="give 127.0.0.1, 0.0.0.0 or an address of this machine."
+        ) from None
 
 
 def check_reach(host: str, key: str | None) -> None:
