@@ -2,8 +2,8 @@
 
 In: LAMBADA's and HellaSwag's files in their published formats; `lm-eval[api]` in this environment, with this package
 installed (benchmarks/README.md). Out: the greatest difference of a log likelihood and how many flags differ, on
-standard output; exit code 1 above 1e-4, or where a flag differs. The harness runs as its users run it: as a command, with its
-own model `local-completions`, which takes ids and log probabilities from the server, and the server's tokenizer.
+standard output; exit code 1 above 1e-4, or where a flag differs. The harness runs as its users run it: as a command,
+with its own model `local-completions`, which takes log probabilities and the tokenizer from the server.
 
 example: python -m benchmarks.lm_eval_server lambada_test.jsonl hellaswag_val.jsonl.gz --limit 300
 """

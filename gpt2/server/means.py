@@ -1,9 +1,10 @@
 """What "mean" is the mean over: the bundled stories, read with a model once, when first asked for.
 
-In: a checkpoint. Out: a `Reference` whose means are computed. Read next: session.py, api/explaining.py.
+In: a checkpoint. Out: a `Reference`, whose means are computed where they are wanted. Read next: session.py, api/explaining.py.
 """
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gpt2.base.stopping import turn
@@ -19,14 +20,18 @@ class Means:
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.checkpoint = checkpoint
         self._lock = threading.Lock()
-        self._taken: Reference | None = None
+        self._taken = False
+
+    @cached_property
+    def text(self) -> Reference:
+        """The reference, whose means may be still to be computed."""
+        return reference(self.checkpoint)
 
     def take(self) -> Reference:
-        """The reference, computed by the end of the call."""
-        if self._taken is None:
+        """The reference with its means."""
+        if not self._taken:
             with turn(self._lock):
-                if self._taken is None:
-                    means = reference(self.checkpoint)
-                    means.compute()
-                    self._taken = means
-        return self._taken
+                if not self._taken:
+                    self.text.compute()
+                    self._taken = True
+        return self.text

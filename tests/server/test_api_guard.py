@@ -133,7 +133,7 @@ def test_at_the_end_streams_end_with_an_error_and_nothing_new_is_taken(roomy):
         stream = client.begun(**LONG)
         client.server.should_exit = True
         rest = stream.rest().decode()
-        assert '"message": "the server is stopping' in rest.rpartition("data: ")[2]
+        assert '"message": "the server has stopped answering' in rest.rpartition("data: ")[2]
         assert "[DONE]" not in rest
         until(lambda: client.models.running == 0)
 

@@ -15,6 +15,7 @@ from gpt2.server.body import short
 SENTENCE = 600  # characters of a refusal: it may quote what was asked
 CODES = {401: "invalid_api_key", 404: "not_found", 429: "rate_limit_exceeded"}
 STOPPING = "the server is stopping: start it again, or ask another."
+STOPPED = "the server has stopped answering: start it again."
 
 
 class Refused(Exception):
@@ -59,7 +60,7 @@ def refusal_of(error: Exception) -> Refused:
     if isinstance(error, Full):
         return Refused(429, short(str(error), SENTENCE))
     if isinstance(error, Closed):
-        return Refused(503, STOPPING)
+        return Refused(503, STOPPED)
     if isinstance(error, ValueError | OSError):
         param = error.argument or None if isinstance(error, Advice) else None
         return Refused(400, short(str(error), SENTENCE), param)

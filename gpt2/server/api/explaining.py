@@ -14,7 +14,6 @@ from typing import Any
 from gpt2.base.errors import UsageError
 from gpt2.explain import attribution, lens, switch, trace
 from gpt2.explain.change.switch import Kind, expand
-from gpt2.explain.run.reference import reference
 from gpt2.probe import Edit
 from gpt2.server.api.errors import Refused
 from gpt2.server.api.served import Served
@@ -43,7 +42,7 @@ def edits_of(served: Served, given: Mapping[str, str], tell: Tell) -> dict[str, 
         if kind not in KINDS:
             raise UsageError(f"edit has {kind!r} for {address}: give one of {', '.join(KINDS)}.", argument="edit")
         for name in expand(served.model, address):
-            means = served.means.take() if kind == "mean" else reference(served.checkpoint)
+            means = served.means.take() if kind == "mean" else served.means.text
             found |= switch(served.model, name, kind, means)
     return found
 
