@@ -43,7 +43,7 @@ class Slab:
         if (rows, capacity) == (self.rows, self.capacity):
             return
         shape = (rows, self.config.n_head, capacity, self.config.head_dim)
-        B, T = len(self.lengths), max(self.lengths, default=0)
+        B, T = min(len(self.lengths), self.rows), max(self.lengths, default=0)
         for tensors in (self.keys, self.values):
             for layer in range(self.config.n_layer):
                 fresh = torch.zeros(shape, **self.options)  # type: ignore[call-overload]
