@@ -9,8 +9,6 @@ example: python -m benchmarks.lm_eval_server lambada_test.jsonl hellaswag_val.js
 """
 
 import argparse
-import gzip
-import json
 import signal
 import subprocess
 import sys
@@ -21,10 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lm_eval_entry import LIMIT, NAMES, TASKS, _samples
+from benchmarks.lm_eval_entry import LIMIT, NAMES, TASKS, samples, write_first
 from gpt2.checkpoint.files import load
 from gpt2.evaluation import hellaswag, lambada
-from gpt2.evaluation.items import records
 
 Found = list[list[tuple[float, bool]]]  # of each item, each continuation: log likelihood, whether it is greedy
 
@@ -42,10 +39,7 @@ def main() -> None:
     wrong = False
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for task, name in NAMES.items():
-            rows = [record for _, record in records(getattr(options, task))][: options.limit]
-            data = "".join(json.dumps(row) + "\n" for row in rows).encode()
-            (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        write_first({"lambada": options.lambada, "hellaswag": options.hellaswag}, options.limit, folder)
         own = ours(options.model, folder)
         with server(options.model) as address:
             context = load(options.model).model.config.n_positions
@@ -83,7 +77,7 @@ def theirs(address: str, model: str, context: int, batch_size: int, directory: P
     words = ["run", "--model", "local-completions", "--model_args", given, "--tasks", tasks]
     words += ["--batch_size", str(batch_size), "--include_path", str(TASKS), "--output_path", "out", "--log_samples"]
     subprocess.run([sys.executable, "-m", "lm_eval", *words], cwd=directory, check=True, stdout=subprocess.DEVNULL)
-    return {task: [_pairs(sample) for sample in _samples(directory, task)] for task in NAMES}
+    return {task: [_pairs(sample) for sample in samples(directory, task)] for task in NAMES}
 
 
 def _pairs(sample: dict[str, Any]) -> list[tuple[float, bool]]:

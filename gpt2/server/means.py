@@ -1,6 +1,7 @@
 """What "mean" is the mean over: the bundled stories, read with a model once, when first asked for.
 
-In: a checkpoint. Out: a `Reference`, whose means are computed where they are wanted. Read next: session.py, api/explaining.py.
+In: a checkpoint. Out: a `Reference`, whose means are computed where they are wanted. Read next: session.py,
+api/explaining.py.
 """
 
 import threading

@@ -140,7 +140,7 @@ def test_at_the_end_streams_end_with_an_error_and_nothing_new_is_taken(roomy):
 
 def test_a_stream_that_ends_within_the_moment_is_whole(roomy):
     with serving(roomy, moment=60.0) as client:
-        stream = client.begun(prompt="a", max_tokens=400, ignore_eos=True)
+        stream = client.begun(prompt="a", max_tokens=60, ignore_eos=True)
         client.server.should_exit = True
         assert stream.rest().endswith(b"data: [DONE]\n\n")
 
