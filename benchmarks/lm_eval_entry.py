@@ -20,11 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gpt2.evaluation import hellaswag, lambada
 from gpt2.evaluation.items import records
 
 MODULES = {"entry-point": "lm_eval", "wrapper": "gpt2.evaluation.lm_eval_adapter"}
 TASKS = Path(__file__).parent / "lm_eval"
 NAMES = {"lambada": "lambada_test.jsonl", "hellaswag": "hellaswag_val.jsonl.gz"}
+FORMS = {"lambada": lambada.FORM, "hellaswag": hellaswag.FORM}
 STYLES = {"lambada": "last word", "hellaswag": "harness"}
 LIMIT = 1e-4
 
@@ -43,10 +45,7 @@ def main() -> None:
     print(f"lm-eval {version('lm_eval')} ({Path(lm_eval.__file__).parent}), by {options.by}, {options.model}, fp32")
     worst = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        for task, name in NAMES.items():
-            rows = [record for _, record in records(getattr(options, task))][: options.limit]
-            data = "".join(json.dumps(row) + "\n" for row in rows).encode()
-            (Path(scratch) / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        write_first({"lambada": options.lambada, "hellaswag": options.hellaswag}, options.limit, Path(scratch))
         found = theirs(MODULES[options.by], options.model, Path(scratch))
         for task in NAMES:
             own = ours(task, options.model, Path(scratch))
@@ -57,16 +56,25 @@ def main() -> None:
     sys.exit(worst > LIMIT)
 
 
+def write_first(sources: dict[str, Path], limit: int, directory: Path) -> None:
+    """Write the first items of each file into the directory, under the names that the tasks read."""
+    for task, source in sources.items():
+        rows = [record for _, record in records(source, FORMS[task])][:limit]
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        (directory / NAMES[task]).write_bytes(gzip.compress(data) if NAMES[task].endswith(".gz") else data)
+
+
 def theirs(module: str, model: str, directory: Path) -> dict[str, list[list[float]]]:
     """The harness's log likelihoods, a list for each item, by task."""
     tasks = ",".join(f"local_{task}" for task in NAMES)
     words = ["run", "--model", "glassbox", "--model_args", f"model={model}", "--tasks", tasks, "--device", "cpu"]
     words += ["--include_path", str(TASKS), "--output_path", "out", "--log_samples"]
     subprocess.run([sys.executable, "-m", module, *words], cwd=directory, check=True, stdout=subprocess.DEVNULL)
-    return {task: [_numbers(sample) for sample in _samples(directory, task)] for task in NAMES}
+    return {task: [_numbers(sample) for sample in samples(directory, task)] for task in NAMES}
 
 
-def _samples(directory: Path, task: str) -> list[dict[str, Any]]:
+def samples(directory: Path, task: str) -> list[dict[str, Any]]:
+    """What the harness says of each item of a task, in their order."""
     (file,) = directory.glob(f"out/**/samples_local_{task}_*.jsonl")
     return sorted(map(json.loads, file.read_text("utf-8").splitlines()), key=lambda sample: int(sample["doc_id"]))
 

@@ -44,8 +44,8 @@ def main() -> None:
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         files = (Path(scratch) / "lambada.jsonl", Path(scratch) / "hellaswag.jsonl")
-        texts = [record["text"] for _, record in records(words.lambada)][: words.limit]
-        items = [published_format(record) for _, record in records(words.hellaswag)][: words.limit]
+        texts = [record["text"] for _, record in records(words.lambada, lambada.FORM)][: words.limit]
+        items = [published_format(record) for _, record in records(words.hellaswag, hellaswag.FORM)][: words.limit]
         for file, lines in zip(files, ([{"text": text} for text in texts], items), strict=True):
             file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         found = harness(words.directory, *files)

@@ -74,7 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     kinds = dict(KINDS)
     if options.texts:
-        kinds["of the file"] = [row["text"].split(". ")[0] for _, row in records(options.texts)][: options.limit]
+        rows = [row for _, row in records(options.texts, '{"text": "..."}')][: options.limit]
+        kinds["of the file"] = [row["text"].split(". ")[0] for row in rows]
     checkpoint = gpt2.load(str(options.directory))
     peers = {"minicons": Minicons(options.directory, checkpoint), "surprisal": Surprisal(options.directory, checkpoint)}
     print(f"{'kind':22}{'sentences':>10}{'peer':>11}{'words':>7}{'differ':>8}{'greatest':>10}{'unexplained':>13}")

@@ -4,6 +4,7 @@ COMMANDS = {
     "next": ("gpt2.cli.next", "the next-token table for a text"),
     "generate": ("gpt2.cli.generate", "continue a text"),
     "chat": ("gpt2.cli.chat", "talk with a model"),
+    "serve": ("gpt2.cli.serve", "answer clients of OpenAI's API, over HTTP"),
     "walk": ("gpt2.cli.walk.command", "every step from text to prediction, with the real numbers"),
     "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
     "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),

@@ -74,11 +74,11 @@ TABLE = {
     "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N",
     "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | --epochs N",
     "c ctx ctx-size n-ctx context block-size seq-len sequence-length max-seq-length max-seq-len context-length "
-    "context-size max-length-tokens window": "--train.context N | --context N | "
+    "context-size max-length-tokens window max-model-len": "--train.context N | --context N | "
         "the context is the model's own, so leave it out",
     "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
     "lora-r lora-rank r rank use-lora peft": "--lora RANK",
-    "target-modules lora-target-modules lora-modules": "--lora-targets NAME",
+    "target-modules lora-target-modules lora-modules": "--lora-targets NAME | --adapter NAME=DIR",
     "early-stopping-patience": "--patience N",
     "eval-steps eval-interval evaluation-strategy eval-strategy eval-every": "--train.eval-every N | --eval-every N",
     "logging-steps log-interval log-every": "--train.log-every N",
@@ -145,6 +145,10 @@ TABLE = {
     "num-workers workers num-proc dataloader-num-workers jobs j":
         "--processes N | --jobs N | "
         "write OMP_NUM_THREADS=N before the command",
+    "np parallel max-num-seqs max-batch-size max-concurrent-requests": "--rows N, the texts at the same time",
+    "lora enable-lora": "--adapter NAME=DIR",
+    "allowed-origins cors-origins cors": "--allow-origin ORIGIN",
+    "served-model-name alias": "clients name the model as --model does, so leave it out",
     "trust-remote-code": "code that comes with a checkpoint is never run, so leave it out",
     "tasks task-name": "--task NAME",
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",

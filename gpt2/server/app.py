@@ -30,18 +30,29 @@ if TYPE_CHECKING:
 def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
     """The application that explains `checkpoint`; it answers requests for `hosts` only."""
     app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    session = app.state.session = Session(checkpoint)
-    jobs = app.state.jobs = Jobs()
+    app.state.session, app.state.jobs = Session(checkpoint), Jobs()
+    add_page(app, app.state.session, app.state.jobs)
+
+    @app.exception_handler(HTTPException)
+    async def sentence(request: Request, error: HTTPException) -> JSONResponse:
+        return refused(request, error)
+
+    app.add_middleware(Guard, hosts=hosts)
+    return app
+
+
+def add_page(app: FastAPI, session: Session, jobs: Jobs) -> None:
+    """Add the page's routes; they come last, since every other address that is got is a file or none."""
     questions = {**QUESTIONS, "export": Question(export.Export, export.answer)}
 
-    @app.api_route("/{name:path}", methods=["GET", "HEAD"])
+    @app.api_route("/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def file(name: str) -> Response:
         if (name or "index.html") not in files():
             raise HTTPException(404, f"there is no file {short(repr(name))} here: open / instead.")
         content, media_type = files()[name or "index.html"]
         return Response(content, headers={"content-type": media_type})
 
-    @app.post("/api/{name}")
+    @app.post("/api/{name}", include_in_schema=False)
     async def ask(name: str, request: Request) -> Response:
         if name not in questions:
             near = difflib.get_close_matches(name[:40], questions, n=3, cutoff=0.3) or questions
@@ -55,19 +66,17 @@ def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> Fast
             raise HTTPException(400, short(str(error), SENTENCE)) from None
         return await answer(request, partial(question.answer, session, parameters), jobs)
 
-    @app.exception_handler(HTTPException)
-    async def sentence(request: Request, error: HTTPException) -> JSONResponse:
-        method = short(request.method)
-        said = {
-            404: "there is nothing at this address: open / instead.",
-            405: f"{method} is not answered here: GET / for the page, or POST a question under /api.",
-        }
-        ours = error.detail != HTTPStatus(error.status_code).phrase
-        return JSONResponse(
-            {"error": error.detail if ours else said.get(error.status_code, error.detail)},
-            error.status_code,
-            error.headers,
-        )
 
-    app.add_middleware(Guard, hosts=hosts)
-    return app
+def refused(request: Request, error: HTTPException) -> JSONResponse:
+    """The answer to what the page's routes refuse."""
+    method = short(request.method)
+    said = {
+        404: "there is nothing at this address: open / instead.",
+        405: f"{method} is not answered here: GET / for the page, or POST a question under /api.",
+    }
+    ours = error.detail != HTTPStatus(error.status_code).phrase
+    return JSONResponse(
+        {"error": error.detail if ours else said.get(error.status_code, error.detail)},
+        error.status_code,
+        error.headers,
+    )

@@ -1,16 +1,21 @@
-"""The body of a request as parameters: one JSON object, or one sentence that says why it is none.
+"""The body of a request as parameters: one JSON object with known fields, or one sentence that says why it is none.
 
-In: bytes from a client, which may be anything. Out: a dictionary of plain values. Read next: questions.py.
+In: bytes from a client, which may be anything. Out: a dictionary of plain values, then checked parameters. Read next:
+questions.py, and api/fields.py.
 """
 
+import difflib
 import json
 import math
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from gpt2.base.errors import UsageError
 
 DIGITS = 20  # of a whole number: more than 2^64 has
+Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
 def read_object(body: bytes | str) -> dict[str, Any]:
@@ -35,6 +40,26 @@ def read_object(body: bytes | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError('the body is no object of parameters: send one such as {"text": "Once upon a time"}.')
     return value
+
+
+def checked(kind: type[Parameters], given: dict[str, Any]) -> Parameters:
+    """The parameters of this kind. UsageError that names the field (its `argument`), what was given and what would be
+    right."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(short(str(part)) for part in first["loc"])
+        known = list(kind.model_fields)
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.3) or known
+            mend = f"the nearest is {near[0]!r}" if near else "this question has none, so send {}"
+            raise UsageError(f"there is no parameter {name!r}: {mend}.", argument=name) from None
+        if first["type"] == "value_error":
+            raise UsageError(first["msg"].removeprefix("Value error, "), argument=name) from None
+        raise UsageError(
+            f"{name or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}.", argument=name
+        ) from None
 
 
 def short(text: str, most: int = 60) -> str:

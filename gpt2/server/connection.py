@@ -17,7 +17,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from gpt2.server.guard import HEAD_TOO_LARGE, refusal
+from gpt2.server.guard import HEAD_TOO_LARGE, Shape, refusal, sentence_alone
 
 REQUEST = 15.0
 STALLED = 30.0
@@ -28,19 +28,25 @@ MOST = 128  # connections at once; twice as many are told so, the others closed 
 
 
 class Connection(H11Protocol):
-    """An asyncio protocol; uvicorn makes one for each connection."""
+    """An asyncio protocol; uvicorn makes one for each connection. `shape` is how its refusals are written."""
 
+    shape: Shape = staticmethod(sentence_alone)
     _waiting: asyncio.TimerHandle | None = None  # for a request, or for the rest of one
     _arriving = False  # part of a request is there
     _stalled: asyncio.TimerHandle | None = None
 
+    @property
+    def most(self) -> int:
+        """Connections at once."""
+        return MOST
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, or refuse where too many are connected."""
         super().connection_made(Closing(transport, self.loop))
-        if len(self.connections) > 2 * MOST:
+        if len(self.connections) > 2 * self.most:
             self.transport.abort()
-        elif len(self.connections) > MOST:
-            self._refuse(429, f"{MOST} connections are open: close some, or ask again later.")
+        elif len(self.connections) > self.most:
+            self._refuse(429, f"{self.most} connections are open: close some, or ask again later.")
         else:
             self._wait(IDLE)
 
@@ -111,7 +117,7 @@ class Connection(H11Protocol):
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer with one sentence where no answer is under way; close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body, headers = refusal(sentence)
+            body, headers = refusal(status, sentence, self.shape)
             reason = STATUS_PHRASES[status]
             for event in (
                 h11.Response(status_code=status, headers=headers, reason=reason),

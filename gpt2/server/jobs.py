@@ -10,10 +10,10 @@ import asyncio
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -28,6 +28,7 @@ WORKERS = 3  # a long sweep must not keep a switch waiting
 LONG = 0.1  # seconds, behind which a computation's memory is worth returning to the system
 MOST = 64  # computations that run or wait
 SENTENCE = 600  # characters of a refusal: it may quote what was asked
+T = TypeVar("T")
 Tell = Callable[..., None]  # tell(share done, from 0 to 1; anything to show meanwhile)
 Work = Callable[[Tell], Any]
 
@@ -79,10 +80,15 @@ class Jobs:
         with self._lock:
             self._open.discard(stop)
 
-    def end(self) -> None:
-        """Stop every computation, and take no other."""
+    def close(self) -> None:
+        """Take no other computation."""
         with self._lock:
             self._ended = True
+
+    def end(self) -> None:
+        """Stop every computation, and take no other."""
+        self.close()
+        with self._lock:
             for stop in self._open:
                 stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -162,24 +168,36 @@ async def answer(request: Request, work: Work, jobs: Jobs) -> Response:
         job = Job(work, jobs)
     except Busy as busy:
         return JSONResponse({"error": str(busy)}, 429, {"retry-after": "1"})
-    gone = asyncio.ensure_future(left(request))
-    first = asyncio.ensure_future(job.next())
     try:
-        await asyncio.wait({gone, first}, return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            job.stop.set()
-            return Response(status_code=499)  # nobody reads it
+        report = await unless_left(request, job.next())
     except asyncio.CancelledError:
         job.stop.set()
         raise
-    finally:
-        gone.cancel()
-        first.cancel()
-    report = first.result()
+    except Left:
+        job.stop.set()
+        return Response(status_code=499)  # nobody reads it
     if "error" in report or "failure" in report:
         status = 400 if "error" in report else 500
         return JSONResponse({"error": report.get("error") or report["failure"]}, status)
     return StreamingResponse(job.frames(report), media_type="application/octet-stream")
+
+
+class Left(Exception):
+    """The client has gone."""
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises; `Left` where the client of the request, whose body has been read, goes first."""
+    gone = asyncio.ensure_future(left(request))
+    done = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            raise Left
+        return done.result()
+    finally:
+        gone.cancel()
+        done.cancel()
 
 
 async def left(request: Request) -> None:

@@ -3,15 +3,13 @@
 In: a name and JSON. Out: the function that answers, and its parameters. Read next: answers/.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from gpt2.base.errors import UsageError
 from gpt2.server.answers import attention, attribution, draw, lens, model, neurons, off, patch, picture, positions
-from gpt2.server.body import read_object, short
+from gpt2.server.body import checked, read_object
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
 
@@ -44,15 +42,4 @@ QUESTIONS = {
 
 def read_parameters(question: Question, body: bytes | str) -> BaseModel:
     """The parameters in a JSON body. UsageError that names the field, what was given and what would be right."""
-    given = read_object(body)
-    try:
-        return question.parameters.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(short(str(part)) for part in first["loc"]) or "the body"
-        known = list(question.parameters.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.3) or known
-            mend = f"the nearest is {near[0]!r}" if near else "this question has none, so send {}"
-            raise UsageError(f"there is no parameter {name!r}: {mend}.") from None
-        raise UsageError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}.") from None
+    return checked(question.parameters, read_object(body))

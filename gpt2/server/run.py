@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gpt2.base.errors import UsageError
@@ -27,7 +27,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
     """
     from gpt2.server.app import create_app
-    from gpt2.server.serving import finish, serve
+    from gpt2.server.serving import Server, finish, serve
 
     app = create_app(checkpoint)  # first: it may refuse the model
     listener = listen(port)
@@ -45,9 +45,9 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
                 opening = threading.Timer(0.3, webbrowser.open, [address])
                 opening.daemon = True
                 opening.start()
-            serve(app, jobs, listener)
+            serve(Server(app, jobs), listener)
         except BaseException as stop:  # it may come before the server listens for signals
-            finish(jobs, 128 + stop.number if hasattr(stop, "number") else 0)
+            finish(jobs, getattr(stop, "number", 0))
             raise
     return True
 
@@ -55,15 +55,22 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
 def listen(port: int | None) -> socket.socket:
     """A socket on 127.0.0.1: on `port`, on any free one for 0, on 8271 or any free one for None."""
     for wanted in (port,) if port is not None else (PORT, 0):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, wanted))
-            listener.listen()  # who knows the address may connect: the first requests wait for the server
+            return bound(socket.AF_INET, (HOST, wanted))
         except (OSError, OverflowError) as error:
-            listener.close()
             if port is not None:
                 raise UsageError(f"port {port} cannot be used ({error}): choose another, or leave it out.") from None
-        else:
-            return listener
     raise OSError("no port of this machine is free: close another program that serves pages.")
+
+
+def bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    """A listening socket at an address. Raises OSError, or OverflowError for no port."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()  # who knows the address may connect: the first requests wait for the server
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -1,7 +1,7 @@
 """Serve an application on one socket until a signal, and end within two seconds whatever is under way.
 
 In: an ASGI application, its computations, a listening socket. Out: nothing; the signal is raised again at the end.
-Read next: connection.py, the limits of one connection; run.py, which serves the page so.
+Read next: connection.py, the limits of one connection; run.py, which serves the page so, and api/run.py.
 """
 
 import asyncio
@@ -12,16 +12,29 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
 from gpt2.server.connection import IDLE, Connection
 from gpt2.server.guard import HEAD_LIMIT
-from gpt2.server.jobs import Jobs
 
 GRACE = 0.3  # seconds for answers under way, once their work is told to stop
 PATIENCE = 0.8  # seconds for the threads, behind that
+
+
+class Work(Protocol):
+    """The computations of an application."""
+
+    @property
+    def running(self) -> int:
+        """How many run or wait."""
+
+    def close(self) -> None:
+        """Take no other."""
+
+    def end(self) -> None:
+        """Stop all, and take no other."""
 
 
 class Server(uvicorn.Server):
@@ -30,12 +43,13 @@ class Server(uvicorn.Server):
     `ended_by` is the signal that ended it, if one did.
     """
 
-    def __init__(self, app: Any, jobs: Jobs) -> None:
-        self.jobs = jobs
+    def __init__(self, app: Any, jobs: Work, connection: type[Connection] = Connection, moment: float = 0.0) -> None:
+        """`moment`: seconds that answers under way may go on behind the signal, until a second one comes."""
+        self.jobs, self.moment = jobs, moment
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=connection,
                 ws="none",
                 lifespan="off",
                 log_level="error",
@@ -68,12 +82,16 @@ class Server(uvicorn.Server):
                 signal.signal(closes, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop the work, give the answers a moment, close everything."""
-        self.jobs.end()
+        """Let answers under way go on for a moment, stop the work, send what is said of that, close everything."""
+        self.jobs.close()
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        until = time.monotonic() + self.moment
+        while self.server_state.tasks and time.monotonic() < until and len(self._captured_signals) < 2:
+            await asyncio.sleep(0.02)
+        self.jobs.end()
         until = time.monotonic() + GRACE
         while self.server_state.tasks and time.monotonic() < until:
             await asyncio.sleep(0.02)
@@ -82,20 +100,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(app: Any, jobs: Jobs, listener: socket.socket) -> None:
+def serve(server: Server, listener: socket.socket) -> None:
     """Serve until a signal comes, which is raised again afterwards: Ctrl-C as KeyboardInterrupt.
 
     Where a thread is deep in one operation then, the process ends without it: nothing that it computes is kept.
     """
-    server = Server(app, jobs)
     try:
         with listener:
             server.run(sockets=[listener])
     finally:
-        finish(jobs, 0 if server.ended_by in (None, signal.SIGINT) else 128 + int(server.ended_by or 0))
+        finish(server.jobs, 0 if server.ended_by in (None, signal.SIGINT) else 128 + int(server.ended_by or 0))
 
 
-def finish(jobs: Jobs, code: int) -> None:
+def finish(jobs: Work, code: int) -> None:
     """Stop the computations and wait a moment for them; where one does not stop, the process ends with `code`."""
     jobs.end()
     until = time.monotonic() + PATIENCE

@@ -8,12 +8,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from gpt2.base.stopping import turn
-from gpt2.explain import Reference, Run, reference
+from gpt2.explain import Reference, Run
 from gpt2.explain.change.off import excerpt
 from gpt2.explain.run.lacks import Lacking, without
 from gpt2.explain.see.flow import Flow, flow
 from gpt2.probe import Edit
 from gpt2.server.kept import Kept
+from gpt2.server.means import Means
 from gpt2.server.switches import edits
 from gpt2.text.ids import check_ids
 from gpt2.text.words import token_id
@@ -32,7 +33,7 @@ class Session:
     Raises UsageError for a model, a variant, that lacks a part which the page draws.
     """
 
-    def __init__(self, checkpoint: "Checkpoint") -> None:
+    def __init__(self, checkpoint: "Checkpoint", means: Means | None = None) -> None:
         if missing := without(checkpoint.model):
             raise Lacking(
                 f"the page needs the parts of a plain GPT-2, and this model is without {missing}: "
@@ -42,20 +43,13 @@ class Session:
         self.model, self.tokenizer, self.name = checkpoint.model, checkpoint.tokenizer, checkpoint.name
         self.config = self.model.config
         self._kept = Kept(KEPT, apart_from=(checkpoint, self.tokenizer))
-        self._reading, self._passing = threading.Lock(), threading.Lock()
-        self._means: Reference | None = None
+        self._passing = threading.Lock()
+        self._means = means or Means(checkpoint)
 
     @property
     def means(self) -> Reference:
-        """The bundled stories: what "mean" is the mean over. Read when first asked for, and once: questions that come
-        together wait for the same pass."""
-        if self._means is None:
-            with turn(self._reading):
-                if self._means is None:
-                    means = reference(self.checkpoint)
-                    means.compute()
-                    self._means = means
-        return self._means
+        """The bundled stories: what "mean" is the mean over."""
+        return self._means.take()
 
     @property
     def excerpt(self) -> Reference:

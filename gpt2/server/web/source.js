@@ -124,7 +124,10 @@ async function fromServer(name, parameters, signal, told) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("The server does not answer: is the command that opened this page still running?");
   }
-  if (!response.ok) throw new Refusal((await response.json()).error);
+  if (!response.ok) {
+    const { error } = await response.json();
+    throw new Refusal(error.message ?? error); // of an object where `gpt2 serve` serves the page
+  }
   if (!response.body) throw new Refusal("The answer is empty: ask again.");
   for await (const frame of frames(response.body.getReader())) {
     if ("answer" in frame) return frame.answer;

@@ -1,0 +1,89 @@
+"""Edits and explanations beside an answer: {"edit": {"7.head.1": "zero"}, "explain": ["lens", "attribution"]}.
+
+In: a model, and these two of a request's fields. Out: the edits as `gpt2.generate` takes them, under a name by which
+equal ones are known; and of each prompt what `gpt2.explain` says of it, with the same edits.
+Read next: app.py.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from gpt2.base.errors import UsageError
+from gpt2.explain import attribution, lens, switch, trace
+from gpt2.explain.change.switch import Kind, expand
+from gpt2.probe import Edit
+from gpt2.server.api.errors import Refused
+from gpt2.server.api.served import Served
+from gpt2.server.jobs import Busy, Job, Jobs, Tell
+
+ANALYSES = {"lens": lens, "attribution": attribution}
+KINDS: tuple[Kind, ...] = ("zero", "mean", "constant", "first")
+"""What may be put in the place of a component: what `gpt2.explain.switch` has, but for what needs other texts' runs."""
+MOST = 64  # addresses of a request
+
+
+def edit_key(given: Mapping[str, str]) -> str:
+    """The name of some edits: equal where they are, in whatever order they were given."""
+    return json.dumps(given, sort_keys=True)
+
+
+def edits_of(served: Served, given: Mapping[str, str], tell: Tell) -> dict[str, Edit]:
+    """The edits that the field `edit` names. Means are computed when first asked for, which takes seconds.
+
+    Raises UsageError for an address or a kind that there is not.
+    """
+    if len(given) > MOST:
+        raise UsageError(f"edit has {len(given)} addresses: give at most {MOST}.", argument="edit")
+    found: dict[str, Edit] = {}
+    for address, kind in given.items():
+        if kind not in KINDS:
+            raise UsageError(f"edit has {kind!r} for {address}: give one of {', '.join(KINDS)}.", argument="edit")
+        for name in expand(served.model, address):
+            means = served.means.take() if kind == "mean" else served.means.text
+            found |= switch(served.model, name, kind, means)
+    return found
+
+
+def explained(
+    served: Served, prompts: Sequence[Sequence[int]], given: Mapping[str, str], names: Sequence[str], tell: Tell
+) -> list[dict[str, Any]]:
+    """For each prompt the analyses of these names, as their `to_dict` has them."""
+    edit = edits_of(served, given, tell)
+    answers = []
+    for ids in prompts:
+        tell()
+        run = trace(served.checkpoint, list(ids), edit=edit or None)
+        answers.append({name: ANALYSES[name](run).to_dict() for name in names})
+    return answers
+
+
+async def edits_in_thread(served: Served, given: Mapping[str, str], jobs: Jobs) -> dict[str, Edit]:
+    """`edits_of`, while the server answers others."""
+    found: dict[str, Edit] = await in_thread(jobs, partial(edits_of, served, given))
+    return found
+
+
+async def in_thread(jobs: Jobs, work: Any) -> Any:
+    """What `work(tell)` returns, computed by one of the threads of `jobs`; it stops where nobody waits any more.
+
+    Raises Refused where it refuses, fails, or too many wait.
+    """
+    try:
+        job = Job(work, jobs)
+    except Busy as busy:
+        raise Refused(429, str(busy)) from None
+    try:
+        report = await job.next()
+        while "progress" in report:
+            report = await job.next()
+    except asyncio.CancelledError:
+        job.stop.set()
+        raise
+    if "failure" in report:
+        raise Refused(500, "this is a fault of the program: the server's log has more.")
+    if "error" in report:
+        raise Refused(400, report["error"])
+    return report["answer"]
