@@ -116,6 +116,16 @@ def test_what_llama_cpp_would_read_otherwise_is_refused(changes, tokenizer, sent
     assert not list(tmp_path.iterdir())
 
 
+def test_a_variant_and_quantised_weights_are_refused(tmp_path):
+    model = GPT2(CONFIG)
+    model.transformer.h[1].attn.c_attn = torch.nn.Identity()
+    with pytest.raises(Failure, match="load it with dtype='float32'"):
+        made(tmp_path, model=model)
+    model.variant = {"name": "leaky-relu"}
+    with pytest.raises(Failure, match="variant 'leaky-relu'"):
+        made(tmp_path, model=model)
+
+
 def test_tokenizers_of_another_kind_are_refused(tmp_path, letters):
     with pytest.raises(Failure, match="not of GPT-2's kind"):
         made(tmp_path, config=replace(CONFIG, vocab_size=letters.vocab_size), tokenizer=letters)
