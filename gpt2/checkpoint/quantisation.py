@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2.base.errors import UsageError
 from gpt2.base.foreign import Field, check_fields, shortened
+from gpt2.base.visible import quoted
 
 if TYPE_CHECKING:
     from gpt2.kernels.quantised import Kind
@@ -89,6 +91,16 @@ def quantisation_in(path: Path, fields: Mapping[str, Any]) -> Quantisation | Non
     check_fields(path, said, FIELDS)
     original = _fact(path, "original", said.get("original"), Original)
     return Quantisation(kind, original, _fact(path, "cost", said.get("cost"), Cost))
+
+
+def need_floats(model: object, name: str, what: str) -> None:
+    """UsageError where a model is quantised: `what` needs its weights as floats. `name`: of the model, to be typed."""
+    found = quantisation_of(model)
+    if found is not None:
+        raise UsageError(
+            f"{name} is quantised ({found.kind}), and {what} needs weights in float32: write them with "
+            f"`gpt2 export {quoted(name)} DIR`, then use DIR."
+        )
 
 
 def quantisation_of(model: object) -> Quantisation | None:

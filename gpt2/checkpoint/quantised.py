@@ -99,30 +99,40 @@ def to_floats(
     return stored | _as_floats(quantised)
 
 
+def check_kind(model: GPT2, kind: Kind) -> None:
+    """UsageError for a model that is quantised already, and for int4 where `quantise_model` would change no map."""
+    if quantisation_of(model) is not None:
+        raise UsageError("the model is quantised already: load the one that it was made of.")
+    inner = [weight.size(1) for name, weight in _to_quantise(model).items() if name not in (WTE, HEAD)]
+    if kind == "int4" and not any(width % GROUP == 0 for width in inner):
+        mend = f"no map of this model has a width that {GROUP} divides, so choose int8."
+        raise UsageError(argument="precision", value=kind, mend=mend)
+
+
 def quantise_model(model: GPT2, kind: Kind) -> GPT2:
     """The model itself with quantised weights: every linear map and the token table; all else stays float32.
 
     kind   "int8", or "int4", in which the token table and the head stay int8, and so do maps of a width that 32 does
            not divide
 
-    Raises UsageError for int4 where it would change no map, and for a model that is quantised already.
+    Raises UsageError as `check_kind`.
     """
-    if quantisation_of(model) is not None:
-        raise UsageError("the model is quantised already: load the one that it was made of.")
+    check_kind(model, kind)
     model.float()
-    names = [name for name in model.state_dict() if _may_be_quantised(model, name) and name.endswith(".weight")]
-    own = {name: model.get_parameter(name) for name in names if not (name == HEAD and _tied(model))}
-    kinds: dict[str, Kind] = {name: "int8" if name in (WTE, HEAD) else kind for name in own}
-    quantised = {name: quantise(weight, kinds[name]) for name, weight in own.items()}
-    if kind not in {one.kind for one in quantised.values()}:
-        raise UsageError(argument="kind", value=kind, mend=f"no map of this model has a width that {GROUP} divides, so choose int8.")
+    kinds: dict[str, Kind] = {WTE: "int8", HEAD: "int8"}
+    quantised = {name: quantise(weight, kinds.get(name, kind)) for name, weight in _to_quantise(model).items()}
     return put(model, quantised, Quantisation(kind))
+
+
+def _to_quantise(model: GPT2) -> dict[str, Tensor]:
+    """The weights that are to be quantised, a tied head's under the token table's name alone."""
+    names = [name for name in model.state_dict() if name.endswith(".weight") and _may_be_quantised(model, name)]
+    return {name: model.get_parameter(name) for name in names if not (name == HEAD and _tied(model))}
 
 
 def put(model: GPT2, quantised: Mapping[str, Quantised], quantisation: Quantisation) -> GPT2:
     """The model itself, with these weights in place of those of the same names; a tied head takes the token table's."""
-    tied = HEAD not in quantised
-    for name, one in ({**quantised, HEAD: quantised[WTE]} if tied else quantised).items():
+    for name, one in ({HEAD: quantised[WTE]} | dict(quantised)).items():
         place = name.removesuffix(".weight")
         bias = getattr(model.get_submodule(place), "bias", None)
         made = QuantisedTokens(one) if name == WTE else QuantisedLinear(one, None if bias is None else bias.detach())

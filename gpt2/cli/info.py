@@ -5,6 +5,7 @@ weights and the tokenizer, so that torch is not needed but for adapters and file
 nothing need be on this machine.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from gpt2.cli.console import progress
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
-NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "int4"}
 BAR = 20  # width of the bar of a share of 100%, in characters
 
 
@@ -58,7 +59,7 @@ def gather(
     words, activation  the tokenizer and the activation function to take in place of the model's own
     """
     from gpt2.checkpoint.foreign import say_what_is_assumed
-    from gpt2.checkpoint.hf_config import adapter_base, read_config
+    from gpt2.checkpoint.hf_config import adapter_base, read_config, read_quantisation
     from gpt2.checkpoint.hub import base_directory, own_directory
     from gpt2.checkpoint.layout import HUB_IDS
 
@@ -70,6 +71,7 @@ def gather(
         directory = own_directory(name, download=False)
         base = directory if adapter_base(directory) is None else base_directory(directory, download=False)
         config, variant = read_config(base)
+        quantised = None if base.is_file() else read_quantisation(base)
         if base is not directory:
             adapter, config = described(directory, config)
         if base.is_file() and activation is None:
@@ -77,7 +79,7 @@ def gather(
     except ValueError:
         if preset is None or directory is not None:
             raise
-        config, variant = PRESETS[preset], None
+        config, variant, quantised = PRESETS[preset], None, None
     if activation is not None:
         config = replace(config, activation_function=activation)
     length = config.n_positions if context is None else context
@@ -90,6 +92,7 @@ def gather(
         "directory": None if directory is None else str(directory),
         "adapter": None if adapter is None else adapter | {"base_directory": str(base)},
         "variant": variant,
+        "quantised": None if quantised is None else asdict(quantised),
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
         "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
@@ -133,11 +136,16 @@ def stored(directory: Path) -> dict[str, Any]:
         raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
     for file in files:
         refuse_pointer(file)
-    types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
+    numbers: Counter[str] = Counter()
+    for file in files:
+        if file.suffix == ".safetensors":
+            numbers.update({NAMES.get(code, code): n for code, n in stored_dtypes(file).items()})
+    numbers["int4"] *= 2  # two in a byte
     return {
         "files": [file.name for file in files],
         "bytes": sum(file.stat().st_size for file in files),
-        "dtypes": sorted(NAMES.get(code, code) for code in types),
+        "dtypes": sorted(+numbers),
+        "numbers": dict(+numbers),
     }
 
 
@@ -224,9 +232,26 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         end = "no end of text" if words["eot_id"] is None else f"{words['eot']} is {words['eot_id']}"
         lines.append(("tokenizer", f"{words['entries']:,} entries, {end}, hash {words['hash'][:12]}"))
+    if facts["quantised"] is not None:
+        lines.insert(2, ("quantised", quantised_line(facts["quantised"]["kind"], held["numbers"])))
+        if facts["quantised"]["cost"] is not None:
+            lines.insert(3, ("cost", cost_line(facts["quantised"]["cost"])))
     if facts["variant"] is not None:
         lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))
     return lines
+
+
+def quantised_line(kind: str, numbers: dict[str, int]) -> str:
+    """How many numbers of a quantised checkpoint are of each kind, and where the higher ones lie."""
+    counts = ", ".join(f"{numbers[name]:,} in {name}" for name in ("int4", "int8", "float32") if name in numbers)
+    where = "token table and head are int8, " if kind == "int4" else ""
+    return f"{counts}; {where}positions, norms, biases and scales float32"
+
+
+def cost_line(cost: dict[str, Any]) -> str:
+    """What quantising did to the bits per byte."""
+    share = cost["after"] / cost["before"] - 1
+    return f"bits per byte on {cost['text']}: {cost['before']:.4f} before, {cost['after']:.4f} after ({share:+.2%})"
 
 
 def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:
