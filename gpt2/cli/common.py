@@ -147,7 +147,8 @@ def load_model(
     tokenizer: str | None = None,
     activation: str | None = None,
 ) -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` (None: float32, or quantised as it is) on `--device device` for inference; the others as in `load`."""
+    """Load `--model name` in `--dtype dtype` (None: float32, or quantised as it is) on `--device device`; the others as
+    in `load`."""
     from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
     from gpt2.cli.console import progress

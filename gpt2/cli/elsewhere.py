@@ -131,13 +131,14 @@ TABLE = {
         "the machine chooses in which numbers it computes, so leave it out",
     "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME | "
         "the machine chooses in which numbers it computes, so leave it out",
-    "load-in-8bit load-in-4bit quantize quantization q4 q8":
+    "load-in-8bit load-in-4bit load-in-8-bit quantize quantization q4 q8 bits wbits kind qtype ftype outtype":
+        "--precision int8, or --precision int4 | "
         "quantise the model once, `gpt2 quantise MODEL DIR`, and give --model DIR | "
         "@model `gpt2 quantise` writes int8 and int4 weights: type `gpt2 quantise {first} DIR`",
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
         "nothing is computed on a GPU here, so leave it out",
     "device": "--device WHERE | nothing is computed on a GPU here, so leave it out",
-    "dtype": "--dtype TYPE | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
+    "dtype": "--dtype TYPE | --precision int8, or --precision int4 | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
     "json": "this command prints no JSON, so leave it out",
     "seed": "--seed N | --train.seed N | nothing is drawn by chance here, so leave it out",
     "cpu no-cuda no-gpu use-cpu": "--device cpu",

@@ -5,7 +5,6 @@ weights and the tokenizer, so that torch is not needed but for adapters and file
 nothing need be on this machine.
 """
 
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +16,10 @@ from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
 from gpt2.cli.console import progress
+from gpt2.cli.info_weights import cost_line, quantised_line, stored
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
-NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "int4"}
 BAR = 20  # width of the bar of a share of 100%, in characters
 
 
@@ -120,35 +119,6 @@ def described(directory: Path, base: GPT2Config) -> tuple[dict[str, Any], GPT2Co
     return facts.plain() | {"sentence": facts.sentence()}, facts.config
 
 
-def stored(directory: Path) -> dict[str, Any]:
-    """The weight files of a model or adapter: names, bytes, and types where the header of the format tells them."""
-    from gpt2.base.lfs import refuse_pointer
-    from gpt2.checkpoint.hf_config import adapter_base, weight_files
-    from gpt2.checkpoint.layout import ADAPTER_WEIGHTS
-    from gpt2.checkpoint.stored_type import stored_dtypes
-
-    if adapter_base(directory) is None:
-        files = weight_files(directory)
-    else:
-        files = [directory / name for name in ADAPTER_WEIGHTS if (directory / name).is_file()][:1]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
-    for file in files:
-        refuse_pointer(file)
-    numbers: Counter[str] = Counter()
-    for file in files:
-        if file.suffix == ".safetensors":
-            numbers.update({NAMES.get(code, code): n for code, n in stored_dtypes(file).items()})
-    numbers["int4"] *= 2  # two in a byte
-    return {
-        "files": [file.name for file in files],
-        "bytes": sum(file.stat().st_size for file in files),
-        "dtypes": sorted(+numbers),
-        "numbers": dict(+numbers),
-    }
-
-
 def tokenizer(directory: Path | None, base: Path | None, config: GPT2Config, name: str | None) -> dict[str, Any] | None:
     """Size and identity of the tokenizer that the user names, else of the model's; None where it has none.
 
@@ -239,19 +209,6 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["variant"] is not None:
         lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))
     return lines
-
-
-def quantised_line(kind: str, numbers: dict[str, int]) -> str:
-    """How many numbers of a quantised checkpoint are of each kind, and where the higher ones lie."""
-    counts = ", ".join(f"{numbers[name]:,} in {name}" for name in ("int4", "int8", "float32") if name in numbers)
-    where = "token table and head are int8, " if kind == "int4" else ""
-    return f"{counts}; {where}positions, norms, biases and scales float32"
-
-
-def cost_line(cost: dict[str, Any]) -> str:
-    """What quantising did to the bits per byte."""
-    share = cost["after"] / cost["before"] - 1
-    return f"bits per byte on {cost['text']}: {cost['before']:.4f} before, {cost['after']:.4f} after ({share:+.2%})"
 
 
 def _configuration(config: dict[str, Any]) -> list[tuple[str, str, str]]:

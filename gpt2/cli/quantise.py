@@ -16,7 +16,8 @@ from gpt2.cli.common import ActivationName, File, Flag, TokenizerName, any_model
 from gpt2.cli.console import progress
 from gpt2.cli.eval import refuse_seeing
 from gpt2.cli.eval_items import read_documents
-from gpt2.cli.info import cost_line, quantised_line, size, stored
+from gpt2.cli.info import size
+from gpt2.cli.info_weights import cost_line, quantised_line, stored
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.quantisation import Quantisation
@@ -106,10 +107,10 @@ def show(command: Command, target: Path, done: "Quantisation", held: dict[str, A
 
     assert done.original is not None
     out = console()
-    times = done.original.bytes / held["bytes"]
+    floats, times = size(done.original.bytes), done.original.bytes / held["bytes"]
     lines = [
         f"wrote {command.model} in {done.kind} to {target}",
-        f"{'weights':<11}{size(held['bytes'])}; in float32 they have {size(done.original.bytes)}, {times:.1f} times that",
+        f"{'weights':<11}{size(held['bytes'])}; in float32 they have {floats}, {times:.1f} times that",
         f"{'numbers':<11}{quantised_line(done.kind, held['numbers'])}",
         f"{'cost':<11}{cost_line(asdict(done)['cost'])}",
         "",

@@ -99,11 +99,11 @@ class Decoder:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
-        weight = self.model.transformer.wte.weight
+        weight = next(self.model.parameters())
         return KVCache(self.model.config, rows, capacity, dtype=weight.dtype, device=weight.device)
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor(ids, device=self.model.transformer.wte.weight.device)
+        return torch.tensor(ids, device=next(self.model.parameters()).device)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -113,7 +113,7 @@ class Decoder:
             self.model.eval()
         try:
             grad = torch.inference_mode() if self.probe is None else torch.no_grad()
-            with grad, linear_by_onednn(self.model.lm_head.weight, self._packed):
+            with grad, linear_by_onednn(next(self.model.parameters()), self._packed):
                 yield
         finally:
             if training:
