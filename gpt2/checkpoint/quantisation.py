@@ -82,8 +82,8 @@ def quantisation_in(path: Path, fields: Mapping[str, Any]) -> Quantisation | Non
         return None
     if not isinstance(said, dict) or said.get("quant_method") != METHOD:
         raise ValueError(
-            f"{path}: {FIELD} is {shortened(said)}, and weights are read that are floats, or that `gpt2 quantise` wrote:"
-            " save the model in float16 or float32 first."
+            f"{path}: {FIELD} is {shortened(said)}, and of compressed weights those of `gpt2 quantise` alone are read: "
+            "save the model in float16 or float32 first."
         )
     kind = said.get("kind")
     if kind not in KINDS:

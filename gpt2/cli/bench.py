@@ -120,9 +120,7 @@ def legend(found: "Bench") -> Sequence[str]:
         f"prefill: tokens per second of a prompt of {found.long}",
     ]
     if any(rate.share > 1 for rate in found.rates):
-        lines.append(
-            "a share above 100% means that the weights stay in the processor's caches, as those of small models do"
-        )
+        lines.append("above 100% of memory, the weights stay in the processor's caches, as those of small models do")
     return lines
 
 
@@ -130,11 +128,9 @@ def advice(model: str, found: "Bench") -> str:
     """Which precision to choose here, and how."""
     best = found.advised
     how = {
-        "float32": "which is what every command takes without --dtype",
-        "bfloat16": "with --dtype bfloat16",
-    }.get(
-        best.precision, f"written by `gpt2 quantise {model} DIR --precision {best.precision}`, which measures its cost"
-    )
+        "float32": "every command takes it where no --dtype is given",
+        "bfloat16": "give --dtype bfloat16",
+    }.get(best.precision, f"`gpt2 quantise {model} DIR --precision {best.precision}` writes it and measures its cost")
     others = [rate for rate in found.rates if rate.precision == "float32" and rate is not best]
     times = f", {best.decode / others[0].decode:.1f} times the rate of float32" if others else ""
     return f"choose {best.precision}{times}: {how}."

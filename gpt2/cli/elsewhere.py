@@ -138,7 +138,8 @@ TABLE = {
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
         "nothing is computed on a GPU here, so leave it out",
     "device": "--device WHERE | nothing is computed on a GPU here, so leave it out",
-    "dtype": "--dtype TYPE | --precision int8, or --precision int4 | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
+    "dtype": "--dtype TYPE | --precision int8, or --precision int4 | "
+        "--train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
     "json": "this command prints no JSON, so leave it out",
     "seed": "--seed N | --train.seed N | nothing is drawn by chance here, so leave it out",
     "cpu no-cuda no-gpu use-cpu": "--device cpu",

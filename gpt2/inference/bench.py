@@ -1,7 +1,7 @@
 """How fast a model generates here, in each precision, and how near that is to what the memory allows.
 
-In: a model and precisions. Out: a `Rate` for each: the middle one of several rounds, in which the precisions take turns,
-so that a machine which grows busy slows all of them alike. Read next: bandwidth.py, cli/bench.py.
+In: a model and precisions. Out: a `Rate` for each: the middle one of several rounds, in which the precisions take
+turns, so that a machine which grows busy slows all of them alike. Read next: bandwidth.py, cli/bench.py.
 """
 
 import copy
@@ -166,6 +166,6 @@ def _held(model: GPT2, *apart_from: str) -> int:
 
 
 def _read_by_a_step(model: GPT2) -> int:
-    """Bytes of the weights without the tables of positions and tokens, of which a step reads one row; a tied token table
-    is the head, which is read whole."""
+    """Bytes of the weights without the tables of positions and tokens, of which a step reads one row. A tied token table
+    is the head too, which is read whole."""
     return _held(model, "transformer.wte.", "transformer.wpe.")
