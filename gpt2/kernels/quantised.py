@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2.base.errors import Failure
@@ -41,7 +42,7 @@ class Quantised:
 
     def rows(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Some rows of the weight: ids of any shape [...] -> [..., in]. Raises IndexError for ids that it lacks."""
-        return _weight(self.kind, self.values[ids], self.scale[ids]).to(dtype)
+        return _weight(self.kind, F.embedding(ids, self.values), self.scale[ids]).to(dtype)
 
 
 def quantise(weight: Tensor, kind: Kind) -> Quantised:
