@@ -93,7 +93,7 @@ def quantisation_in(path: Path, fields: Mapping[str, Any]) -> Quantisation | Non
     return Quantisation(kind, original, _fact(path, "cost", said.get("cost"), Cost))
 
 
-def need_floats(model: object, name: str, what: str) -> None:
+def need_floats(model: Any, name: str, what: str) -> None:
     """UsageError where a model is quantised: `what` needs its weights as floats. `name`: of the model, to be typed."""
     found = quantisation_of(model)
     if found is not None:
@@ -103,10 +103,15 @@ def need_floats(model: object, name: str, what: str) -> None:
         )
 
 
-def quantisation_of(model: object) -> Quantisation | None:
+def quantisation_of(model: Any) -> Quantisation | None:
     """What is known of a model's quantised weights; None for a model whose weights are floats."""
     found = getattr(model, "quantisation", None)
-    return found if isinstance(found, Quantisation) else None
+    if isinstance(found, Quantisation) or not hasattr(model, "modules"):
+        return found
+    from gpt2.kernels.linear import QuantisedLinear
+
+    kinds = {module.kind for module in model.modules() if isinstance(module, QuantisedLinear)}
+    return Quantisation("int4" if "int4" in kinds else "int8") if kinds else None
 
 
 def _fact(path: Path, name: str, said: Any, kind: type[Any]) -> Any:

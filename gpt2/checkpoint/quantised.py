@@ -20,10 +20,11 @@ from gpt2.checkpoint.quantisation import Quantisation, quantisation_of
 from gpt2.checkpoint.saving import to_stored
 from gpt2.checkpoint.weights import CONV1D, HEAD, WTE, assemble, finite, short
 from gpt2.kernels.linear import QuantisedLinear, QuantisedTokens
-from gpt2.kernels.quantised import GROUP, Kind, Quantised, quantise
+from gpt2.kernels.quantised import GROUP, Kind, Quantised
 from gpt2.model import GPT2
 
 SCALE = ".scale"
+HOLDERS = (QuantisedLinear, QuantisedTokens)
 VALUES: dict[torch.dtype, Kind] = {torch.int8: "int8", torch.uint8: "int4"}
 DAMAGED = "the checkpoint is damaged, so fetch it or quantise the model again"
 
@@ -100,34 +101,14 @@ def to_floats(
 
 
 def check_kind(model: GPT2, kind: Kind) -> None:
-    """UsageError for a model that is quantised already, and for int4 where `quantise_model` would change no map."""
+    """UsageError for a model that is quantised already, and for int4 where `quantise_model` would make int8 of every
+    map."""
     if quantisation_of(model) is not None:
         raise UsageError("the model is quantised already: load the one that it was made of.")
-    inner = [weight.size(1) for name, weight in _to_quantise(model).items() if name not in (WTE, HEAD)]
-    if kind == "int4" and not any(width % GROUP == 0 for width in inner):
+    maps = [module for module in model.transformer.modules() if isinstance(module, nn.Linear)]
+    if kind == "int4" and not any(module.in_features % GROUP == 0 for module in maps):
         mend = f"no map of this model has a width that {GROUP} divides, so choose int8."
         raise UsageError(argument="precision", value=kind, mend=mend)
-
-
-def quantise_model(model: GPT2, kind: Kind) -> GPT2:
-    """The model itself with quantised weights: every linear map and the token table; all else stays float32.
-
-    kind   "int8", or "int4", in which the token table and the head stay int8, and so do maps of a width that 32 does
-           not divide
-
-    Raises UsageError as `check_kind`.
-    """
-    check_kind(model, kind)
-    model.float()
-    kinds: dict[str, Kind] = {WTE: "int8", HEAD: "int8"}
-    quantised = {name: quantise(weight, kinds.get(name, kind)) for name, weight in _to_quantise(model).items()}
-    return put(model, quantised, Quantisation(kind))
-
-
-def _to_quantise(model: GPT2) -> dict[str, Tensor]:
-    """The weights that are to be quantised, a tied head's under the token table's name alone."""
-    names = [name for name in model.state_dict() if name.endswith(".weight") and _may_be_quantised(model, name)]
-    return {name: model.get_parameter(name) for name in names if not (name == HEAD and _tied(model))}
 
 
 def put(model: GPT2, quantised: Mapping[str, Quantised], quantisation: Quantisation) -> GPT2:
@@ -135,8 +116,9 @@ def put(model: GPT2, quantised: Mapping[str, Quantised], quantisation: Quantisat
     for name, one in ({HEAD: quantised[WTE]} | dict(quantised)).items():
         place = name.removesuffix(".weight")
         bias = getattr(model.get_submodule(place), "bias", None)
-        made = QuantisedTokens(one) if name == WTE else QuantisedLinear(one, None if bias is None else bias.detach())
-        model.set_submodule(place, made)
+        bias = None if bias is None else bias.detach()
+        table = name == WTE
+        model.set_submodule(place, QuantisedTokens(one, torch.float32) if table else QuantisedLinear(one, bias))
     model.quantisation = quantisation
     return model
 
@@ -150,7 +132,7 @@ def first_rows(model: GPT2, rows: int) -> GPT2:
 
 def weights_of(model: nn.Module) -> dict[str, Quantised]:
     """The quantised weights of a model by name, a tied head's under the token table's alone."""
-    found = {f"{name}.weight": m.quantised for name, m in model.named_modules() if isinstance(m, QuantisedLinear)}
+    found = {f"{name}.weight": m.quantised for name, m in model.named_modules() if isinstance(m, HOLDERS)}
     if found[HEAD].values.data_ptr() == found[WTE].values.data_ptr():
         del found[HEAD]
     return found

@@ -6,14 +6,14 @@ writes with what was measured. Read next: checkpoint/quantised.py, cli/quantise.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gpt2.base.costs import n_params
 from gpt2.base.notes import note
 from gpt2.checkpoint.files import Checkpoint
 from gpt2.checkpoint.quantisation import Cost, Original, Quantisation
-from gpt2.checkpoint.quantised import check_kind, quantise_model
+from gpt2.checkpoint.quantised import check_kind
 from gpt2.evaluation.bits_per_byte import Progress, loss_of_each, loss_of_joined
+from gpt2.kernels.linear import quantise_model
 from gpt2.kernels.quantised import Kind
 
 
@@ -30,7 +30,7 @@ def quantise_checkpoint(
         print(quantise_checkpoint(checkpoint, "int8", documents, "stories.txt").cost)
         gpt2.save(checkpoint.model, checkpoint.tokenizer, "small")
 
-    kind       "int8" or "int4", as in `gpt2.checkpoint.quantised.quantise_model`
+    kind       "int8" or "int4", as in `gpt2.kernels.linear.quantise_model`
     documents  the text to measure on, `text` being its name; each stands alone, as in `loss_of_each`, but for a
                tokenizer without <|endoftext|>, with which they are read as one
     progress   told the tokens computed so far, of all of both passes
@@ -49,8 +49,7 @@ def quantise_checkpoint(
     after = measure(model, tokenizer, documents, progress=_half(progress, 1))
     digest = hashlib.sha256("\0".join(documents).encode()).hexdigest()
     cost = Cost(text, digest, before.bytes, before.bits_per_byte, after.bits_per_byte)
-    done = replace(model.quantisation, original=Original(checkpoint.name, 4 * n_params(model.config)), cost=cost)
-    model.quantisation = done
+    model.quantisation = done = Quantisation(kind, Original(checkpoint.name, 4 * n_params(model.config)), cost)
     return done
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.quantised import check_kind, quantise_model
+from gpt2.checkpoint.quantised import check_kind
 from gpt2.inference.bandwidth import Reader
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.generate import stream
 from gpt2.inference.sampling import Sampling
+from gpt2.kernels.linear import quantise_model
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
@@ -166,6 +167,8 @@ def _held(model: GPT2, *apart_from: str) -> int:
 
 
 def _read_by_a_step(model: GPT2) -> int:
-    """Bytes of the weights without the tables of positions and tokens, of which a step reads one row. A tied token table
-    is the head too, which is read whole."""
+    """Bytes of the weights without the tables of positions and tokens, of which a step reads one row.
+
+    A tied token table is the head too, which is read whole.
+    """
     return _held(model, "transformer.wte.", "transformer.wpe.")

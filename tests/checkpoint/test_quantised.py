@@ -15,11 +15,12 @@ from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, forget
 from gpt2.checkpoint.files import load, load_model, save
 from gpt2.checkpoint.quantisation import Cost, Original, Quantisation, quantisation_of
-from gpt2.checkpoint.quantised import quantise_model, weights_of
+from gpt2.checkpoint.quantised import check_kind, weights_of
 from gpt2.config import GPT2Config
 from gpt2.evaluation.quantising import quantise_checkpoint
 from gpt2.evaluation.token_scores import score
 from gpt2.explain import trace
+from gpt2.kernels.linear import quantise_model
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import change_tensors, set_field
@@ -100,7 +101,7 @@ def test_floats_are_taken_where_a_dtype_is_named(small, tmp_path):
 def test_transformers_refuses_it(automatic, small):
     """By the type of the model, and where a class is named that ignores it, by the shapes of the weights."""
     kinds = {True: transformers.AutoModelForCausalLM, False: transformers.GPT2LMHeadModel}
-    with pytest.raises((ValueError, RuntimeError), match="glassbox_gpt2|ignore_mismatched_sizes"):
+    with pytest.raises((ValueError, RuntimeError), match=r"glassbox_gpt2|ignore_mismatched_sizes"):
         kinds[automatic].from_pretrained(small[1])
 
 
@@ -149,14 +150,14 @@ def test_the_cost_is_measured_and_kept(tmp_path, kind):
 def test_int4_needs_a_width_of_thirty_twos():
     model = GPT2(GPT2Config(**SIZES | {"n_embd": 40, "n_inner": 50}))
     with pytest.raises(UsageError, match=r"'int4': no map .* 32 divides, so choose int8"):
-        quantise_model(model, "int4")
+        check_kind(model, "int4")
     with pytest.raises(UsageError, match="quantised already"):
-        quantise_model(quantise_model(model, "int8"), "int8")
+        check_kind(quantise_model(model, "int8"), "int8")
 
 
 def test_analyses_ask_for_floats(small):
     checkpoint = load(small[1])
-    with pytest.raises(UsageError, match="quantised, .* load it with dtype='float32'"):
+    with pytest.raises(UsageError, match=r"quantised, .* load it with dtype='float32'"):
         trace(checkpoint, "a fox")
     assert trace(load(small[1], dtype="float32"), "a fox") is not None
 

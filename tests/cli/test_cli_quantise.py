@@ -1,4 +1,4 @@
-"""`gpt2 quantise`: what it prints, what the other commands do with what it wrote, and what each refusal says to type."""
+"""`gpt2 quantise`: what it prints, what other commands do with what it wrote, what each refusal says to type."""
 
 import json
 
