@@ -56,7 +56,7 @@ def _compile(compiler: str) -> None:
     wide = platform.machine().lower() in ("x86_64", "amd64")
     names = ["linear", "threads", "portable", *(["avx2"] if wide else [])]
     link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
-    with TemporaryDirectory(dir=NATIVE.parent) as folder:
+    with TemporaryDirectory() as folder:
         objects = [f"{folder}/{name}.o" for name in names]
         flags = [*FLAGS, *(["-DGPT2_WIDE"] if wide else [])]
         words = [
@@ -66,7 +66,9 @@ def _compile(compiler: str) -> None:
         with ThreadPoolExecutor() as pool:
             list(pool.map(_run, words))
         _run([compiler, "-shared", *link, *objects, "-o", f"{folder}/linear.so", "-pthread"])
-        os.replace(f"{folder}/linear.so", LIBRARY)
+        beside = LIBRARY.with_suffix(f".{os.getpid()}")
+        shutil.copy(f"{folder}/linear.so", beside)
+        os.replace(beside, LIBRARY)  # never half a file, and a process that has loaded the old one keeps it
 
 
 def _run(words: list[str]) -> None:

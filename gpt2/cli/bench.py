@@ -54,6 +54,7 @@ class Command:
         import torch
 
         from gpt2.inference.bench import bench
+        from gpt2.kernels.library import instructions
         from gpt2.training.run.environment import processor
 
         with progress("measuring") as tell:
@@ -65,6 +66,7 @@ class Command:
             "load": load,
             "busy": load > BUSY * cores(),
             "bandwidth": found.bandwidth,
+            "kernel": instructions(),
         }
         if self.json:
             facts = {"model": self.model, "machine": machine, "tokens": found.tokens, "long_prompt": found.long}
@@ -88,8 +90,8 @@ def show(model: str, machine: dict[str, Any], found: "Bench") -> None:
         out.print(Text(said, "yellow"), soft_wrap=True)
     out.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "tokens/s", "of memory", "8 texts", "first token", "prefill", "weights"):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name in ("", "tokens/s", "of memory", "8 texts", "first token", "prefill", "weights", "way"):
+        table.add_column(name, justify="left" if name in ("", "way") else "right", no_wrap=True)
     for rate in found.rates:
         table.add_row(
             rate.precision,
@@ -99,10 +101,11 @@ def show(model: str, machine: dict[str, Any], found: "Bench") -> None:
             f"{1000 * rate.first:.3g} ms",
             number(rate.prefill),
             size(rate.memory),
+            rate.way,
         )
     out.print(table, width=None if out.is_terminal else 10_000)
     out.print()
-    for line in legend(found):
+    for line in legend(machine, found):
         out.print(Text(line, "dim"), soft_wrap=True)
     out.print(Text(advice(model, found)), soft_wrap=True)
 
@@ -112,13 +115,17 @@ def number(x: float) -> str:
     return f"{x:,.0f}" if x >= 99.5 else f"{x:.3g}"
 
 
-def legend(found: "Bench") -> Sequence[str]:
+def legend(machine: dict[str, Any], found: "Bench") -> Sequence[str]:
     """What the columns are."""
     lines = [
         f"tokens/s: new tokens per second of one text, {found.tokens} after a short prompt; 8 texts: of all together",
         "of memory: the bytes that a step reads, as a share of what the memory gives",
         f"prefill: tokens per second of a prompt of {found.long}",
     ]
+    if any(rate.way == "kernel" for rate in found.rates):
+        lines.append(f"way: the kernel is this package's own, here with {machine['kernel']}; torch is PyTorch")
+    else:
+        lines.append("way: how a linear map is computed for one token")
     if any(rate.share > 1 for rate in found.rates):
         lines.append("above 100% of memory, the weights stay in the processor's caches, as those of small models do")
     return lines

@@ -5,14 +5,16 @@ config.json, where `gpt2 info` reads it.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.visible import quoted
-from gpt2.cli.common import ActivationName, File, Flag, TokenizerName, any_model, console, load_model, print_json
+from gpt2.cli.common import ActivationName, Count, File, Flag, TokenizerName, any_model, console, load_model, print_json
 from gpt2.cli.console import progress
 from gpt2.cli.eval import refuse_seeing
 from gpt2.cli.eval_items import read_documents
@@ -40,6 +42,8 @@ class Command:
     """int8: a scale for each row; int4: a scale for each 32 numbers, and the token table stays int8."""
     text: File = None
     """Measure on this text, as `gpt2 eval` takes it (default: stories that come with the program)."""
+    limit: Count = None
+    """Measure on the first N documents of the text only."""
     tokenizer: TokenizerName = None
     """Read and write the tokenizer of this directory, prepared data set or model."""
     activation: ActivationName = None
@@ -56,11 +60,13 @@ class Command:
 
         check_target(self.directory, self.overwrite)
         refuse_quantised(self.model)
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit is {self.limit}: it must be at least 1.")
         name = str(ASSETS / "stories.txt") if self.text is None else self.text
         if self.text is not None and self.text != "-" and not Path(self.text).exists():
             raise UsageError(f"--text is {self.text}, but there is no such file: name a text, or leave it out.")
         with progress("reading the text"):
-            documents = [one.text for one in read_documents([name], "text")]
+            documents = [one.text for one in islice(read_documents([name], "text"), self.limit)]
         checkpoint = load_model(self.model, build=any_model, tokenizer=self.tokenizer, activation=self.activation)
         refuse_seeing(checkpoint)
 
@@ -68,11 +74,16 @@ class Command:
         from gpt2.evaluation.quantising import quantise_checkpoint
 
         with progress("measuring bits per byte, before and after") as tell:
-            done = quantise_checkpoint(checkpoint, self.precision, documents, Path(name).name, tell)
+            done = quantise_checkpoint(checkpoint, self.precision, documents, self._named(name), tell)
         with progress(f"writing {self.directory}"):
             target = save(checkpoint.model, checkpoint.tokenizer, self.directory, overwrite=self.overwrite)
         held = stored(target)
         print_json(facts(self.model, target, done, held)) if self.json else show(self, target, done, held)
+
+    def _named(self, text: str) -> str:
+        """The name of the text that is measured on."""
+        name = "standard input" if text == "-" else Path(text).name
+        return name if self.limit is None else f"the first {counted(self.limit, 'document')} of {name}"
 
 
 def refuse_quantised(name: str) -> None:

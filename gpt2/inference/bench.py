@@ -1,7 +1,7 @@
 """How fast a model generates here, in each precision, and how near that is to what the memory allows.
 
 In: a model and precisions. Out: a `Rate` for each: the middle one of several rounds, in which the precisions take
-turns, so that a machine which grows busy slows all of them alike. Read next: bandwidth.py, cli/bench.py.
+turns, so that a machine which grows busy slows all of them alike. Read next: kernels/bandwidth.py, cli/bench.py.
 """
 
 import copy
@@ -14,11 +14,14 @@ from typing import Any
 import torch
 
 from gpt2.base.errors import UsageError
+from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.checkpoint.quantised import check_kind
-from gpt2.inference.bandwidth import Reader
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.generate import stream
 from gpt2.inference.sampling import Sampling
+from gpt2.kernels.bandwidth import bandwidth, bytes_per_token
+from gpt2.kernels.fast import FastLinear, fast
+from gpt2.kernels.library import instructions
 from gpt2.kernels.linear import quantise_model
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
@@ -37,6 +40,8 @@ class Rate:
     """The speed of a model in one precision.
 
     precision    float32, bfloat16, int8 or int4
+    way          how a linear map is computed for one token: "torch", "kernel" (our own), "onednn" or "packed"
+                 (oneDNN with weights in its own order)
     memory       bytes of its weights in memory
     cache        bytes of keys and values that one token leaves behind
     read         bytes that one step of decoding reads: the weights that it uses, and the keys and values so far
@@ -48,6 +53,7 @@ class Rate:
     """
 
     precision: str
+    way: str
     memory: int
     cache: int
     read: int
@@ -87,14 +93,15 @@ def bench(
     tokens: int = 64,
     rounds: int = ROUNDS,
     progress: Progress = lambda done, total: None,
-    reader: Reader | None = None,
+    read: Callable[[], float] = lambda: bandwidth(2),
 ) -> Bench:
     """Measure a model, given in float32, in each of the precisions, which are made of it in memory.
 
     tokens    new tokens per text
     rounds    how often each figure is measured
     progress  told how many measurements are done, of how many
-    reader    what measures the bandwidth
+    read      measures the bandwidth, in bytes per second, once in each round; the best counts, since whatever else the
+              machine does can only slow it down
 
     Raises UsageError for tokens that do not fit into the context, and for int4 where no map can have it.
     """
@@ -104,7 +111,7 @@ def bench(
     for kind in ("int4", "int8"):
         if kind in precisions:
             check_kind(model, kind)
-    reader, long = reader or Reader(), min(LONGEST, model.config.n_positions)
+    long, best = min(LONGEST, model.config.n_positions), 0.0
     models = {precision: _made(model, precision) for precision in precisions}
     done, total = 0, (rounds + 1) * len(models)
     found: dict[str, list[tuple[float, float, float, float]]] = {precision: [] for precision in models}
@@ -115,9 +122,9 @@ def bench(
                 found[precision].append(times)
             done += 1
             progress(done, total)
-        reader.read()
-    rates = [_rate(models[precision], precision, times, tokens, reader.best) for precision, times in found.items()]
-    return Bench(tuple(rates), reader.best, tokens, long)
+        best = max(best, read())
+    rates = [_rate(models[precision], precision, times, tokens, best) for precision, times in found.items()]
+    return Bench(tuple(rates), best, tokens, long)
 
 
 def _made(model: GPT2, precision: str) -> GPT2:
@@ -153,22 +160,24 @@ def _prompt(model: GPT2, length: int) -> list[int]:
     return [i % min(model.config.vocab_size, 256) for i in range(length)]
 
 
-def _rate(model: GPT2, precision: str, times: list[Any], tokens: int, bandwidth: float) -> Rate:
+def _rate(model: GPT2, precision: str, times: list[Any], tokens: int, best: float) -> Rate:
     first, prefill, decode, batch = (median(column) for column in zip(*times, strict=True))
     cache = 2 * model.config.n_layer * model.config.n_embd * (2 if precision == "bfloat16" else 4)
-    read = _read_by_a_step(model) + cache * (PROMPT + tokens // 2)
-    return Rate(precision, _held(model), cache, read, first, prefill, decode, batch, read * decode / bandwidth)
+    read = bytes_per_token(model) + cache * (PROMPT + tokens // 2)
+    share = read * decode / best
+    return Rate(precision, _way(model, tokens), _held(model), cache, read, first, prefill, decode, batch, share)
 
 
-def _held(model: GPT2, *apart_from: str) -> int:
-    """Bytes of the weights, each tensor once, without those whose names begin so."""
-    state = {name: x for name, x in model.state_dict().items() if not name.startswith(apart_from or ("-",))}
-    return sum({x.data_ptr(): x.nbytes for x in state.values()}.values())
+def _held(model: GPT2) -> int:
+    """Bytes of the weights, each tensor once."""
+    return sum({x.data_ptr(): x.nbytes for x in model.state_dict().values()}.values())
 
 
-def _read_by_a_step(model: GPT2) -> int:
-    """Bytes of the weights without the tables of positions and tokens, of which a step reads one row.
-
-    A tied token table is the head too, which is read whole.
-    """
-    return _held(model, "transformer.wte.", "transformer.wpe.")
+def _way(model: GPT2, steps: int) -> str:
+    """How generation computes this model's linear maps for one token."""
+    if quantisation_of(model) is not None:
+        return "torch" if instructions() is None else "kernel"
+    first = next((m for m in fast(model, steps).modules() if isinstance(m, FastLinear)), None)
+    if first is None:
+        return "torch"
+    return "packed" if first.read[0] is not None else first.by_class[0].__name__.replace("linear", "torch")

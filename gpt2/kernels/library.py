@@ -7,6 +7,7 @@ Read next: linear.py, the modules that use it.
 
 import ctypes
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -29,9 +30,24 @@ def library() -> ctypes.CDLL | None:
         found.gpt2_linear.argtypes = [
             ctypes.c_int, pointer, pointer, pointer, pointer, pointer, size, size, size, ctypes.c_int, ctypes.c_int,
         ]  # fmt: skip
+        found.gpt2_use_threads_of.argtypes = [pointer]
+        found.gpt2_use_threads_of(_threads())
     except (OSError, AttributeError):  # not built, built for another system, or an older one
         return None
     return found
+
+
+def _threads() -> ctypes.c_void_p | None:
+    """The function that runs threads in the OpenMP library that PyTorch has loaded, where it can be found.
+
+    The kernel must use these threads: they spin for a while after each piece of work, and others would be in their way.
+    """
+    try:
+        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+        path = re.search(r"(/\S*/lib(?:g|i)?omp\S*\.so\S*)$", loaded, re.MULTILINE)
+        return path and ctypes.cast(ctypes.CDLL(path[1]).GOMP_parallel, ctypes.c_void_p)
+    except (OSError, AttributeError):
+        return None
 
 
 def instructions() -> str | None:

@@ -15,6 +15,7 @@ from gpt2.kernels.library import multiply, takes
 from gpt2.kernels.quantised import Kind, Quantised, quantise
 from gpt2.model import GPT2
 
+FEW = 8  # rows up to which PyTorch's own int8 kernel is faster than a weight made anew
 MANY = 64  # rows from which it pays to make the weight anew and leave the product to PyTorch
 
 
@@ -62,7 +63,8 @@ class QuantisedLinear(_Holds):
     dtype    the type of the model's other numbers, in which `weight` is given
 
     It has a gradient with respect to x. Where the kernel is, up to 64 rows are computed by it, in float32, and each row
-    is the same to the last bit as it is alone; otherwise the weight is made anew and PyTorch computes.
+    is the same to the last bit as it is alone. Otherwise PyTorch computes: up to 8 rows by int8 weights with its own
+    kernel, all else by the weight made anew.
     """
 
     bias: Tensor | None
@@ -76,7 +78,14 @@ class QuantisedLinear(_Holds):
         """x [..., in] -> [..., out]."""
         if x.numel() <= MANY * self.in_features and takes(x, self.values):
             return multiply(x, self.values, self.bias, self.scale)
+        if self.kind == "int8" and 0 < x.numel() <= FEW * self.in_features and self._is_plain(x):
+            y = torch._weight_int8pack_mm(x.reshape(-1, self.in_features).float(), self.values, self.scale)
+            y = y if self.bias is None else y + self.bias
+            return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
         return F.linear(x, self.quantised.dequantise(x.dtype), self.bias)
+
+    def _is_plain(self, x: Tensor) -> bool:
+        return x.device.type == self.values.device.type == "cpu" and not (torch.is_grad_enabled() and x.requires_grad)
 
 
 class QuantisedTokens(_Holds):

@@ -113,6 +113,9 @@ VISIBLE int gpt2_linear(int kind, const void* w, const void* scale, const void* 
   }
 }
 
+// Threads for the products: see threads.hpp.
+VISIBLE void gpt2_use_threads_of(void* gomp_parallel) { use_threads_of(gomp_parallel); }
+
 // Which instructions the products use here.
 VISIBLE const char* gpt2_instructions() { return wide() ? "AVX2" : "portable"; }
 
