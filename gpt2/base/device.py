@@ -67,7 +67,10 @@ def pick_dtype(dtype: torch.dtype | str, device: torch.device | None = None) -> 
     """
     found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if found is None or found not in DTYPES.values():
-        raise UsageError(argument="dtype", value=dtype, mend="choose float32, bfloat16, float16 or float64.")
+        more = (
+            "; `gpt2 quantise MODEL DIR` writes int8 and int4 weights" if str(dtype).endswith(("int8", "int4")) else ""
+        )
+        raise UsageError(argument="dtype", value=dtype, mend=f"choose float32, bfloat16, float16 or float64{more}.")
     if device is not None and device.type == "mps" and found == torch.float64:
         mend = "Apple's GPUs have no such numbers; choose float32, or {device}."
         raise UsageError(argument="dtype", value=dtype, mend=mend, device="cpu")

@@ -12,6 +12,10 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     Field("model_type", "honoured", "must be `gpt2`, or `glassbox_gpt2` for a variant of this project; default `gpt2`"),
     Field("glassbox_variant", "honoured", "which variant of this project the model is"),
     Field("glassbox_off", "carried", "what `gpt2 export` switched off in the weights; `gpt2 info` shows it"),
+    Field(
+        "quantization_config", "honoured",
+        "int8 and int4 weights that `gpt2 quantise` wrote (`quant_method: glassbox`); any other form is refused",
+    ),
     Field("vocab_size", "honoured", "rows of the token table; rows past the tokenizer's last token are cut off"),
     Field("n_positions", "honoured", "the context"),
     Field("n_embd", "honoured", "width of the residual stream"),
@@ -77,10 +81,6 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     Field("cross_attention_hidden_size", "refused", "the width of an encoder", (None,), ELSEWHERE),
     Field("per_layer_config", "refused", "blocks that differ from one another", (None, {}), ELSEWHERE),
     Field("pruned_heads", "refused", "heads that older versions of transformers cut out of the weights", (None, {})),
-    Field(
-        "quantization_config", "refused", "weights in a compressed form", (None,),
-        "Save the model in float16 or float32 first.",
-    ),
     Field("compression_config", "refused", "weights in a compressed form", (None,)),
     Field("attribute_map", "refused", "other names for fields, set by the file", (None,), ELSEWHERE),
 )  # fmt: skip

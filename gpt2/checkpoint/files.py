@@ -21,6 +21,7 @@ from gpt2.checkpoint.hf_config import (
     GENERATION_FILE,
     adapter_base,
     read_config,
+    read_quantisation,
     read_settings,
     settings_of,
     weight_files,
@@ -28,6 +29,7 @@ from gpt2.checkpoint.hf_config import (
 from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
 from gpt2.checkpoint.layout import WEIGHT_FILES
 from gpt2.checkpoint.off_note import OFF, off_entries
+from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.checkpoint.target import check_target, whole_directory
 from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, tokenizer_for
 from gpt2.config import GPT2Config
@@ -84,7 +86,7 @@ def load(
     name        "storyteller" (the bundled model), a directory, a preset (gpt2, gpt2-medium, gpt2-large, gpt2-xl,
                 distilgpt2), a Hugging Face id OWNER/NAME, an adapter, or a file of nanoGPT or llm.c
     dtype       of the weights in memory, whatever the file holds: float32, bfloat16, float16 or float64, by name or as
-                torch has it (None: float32)
+                torch has it (None: float32; of a quantised checkpoint its own int8 or int4)
     device      where the weights are to lie: cpu, cuda, cuda:N, mps, auto (cuda where there is one), or as torch has it
     build       what makes the empty model, for variants (None: GPT2, and variants are refused)
     tokenizer   a directory, prepared data set or model whose tokenizer to take (None: the checkpoint's own)
@@ -146,8 +148,12 @@ def _without_padding(model: "GPT2", vocab_size: int) -> "GPT2":
     import torch
 
     if vocab_size < model.config.vocab_size:
-        tied = _tied(model)
         model.config = replace(model.config, vocab_size=vocab_size)
+        if quantisation_of(model) is not None:
+            from gpt2.checkpoint.quantised import first_rows
+
+            return first_rows(model, vocab_size)
+        tied = _tied(model)
         for table in (model.transformer.wte, model.lm_head):
             table.weight = torch.nn.Parameter(table.weight.detach()[:vocab_size].clone())
         model.transformer.wte.num_embeddings = model.lm_head.out_features = vocab_size
@@ -171,9 +177,10 @@ def load_model(
     from gpt2.habits import GPT2
 
     directory, device = Path(directory), as_device(device)
-    dtype = torch.float32 if dtype is None else pick_dtype(dtype, device)
+    number = torch.float32 if dtype is None else pick_dtype(dtype, device)
     config, variant = read_config(directory)
     foreign = directory.is_file()
+    quantisation = None if foreign else read_quantisation(directory)
     if activation is not None:
         config = replace(config, activation_function=activation)
     elif foreign:
@@ -190,11 +197,20 @@ def load_model(
         config = replace(config, tie_word_embeddings=False)
     with torch.device("meta"), NoDraws():  # names and shapes alone
         model: GPT2 = make(config) if variant is None else make(config, variant=variant)
-    state = assemble(stored, model.state_dict(), _tied(model), dtype, device, directory)
-    model.load_state_dict(state, assign=True)
-    model.tie_weights()
+    if quantisation is not None and dtype is None:
+        from gpt2.checkpoint.quantised import fill
+
+        fill(model, stored, quantisation, device, directory)
+    else:
+        if quantisation is not None:
+            from gpt2.checkpoint.quantised import to_floats
+
+            stored = to_floats(stored, quantisation, number, directory)
+        state = assemble(stored, model.state_dict(), _tied(model), number, device, directory)
+        model.load_state_dict(state, assign=True)
+        model.tie_weights()
     settings = model.settings = None if foreign else read_settings(directory)
-    if settings and settings.config.get("reorder_and_upcast_attn") and dtype in (torch.float16, torch.bfloat16):
+    if settings and settings.config.get("reorder_and_upcast_attn") and number in (torch.float16, torch.bfloat16):
         note(
             f"{directory}: in half precision reorder_and_upcast_attn changes the eager attention of transformers "
             "alone; neither its default nor what is computed here."
@@ -223,7 +239,7 @@ def save(
                ({"name", "arguments"}) is marked so that plain transformers refuses it
     tokenizer  written beside the weights (None: weights alone)
     directory  a new or empty one; it is made, and so are those above it
-    dtype      of the stored weights, as `load` takes it (None: as they are in memory)
+    dtype      of the stored weights, as `load` takes it (None: as they are in memory, quantised ones too)
     overwrite  replace a checkpoint that stands there
 
     Returns the directory, as an absolute path. Raises UsageError for what is no model or no dtype, and when the
@@ -241,14 +257,21 @@ def save(
     if tokenizer is not None and tokenizer.ordinary_size > config.vocab_size:
         entries = f"{tokenizer.ordinary_size:,} entries"
         raise ValueError(f"the tokenizer's {entries} exceed vocab_size {config.vocab_size:,}: save the one that fits.")
-    tied = _tied(inner)
-    stored = to_stored(inner.state_dict(), tied, dtype)
+    quantisation = quantisation_of(inner)
+    if quantisation is None:
+        tied = _tied(inner)
+        stored = to_stored(inner.state_dict(), tied, dtype)
+    else:
+        from gpt2.checkpoint.quantised import stored_of
+
+        stored, tied = stored_of(inner, dtype)
+        quantisation = quantisation if dtype is None else None
     dtype_name = str(stored["transformer.wte.weight"].dtype).removeprefix("torch.")
     ends = {"bos_token_id": getattr(tokenizer, "bos_id", None), "eos_token_id": getattr(tokenizer, "eot_id", None)}
     settings = settings_of(inner)
     carried = {"use_cache": True, **ends} if settings is None else settings.config
     generation = {"_from_model_config": True, **ends} if settings is None else settings.generation
-    fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied)
+    fields = config_fields(config, carried, dtype_name, getattr(inner, "variant", None), tied, quantisation)
     if off := off_entries(inner):
         fields[OFF] = off
 

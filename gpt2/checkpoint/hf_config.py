@@ -18,11 +18,12 @@ from gpt2.base.notes import note
 from gpt2.checkpoint.config_fields import CONFIG_FIELDS
 from gpt2.checkpoint.foreign import foreign_config
 from gpt2.checkpoint.layout import ADAPTER_CONFIG, MOST_TENSORS, OTHER_WEIGHTS, WEIGHT_FILES
+from gpt2.checkpoint.quantisation import Quantisation, quantisation_in
 from gpt2.config import GPT2Config
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
-VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours, so that transformers refuses it
+VARIANT_TYPE = "glassbox_gpt2"  # model_type of a variant of ours and of quantised weights: transformers refuses it
 
 # Other names of a field, which win over the field's own, as in transformers.
 SYNONYMS = {
@@ -62,7 +63,8 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     variant = fields.get("glassbox_variant")
     if variant is not None and not isinstance(variant, dict):
         raise ValueError(f"{path}: glassbox_variant is {shortened(variant)}: it must be an object with a name.")
-    kinds = ("gpt2",) if variant is None else ("gpt2", VARIANT_TYPE)
+    quantised = fields.get("quantization_config") is not None and quantisation_in(path, fields) is not None
+    kinds = ("gpt2", VARIANT_TYPE) if quantised or variant is not None else ("gpt2",)
     if fields.get("model_type", "gpt2") not in kinds:
         raise ValueError(
             f"{path}: model_type is {shortened(fields['model_type'])}, and 'gpt2' alone is read: choose a GPT-2."
@@ -85,6 +87,15 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
             f"{path}: head_dim is {shortened(fields['head_dim'])}, but n_embd / n_head is {config.head_dim}."
         )
     return config, variant
+
+
+def read_quantisation(directory: Path) -> Quantisation | None:
+    """In which numbers a checkpoint's weights are, where they are quantised; None for floats.
+
+    Raises ValueError naming the file and the field for a form of compression that is not this project's.
+    """
+    path = directory / CONFIG_FILE
+    return quantisation_in(path, read_json(path)) if path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpt2.base.errors import Advice, UsageError
 from gpt2.checkpoint.download import HUB_ID, cached, fetch
 from gpt2.checkpoint.foreign import foreign_file
-from gpt2.checkpoint.hf_config import CONFIG_FILE, adapter_base
+from gpt2.checkpoint.hf_config import CONFIG_FILE, adapter_base, read_quantisation
 from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS
 from gpt2.text.tokenizer_files import has_tokenizer
 
@@ -92,6 +92,11 @@ def base_directory(adapter: Path, download: bool = True, weights: bool = True) -
     if adapter_base(found) is not None:
         raise ValueError(
             f"the base of the adapter {adapter} is an adapter itself: merge it, gpt2 export {base} DIR, and {mend}"
+        )
+    if weights and (found / CONFIG_FILE).is_file() and read_quantisation(found) is not None:
+        raise ValueError(
+            f"the base of the adapter {adapter} is quantised, and an adapter needs weights in float32: write them, "
+            f"gpt2 export {base} DIR, and {mend}"
         )
     return found
 

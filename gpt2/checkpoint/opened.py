@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import Checkpoint
+from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
@@ -14,9 +15,12 @@ Model: TypeAlias = GPT2 | Checkpoint
 
 
 def opened(model: Model) -> tuple[GPT2, Tokenizer | None]:
-    """The model itself and, of a checkpoint, its tokenizer."""
-    if isinstance(model, Checkpoint):
-        return model.model, model.tokenizer
-    if isinstance(model, GPT2):
-        return model, None
-    raise UsageError(f"a {type(model).__name__} is not a model: give a GPT2, or what gpt2.load(name) returns.")
+    """The model itself and, of a checkpoint, its tokenizer. UsageError for what is none, and for quantised weights."""
+    found, tokenizer = (model.model, model.tokenizer) if isinstance(model, Checkpoint) else (model, None)
+    if not isinstance(found, GPT2):
+        raise UsageError(f"a {type(model).__name__} is not a model: give a GPT2, or what gpt2.load(name) returns.")
+    if quantisation_of(found) is not None:
+        raise UsageError(
+            "the model is quantised, and this needs its weights as floats", "load it with {dtype}.", dtype="float32"
+        )
+    return found, tokenizer

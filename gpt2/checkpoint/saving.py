@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from gpt2.checkpoint.hf_config import SYNONYMS, VARIANT_TYPE
 from gpt2.checkpoint.pickles import reason
+from gpt2.checkpoint.quantisation import FIELD, Quantisation
 from gpt2.checkpoint.weights import CONV1D, HEAD, finite, own_name, short
 from gpt2.config import GPT2Config
 
+OURS = {"architectures": ["GlassboxGPT2"], "model_type": VARIANT_TYPE}  # which transformers refuses
 # What is never written again: it would stand in the way, or belongs to files that are not copied.
 DROPPED = (
     *SYNONYMS.values(), "auto_map", "quantization_config", "compression_config", "glassbox_variant",
@@ -35,7 +37,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def config_fields(
-    config: GPT2Config, carried: Mapping[str, Any], dtype: str, variant: dict[str, Any] | None, tied: bool
+    config: GPT2Config,
+    carried: Mapping[str, Any],
+    dtype: str,
+    variant: dict[str, Any] | None,
+    tied: bool,
+    quantisation: Quantisation | None = None,
 ) -> dict[str, Any]:
     """What config.json says of a model: its sizes and choices, what is `carried`, and how its weights are stored.
 
@@ -53,7 +60,9 @@ def config_fields(
         "torch_dtype": dtype,  # transformers 4, vLLM
     }
     if variant is not None:
-        fields |= {"architectures": ["GlassboxGPT2"], "model_type": VARIANT_TYPE, "glassbox_variant": variant}
+        fields |= OURS | {"glassbox_variant": variant}
+    if quantisation is not None:  # what else there is, is float32
+        fields |= OURS | {"dtype": "float32", "torch_dtype": "float32", FIELD: quantisation.fields()}
     return fields
 
 

@@ -9,6 +9,8 @@ COMMANDS = {
     "tokenize": ("gpt2.cli.tokenize", "the tokens of a text"),
     "info": ("gpt2.cli.info", "configuration, parameters, memory and FLOPs of a model"),
     "export": ("gpt2.cli.export", "write a model in Hugging Face's format"),
+    "quantise": ("gpt2.cli.quantise", "write a model with int8 or int4 weights, and measure the cost"),
+    "bench": ("gpt2.cli.bench", "how fast a model generates on this machine"),
     "fetch": ("gpt2.cli.fetch", "download a model from the Hugging Face hub"),
     "prepare": ("gpt2.cli.prepare", "turn text files into token shards"),
     "train": ("gpt2.cli.train", "train a model from a recipe"),

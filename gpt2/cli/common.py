@@ -97,8 +97,8 @@ class ModelOptions:
     """Read text with the tokenizer in this directory, prepared data set or model."""
     activation: ActivationName = None
     """Take this activation function, such as gelu_new, where the file does not say which."""
-    dtype: Annotated[str, tyro.conf.arg(metavar="TYPE")] = "float32"
-    """float32, bfloat16, float16 or float64."""
+    dtype: Annotated[str | None, tyro.conf.arg(metavar="TYPE", help_behavior_hint="(default: float32)")] = None
+    """float32, bfloat16, float16 or float64; without it a quantised model stays as it is."""
     device: Annotated[str, tyro.conf.arg(metavar="WHERE")] = "cpu"
     """cpu, cuda (a GPU; cuda:N for one of several), mps (Apple's GPU), or auto: cuda where there is one."""
 
@@ -141,13 +141,14 @@ def read_text(text: str | None) -> str:
 
 def load_model(
     name: str,
-    dtype: str = "float32",
+    dtype: str | None = None,
     device: str = "cpu",
     build: "Builder | None" = None,
     tokenizer: str | None = None,
     activation: str | None = None,
 ) -> "Checkpoint":
-    """Load `--model name` in `--dtype dtype` on `--device device` for inference; the others as in `load`."""
+    """Load `--model name` in `--dtype dtype` (None: float32, or quantised as it is) on `--device device`; the others as
+    in `load`."""
     from gpt2.base.device import pick_device
     from gpt2.checkpoint.files import load
     from gpt2.cli.console import progress

@@ -131,12 +131,15 @@ TABLE = {
         "the machine chooses in which numbers it computes, so leave it out",
     "bf16 bfloat16 torch-dtype precision mixed-precision amp": "--dtype bfloat16 | --train.dtype NAME | "
         "the machine chooses in which numbers it computes, so leave it out",
-    "load-in-8bit load-in-4bit quantize quantization q4 q8":
-        "weights are not quantised; --dtype bfloat16 halves them | weights are not quantised, so leave it out",
+    "load-in-8bit load-in-4bit load-in-8-bit quantize quantization q4 q8 bits wbits kind qtype ftype outtype":
+        "--precision int8, or --precision int4 | "
+        "quantise the model once, `gpt2 quantise MODEL DIR`, and give --model DIR | "
+        "@model `gpt2 quantise` writes int8 and int4 weights: type `gpt2 quantise {first} DIR`",
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
         "nothing is computed on a GPU here, so leave it out",
     "device": "--device WHERE | nothing is computed on a GPU here, so leave it out",
-    "dtype": "--dtype TYPE | --train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
+    "dtype": "--dtype TYPE | --precision int8, or --precision int4 | "
+        "--train.dtype NAME | the machine chooses in which numbers it computes, so leave it out",
     "json": "this command prints no JSON, so leave it out",
     "seed": "--seed N | --train.seed N | nothing is drawn by chance here, so leave it out",
     "cpu no-cuda no-gpu use-cpu": "--device cpu",
@@ -170,6 +173,10 @@ for what the user gave to the option, {evaluated} for a command that gives the p
 """
 
 VALUES_ELSEWHERE = {
+    "--precision": {
+        **dict.fromkeys("8 8bit 8-bit q8 q8_0 i8 w8 load-in-8bit".split(), "type --precision int8"),
+        **dict.fromkeys("4 4bit 4-bit q4 q4_0 q4_k_m i4 w4 nf4 fp4 load-in-4bit".split(), "type --precision int4"),
+    },
     "--task": {
         **dict.fromkeys(
             "blimp blimp_all minimal-pairs pairs syntaxgym cola".split(),

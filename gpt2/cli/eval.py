@@ -36,12 +36,17 @@ class ScoredModel(ModelOptions):
     def load(self) -> "Checkpoint":
         """The model, unless its scores would say nothing."""
         checkpoint = super().load()
-        if variant_of(checkpoint) == "no-mask":
-            raise UsageError(
-                "this model is the variant 'no-mask', which sees the very tokens that it is to predict: its scores "
-                "would say nothing, so name another model."
-            )
+        refuse_seeing(checkpoint)
         return checkpoint
+
+
+def refuse_seeing(checkpoint: "Checkpoint") -> None:
+    """UsageError for a model whose scores would say nothing."""
+    if variant_of(checkpoint) == "no-mask":
+        raise UsageError(
+            "this model is the variant 'no-mask', which sees the very tokens that it is to predict: its scores "
+            "would say nothing, so name another model."
+        )
 
 
 @dataclass

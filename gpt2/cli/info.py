@@ -16,10 +16,10 @@ from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
 from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
 from gpt2.cli.console import progress
+from gpt2.cli.info_weights import cost_line, quantised_line, stored
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
-NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 BAR = 20  # width of the bar of a share of 100%, in characters
 
 
@@ -58,7 +58,7 @@ def gather(
     words, activation  the tokenizer and the activation function to take in place of the model's own
     """
     from gpt2.checkpoint.foreign import say_what_is_assumed
-    from gpt2.checkpoint.hf_config import adapter_base, read_config
+    from gpt2.checkpoint.hf_config import adapter_base, read_config, read_quantisation
     from gpt2.checkpoint.hub import base_directory, own_directory
     from gpt2.checkpoint.layout import HUB_IDS
     from gpt2.checkpoint.off_note import off_in
@@ -71,6 +71,7 @@ def gather(
         directory = own_directory(name, download=False)
         base = directory if adapter_base(directory) is None else base_directory(directory, download=False)
         config, variant = read_config(base)
+        quantised = None if base.is_file() else read_quantisation(base)
         if base is not directory:
             adapter, config = described(directory, config)
         if base.is_file() and activation is None:
@@ -78,7 +79,7 @@ def gather(
     except ValueError:
         if preset is None or directory is not None:
             raise
-        config, variant = PRESETS[preset], None
+        config, variant, quantised = PRESETS[preset], None, None
     if activation is not None:
         config = replace(config, activation_function=activation)
     length = config.n_positions if context is None else context
@@ -92,6 +93,7 @@ def gather(
         "adapter": None if adapter is None else adapter | {"base_directory": str(base)},
         "variant": variant,
         "off": off_in(base) if base else [],
+        "quantised": None if quantised is None else asdict(quantised),
         "configuration": asdict(config) | {"n_inner": config.inner_dim},
         "parameters": {"total": n_params(config), "components": parameter_counts(config)},
         "stored": None if directory is None else stored(directory),
@@ -117,30 +119,6 @@ def described(directory: Path, base: GPT2Config) -> tuple[dict[str, Any], GPT2Co
 
     facts = adapter_facts(read_adapter(directory), base)
     return facts.plain() | {"sentence": facts.sentence()}, facts.config
-
-
-def stored(directory: Path) -> dict[str, Any]:
-    """The weight files of a model or adapter: names, bytes, and types where the header of the format tells them."""
-    from gpt2.base.lfs import refuse_pointer
-    from gpt2.checkpoint.hf_config import adapter_base, weight_files
-    from gpt2.checkpoint.layout import ADAPTER_WEIGHTS
-    from gpt2.checkpoint.stored_type import stored_dtypes
-
-    if adapter_base(directory) is None:
-        files = weight_files(directory)
-    else:
-        files = [directory / name for name in ADAPTER_WEIGHTS if (directory / name).is_file()][:1]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise ValueError(f"{directory / missing[0]} is missing, but the index names it: download or copy it again.")
-    for file in files:
-        refuse_pointer(file)
-    types = {code for file in files if file.suffix == ".safetensors" for code in stored_dtypes(file)}
-    return {
-        "files": [file.name for file in files],
-        "bytes": sum(file.stat().st_size for file in files),
-        "dtypes": sorted(NAMES.get(code, code) for code in types),
-    }
 
 
 def tokenizer(directory: Path | None, base: Path | None, config: GPT2Config, name: str | None) -> dict[str, Any] | None:
@@ -227,6 +205,10 @@ def _origin(facts: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         end = "no end of text" if words["eot_id"] is None else f"{words['eot']} is {words['eot_id']}"
         lines.append(("tokenizer", f"{words['entries']:,} entries, {end}, hash {words['hash'][:12]}"))
+    if facts["quantised"] is not None:
+        lines.insert(2, ("quantised", quantised_line(facts["quantised"]["kind"], held["numbers"])))
+        if facts["quantised"]["cost"] is not None:
+            lines.insert(3, ("cost", cost_line(facts["quantised"]["cost"])))
     if facts["variant"] is not None:
         lines.append(("variant", f"{facts['variant'].get('name')}; the figures are those of a plain GPT-2"))
     return [*lines, ("off", f"{off_sentence(facts['off'])}, folded into the weights")] if facts["off"] else lines

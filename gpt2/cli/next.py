@@ -56,7 +56,7 @@ class Command(ModelOptions):
             tell_space_at_the_end(tokenizer, text)
             tell_file(text)
         with progress("reading the text"), torch.inference_mode():
-            device = model.transformer.wte.weight.device
+            device = next(model.parameters()).device
             hidden = model.hidden(torch.tensor([ids], device=device))
             logits = model.head(hidden[0, -1])
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

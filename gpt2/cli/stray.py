@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gpt2.cli.parsing import Known
 
 NO_PLACE = {
+    "gpt2 quantise": "which numbers is said by an option: type `gpt2 quantise MODEL DIR --precision int8`, or int4.",
+    "gpt2 bench": "a model is named with --model: type `gpt2 bench --model MODEL`.",
     "gpt2 chat": "type the message at the prompt of `gpt2 chat`, or pipe it in: printf '%s\\n' {words} | {command}",
 }
 """What to do with words that stand without an option where a command has no place for them."""

@@ -151,8 +151,8 @@ def _sum(
 
 def _losses(model: GPT2, batch: list[Window]) -> list[float]:
     """The summed loss of each window's targets."""
-    device = model.lm_head.weight.device
-    with linear_by_onednn(model.lm_head.weight):
+    device = next(model.parameters()).device
+    with linear_by_onednn(next(model.parameters())):
         hidden = model.hidden(padded([w.inputs() for w in batch], 0, device))  # (R, T, C)
         rows = torch.cat([hidden[n, w.skip : len(w)] for n, w in enumerate(batch)])  # (N, C)
         targets = torch.tensor([i for w in batch for i in w.targets()[w.skip :]], device=device)

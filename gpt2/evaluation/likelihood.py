@@ -79,7 +79,7 @@ def answer(
     found: list[dict[int, Answer]] = [{} for _ in questions]
     done, total = 0, sum(piece.work for piece in pieces)
     for batch in _batches(pieces, batch_tokens, model.config.n_positions):
-        with linear_by_onednn(model.lm_head.weight):
+        with linear_by_onednn(next(model.parameters())):
             answered = _batch(model, batch)
         for piece, answers in zip(batch, answered, strict=True):
             found[piece.number].update(zip(piece.places, answers, strict=True))
@@ -145,7 +145,7 @@ def _batch(model: GPT2, batch: list[_Piece]) -> list[list[Answer]]:
     continuations = [ids for piece in batch for ids in piece.continuations]
     contexts, lengths = [piece.context for piece in batch], [len(piece.context) for piece in batch]
     more = max(map(len, continuations)) - 1  # of a continuation all but the last token are read
-    weight = model.lm_head.weight
+    weight = next(model.parameters())
     options = {"dtype": weight.dtype, "device": weight.device}
     cache = KVCache(model.config, len(batch), max(lengths) + more, **options)
     hidden = model.hidden(_padded(contexts, weight), cache=cache, lengths=lengths)

@@ -207,7 +207,7 @@ def _predict(
     """For each window a prediction for each of the targets that it scores."""
     found: dict[int, list[Prediction]] = {}
     done, total = 0, sum(map(len, plan))
-    weight = model.lm_head.weight
+    weight = next(model.parameters())
     for batch in batches(plan, batch_tokens):
         with linear_by_onednn(weight):
             hidden = model.hidden(padded([w.inputs() for w in batch], 0, weight.device))  # (R, T, C)

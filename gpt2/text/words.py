@@ -36,7 +36,7 @@ def encode(model: GPT2, tokenizer: Tokenizer | None, text: Text) -> Tensor:
     lengths = sorted({len(row) for row in rows})
     if len(lengths) > 1:
         raise UsageError(f"the texts have {lengths[0]} to {lengths[-1]} tokens: give texts of one length.")
-    return torch.tensor(rows, device=model.lm_head.weight.device)
+    return torch.tensor(rows, device=next(model.parameters()).device)
 
 
 def token_id(model: GPT2, tokenizer: Tokenizer | None, word: str | int) -> int:

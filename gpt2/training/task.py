@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gpt2.checkpoint import Checkpoint, load, save
+from gpt2.checkpoint.quantisation import need_floats
 from gpt2.config import GPT2Config
 from gpt2.data.batches import Mix, TokenSet
 from gpt2.data.shards import TokenShards
@@ -125,7 +126,9 @@ def identity(manifest: Mapping[str, Any]) -> str:
 def _model(recipe: Recipe, tokenizer: Tokenizer) -> GPT2:
     config = recipe.model.config(tokenizer.vocab_size)
     if recipe.train.init is not None:
-        return _started_from(load(recipe.train.init), config, tokenizer)
+        begun = load(recipe.train.init)
+        need_floats(begun.model, recipe.train.init, "training")
+        return _started_from(begun, config, tokenizer)
     return GPT2(config, seed=recipe.train.seed)
 
 

@@ -30,7 +30,7 @@ TRIED = [ROOT / "docs" / name for name in ("explain.md", "scores.md")]
 COMMANDS = [
     example for path in TRIED for block in blocks("console", path.read_text("utf-8")) for example in examples(block)
 ]
-IN_ORDER = [ROOT / "docs" / name for name in ("checkpoints.md", "export.md")]
+IN_ORDER = [ROOT / "docs" / name for name in ("checkpoints.md", "export.md", "quantised.md")]
 
 
 @pytest.fixture

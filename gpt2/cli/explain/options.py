@@ -41,6 +41,7 @@ class Options(ModelOptions):
             check_picture(self.png)
         if (top := getattr(self, "top", None)) is not None and top < 1:
             raise UsageError(f"--top is {top}: it must be at least 1.")
+        self.dtype = self.dtype or "float32"  # of a quantised model too: what is explained are floats
         return super().load()
 
     def show(

@@ -63,6 +63,7 @@ class Command(ModelOptions):
         check_blocks(self.block)
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)
+        self.dtype = self.dtype or "float32"  # of a quantised model too
         checkpoint = self.load()
         if (variant := variant_of(checkpoint)) not in PLAIN:
             raise UsageError(

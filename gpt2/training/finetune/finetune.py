@@ -21,6 +21,7 @@ from gpt2.checkpoint.adapter import Adapter, fingerprint, hash_of_weights, write
 from gpt2.checkpoint.files import load, save
 from gpt2.checkpoint.hf_config import read_json
 from gpt2.checkpoint.layout import BUNDLED, HUB_IDS
+from gpt2.checkpoint.quantisation import need_floats
 from gpt2.checkpoint.target import whole_directory
 from gpt2.data.examples import Shuffled
 from gpt2.data.files import sources
@@ -160,6 +161,7 @@ class FineTune:
         if directory is not None:
             self.merged_rank = read_json(directory / "adapter_config.json").get("r", 8)
         checkpoint = load(settings.model, tokenizer=settings.tokenizer, activation=settings.activation)
+        need_floats(checkpoint.model, settings.model, "fine-tuning")
         self.model, self.tokenizer = checkpoint.model, checkpoint.tokenizer
 
     def _begin(self) -> None:
