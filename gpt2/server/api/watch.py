@@ -47,7 +47,7 @@ class Watch:
     """
 
     def __init__(self, app: Any, log: Callable[[str], None], counts: "Counts") -> None:
-        self.app, self.log, self.counts = app, log, counts
+        self.app, self.tell, self.counts = app, log, counts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, and look."""
@@ -71,7 +71,7 @@ class Watch:
             route = getattr(scope.get("route"), "path", "-")
             seconds = time.monotonic() - begun
             self.counts.add(route, seen, seconds)
-            self.log(line(route, seen, seconds, whole))
+            self.tell(line(route, seen, seconds, whole))
 
 
 def line(route: str, seen: Seen, seconds: float, whole: bool) -> str:
