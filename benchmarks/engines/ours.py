@@ -12,6 +12,7 @@ from gpt2.checkpoint.files import load_model
 from gpt2.checkpoint.tokenizer_of import tokenizer_for
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
+from gpt2.kernels.linear import quantise_model
 from gpt2.training.machine.compiler import compiled
 from gpt2.training.machine.device import be_deterministic, has_fast_bf16, suit_processor
 from gpt2.training.optimizer import build_optimizers
@@ -26,10 +27,12 @@ def versions() -> dict[str, str]:
 
 
 class Decoder:
-    """Eager PyTorch; weights and key/value cache in the precision."""
+    """Weights in the precision; the key/value cache too, but float32 beside int8 and int4."""
 
     def __init__(self, place: Place, precision: str) -> None:
-        self.model = load_model(place.checkpoint, dtype=DTYPES[precision])
+        self.model = load_model(place.checkpoint, dtype=DTYPES.get(precision, torch.float32))
+        if precision in ("int8", "int4"):
+            quantise_model(self.model, precision)
         self.tokenizer = tokenizer_for(Path(place.checkpoint), self.model.config)
         self.tokenizer.eot_id = None  # no token ends a text
 

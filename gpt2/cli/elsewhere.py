@@ -45,7 +45,7 @@ TABLE = {
     "temp": "--temperature X",
     "k topk": "--top-k K | --top K",
     "topp nucleus top-p-sampling": "--top-p P",
-    "repeat-penalty penalty frequency-penalty presence-penalty": "--repetition-penalty X",
+    "repeat-penalty penalty": "--repetition-penalty X",
     "no-repeat-ngram ngram no-repeat-ngram-size": "--no-repeat-ngram-size N | --repetition-penalty X",
     "stop-sequence stop-sequences stop-string stop-strings stop-token eos reverse-prompt truncate-at": "--stop TEXT",
     "truncation truncate truncation-side": "--truncate left",

@@ -41,6 +41,12 @@ class SamplingOptions(ModelOptions):
         None
     )
     """Above 1, tokens that are in the text already become less likely."""
+    presence_penalty: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0, off)")] = None
+    """From -2 to 2: above 0, tokens that were added already become less likely."""
+    frequency_penalty: Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: 0, off)")] = (
+        None
+    )
+    """From -2 to 2: the same, the more often a token was added the stronger."""
     no_repeat_ngram_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0, off)")] = (
         None
     )

@@ -4,21 +4,19 @@ In: token ids of each row. Out: the logits of each row's next token, [R, V] in f
 Read next: generate.py, which decides what becomes of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, wraps
 
 import torch
 from torch import Tensor
 
-from gpt2.base.onednn import Packed, linear_by_onednn, pack
 from gpt2.cache import KVCache
 from gpt2.forward_pass import Pass
+from gpt2.kernels.fast import fast
 from gpt2.model import GPT2
 from gpt2.probe import At, Edit, Probe
-
-WORTH = 16  # steps that win back the time that packing takes
 
 
 class Decoder:
@@ -34,8 +32,6 @@ class Decoder:
         self.slid = False
         self._prompts: list[int] = []  # which prompt each row continues
         self._in_pass: list[int] = []  # the same for the rows of the current pass
-        self._packed: Packed = {}  # weights for single steps, made before the first where it pays
-        self._to_pack = False
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
         """Compute all prompts, padded on the right, and keep their keys and values: logits [P, V].
@@ -45,7 +41,7 @@ class Decoder:
         lengths = [len(ids) for ids in prompts]
         longest = max(lengths)
         self._prompts = list(range(len(prompts)))
-        self._packed, self._to_pack = {}, room >= WORTH
+        self._fast = fast(self.model, steps=room)
         with self._inference():
             self.cache = self._new_cache(len(prompts), min(longest + room, self.model.config.n_positions))
             ids = self._tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
@@ -53,8 +49,6 @@ class Decoder:
 
     def step(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Extend each row by the last token of its text: logits [R, V]. A row without room slides first."""
-        if self._to_pack:
-            self._packed, self._to_pack = pack(self.model), False
         with self._inference():
             full = [r for r, n in enumerate(self.cache.lengths) if n == self.model.config.n_positions]
             if full:
@@ -87,37 +81,30 @@ class Decoder:
 
     def _hidden(self, ids: Tensor, prompts: list[int], cache: KVCache, lengths: list[int] | None = None) -> Tensor:
         self._in_pass = prompts
-        return self.model.hidden(ids, cache=cache, lengths=lengths, probe=self.probe)
+        return self._fast.hidden(ids, cache=cache, lengths=lengths, probe=self.probe)
 
     def _logits(self, hidden: Tensor, lengths: list[int]) -> Tensor:
         """Logits of each row's last real position: hidden [R, T, C] -> [R, V]."""
+        if hidden.size(1) == 1 and self.probe is None:
+            logits = self._fast.head(hidden[:, 0])
+            return logits.to(torch.promote_types(logits.dtype, torch.float32))
         rows, last = range(len(lengths)), [n - 1 for n in lengths]
         if self.probe is not None and self.probe.wants(None, "logits"):  # it has a say at every position
-            logits = self.model.head(hidden, Pass(probe=self.probe))[rows, last]
+            logits = self._fast.head(hidden, Pass(probe=self.probe))[rows, last]
         else:
-            logits = self.model.head(hidden[rows, last])
+            logits = self._fast.head(hidden[rows, last])
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
-        weight = self.model.transformer.wte.weight
+        weight = next(self.model.parameters())
         return KVCache(self.model.config, rows, capacity, dtype=weight.dtype, device=weight.device)
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor(ids, device=self.model.transformer.wte.weight.device)
+        return torch.tensor(ids, device=next(self.model.parameters()).device)
 
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        """No dropout, no gradients; with a probe, tensors that its owner may still use in autograd later."""
-        training = self.model.training
-        if training:
-            self.model.eval()
-        try:
-            grad = torch.inference_mode() if self.probe is None else torch.no_grad()
-            with grad, linear_by_onednn(self.model.lm_head.weight, self._packed):
-                yield
-        finally:
-            if training:
-                self.model.train()
+    def _inference(self) -> AbstractContextManager[None]:
+        """No gradients; with a probe, tensors that its owner may still use in autograd later."""
+        return torch.inference_mode() if self.probe is None else torch.no_grad()
 
     def _by_prompt(self, function: Edit) -> Edit:
         """The same edit with prompts' numbers in `at.rows`: rows leave the batch, samples share a prompt."""

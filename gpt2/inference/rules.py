@@ -30,9 +30,9 @@ def penalise_output(scores: Tensor, output: Sequence[Sequence[int]], presence: f
 
     Source: OpenAI's reference of its completions, "Frequency and presence penalties". The prompt does not count.
     """
-    rows, ids = _places(output, scores.device)
-    counts = torch.zeros_like(scores).index_put((rows, ids), scores.new_ones(()), accumulate=True)
-    return scores - frequency * counts - presence * (counts > 0)
+    places, counts = torch.stack(_places(output, scores.device)).unique(dim=1, return_counts=True)
+    rows, ids = places
+    return scores.index_put((rows, ids), scores[rows, ids] - presence - frequency * counts.to(scores.dtype))
 
 
 def add_bias(scores: Tensor, bias: Mapping[int, float]) -> Tensor:
@@ -96,14 +96,24 @@ def keep_top_p(scores: Tensor, p: float) -> Tensor:
     if p >= 1:
         return scores
     total = scores.logsumexp(dim=-1, keepdim=True)
-    # A few hundred tokens nearly always hold the mass: the whole vocabulary is sorted only where they do not.
-    for width in (min(512, scores.size(-1)), scores.size(-1)):
-        ordered = scores.topk(width).values  # (R, width), descending
-        mass = (ordered - total).exp().cumsum(dim=-1)
-        if bool((mass[:, -1] >= p).all()):
-            break
-    last = (mass < p).sum(dim=-1, keepdim=True).clamp(max=width - 1)  # rounding may keep the sum of all below p
-    return scores.masked_fill(scores < ordered.gather(-1, last), -math.inf)
+    # A few hundred tokens nearly always hold the mass.
+    ordered = scores.topk(min(512, scores.size(-1))).values  # (R, 512), descending
+    mass = (ordered - total).exp().cumsum(dim=-1)
+    least = ordered.gather(-1, (mass < p).sum(dim=-1, keepdim=True).clamp(max=ordered.size(-1) - 1))  # (R, 1)
+    for row in (mass[:, -1] < p).nonzero()[:, 0].tolist():
+        least[row] = _last_of_top_p(scores[row], total[row], p)
+    return scores.masked_fill(scores < least, -math.inf)
+
+
+def _last_of_top_p(scores: Tensor, total: Tensor, p: float) -> Tensor:
+    """The least score [] that is kept, of scores [V] whose logsumexp is `total` [1].
+
+    All tokens less probable than (1 - p) / V have together less than 1 - p, so none of them is kept.
+    """
+    some = scores[scores >= total + math.log((1 - p) / scores.numel()) - 1]
+    ordered = some.sort(descending=True).values
+    last = ((ordered - total).exp().cumsum(dim=0) < p).sum()
+    return ordered[last.clamp(max=len(ordered) - 1)]  # rounding may keep the sum of all below p
 
 
 def keep_min_p(scores: Tensor, p: float) -> Tensor:

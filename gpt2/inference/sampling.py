@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.names import check_names
-from gpt2.inference.noise import gumbel, row_keys
+from gpt2.inference.noise import contenders, gumbel, row_keys
 from gpt2.inference.rules import (
     Rule,
     add_bias,
@@ -242,7 +242,8 @@ def choose(
 def add_noise(
     scores: Tensor, texts: Sequence[Sequence[int]], samples: Sequence[int], seed: int | Sequence[int]
 ) -> Tensor:
-    """Scores [R, V] plus Gumbel noise, float64: their argmax is a draw from softmax(scores). One seed, or one a row.
+    """Scores [R, V] plus Gumbel noise, float64: their argmax is a draw from softmax(scores). Tokens that cannot be the
+    argmax are -inf. `seed` is one for all, or one for each row.
 
     Source: Gumbel 1954; Maddison et al. 2014, "A* sampling", section 2.
     """
@@ -250,9 +251,10 @@ def add_noise(
         scores = scores.cpu()
     positions = torch.tensor([len(text) for text in texts], device=scores.device)
     keys = row_keys(seed, torch.tensor(samples, device=scores.device), positions)  # (R,)
-    rows, tokens = (scores != -math.inf).nonzero(as_tuple=True)  # noise only where it can matter
     noisy = torch.full_like(scores, -math.inf, dtype=torch.float64)
-    noisy[rows, tokens] = scores[rows, tokens].double() + gumbel(keys[rows], tokens)
+    for row, key, result in zip(scores, keys, noisy):
+        tokens = contenders(row, key)
+        result[tokens] = row[tokens].double() + gumbel(key, tokens)
     return noisy
 
 

@@ -16,9 +16,11 @@ from transformers import (
 
 from gpt2.base.errors import UsageError
 from gpt2.inference import noise, sampling
+from gpt2.inference.generate import generate
 from gpt2.inference.noise import gumbel, row_keys, uniform
 from gpt2.inference.rules import forbid_repeats, keep_min_p, keep_top_k, keep_top_p, penalise_repeats
 from gpt2.inference.sampling import Sampling, add_noise, choose, log_probabilities
+from tests.generating import TOKENIZER, make
 
 PURE = {"temperature": 1.0, "top_p": 1.0}  # the model's own distribution
 
@@ -41,6 +43,8 @@ def texts_of(lengths):
         ("repetition_penalty", -1.0), ("stop", "a string"), ("stop", ("",)), ("stop", (3,)), ("logprobs", -1),
         ("seed", -1), ("seed", 2**64), ("seed", 1.0), ("n", 0), ("temperature", "hot"),
         ("no_repeat_ngram_size", -1), ("no_repeat_ngram_size", 2.0), ("truncate", "right"),
+        ("presence_penalty", 2.1), ("presence_penalty", math.nan), ("frequency_penalty", -3), ("logit_bias", [5]),
+        ("logit_bias", {"5": 1}), ("logit_bias", {5: 101}), ("logit_bias", {5: "1"}), ("logit_bias", {True: 1}),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(field, value):
@@ -155,6 +159,61 @@ def test_the_order_of_the_rules(options):
     before = logits.clone()
     assert choose(logits, texts.tolist(), samples, Sampling(seed=3, **options)) == expected
     assert torch.equal(logits, before)
+
+
+def test_penalties_on_the_output_are_those_of_openai():
+    """score - frequency * count - presence * (count > 0), over the output alone, its prompt left out."""
+    logits, texts, starts = random_logits(2, 9), [[1, 1, 2, 3, 3, 3], [4, 5]], [2, 2]
+    how = Sampling(temperature=0, presence_penalty=0.7, frequency_penalty=-0.3)
+    expected = logits.clone()
+    expected[0, 2] -= 0.7 - 0.3
+    expected[0, 3] -= 0.7 - 0.9
+    before = logits.clone()
+    torch.testing.assert_close(sampling.ruled(logits, texts, how, starts=starts), expected)
+    assert torch.equal(sampling.ruled(logits, texts, how), logits)
+    assert torch.equal(logits, before)
+
+
+def test_a_bias_is_added_before_all_else():
+    logits = torch.tensor([[1.0, 4.0, 4.5], [1.0, 4.0, 4.5]])
+    how = Sampling(temperature=0, logit_bias={0: 7, 2: -100.0}, repetition_penalty=2)
+    assert sampling.ruled(logits, [[0], [1]], how).tolist() == [[4, 4, -95.5], [8, 2, -95.5]]
+    assert {Sampling(logit_bias={1: 2}): 1}[Sampling(logit_bias={1: 2})] == 1
+    with pytest.raises(UsageError, match="there is no token 300"):
+        generate(make(48), TOKENIZER, [[1]], Sampling(logit_bias={300: 1}))
+
+
+def test_the_penalties_steer_what_is_generated():
+    def greedy(**options):
+        ((found,),) = generate(make(48), TOKENIZER, [[7, 8]], Sampling(temperature=0, max_tokens=12, **options))
+        return found.ids
+
+    first = greedy()[0]
+    assert greedy(logit_bias={first: -100})[0] != first
+    assert greedy(logit_bias={33: 100}) == [33] * 12
+    assert len(set(greedy(logit_bias={33: 1.5}, presence_penalty=2, frequency_penalty=2))) > 1
+
+
+def test_rows_may_have_seeds_of_their_own():
+    logits = random_logits(6, 50)
+    texts, seeds = texts_of(range(6)), [3, 3, 0, 2**64 - 1, 5, 9]
+    together = choose(logits, texts, [0] * 6, Sampling(), seeds=seeds)
+    for row, seed in enumerate(seeds):
+        assert choose(logits[row : row + 1], texts[row : row + 1], [0], Sampling(seed=seed)) == [together[row]]
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 5.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_ruled_out_before_the_draw_could_not_win(scale, dtype):
+    """Against noise for every token."""
+    for seed in range(10):
+        scores = random_logits(1, 2 * noise.MANY + seed, scale, seed)[0].to(dtype)
+        scores[::7] = -math.inf
+        key = row_keys(seed, torch.tensor([0]), torch.tensor([seed]))[0]
+        winner = (scores.double() + gumbel(key, torch.arange(len(scores)))).argmax()
+        left = noise.contenders(scores, key)
+        assert winner in left
+        assert len(left) < len(scores) / 2
 
 
 def test_temperature_zero_is_greedy_and_draws_nothing(monkeypatch):

@@ -76,6 +76,11 @@ class Batch:
         with self.passes.quiet():
             self.slab.resize(rows, min(-(-length // STEP) * STEP, longest))
 
+    def _lengthen(self, length: int) -> None:
+        """Have memory for rows of this length."""
+        if length > self.slab.capacity:
+            self._resize(self.slab.rows, max(length, self.slab.capacity * 3 // 2))
+
     # A step
 
     def step(self, chunk: int) -> None:
@@ -118,7 +123,7 @@ class Batch:
             goes_on = isinstance(found[-1], Drawn) and self.slab.lengths[last] < len(self.rows[last].window)
             self.decoding += len(ids) - goes_on
             found = found[: len(ids) - goes_on]
-        gone = []
+        gone, ended = [], []
         for b, one in enumerate(found, first):
             row = self.rows[b]
             error = one if isinstance(one, Exception) else one.error
@@ -130,10 +135,12 @@ class Batch:
                 row.ticket.push(piece)
                 row.ticket.open -= piece.completion is not None
             if row.row is None or row.ticket.open == 0:
-                row.ticket.push(None)
+                ended.append(row.ticket)
             if row.ticket.ended or row.row is None or row.row.is_done or len(row.window) > self.context:
                 gone.append(b)
         self._leave(gone)
+        for ticket in ended:
+            ticket.push(None)
 
     def _some(self, chosen: list[int], ids: list[list[int]]) -> list[Drawn]:
         """What follows these tokens of these rows, nothing where a prompt goes on. All is as before where it raises."""
@@ -141,8 +148,7 @@ class Batch:
         rows, before = self.rows[start:stop], slab.lengths[start:stop]
         try:
             T = max(map(len, ids))
-            if max(before) + T > slab.capacity:
-                self._resize(slab.rows, max(max(before) + T, slab.capacity * 3 // 2))
+            self._lengthen(max(before) + T)
             hidden = self.passes.read(ids, slab.view(start, stop, T))
             self._score(rows[0], slab.lengths[start], hidden)
             ready = [row for n, row in zip(slab.lengths[start:stop], rows) if n == len(row.window)]
@@ -172,12 +178,10 @@ class Batch:
     def _leave(self, gone: list[int]) -> None:
         """Rows whose texts have ended go; those whose window is full begin again with its last half."""
         kept = [self._kept(b) for b in gone]
-        for b in reversed(gone):
-            row = self.rows[b]
+        leaving = [self.rows[b] for b in gone]
+        for b, row in zip(reversed(gone), reversed(leaving)):
             self._remove(b)
-            if row.ticket.cancelled:
-                row.ticket.push(None)
-            if row.row is not None and not row.row.is_done and not row.ticket.ended:
+            if row.row is not None and not (row.row.is_done or row.ticket.ended or row.ticket.cancelled):
                 row.start, row.looked = len(row.ids) - max(1, self.context // 2), False
                 self.rows.append(row)
                 self.slab.lengths.append(0)
@@ -187,6 +191,9 @@ class Batch:
             if one is not None and one.bytes <= self.common.room():
                 self.common.prefixes.shrink(self.common.room() - one.bytes)
                 self.common.prefixes.keep(one)
+        for row in leaving:
+            if row.ticket.cancelled:
+                row.ticket.push(None)
 
     def _remove(self, b: int) -> None:
         """Close the gap: the last row that is continued takes its place, and the rows behind come nearer."""
@@ -218,6 +225,7 @@ class Batch:
         if n:
             self.common.prefix_hits += 1
             self.common.prefix_tokens += n
+            self._lengthen(n)
         if isinstance(source, Kept):
             if n > self.slab.capacity:
                 self._resize(self.slab.rows, n)

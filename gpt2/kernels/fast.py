@@ -1,0 +1,79 @@
+"""A model whose linear maps are computed in the way that is the fastest on this processor.
+
+In: a GPT2. Out: another one of the very same parameters, for passes without gradients. The model itself stays as it is:
+nothing in its forward pass asks for a way, and a change of its weights counts at once.
+Read next: inference/decoder.py.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gpt2.kernels.packed import packed
+from gpt2.kernels.ways import CLASSES, PLAIN, WAYS, Ways, assumed, ways
+from gpt2.model import GPT2
+
+SMALL, LARGE = 16 << 20, 128 << 20  # bytes of weights: below nothing is gained; from here on ways are measured
+TO_PACK = 2**32  # bytes of weights up to which there may be a second copy
+M = TypeVar("M", bound=nn.Module)
+
+
+class FastLinear(nn.Linear):
+    """A linear map, x [..., in] -> [..., out], by one way for each class of row counts."""
+
+    by_class: tuple[Callable[[Tensor, Tensor, Tensor | None], Tensor], ...]
+    read: tuple[Tensor | None, ...]  # a packed weight for a class, or None: the weight as it is
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., in] -> [..., out]."""
+        rows = x.numel() // self.in_features
+        which = 0 if rows == 1 else sum(rows > most for most in CLASSES)
+        weight = self.read[which]
+        return self.by_class[which](x, self.weight if weight is None else weight, self.bias)
+
+
+def fast(model: GPT2, steps: int = 1) -> GPT2:
+    """The same parameters in modules of their own, in evaluation mode, for passes without gradients.
+
+    steps  how many passes of few rows are wanted: a weight is packed only where there are many
+
+    Small models, and weights on a GPU or of other types than float32 and bfloat16, are computed as ever.
+    """
+    maps = {id(m): m for m in model.modules() if type(m) is nn.Linear}
+    chosen = _chosen([m.weight for m in maps.values()])
+    if steps < 16:  # what packing takes is not won back
+        chosen = tuple("torch" if way == "packed" else way for way in chosen)
+    twin = _twin(model, {}, FastLinear if chosen != PLAIN else nn.Linear)
+    for new in twin.modules() if chosen != PLAIN else ():
+        if isinstance(new, FastLinear):
+            copy = packed(new.weight) if "packed" in chosen else None
+            new.read = tuple(copy if way == "packed" else None for way in chosen)
+            new.by_class = tuple(WAYS["onednn" if way == "packed" else way] for way in chosen)
+    return twin.eval()
+
+
+def _chosen(weights: list[Tensor]) -> Ways:
+    size = sum({weight.data_ptr(): weight.nbytes for weight in weights}.values())
+    first = weights[0] if weights else torch.empty(0)
+    alike = all(weight.dtype == first.dtype and weight.device.type == "cpu" for weight in weights)
+    if size < SMALL or not alike or first.dtype not in (torch.float32, torch.bfloat16):
+        return PLAIN
+    if size < LARGE:
+        return assumed()
+    found = ways(first.dtype)
+    return found if size <= TO_PACK or "packed" not in found else assumed()
+
+
+def _twin(module: M, made: dict[int, nn.Module], linear: type[nn.Linear]) -> M:
+    """A module that shares all that this one holds, parameters and hooks, but has children of its own."""
+    new = made.get(id(module))
+    if new is None:
+        kind = linear if type(module) is nn.Linear else type(module)
+        new = made[id(module)] = object.__new__(kind)
+        new.__dict__.update(module.__dict__)
+        new.__dict__["_modules"] = {
+            name: None if child is None else _twin(child, made, linear) for name, child in module._modules.items()
+        }
+    return new  # type: ignore[return-value]

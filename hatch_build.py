@@ -1,0 +1,79 @@
+"""What builds the package: it compiles the kernel of gpt2/kernels/native where a C++ compiler is there.
+
+With the kernel the wheel is one for this system, without it a pure one; nothing that goes wrong here stops an install.
+The library lies beside its sources, which an editable install imports, and is compiled anew only when one of them is
+newer. `python hatch_build.py` compiles it alone; GPT2_KERNELS=off leaves it out.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+NATIVE = Path(__file__).parent / "gpt2" / "kernels" / "native"
+LIBRARY = NATIVE / "linear.so"
+FLAGS = ["-O2", "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden"]
+WIDE = ["-mavx2", "-mfma"]  # for avx2.cpp alone: the others must run on any processor
+
+
+class CustomBuildHook(BuildHookInterface):
+    """The hook that hatchling calls before it makes a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile the kernel; a wheel that is not editable carries it and is named for this system."""
+        if compile_kernel() and version != "editable":
+            build_data["force_include"][str(LIBRARY)] = "gpt2/kernels/native/linear.so"
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+
+def compile_kernel() -> bool:
+    """Whether the library is there, compiled from the sources as they are."""
+    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    if os.environ.get("GPT2_KERNELS") == "off" or compiler is None or sys.platform == "win32":
+        return False
+    sources = [path for path in NATIVE.iterdir() if path.suffix in (".cpp", ".hpp")]
+    try:
+        if LIBRARY.exists() and LIBRARY.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
+            return True
+        _compile(compiler)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        print(f"The kernel of gpt2/kernels is left out, PyTorch computes instead: {said}", file=sys.stderr)
+        return False
+    return True
+
+
+def _compile(compiler: str) -> None:
+    wide = platform.machine().lower() in ("x86_64", "amd64")
+    names = ["linear", "threads", "portable", *(["avx2"] if wide else [])]
+    link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
+    with TemporaryDirectory() as folder:
+        objects = [f"{folder}/{name}.o" for name in names]
+        flags = [*FLAGS, *(["-DGPT2_WIDE"] if wide else [])]
+        words = [
+            [compiler, *flags, *(WIDE if name == "avx2" else []), "-c", str(NATIVE / f"{name}.cpp"), "-o", file]
+            for name, file in zip(names, objects)
+        ]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_run, words))
+        _run([compiler, "-shared", *link, *objects, "-o", f"{folder}/linear.so", "-pthread"])
+        beside = LIBRARY.with_suffix(f".{os.getpid()}")
+        shutil.copy(f"{folder}/linear.so", beside)
+        os.replace(beside, LIBRARY)  # never half a file, and a process that has loaded the old one keeps it
+
+
+def _run(words: list[str]) -> None:
+    subprocess.run(words, check=True, capture_output=True, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(not compile_kernel())
