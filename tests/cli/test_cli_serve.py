@@ -81,7 +81,7 @@ def test_the_key_may_stand_in_the_environment(folder: Path, served: list[Any], m
         (["--adapter", "a=x", "--adapter", "a=y"], "two models are called a: give each adapter a name of its own."),
         (["--adapter", "a=no/where"],
          "--adapter is 'a=no/where': name the directory of an adapter, which holds an adapter_config.json."),
-        (["storyteller"], "--model storyteller"),
+        (["storyteller"], "a model is named with --model: type `gpt2 serve --model storyteller`."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip

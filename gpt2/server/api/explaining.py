@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gpt2.base.errors import UsageError
-from gpt2.explain import attribution, lens, switch, trace
+from gpt2.explain import Run, attribution, lens, switch, trace
 from gpt2.explain.change.switch import Kind, expand
+from gpt2.explain.show.result import Result
 from gpt2.probe import Edit
 from gpt2.server.api.errors import Refused, too_late
 from gpt2.server.api.served import Served
 from gpt2.server.jobs import Busy, Job, Jobs, Tell
 
-ANALYSES = {"lens": lens, "attribution": attribution}
+ANALYSES: dict[str, Callable[[Run], Result]] = {"lens": lens, "attribution": attribution}
 KINDS: tuple[Kind, ...] = ("zero", "mean", "constant", "first")
 """What may be put in the place of a component: what `gpt2.explain.switch` has, but for what needs other texts' runs."""
 MOST = 64  # addresses of a request
@@ -58,7 +59,7 @@ def explained(
     answers = []
     for ids in prompts:
         tell()
-        run = trace(served.checkpoint, list(ids), edit=edit or None)
+        run = trace(served.checkpoint, list(ids), edit=edit)
         answers.append({name: ANALYSES[name](run).to_dict() for name in names})
     return answers
 

@@ -53,7 +53,7 @@ def check_reach(host: str, key: str | None) -> None:
     if not is_local(host) and key is None:
         raise UsageError(
             f"{host} is reached from beyond this machine",
-            "give {api_key} as well, or leave {host} out",
+            "give {api_key} as well, or leave {host} out.",
             api_key="KEY",
             host=None,
         )

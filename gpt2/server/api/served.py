@@ -90,8 +90,8 @@ class Models:
     @property
     def running(self) -> int:
         """How many computations and engines have not stopped."""
-        engines = self._stopping or [*self.served.values()]
-        return self.jobs.running + sum(not isinstance(one, threading.Thread) or one.is_alive() for one in engines)
+        engines = sum(thread.is_alive() for thread in self._stopping) if self._stopping else len(self.served)
+        return self.jobs.running + engines
 
     def close(self) -> None:
         """Take no other request."""

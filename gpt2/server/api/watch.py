@@ -26,8 +26,8 @@ class Seen:
     """What is known of one request while it is answered."""
 
     def __init__(self) -> None:
-        self.model, self.run, self.fault = "", None, ""
-        self.run: Run | None
+        self.model, self.fault = "", ""
+        self.run: Run | None = None
         self.status = 0
 
     def failed(self, error: Exception, refused: Refused) -> Refused:
@@ -101,7 +101,7 @@ class Counts:
         self.completion_tokens: Counter[str] = Counter()
         self.seconds: list[float] = [0.0] * (len(BOUNDS) + 1)
         self.first: list[float] = [0.0] * (len(BOUNDS) + 1)
-        self.sums = Counter({"seconds": 0.0, "first": 0.0})
+        self.sums = {"seconds": 0.0, "first": 0.0}
 
     def add(self, route: str, seen: Seen, seconds: float) -> None:
         """Count one request."""
