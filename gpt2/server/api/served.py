@@ -57,9 +57,10 @@ class Served:
         }  # fmt: skip
 
     def how(self) -> dict[str, Any]:
-        """How it computes: the type of its weights and their place."""
-        weight = self.model.transformer.wte.weight
-        return {"dtype": str(weight.dtype).removeprefix("torch."), "device": str(weight.device)}
+        """How it computes: the type of its numbers, that of the weights of its linear maps, and their place."""
+        norm, linear = self.model.transformer.ln_f.weight, self.model.transformer.h[0].mlp.c_fc
+        dtype = str(norm.dtype).removeprefix("torch.")
+        return {"dtype": dtype, "weights": str(getattr(linear, "kind", dtype)), "device": str(norm.device)}
 
 
 class Models:
