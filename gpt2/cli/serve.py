@@ -134,7 +134,7 @@ class Command(ModelOptions):
             if theirs.resolve() != base.directory.resolve():
                 raise UsageError(
                     f"the adapter {name} belongs to another model than {self.model}",
-                    "give {model}",
+                    "give {model}.",
                     model=str(adapter_base(Path(directory))),
                 )
             adapted = load_model(directory, self.dtype, self.device, None, self.tokenizer, self.activation)

@@ -41,6 +41,8 @@ def sentence(words: Sequence[str], argv: Sequence[str], known: "Known", prog: st
     if len(known.places) == 1 and len(line.places) > 1:
         each = ", then ".join(line.typed([word]) for word in line.places[:2])
         return f"{prog} takes one {known.places[0].upper()}: type {each}."
+    if not known.places and "--model" in known.options and len(words) == 1 and names_model(words[0]):
+        return f"a model is named with --model: type {line.typed([], f'--model {quoted(words[0])}')}."
     shape = " ".join([prog, *(name.upper() for name in known.places)])
     return (
         f"unrecognised: {' '.join(words)}; what stands without an option is `{shape}`, and `{prog} --help` says more."

@@ -28,7 +28,7 @@ class Means:
         """The reference, whose means may be still to be computed."""
         return reference(self.checkpoint)
 
-    def take(self) -> Reference:
+    def computed(self) -> Reference:
         """The reference with its means."""
         if not self._taken:
             with turn(self._lock):

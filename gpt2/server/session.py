@@ -49,7 +49,7 @@ class Session:
     @property
     def means(self) -> Reference:
         """The bundled stories: what "mean" is the mean over."""
-        return self._means.take()
+        return self._means.computed()
 
     @property
     def excerpt(self) -> Reference:

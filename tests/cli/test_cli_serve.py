@@ -81,7 +81,7 @@ def test_the_key_may_stand_in_the_environment(folder: Path, served: list[Any], m
         (["--adapter", "a=x", "--adapter", "a=y"], "two models are called a: give each adapter a name of its own."),
         (["--adapter", "a=no/where"],
          "--adapter is 'a=no/where': name the directory of an adapter, which holds an adapter_config.json."),
-        (["storyteller"], "--model storyteller"),
+        (["storyteller"], "a model is named with --model: type `gpt2 serve --model storyteller`."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -104,14 +104,15 @@ def test_an_adapter_of_another_model_is_refused(
 
 def test_what_stands_in_the_terminal() -> None:
     models = Models([Served("tiny", tiny(), Limits())])
-    said = api_run.greeting(models, Settings(), "127.0.0.1", 8000).splitlines()
+    said = api_run.greeting(models, Settings(), "127.0.0.1", 8000, page=True).splitlines()
     assert said[0] == "serving tiny at http://127.0.0.1:8000/v1"
     assert "curl http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' -d '{" in said[1]
     assert "http://127.0.0.1:8000/" in "".join(said[2:])
-    keyed = api_run.greeting(models, Settings(key="secret"), "0.0.0.0", 8000)
+    keyed = api_run.greeting(models, Settings(key="secret"), "0.0.0.0", 8000, page=False)
     assert '-H "Authorization: Bearer $GPT2_API_KEY"' in keyed
     assert "secret" not in keyed
     assert "explain page" not in keyed
+    assert "tiny has no chat template" in keyed
 
 
 def test_sigterm_ends_it(folder: Path) -> None:

@@ -68,18 +68,18 @@ def test_without_a_seed_two_answers_differ(client):
 
 def test_every_form_of_a_prompt_and_the_order_of_choices(client):
     ids = TOKENIZER.encode(TEXT)
-    own = {prompt: [one.text for one in ours(prompt, seed=1, n=2)] for prompt in (TEXT, "dog")}
+    own = {prompt: [one.text for one in ours(prompt, seed=1, n=2, max_tokens=4)] for prompt in (TEXT, "dog")}
     for prompt, expected in (
         (TEXT, own[TEXT]), (ids, own[TEXT]), ([TEXT, "dog"], own[TEXT] + own["dog"]),
         ([ids, TOKENIZER.encode("dog")], own[TEXT] + own["dog"]),
     ):  # fmt: skip
-        answer = client.complete(prompt, seed=1, n=2)
+        answer = client.complete(prompt, seed=1, n=2, max_tokens=4)
         assert [c["text"] for c in answer["choices"]] == expected
         assert [c["index"] for c in answer["choices"]] == list(range(len(expected)))
-    own = ours([256], seed=1)[0].text
-    assert client.post(ROUTE, seed=1)["choices"][0]["text"] == own
-    assert client.complete("<|endoftext|>", seed=1)["choices"][0]["text"] == own
-    assert client.complete("<|endoftext|>", seed=1, allow_special=False)["usage"]["prompt_tokens"] == 13
+    own = ours([256], seed=1, max_tokens=4)[0].text
+    assert client.post(ROUTE, seed=1, max_tokens=4)["choices"][0]["text"] == own
+    assert client.complete("<|endoftext|>", seed=1, max_tokens=4)["choices"][0]["text"] == own
+    assert client.complete("<|endoftext|>", seed=1, allow_special=False, max_tokens=1)["usage"]["prompt_tokens"] == 13
 
 
 def test_echoed_log_probabilities_are_those_of_the_library(client):

@@ -21,14 +21,14 @@ HI = [{"role": "user", "content": "Hi"}]
 def checkpoint(tmp_path_factory) -> Checkpoint:
     """A small model with a chat template of its own."""
     folder = tmp_path_factory.mktemp("models") / "small"
-    save(make(128), Tokenizer.bytes(), folder)
+    save(make(64), Tokenizer.bytes(), folder)
     (folder / "chat_template.jinja").write_text(PLAIN)
     return load(str(folder), dtype="float64")
 
 
 @pytest.fixture(scope="module")
 def client(checkpoint):
-    with serving(checkpoint, tiny(128)) as client:
+    with serving(checkpoint, tiny()) as client:
         yield client
 
 
@@ -54,7 +54,7 @@ def test_the_answer_is_what_follows_the_template(client, checkpoint):
     parts = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
     assert client.post(ROUTE, messages=parts, max_tokens=12, seed=3, n=2)["choices"] == answer["choices"]
     longest = client.post(ROUTE, messages=HI, ignore_eos=True, temperature=0, logit_bias={"65": 100})
-    assert longest["usage"]["total_tokens"] == 128
+    assert longest["usage"]["total_tokens"] == 64
 
 
 def test_log_probabilities_with_their_bytes(client, checkpoint):
@@ -114,7 +114,7 @@ def test_without_a_template_the_plain_one_is_taken_and_its_next_message_ends_an_
         ({"messages": [{"role": "user"}]}, None, "no content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, None, "tool"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "no text"),
-        ({"messages": [{"role": "user", "content": "a" * 130}]}, "messages", "context is 128"),
+        ({"messages": [{"role": "user", "content": "a" * 130}]}, "messages", "context is 64"),
         ({"top_logprobs": 2}, "top_logprobs", "logprobs: true"),
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs", "20"),
         ({"max_tokens": 2, "max_completion_tokens": 2}, "max_tokens", "the same"),

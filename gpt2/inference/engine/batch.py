@@ -227,8 +227,6 @@ class Batch:
             self.common.prefix_tokens += n
             self._lengthen(n)
         if isinstance(source, Kept):
-            if n > self.slab.capacity:
-                self._resize(self.slab.rows, n)
             self.slab.write(b, source.tensors, n)
         elif source is not None:
             self.slab.share(source, b, n)

@@ -11,7 +11,6 @@ from typing import Any
 
 from gpt2.base.errors import UsageError
 from gpt2.base.memory import memory
-from gpt2.base.onednn import Packed, pack
 from gpt2.base.stopping import Stopped
 from gpt2.inference.engine.batch import Batch, Shared
 from gpt2.inference.engine.passes import Passes
@@ -22,11 +21,13 @@ from gpt2.inference.engine.slab import Slab, position_bytes
 from gpt2.inference.engine.ticket import Closed, Full, Ticket
 from gpt2.inference.generate import ends_of
 from gpt2.inference.row import Row, longest
+from gpt2.kernels.fast import fast
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
 SHARE = 4  # of the machine's memory a quarter is for keys and values
 UNKNOWN = 2**32  # bytes of memory where the system does not tell
+FOR_LONG = 10**6  # passes for which weights are prepared: an engine runs on
 DRAIN = 0.9  # seconds that `stop` waits for the thread
 
 
@@ -54,10 +55,10 @@ class Engine:
         self.model, self.tokenizer, self.limits = model, tokenizer, limits or Limits()
         self._ends = ends_of(model, tokenizer)
         self._common = Shared(tokenizer.holes(model.config.vocab_size), self._room, Prefixes())
-        self._memory = Passes(model, None, {}).memory()
+        self._memory = Passes(model, None).memory()
         self._position_bytes = position_bytes(model.config, self._memory["dtype"])
         self.kv_bytes = self.limits.kv_bytes or (memory() or UNKNOWN) // SHARE
-        self._packed: Packed | None = None
+        self._fast: GPT2 | None = None
         self._batches: dict[object, Batch] = {}
         self._waiting: deque[_Waiting] = deque()
         self._tickets: set[Ticket] = set()
@@ -139,7 +140,7 @@ class Engine:
     def _run(self) -> None:
         why = Closed("the engine has stopped", "start another one.")
         try:
-            self._packed = pack(self.model)
+            self._fast = fast(self.model, steps=FOR_LONG)
             while not self._stop.is_set():
                 with self._wake:
                     while not (self._waiting or self._rows or self._stop.is_set()):
@@ -210,7 +211,7 @@ class Engine:
     def _batch(self, request: Request) -> Batch:
         group = request.group
         if group not in self._batches:
-            passes = Passes(self.model, request.edit, self._packed or {})
+            passes = Passes(self._fast or self.model, request.edit)
             slab = Slab(self.model.config, stop=self._stop, **self._memory)
             self._batches[group] = Batch(group, passes, slab, self._common)
         return self._batches[group]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpt2.base.onednn import Packed
 from gpt2.cache import KVCache
 from gpt2.forward_pass import Pass
 from gpt2.inference.decoder import Decoder
@@ -19,20 +18,17 @@ from gpt2.probe import Edit
 
 
 class Passes(Decoder):
-    """A model with the edits of a group of requests: `at.rows` is 0 for every row, as for a prompt alone.
+    """A model, from `gpt2.kernels.fast`, with the edits of a group of requests: `at.rows` is 0 for every row, as for a
+    prompt alone."""
 
-    packed  the weights for passes over single tokens, from `gpt2.base.onednn.pack`
-    """
-
-    def __init__(self, model: GPT2, edit: Mapping[str, Edit] | None, packed: Packed) -> None:
+    def __init__(self, model: GPT2, edit: Mapping[str, Edit] | None) -> None:
         super().__init__(model, edit)
-        self._for_steps = packed
+        self._fast = model
 
     def read(self, ids: Sequence[Sequence[int]], cache: KVCache) -> Tensor:
         """The hidden states [B, T, C] of the next tokens of each row, padded on the right; they are in `cache` then."""
         lengths = [len(row) for row in ids]
         T = max(lengths)
-        self._packed = self._for_steps if T == 1 else {}
         with self._inference():
             padded = self._tensor([[*row, *[0] * (T - len(row))] for row in ids])
             return self._hidden(padded, [0] * len(ids), cache, lengths)

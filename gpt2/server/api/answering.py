@@ -19,7 +19,7 @@ from gpt2.inference.row import Completion, Piece
 from gpt2.server.api.errors import refusal_of
 from gpt2.server.api.running import Run
 from gpt2.server.api.watch import Seen
-from gpt2.server.jobs import Left, unless_left
+from gpt2.server.jobs import unless_left
 
 DONE = b"data: [DONE]\n\n"
 
@@ -54,7 +54,7 @@ class Form(Protocol):
 
 
 async def whole(request: Request, run: Run, form: Form, seen: Seen, more: dict[str, Any]) -> Response:
-    """The answer at its end; `more` stands beside what OpenAI's has."""
+    """The answer at its end; `more` stands beside what OpenAI's has. `Left` where nobody waits for it any more."""
     seen.run = run
 
     async def collected() -> dict[tuple[int, int], Completion]:
@@ -66,8 +66,6 @@ async def whole(request: Request, run: Run, form: Form, seen: Seen, more: dict[s
 
     try:
         found = await unless_left(request, collected())
-    except Left:
-        return Response(status_code=499)  # nobody reads it
     finally:
         run.cancel()
     choices = [{"index": number, **choice} for number, choice in enumerate(form.choices(run, found))]

@@ -34,6 +34,7 @@ from gpt2.server.api.watch import Counts, Seen, Watch
 from gpt2.server.app import add_page, refused
 from gpt2.server.body import checked, read_object, short
 from gpt2.server.guard import LOCAL, Guard
+from gpt2.server.jobs import Left, unless_left
 from gpt2.server.session import Session
 
 BODY_LIMIT = 4 * 2**20  # bytes: 2,048 prompts of a few hundred ids each
@@ -77,14 +78,21 @@ def create_api(models: Models, settings: Settings, log: Callable[[str], None]) -
                     if models.closed:
                         raise Refused(503, errors.STOPPING)
                     return await answer(request)
+                except Left:
+                    return Response(status_code=499)  # nobody reads it
                 except Exception as error:
                     return request.scope["gpt2.seen"].failed(error, refusal_of(error)).response()
 
             answered.__name__ = answer.__name__
-            app.add_api_route(path, answered, methods=[method], openapi_extra=_described(body), response_model=None)
+            app.add_api_route(
+                path, answered, methods=[method], openapi_extra=_described(path, body), response_model=None
+            )
             return answer
 
         return add
+
+    async def in_thread(request: Request, work: Any) -> Any:
+        return await unless_left(request, explaining.in_thread(models.jobs, work, settings.timeout))
 
     async def continued(request: Request, kind: Any, form_of: Any) -> Response:
         """Both routes that continue texts."""
@@ -97,11 +105,11 @@ def create_api(models: Models, settings: Settings, log: Callable[[str], None]) -
         _check_limits(form, settings)
         edit, key, more = None, None, {}
         if asked.edit:
-            edit = await explaining.edits_in_thread(served, asked.edit, models.jobs)
+            edit = await in_thread(request, partial(explaining.edits_of, served, asked.edit))
             key = explaining.edit_key(asked.edit)
         if asked.explain:
             work = partial(explaining.explained, served, form.ids, asked.edit, asked.explain)
-            more["explain"] = await explaining.in_thread(models.jobs, work)
+            more["explain"] = await in_thread(request, work)
         requests = await asyncio.to_thread(form.requests, edit, key)
         run = Run(served.engine, requests, settings.timeout)
         if asked.stream:
@@ -150,7 +158,7 @@ def create_api(models: Models, settings: Settings, log: Callable[[str], None]) -
     async def metrics(request: Request) -> Response:
         return Response(counts.text(models), media_type="text/plain; version=0.0.4")
 
-    page = _page(models.first, settings)
+    page = app.state.page = _page(models.first, settings)
     if page is not None:
         add_page(app, page, models.jobs)
 
@@ -222,9 +230,11 @@ def _page(served: Served, settings: Settings) -> Session | None:
         return None
 
 
-def _described(body: type[BaseModel] | None) -> dict[str, Any] | None:
-    """What the description of the API says of a route's body."""
+def _described(path: str, body: type[BaseModel] | None) -> dict[str, Any]:
+    """What the description of the API says of a route: the name in its path, or its body."""
     if body is None:
-        return None
-    schema = body.model_json_schema()
+        named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+        return {"parameters": [named]} if "{name" in path else {}
+    schema = body.model_json_schema(ref_template=f"#/paths/{path.replace('/', '~1')}/post/requestBody/content/"
+                                    "application~1json/schema/$defs/{model}")  # fmt: skip
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -46,6 +46,12 @@ class Refused(Exception):
         return JSONResponse(self.body(), self.status, headers)
 
 
+def too_late(seconds: float) -> Refused:
+    """What a client is told whose answer takes longer than so many seconds."""
+    mend = "ask for less, or start the server with a longer time-out."
+    return Refused(408, f"the answer was not complete within {seconds:g} seconds: {mend}")
+
+
 def shape(status: int, sentence: str) -> dict[str, Any]:
     """A sentence as OpenAI's API gives it."""
     kind = "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"

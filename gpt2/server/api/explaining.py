@@ -7,22 +7,24 @@ Read next: app.py.
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gpt2.base.errors import UsageError
-from gpt2.explain import attribution, lens, switch, trace
+from gpt2.explain import Run, attribution, lens, switch, trace
 from gpt2.explain.change.switch import Kind, expand
+from gpt2.explain.show.result import Result
 from gpt2.probe import Edit
-from gpt2.server.api.errors import Refused
+from gpt2.server.api.errors import Refused, too_late
 from gpt2.server.api.served import Served
 from gpt2.server.jobs import Busy, Job, Jobs, Tell
 
-ANALYSES = {"lens": lens, "attribution": attribution}
+ANALYSES: dict[str, Callable[[Run], Result]] = {"lens": lens, "attribution": attribution}
 KINDS: tuple[Kind, ...] = ("zero", "mean", "constant", "first")
 """What may be put in the place of a component: what `gpt2.explain.switch` has, but for what needs other texts' runs."""
 MOST = 64  # addresses of a request
+EXPLAINED = 16  # prompts of a request
+T = TypeVar("T")
 
 
 def edit_key(given: Mapping[str, str]) -> str:
@@ -42,7 +44,7 @@ def edits_of(served: Served, given: Mapping[str, str], tell: Tell) -> dict[str, 
         if kind not in KINDS:
             raise UsageError(f"edit has {kind!r} for {address}: give one of {', '.join(KINDS)}.", argument="edit")
         for name in expand(served.model, address):
-            means = served.means.take() if kind == "mean" else served.means.text
+            means = served.means.computed() if kind == "mean" else served.means.text
             found |= switch(served.model, name, kind, means)
     return found
 
@@ -51,39 +53,38 @@ def explained(
     served: Served, prompts: Sequence[Sequence[int]], given: Mapping[str, str], names: Sequence[str], tell: Tell
 ) -> list[dict[str, Any]]:
     """For each prompt the analyses of these names, as their `to_dict` has them."""
+    if len(prompts) > EXPLAINED:
+        raise UsageError(f"explain is for at most {EXPLAINED} prompts of a request: send several.", argument="explain")
     edit = edits_of(served, given, tell)
     answers = []
     for ids in prompts:
         tell()
-        run = trace(served.checkpoint, list(ids), edit=edit or None)
+        run = trace(served.checkpoint, list(ids), edit=edit)
         answers.append({name: ANALYSES[name](run).to_dict() for name in names})
     return answers
 
 
-async def edits_in_thread(served: Served, given: Mapping[str, str], jobs: Jobs) -> dict[str, Edit]:
-    """`edits_of`, while the server answers others."""
-    found: dict[str, Edit] = await in_thread(jobs, partial(edits_of, served, given))
-    return found
-
-
-async def in_thread(jobs: Jobs, work: Any) -> Any:
+async def in_thread(jobs: Jobs, work: Callable[[Tell], T], timeout: float) -> T:
     """What `work(tell)` returns, computed by one of the threads of `jobs`; it stops where nobody waits any more.
 
-    Raises Refused where it refuses, fails, or too many wait.
+    Raises Refused where it refuses, fails, takes longer than `timeout` seconds, or too many wait.
     """
     try:
         job = Job(work, jobs)
     except Busy as busy:
         raise Refused(429, str(busy)) from None
     try:
-        report = await job.next()
-        while "progress" in report:
+        async with asyncio.timeout(timeout):
             report = await job.next()
-    except asyncio.CancelledError:
+            while "progress" in report:
+                report = await job.next()
+    except TimeoutError:
+        raise too_late(timeout) from None
+    finally:
         job.stop.set()
-        raise
     if "failure" in report:
         raise Refused(500, "this is a fault of the program: the server's log has more.")
     if "error" in report:
         raise Refused(400, report["error"])
-    return report["answer"]
+    found: T = report["answer"]
+    return found

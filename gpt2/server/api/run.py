@@ -53,7 +53,7 @@ def check_reach(host: str, key: str | None) -> None:
     if not is_local(host) and key is None:
         raise UsageError(
             f"{host} is reached from beyond this machine",
-            "give {api_key} as well, or leave {host} out",
+            "give {api_key} as well, or leave {host} out.",
             api_key="KEY",
             host=None,
         )
@@ -80,7 +80,7 @@ def serve_models(models: Models, settings: Settings, host: str, port: int, log: 
     listener = listen(host, port)
     try:
         models.start()
-        log(greeting(models, settings, host, listener.getsockname()[1]))
+        log(greeting(models, settings, host, listener.getsockname()[1], app.state.page is not None))
         serve(Server(app, models, ApiConnection, MOMENT), listener)
     except BaseException as stop:  # it may come before the server listens for signals
         finish(models, getattr(stop, "number", 0))
@@ -89,7 +89,7 @@ def serve_models(models: Models, settings: Settings, host: str, port: int, log: 
     return True
 
 
-def greeting(models: Models, settings: Settings, host: str, port: int) -> str:
+def greeting(models: Models, settings: Settings, host: str, port: int, page: bool) -> str:
     """What stands in the terminal while it serves: the address, and a request to try."""
     there = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{there}:{port}"
@@ -99,8 +99,11 @@ def greeting(models: Models, settings: Settings, host: str, port: int) -> str:
         f"serving {', '.join(models.served)} at {address}/v1",
         f"try: curl {address}/v1/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
     ]
-    if settings.key is None:
+    if page:
         lines.append(f"the explain page: {address}/")
+    if not models.first.chat.template.own:
+        lines.append(f"{models.first.name} has no chat template, so it was probably not trained to chat: "
+                     "/v1/chat/completions takes the plain one.")  # fmt: skip
     return "\n".join([*lines, "Ctrl-C ends it."])
 
 

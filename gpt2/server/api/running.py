@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from gpt2.inference.engine import Engine, Event, Request
 from gpt2.inference.row import Piece
-from gpt2.server.api.errors import Refused
+from gpt2.server.api.errors import too_late
 
 
 class Run:
@@ -67,8 +67,7 @@ class Run:
                     self.first = self.first or time.monotonic() - self._begun
                 yield number, event
         except TimeoutError:
-            mend = "ask for fewer tokens, or start the server with a longer time-out."
-            raise Refused(408, f"the answer was not complete within {self.timeout:g} seconds: {mend}") from None
+            raise too_late(self.timeout) from None
         finally:
             self.cancel()
 

@@ -57,9 +57,10 @@ class Served:
         }  # fmt: skip
 
     def how(self) -> dict[str, Any]:
-        """How it computes: the type of its weights and their place."""
-        weight = self.model.transformer.wte.weight
-        return {"dtype": str(weight.dtype).removeprefix("torch."), "device": str(weight.device)}
+        """How it computes: the type of its numbers, that of the weights of its linear maps, and their place."""
+        norm, linear = self.model.transformer.ln_f.weight, self.model.transformer.h[0].mlp.c_fc
+        dtype = str(norm.dtype).removeprefix("torch.")
+        return {"dtype": dtype, "weights": str(getattr(linear, "kind", dtype)), "device": str(norm.device)}
 
 
 class Models:
@@ -90,8 +91,8 @@ class Models:
     @property
     def running(self) -> int:
         """How many computations and engines have not stopped."""
-        engines = self._stopping or [*self.served.values()]
-        return self.jobs.running + sum(not isinstance(one, threading.Thread) or one.is_alive() for one in engines)
+        engines = sum(thread.is_alive() for thread in self._stopping) if self._stopping else len(self.served)
+        return self.jobs.running + engines
 
     def close(self) -> None:
         """Take no other request."""

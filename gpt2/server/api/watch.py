@@ -26,8 +26,8 @@ class Seen:
     """What is known of one request while it is answered."""
 
     def __init__(self) -> None:
-        self.model, self.run, self.fault = "", None, ""
-        self.run: Run | None
+        self.model, self.fault = "", ""
+        self.run: Run | None = None
         self.status = 0
 
     def failed(self, error: Exception, refused: Refused) -> Refused:
@@ -47,7 +47,7 @@ class Watch:
     """
 
     def __init__(self, app: Any, log: Callable[[str], None], counts: "Counts") -> None:
-        self.app, self.log, self.counts = app, log, counts
+        self.app, self.tell, self.counts = app, log, counts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, and look."""
@@ -71,7 +71,7 @@ class Watch:
             route = getattr(scope.get("route"), "path", "-")
             seconds = time.monotonic() - begun
             self.counts.add(route, seen, seconds)
-            self.log(line(route, seen, seconds, whole))
+            self.tell(line(route, seen, seconds, whole))
 
 
 def line(route: str, seen: Seen, seconds: float, whole: bool) -> str:
@@ -101,7 +101,7 @@ class Counts:
         self.completion_tokens: Counter[str] = Counter()
         self.seconds: list[float] = [0.0] * (len(BOUNDS) + 1)
         self.first: list[float] = [0.0] * (len(BOUNDS) + 1)
-        self.sums = Counter({"seconds": 0.0, "first": 0.0})
+        self.sums = {"seconds": 0.0, "first": 0.0}
 
     def add(self, route: str, seen: Seen, seconds: float) -> None:
         """Count one request."""
