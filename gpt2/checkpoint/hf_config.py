@@ -63,7 +63,7 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
     variant = fields.get("glassbox_variant")
     if variant is not None and not isinstance(variant, dict):
         raise ValueError(f"{path}: glassbox_variant is {shortened(variant)}: it must be an object with a name.")
-    quantised = fields.get("quantization_config") is not None and quantisation_in(path, fields) is not None
+    quantised = read_quantisation(directory) is not None
     kinds = ("gpt2", VARIANT_TYPE) if quantised or variant is not None else ("gpt2",)
     if fields.get("model_type", "gpt2") not in kinds:
         raise ValueError(
@@ -95,7 +95,8 @@ def read_quantisation(directory: Path) -> Quantisation | None:
     Raises ValueError naming the file and the field for a form of compression that is not this project's.
     """
     path = directory / CONFIG_FILE
-    return quantisation_in(path, read_json(path)) if path.is_file() else None
+    fields = read_json(path) if path.is_file() else {}
+    return quantisation_in(path, fields) if fields.get("quantization_config") is not None else None
 
 
 @dataclass(frozen=True)
