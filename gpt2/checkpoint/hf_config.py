@@ -95,7 +95,8 @@ def read_quantisation(directory: Path) -> Quantisation | None:
     Raises ValueError naming the file and the field for a form of compression that is not this project's.
     """
     path = directory / CONFIG_FILE
-    return quantisation_in(path, read_json(path)) if path.is_file() else None
+    fields = read_json(path) if path.is_file() else {}
+    return None if fields.get("quantization_config") is None else quantisation_in(path, fields)
 
 
 @dataclass(frozen=True)
