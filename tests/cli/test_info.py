@@ -73,6 +73,7 @@ def test_what_lies_in_the_directory(tiny, capsys):
     weights = tiny / "model.safetensors"
     assert found["stored"] == {
         "files": ["model.safetensors"], "bytes": weights.stat().st_size, "dtypes": ["float16"],
+        "numbers": {"float16": 35_840},
     }  # fmt: skip
     assert found["tokenizer"] == {"entries": 257, "eot": "<|endoftext|>", "eot_id": 256, "hash": Tokenizer.bytes().hash}
     assert stored_dtypes(weights) == {"F16": n_params(CONFIG)}
