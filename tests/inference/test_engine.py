@@ -246,6 +246,10 @@ def test_events_go_to_a_callback_those_of_before_too():
         next(iter(ticket))
         ticket.subscribe(hear)
         assert done.wait(60)
+        left = running.submit(Request([1, 2], LONG))
+        left.subscribe(lambda event: 1 / 0)
+        close(completions(running.submit(Request([3], SHORT))), alone([3], SHORT))
+        assert left.cancelled
     assert [event.token for event in events[:-1]] == alone([1, 2], SHORT)[0].ids[1:]
 
 

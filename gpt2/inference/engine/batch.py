@@ -57,10 +57,15 @@ class Batch:
         return max(self.promised(), self.slab.bytes)
 
     def admit(self, running: Running) -> None:
-        """Take a row in; it begins with the next step."""
+        """Take a row in; it begins with the next step. Where the system has no memory for it, its request ends so."""
         self.rows.append(running)
         self.slab.lengths.append(0)
-        self.fit()
+        try:
+            self.fit()
+        except Exception as error:
+            self.rows.pop()
+            self.slab.lengths.pop()
+            running.ticket.push(error)
 
     def fit(self, exactly: bool = False) -> None:
         """Have memory for all rows as they are, and give back what is more than twice, or once, as much as they may
@@ -168,7 +173,7 @@ class Batch:
         following = row.ticket.ids[len(scored) : end + 1]
         if following:
             logits = self.passes.all_logits(hidden)[: len(following)]
-            scored = scored + log_probabilities(logits, following, row.request.prompt_logprobs or 0)
+            scored = [*scored, *log_probabilities(logits, following, row.request.prompt_logprobs or 0)]
         row.scored = scored
         if len(scored) == len(row.ticket.ids):
             row.ticket.prompt_logprobs = scored

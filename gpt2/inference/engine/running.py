@@ -101,7 +101,7 @@ def draw(logits: Tensor, rows: Sequence[Running], holes: Sequence[int]) -> list[
     return drawn
 
 
-def each_apart(work: Callable[[list[int]], list[T]], indices: list[int]) -> list[T | Exception]:
+def each_apart(work: Callable[[list[int]], Sequence[T]], indices: list[int]) -> list[T | Exception]:
     """`work` over all of these at once; where that raises, over each alone, so that only the cause of it fails."""
     try:
         return [*work(indices)]
