@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 
 from gpt2.base.errors import UsageError
 
-
 OTHERS = {
     "dtype": "torch_dtype precision",
     "device": "device_map",
