@@ -7,8 +7,8 @@ is; and whether both make the same ids of texts. Exit code 1 if ids differ, or t
     npm install node-llama-cpp @node-llama-cpp/linux-x64                # in a directory of its own, DIR
     python -m benchmarks.gguf_parity DIR [--model storyteller] [--positions 1000] [--json OUT.json]
 
-The texts are the bundled stories, cut to rows of at most 250 tokens, and random strings of all Unicode. llama.cpp keeps
-keys and values in float32 here (`--keys F16` is its default), and looks GELU up in a table of 16-bit numbers.
+The texts are the bundled stories, cut to rows of at most 250 tokens, and random strings of all Unicode. llama.cpp runs
+with its defaults: keys and values in 16 bits, and GELU from a table of 16-bit numbers, also where weights are f32.
 """
 
 import argparse
@@ -48,14 +48,14 @@ def rows_of(checkpoint: Checkpoint, positions: int) -> list[list[int]]:
     return rows
 
 
-def ask(node_modules: Path, file: Path, texts: list[str], rows: list[list[int]], keys: str) -> dict[str, Any]:
+def ask(node_modules: Path, file: Path, texts: list[str], rows: list[list[int]]) -> dict[str, Any]:
     """llama.cpp's answer: {"ids", "back", "system", "release", "logits" [positions, V]}."""
     library = node_modules / "node-llama-cpp" / "dist" / "index.js"
     with tempfile.TemporaryDirectory() as directory:
         asked, answer, logits = (Path(directory, name) for name in ("asked.json", "answer.json", "logits"))
         question = {"library": str(library.resolve()), "model": str(file.resolve()), "texts": texts, "rows": rows}
         files = {"logits": str(logits), "answer": str(answer)}
-        asked.write_text(json.dumps(question | {"keys": keys, "threads": 1} | files))
+        asked.write_text(json.dumps(question | {"threads": 1} | files))
         script = Path(__file__).with_suffix(".mjs")
         done = subprocess.run(["node", str(script), str(asked)], capture_output=True, text=True)
         if done.returncode:
@@ -89,7 +89,6 @@ def main() -> int:
     parser.add_argument("--model", default="storyteller")
     parser.add_argument("--positions", type=int, default=1000)
     parser.add_argument("--texts", type=int, default=2000, help="random strings to tokenise")
-    parser.add_argument("--keys", default="F32", help="type of llama.cpp's key/value cache")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -99,14 +98,14 @@ def main() -> int:
     rows = rows_of(checkpoint, options.positions)
     with torch.inference_mode():
         ours = torch.cat([checkpoint.model(torch.tensor([row]))[0] for row in rows]).double().log_softmax(-1)
-    report: dict[str, Any] = {"model": options.model, "keys": options.keys, "types": {}}
+    report: dict[str, Any] = {"model": options.model, "types": {}}
     wrong = False
     print(f"{'type':6}{'bytes':>13}{'same top':>14}{'largest':>11}{'likely':>11}{'mean KL':>11}{'loss':>11}")
     with tempfile.TemporaryDirectory() as directory:
         for kind in options.kinds:
             file = save_gguf(checkpoint.model, checkpoint.tokenizer, Path(directory, f"{kind}.gguf"), kind).path
             first = kind == options.kinds[0]
-            found = ask(options.directory / "node_modules", file, texts if first else [], rows, options.keys)
+            found = ask(options.directory / "node_modules", file, texts if first else [], rows)
             figures = compare(ours, found["logits"].double().log_softmax(-1), rows)
             report["types"][kind] = figures | {"bytes": file.stat().st_size}
             wrong |= kind == "f32" and figures["same_top"] != figures["positions"]

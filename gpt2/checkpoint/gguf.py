@@ -12,11 +12,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt2.base.disk import sync, whole_file
 from gpt2.base.errors import Failure, UsageError
@@ -29,9 +29,6 @@ from gpt2.checkpoint.weights import HEAD, finite
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import gguf
 
 KINDS = ("f32", "bf16", "f16", "q8_0", "q4_0")
 BLOCK = 32  # numbers that share a scale
@@ -136,6 +133,8 @@ def check_architecture(model: GPT2) -> None:
     variant = getattr(model, "variant", None)
     if variant is not None:
         raise Failure(f"the model is the variant {variant.get('name')!r}, which llama.cpp does not compute", MEND)
+    if not all(isinstance(block.attn.c_attn, nn.Linear) for block in model.transformer.h):
+        raise Failure("the model's weights are quantised", "load it with {dtype}.", dtype="float32")
     name, x = model.config.activation_function, torch.linspace(-4, 4, 33)
     if not torch.equal(activation(name)(x), F.gelu(x, approximate="tanh")):
         raise Failure(f"activation_function is {name!r}, and llama.cpp's GPT-2 computes gelu_new alone", MEND)
@@ -201,7 +200,7 @@ def _announce(writer: Any, name: str, shape: Sequence[int], kind: str) -> None:
     from gguf import GGMLQuantizationType
     from gguf.quants import quant_shape_to_byte_shape
 
-    found: gguf.GGMLQuantizationType = GGMLQuantizationType[kind]
+    found = GGMLQuantizationType[kind]
     stored = quant_shape_to_byte_shape(shape, found)
     writer.add_tensor_info(name, stored, np.dtype(np.uint8), math.prod(stored), raw_dtype=found)
 

@@ -31,21 +31,24 @@ def export_gguf(command: "Command") -> None:
 
     kind = None if command.dtype is None else kind_of(command.dtype)
     name = Path(command.model).resolve().name
-    target = check_gguf_target(file_of(command.directory, name, kind), command.overwrite) if kind else None
+    file = None if kind is None else file_of(command.directory, name, kind)
+    if file is not None:
+        check_gguf_target(file, command.overwrite)
     check_off(command)
     stored = stored_dtype(model_directory(command.model))
-    if kind is None or target is None:
+    if kind is None or file is None:
         kind = OF_TORCH.get(stored, "f32")
-        target = check_gguf_target(file_of(command.directory, name, kind), command.overwrite)
+        file = file_of(command.directory, name, kind)
+        check_gguf_target(file, command.overwrite)
     checkpoint = load(command, "float64" if stored == "float64" else "float32")
-    with progress(f"writing {target.name}") as tell:
-        made = save_gguf(checkpoint.model, checkpoint.tokenizer, target, kind, command.overwrite, name, tell)
+    with progress(f"writing {file}") as tell:
+        made = save_gguf(checkpoint.model, checkpoint.tokenizer, file, kind, command.overwrite, name, tell)
     off = off_entries(checkpoint.model)
     if command.json:
         facts = {"model": command.model, "format": "gguf", "file": str(made.path), "dtype": kind}
         print_json(facts | {"bytes": made.path.stat().st_size, "off": off, "tensors": made.tensors})
         return
-    show(made, kind, "default" in templates_of(checkpoint.tokenizer), off)
+    show(made, file, kind, "default" in templates_of(checkpoint.tokenizer), off)
 
 
 def kind_of(dtype: str) -> str:
@@ -71,7 +74,7 @@ def file_of(typed: str, name: str, kind: str) -> Path:
     return path / f"{name}-{kind}.gguf"
 
 
-def show(made: "GGUF", kind: str, chats: bool, off: list[dict[str, Any]]) -> None:
+def show(made: "GGUF", typed: Path, kind: str, chats: bool, off: list[dict[str, Any]]) -> None:
     """Print what was written and how llama.cpp runs it."""
     from rich.text import Text
 
@@ -83,7 +86,7 @@ def show(made: "GGUF", kind: str, chats: bool, off: list[dict[str, Any]]) -> Non
     )
     out.print(Text(f"  {counted(sum(made.tensors.values()), 'tensor')}: {kinds}{wide}"), soft_wrap=True)
     show_off(off)
-    path = quoted(str(made.path))
+    path = quoted(str(typed))
     lines = [
         "",
         "with llama.cpp:",

@@ -19,6 +19,7 @@ from gpt2.cli.console import progress
 from gpt2.config import GPT2Config
 
 BYTES = {"float32": 4, "bfloat16": 2}
+NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 BAR = 20  # width of the bar of a share of 100%, in characters
 
 
@@ -123,7 +124,7 @@ def stored(directory: Path) -> dict[str, Any]:
     from gpt2.base.lfs import refuse_pointer
     from gpt2.checkpoint.hf_config import adapter_base, weight_files
     from gpt2.checkpoint.layout import ADAPTER_WEIGHTS
-    from gpt2.checkpoint.stored_type import HEADER, stored_dtypes
+    from gpt2.checkpoint.stored_type import stored_dtypes
 
     if adapter_base(directory) is None:
         files = weight_files(directory)
@@ -138,7 +139,7 @@ def stored(directory: Path) -> dict[str, Any]:
     return {
         "files": [file.name for file in files],
         "bytes": sum(file.stat().st_size for file in files),
-        "dtypes": sorted(HEADER.get(code, code) for code in types),
+        "dtypes": sorted(NAMES.get(code, code) for code in types),
     }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gpt2.explain.change.before_after import before_after
     from gpt2.explain.change.behaviours import behaviours
     from gpt2.explain.change.effects import Effects, effects
+    from gpt2.explain.change.folded import fold
     from gpt2.explain.change.gradient_patching import gradient_grids
     from gpt2.explain.change.heads import heads
     from gpt2.explain.change.neurons import neuron
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attribution", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
-    "attribution_over_pairs", "before_after", "behaviours", "effects", "excerpt", "freeze", "gradient_grids",
+    "attribution_over_pairs", "before_after", "behaviours", "effects", "excerpt", "fold", "freeze", "gradient_grids",
     "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours", "neuron", "off",
     "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference", "resample", "scale",
     "stream", "switch", "take", "to_first", "trace", "zero",
@@ -54,6 +55,7 @@ __getattr__, __dir__ = lazily(
     {
         "gpt2.explain.change.behaviours": "behaviours",
         "gpt2.explain.change.effects": "Effects effects",
+        "gpt2.explain.change.folded": "fold",
         "gpt2.explain.change.gradient_patching": "gradient_grids",
         "gpt2.explain.change.heads": "heads",
         "gpt2.explain.change.neurons": "neuron",

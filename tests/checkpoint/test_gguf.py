@@ -45,7 +45,9 @@ def test_fields_and_tensors_are_those_of_the_model(tmp_path):
     assert tokens[WORDS.eot_id] == EOT
     assert [i for i, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL] == [WORDS.eot_id]
     assert tokens[WORDS.encode(" the")[0]] == "Ġthe"
-    assert found["tokenizer.ggml.merges"][0].replace(" ", "") == tokens[256]  # the first merge makes the first token past the bytes
+    assert (
+        found["tokenizer.ggml.merges"][0].replace(" ", "") == tokens[256]
+    )  # the first merge makes the first token past the bytes
     arrays, state = numbers(reader), model.state_dict()
     assert len(arrays) == len(state) - 1  # the head is the token table
     for ours, theirs in (
@@ -112,6 +114,16 @@ def test_what_llama_cpp_would_read_otherwise_is_refused(changes, tokenizer, sent
     with pytest.raises(Failure, match=sentence):
         made(tmp_path, config=replace(CONFIG, **changes), tokenizer=tokenizer)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_variant_and_quantised_weights_are_refused(tmp_path):
+    model = GPT2(CONFIG)
+    model.transformer.h[1].attn.c_attn = torch.nn.Identity()
+    with pytest.raises(Failure, match="load it with dtype='float32'"):
+        made(tmp_path, model=model)
+    model.variant = {"name": "leaky-relu"}
+    with pytest.raises(Failure, match="variant 'leaky-relu'"):
+        made(tmp_path, model=model)
 
 
 def test_tokenizers_of_another_kind_are_refused(tmp_path, letters):

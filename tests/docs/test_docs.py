@@ -30,7 +30,7 @@ TRIED = [ROOT / "docs" / name for name in ("explain.md", "scores.md")]
 COMMANDS = [
     example for path in TRIED for block in blocks("console", path.read_text("utf-8")) for example in examples(block)
 ]
-MODELS = ROOT / "docs" / "checkpoints.md"
+IN_ORDER = [ROOT / "docs" / name for name in ("checkpoints.md", "export.md")]
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_a_command_prints_what_the_document_shows(
     assert (code != 0) == want.startswith("gpt2: ")
 
 
-def test_the_commands_about_models_print_what_they_show(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One after the other: a command reads what an earlier one wrote."""
-    shown = [example for block in blocks("console", MODELS.read_text("utf-8")) for example in examples(block)]
+@pytest.mark.parametrize("path", IN_ORDER, ids=lambda path: path.name)
+def test_commands_that_read_what_another_wrote(path: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = [example for block in blocks("console", path.read_text("utf-8")) for example in examples(block)]
     assert len(shown) > 4
     for command, want in shown:
         code = main(shlex.split(command)[1:])

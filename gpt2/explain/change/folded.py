@@ -12,7 +12,7 @@ Each of these is exact, because a constant c takes the place of a value that a l
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def fold(
         raise UsageError("the reference belongs to another model: make one with reference(model).")
     over = means if kind == "mean" else None
     constants = [(a, _constant(gpt, a, over)) for a in addresses]
-    made = deepcopy(gpt, {id(p): p for p in gpt.parameters()})
+    made: Any = deepcopy(gpt, {id(p): p for p in gpt.parameters()})
     for address, constant in constants:
         _fold(made, address, constant)
     names = tuple(dict.fromkeys(part.strip() for one in _listed(components) for part in one.split(",")))
