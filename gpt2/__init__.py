@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from gpt2.base.presets import PRESETS
     from gpt2.cache import KVCache
     from gpt2.checkpoint.files import Checkpoint, load, save
-    from gpt2.config import GPT2Config
     from gpt2.evaluation.token_scores import TextScore, TokenScore, score
     from gpt2.evaluation.word_scores import WordScore
     from gpt2.explain.run.trace import trace
@@ -67,6 +66,7 @@ if TYPE_CHECKING:
     from gpt2.inference.generate import Completion, Piece, generate, stream
     from gpt2.inference.sampling import Sampling, TokenLogprob
     from gpt2.probe import Probe
+    from gpt2.sizes import GPT2Config
     from gpt2.text.chat import Chat
     from gpt2.text.chat_template import ChatTemplate
     from gpt2.text.tokenizer import Tokenizer
@@ -113,7 +113,6 @@ __getattr__, __dir__ = lazily(
         "gpt2.base.presets": "PRESETS",
         "gpt2.cache": "KVCache",
         "gpt2.checkpoint.files": "Checkpoint load save",
-        "gpt2.config": "GPT2Config",
         "gpt2.evaluation.token_scores": "TextScore TokenScore score",
         "gpt2.evaluation.word_scores": "WordScore",
         "gpt2.explain.run.trace": "trace",
@@ -122,6 +121,7 @@ __getattr__, __dir__ = lazily(
         "gpt2.inference.generate": "Completion Piece generate stream",
         "gpt2.inference.sampling": "Sampling TokenLogprob",
         "gpt2.probe": "Probe",
+        "gpt2.sizes": "GPT2Config",
         "gpt2.text.chat": "Chat",
         "gpt2.text.chat_template": "ChatTemplate",
         "gpt2.text.tokenizer": "Tokenizer",

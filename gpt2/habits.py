@@ -1,17 +1,43 @@
 """The model, which answers for the names that other libraries' models have: `model.generate` says what to write.
 
-In: gpt2.model.GPT2. Out: the same class; a name that it lacks raises an AttributeError with a hint. It stands outside
-of model.py, so that the model is read without it. Read next: base/habits.py, checkpoint/files.py.
+In: gpt2.model.GPT2. Out: the same class; a name that it lacks raises an AttributeError with a hint, and an argument of
+a call that there is not, such as `labels`, a UsageError. It stands outside of model.py, so that the model is read
+without it. Read next: base/habits.py, checkpoint/files.py.
 """
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
 from typing import Any
 
 from torch import nn
 
 from gpt2.base.habits import MODEL, Absent, hint
+from gpt2.base.names import check_names
+from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 
 __all__ = ["GPT2"]
+
+ARGUMENTS = ("ids", "targets", "reduction", *(field.name for field in fields(Pass)))
+"""What a call of the model takes."""
+ELSEWHERE = {
+    "labels": "write targets, which are the tokens that follow: model(ids[:, :-1], targets=ids[:, 1:])",
+    "attention_mask": "rows that are padded on the right have lengths=[...], how many tokens each has",
+    "past_key_values": "write cache=gpt2.KVCache(model.config, batch_size, capacity)",
+    "use_cache": "write cache=gpt2.KVCache(model.config, batch_size, capacity)",
+    "past": "write cache=gpt2.KVCache(model.config, batch_size, capacity)",
+    "position_ids": "write positions",
+    "output_attentions": "gpt2.trace(model, ids, read='*.attn.pattern') keeps them",
+    "output_hidden_states": "gpt2.trace(model, ids, read='*.resid_post') keeps them",
+    "return_dict": "the logits are returned alone, so leave it out",
+    "return_type": "the logits are returned, or with targets the loss, so leave it out",
+    "prepend_bos": "put tokenizer.bos_id before the ids",
+    "hook": "gpt2.trace(model, ids, edit={'5.resid_pre': f}) has its place, with f(x, at) that returns the new value",
+    "token_type_ids": "there are none here, so leave it out",
+    "inputs_embeds": "the model takes ids; an edit of embed.out puts other vectors in their place",
+}
+"""What other libraries' arguments of such a call mean here."""
 
 
 def _missing(model: GPT2, name: str) -> Any:
@@ -22,7 +48,22 @@ def _missing(model: GPT2, name: str) -> Any:
     return nn.Module.__getattr__(model, name)
 
 
+def _told(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The forward pass, which refuses an argument that there is not by the name that it has here."""
+
+    @wraps(forward)
+    def told(model: GPT2, *args: Any, **named: Any) -> Any:
+        for name in named:
+            if name not in ARGUMENTS:
+                check_names(named, ARGUMENTS, "argument of model()", ELSEWHERE)
+        return forward(model, *args, **named)
+
+    return told
+
+
 _from_pretrained = Absent(MODEL)
 _from_pretrained.__set_name__(GPT2, "from_pretrained")
-for _name, _value in (("__getattr__", _missing), ("from_pretrained", _from_pretrained)):
+for _name, _value in (
+    ("__getattr__", _missing), ("from_pretrained", _from_pretrained), ("forward", _told(GPT2.forward)),
+):  # fmt: skip
     setattr(GPT2, _name, _value)

@@ -4,7 +4,6 @@ In: the arguments as they were given. Out: nothing, or a UsageError that shows h
 imported: a model and a tokenizer are known by what they have. Read next: inference/generate.py.
 """
 
-import difflib
 import functools
 import inspect
 import os
@@ -13,9 +12,28 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from gpt2.base.errors import UsageError
+from gpt2.base.names import check_names
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+ELSEWHERE = {
+    "trust_remote_code": "code that comes with a checkpoint is never run, so leave it out",
+    "load_in_8bit": "weights are not quantised here; dtype='bfloat16' halves them",
+    "load_in_4bit": "weights are not quantised here; dtype='bfloat16' halves them",
+    "quantization_config": "weights are not quantised here; dtype='bfloat16' halves them",
+    "cache_dir": "set the environment variable HF_HOME, or name a directory in place of a hub id",
+    "local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
+    "revision": "download that revision with `hf download NAME --revision REVISION`, and name its directory",
+    "token": "log in with `hf auth login`, and leave it out",
+    "attn_implementation": "attention is computed in one way here, so leave it out",
+    "low_cpu_mem_usage": "weights are read straight into the model, so leave it out",
+    "config": "the sizes are read from the checkpoint, so leave it out",
+    "safe_serialization": "weights are always written as safetensors, so leave it out",
+    "push_to_hub": "nothing is uploaded here; `hf upload OWNER/NAME DIR` uploads a directory",
+    "return_tensors": "a text becomes a tensor by torch.tensor([tokenizer.encode(text)])",
+}
+"""What to do in place of arguments of other libraries that none of ours stands for."""
 
 OPEN = "model, tokenizer, *_ = gpt2.load(name)"
 
@@ -74,9 +92,7 @@ def _check(signature: inspect.Signature, shown: str, args: tuple[Any, ...], kwar
     if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
         strange = [one for one in kwargs if one not in known]
         if strange:
-            near = difflib.get_close_matches(strange[0], known, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-            raise UsageError(f"there is no argument {strange[0]!r} of {shown.partition('(')[0]}: {mend}")
+            check_names(strange, known, f"argument of {shown.partition('(')[0]}", ELSEWHERE)
     needed = [p for p in known.values() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     lacking = [p.name for p in needed if p.name not in given]
     if lacking:

@@ -29,6 +29,14 @@ def check_edits(edit: Any) -> None:
             raise UsageError(f"the edit of {address}, {name}, {what}: {mend}.")
 
 
+def takes(function: Any, n: int) -> bool:
+    """Whether a function can be called with n values; also true of one that does not say."""
+    try:
+        return callable(function) and _fits(inspect.signature(function), n)
+    except (TypeError, ValueError):
+        return True
+
+
 def _fits(signature: inspect.Signature, n: int) -> bool:
     """Whether a function of this signature can be called with n values."""
     try:

@@ -43,7 +43,7 @@ def tokenizer_for(place: Path, config: GPT2Config, name: str | None = None) -> "
         tokenizer = _own(place, config)
         mend = "put the one there that the model was trained with, or name it with {tokenizer}."
     else:
-        tokenizer = _asked_for(name)
+        tokenizer = asked_tokenizer(name)
         mend = f"{place} was trained with another one, so name that with {{tokenizer}}."
     if tokenizer.vocab_size > config.vocab_size:
         what = f"{name or place}: the tokenizer has {tokenizer.vocab_size:,} entries, more than vocab_size"
@@ -79,12 +79,19 @@ def adapter_tokenizer(adapter: Path, base: Path, config: GPT2Config, name: str |
     return tokenizer
 
 
-def _asked_for(name: str) -> "Tokenizer":
+def asked_tokenizer(name: str) -> "Tokenizer":
+    """The tokenizer that is named in place of a model's own. UsageError for a name that means nothing, Failure for a
+    model that is not on this machine and cannot be fetched."""
     try:
         return named_tokenizer(name)
     except UsageError:
         mend = "name a directory that holds a tokenizer, a prepared data set, nanoGPT's meta.pkl, or a model."
         raise UsageError(argument="tokenizer", value=name, mend=mend) from None
+    except Failure as error:
+        if isinstance(error.mend, dict) and "model" in error.mend:
+            mend = f"name a directory that holds a tokenizer, or the bundled {BUNDLED}, as {{tokenizer}}"
+            raise Failure(error.problem, {"": error.mend[""], "tokenizer": mend}, tokenizer=None) from None
+        raise
 
 
 def named_tokenizer(name: str) -> "Tokenizer":

@@ -34,9 +34,10 @@ TABLE = {
     "overwrite-output-dir force overwrite": "--overwrite | nothing is replaced by this command, so leave it out",
     "resume-from-checkpoint resume-from continue-training": "--resume RUN",
     # how a text is continued
-    "n n-predict max-new-tokens max-length max-tokens length num-tokens new-tokens max-gen-len n-tokens tokens":
+    "n num count": "--max-tokens N, the most tokens that are added | @next --top N | --limit N",
+    "n-predict max-new-tokens max-length max-tokens length num-tokens new-tokens max-gen-len n-tokens tokens":
         "--max-tokens N, the most tokens that are added | --context N",
-    "num-return-sequences num-samples nsamples n-samples samples number-of-samples": "--n N",
+    "num-return-sequences num-samples nsamples n-samples samples number-of-samples": "--n N | @next --top N",
     "num-beams beam-size beams num-beam-groups best-of length-penalty early-stopping":
         "beams are not built; --n N draws several texts | beams are not built, so leave it out",
     "do-sample sample sampling":
@@ -105,12 +106,15 @@ TABLE = {
     "target token next-token candidate candidates word choices target-token completion": "--target TOKEN | "
         "@text `gpt2 score` gives the probability of every token: put the token at the end of the text, as in "
         '`gpt2 score "The cat sat on the grass"`',
-    "layer layers block blocks l": "@attention write --head {value}.head.*, all heads of block {value} | "
+    "layer layers block blocks l": "@walk --block {value} | "
+        "@attention write --head {value}.head.*, all heads of block {value} | "
         "@off the component stands without an option, by its address: type `gpt2 explain off {value}.mlp` | "
         "@neurons the neuron stands without an option: type `gpt2 explain neurons {value}.mlp.post#123` | "
         "--read {value}.resid_post, the value by its address | "
         "--points {value}.resid_post, the value by its address | --of {value}.mlp | "
-        "@text `gpt2 explain lens` shows every block: type `gpt2 explain lens {first}` | --model.n-layer N",
+        "@effects every block is shown, so leave it out | @stream every block is shown, so leave it out | "
+        "@text `gpt2 explain lens` shows every block: type `gpt2 explain lens {first}` | --model.n-layer N | "
+        "@explain this analysis is about every block or about none, so leave it out",
     "attention attentions output-attentions show-attention": "--read 3.attn.pattern | "
         "@text `gpt2 explain attention` shows it: type `gpt2 explain attention {first}`",
     "hidden-states output-hidden-states activations names-filter hook hooks": "--read 3.resid_post | "
@@ -125,6 +129,11 @@ TABLE = {
         "@next it is printed without any option, so leave it out | "
         "@text `gpt2 score` prints it: type `gpt2 score {first}`",
     "context-text preceding": "--context-file FILE, with the columns id, context and text",
+    "base log-base unit units bits nats":
+        "@score surprisal and entropy are in bits, log p is in nats, so leave it out | "
+        "@files losses are in nats; bits per byte are printed beside them, so leave it out",
+    "decode detokenize ids token-ids input-ids from-ids": "@tokenize ids become a text in Python: type "
+        "`python -c \"import gpt2; print(gpt2.load('storyteller').tokenizer.decode([464, 318]))\"`",
     "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers
     "fp16 float16 half": "--dtype float16 | --train.dtype NAME | "
@@ -152,8 +161,14 @@ TABLE = {
     "lora enable-lora": "--adapter NAME=DIR",
     "allowed-origins cors-origins cors": "--allow-origin ORIGIN",
     "served-model-name alias": "clients name the model as --model does, so leave it out",
+    "push-to-hub upload hub-model-id hub-id repo-id": "nothing is uploaded here, so leave it out; afterwards "
+        "`hf upload OWNER/NAME DIR`, of huggingface_hub, uploads a directory",
     "trust-remote-code": "code that comes with a checkpoint is never run, so leave it out",
     "tasks task-name": "--task NAME",
+    "no-attention no-attn no-mlp no-mask no-norm no-layernorm no-ln no-residuals no-residual no-positions no-bias "
+    "no-dropout without remove drop ablate component components variant variants contestant contestants":
+        "@ablate what is left out stands in a study: type `gpt2 ablate recipes/ablation/minute.toml --plan`, which "
+        "names its contestants, and then --only NAMES instead of --plan",
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",
     "format output-format": "--json, for programs",
     # fine-tuning and chat
@@ -176,6 +191,17 @@ VALUES_ELSEWHERE = {
     "--precision": {
         **dict.fromkeys("8 8bit 8-bit q8 q8_0 i8 w8 load-in-8bit".split(), "type --precision int8"),
         **dict.fromkeys("4 4bit 4-bit q4 q4_0 q4_k_m i4 w4 nf4 fp4 load-in-4bit".split(), "type --precision int4"),
+    },
+    "--format": {
+        **dict.fromkeys(
+            "onnx coreml tflite torchscript tensorflow openvino mlx awq gptq exl2".split(),
+            "leave --format out, and give the directory to a program that makes such a file of Hugging Face's format",
+        ),
+        **dict.fromkeys("ggml llama.cpp llamacpp ollama".split(), "write --format gguf"),
+        **dict.fromkeys(
+            "safetensors pytorch torch pt bin huggingface transformers".split(),
+            "write --format hf, a directory whose weights are safetensors",
+        ),
     },
     "--task": {
         **dict.fromkeys(
@@ -215,7 +241,7 @@ def answer(
     first = first or ("FILE" if "files" in places else "TEXT")
     for text in _ANSWERS.get(typed.lstrip("-").replace("_", "-").lower(), ()):
         place = re.match(r"@(\w+) ", text)
-        if place and place[1] not in {*places, prog.split()[-1]}:
+        if place and place[1] not in {*places, *prog.split()[1:]}:
             continue
         needed = OPTION.findall(text)
         if all(one in options for one in needed) and all(one in commands for one in COMMAND.findall(text)):

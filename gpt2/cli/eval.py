@@ -127,8 +127,8 @@ class Command(ScoredModel):
     def _task(self) -> None:
         if len(self.files) != 1:
             raise UsageError(f"--task {self.task} takes one file, not {len(self.files)}.")
-        for name in ("context", "stride", "joined", "allow_special"):
-            if getattr(self, name) not in (None, False):
+        for name in ("context", "stride", "joined", "allow_special", "field"):
+            if getattr(self, name) not in (None, False, "text"):
                 raise UsageError(f"--{name.replace('_', '-')} is for texts: leave it out with --task {self.task}.")
         from gpt2.evaluation import hellaswag, lambada
         from gpt2.evaluation.items import spread

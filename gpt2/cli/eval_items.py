@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from gpt2.base.disk import whole_file
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Failure, UsageError
 from gpt2.base.plain import plain
 from gpt2.base.visible import quoted
 
@@ -42,6 +43,34 @@ def refuse_texts(names: Sequence[str]) -> None:
         )
 
 
+@contextmanager
+def of_another_task(path: str) -> Iterator[None]:
+    """Raise UsageError, with the command for it, where rows without a text turn out to be those of a task."""
+    try:
+        yield
+    except Failure:
+        if said := _task_of(path):
+            raise UsageError(said) from None
+        raise
+
+
+def _task_of(path: str) -> str:
+    """What the first row of a .jsonl file is made for, and the command; "" for other rows."""
+    from gpt2.data.files import has_kind, opened
+    from gpt2.data.json_lines import json_lines
+
+    if not has_kind(path, ".jsonl"):
+        return ""
+    with opened(Path(path)) as (stream, _):
+        row = next((row for _, row in json_lines(Path(path), stream)), None)
+    fields = set(row) if isinstance(row, dict) else set()
+    if {"sentence_good", "sentence_bad"} <= fields:
+        return f"{path} holds minimal pairs: type `gpt2 score --pairs {quoted(path)}`."
+    if "endings" in fields and {"ctx", "ctx_a"} & fields:
+        return f"{path} holds items of HellaSwag: type `gpt2 eval --task hellaswag {quoted(path)}`."
+    return ""
+
+
 def source(name: str) -> str | BinaryIO:
     """The file of a task: its name, or standard input for `-`."""
     if name != STANDARD_INPUT:
@@ -65,7 +94,8 @@ def read_documents(names: Sequence[str], field: str) -> Iterator[Document]:
         else:
             texts = [(str(one.path), documents(one.path, field)) for one in sources([name])[0]]
         for file, found in texts:
-            yield from (Document(file, number, text) for number, text in enumerate(found, start=1))
+            with of_another_task(file):
+                yield from (Document(file, number, text) for number, text in enumerate(found, start=1))
 
 
 def check_target(target: str, inputs: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ In: a model's name, and a directory, empty or not there yet, or a file. Out: it,
 components are switched off in the weights first. Read next: export_off.py, export_gguf.py.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,12 @@ from gpt2.cli.common import ActivationName, File, Flag, TokenizerName, console, 
 from gpt2.cli.console import progress
 from gpt2.cli.export_off import check_off, load, show_off
 from gpt2.cli.info import size
+
+OTHER_FILES = re.compile(
+    r"(.*[^/])(\.(?:onnx|bin|pt|pth|ckpt|safetensors|ggml|h5|msgpack|tflite|mlmodel|mlpackage|npz|pkl|zip|tar|tar\.gz|tgz))",
+    re.IGNORECASE,
+)
+"""Names of files in which other programs keep a model."""
 
 
 @dataclass
@@ -63,6 +70,7 @@ class Command:
 
     def run(self) -> None:
         """Load, switch off, save, and say what was written."""
+        check_places(self)
         if self.to_gguf:
             from gpt2.cli.export_gguf import export_gguf
 
@@ -97,6 +105,25 @@ class Command:
     def to_gguf(self) -> bool:
         """Whether a GGUF file is meant."""
         return self.format == "gguf" or (self.format == "auto" and self.directory.lower().endswith(".gguf"))
+
+
+def check_places(command: Command) -> None:
+    """Raise UsageError, with the command to type, where DIR is the model, or is called as a file of another format."""
+    from gpt2.checkpoint.foreign import foreign_file
+    from gpt2.checkpoint.hub import HUB_ID
+    from gpt2.cli.stray import names_model
+
+    model, directory = command.model, command.directory
+    path = Path(model).expanduser()
+    of_the_hub = HUB_ID.fullmatch(model) and not path.parent.is_dir()
+    if names_model(directory) and not (names_model(model) or of_the_hub or foreign_file(path)):
+        right = f"`gpt2 export {quoted(directory)} {quoted(model)}`"
+        raise UsageError(f"there is no model {model!r}, and {directory} is one: the model stands first: type {right}.")
+    if command.format == "auto" and (found := OTHER_FILES.fullmatch(directory)) and not Path(directory).is_dir():
+        raise UsageError(
+            f"{directory} is called as a {found[2]} file, which is not written: name a directory for Hugging Face's "
+            f"format, as in `gpt2 export {quoted(model)} {quoted(found[1])}`, or a file that ends with .gguf."
+        )
 
 
 def show(target: Path, typed: str, dtype: str, files: dict[str, int], off: list[dict[str, object]]) -> None:

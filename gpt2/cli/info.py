@@ -127,13 +127,13 @@ def tokenizer(directory: Path | None, base: Path | None, config: GPT2Config, nam
     directory, base  of the model; they differ for an adapter
     """
     from gpt2.base.errors import Failure
-    from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, named_tokenizer, tokenizer_for
+    from gpt2.checkpoint.tokenizer_of import adapter_tokenizer, asked_tokenizer, tokenizer_for
 
     try:
         if directory is None or base is None:
             if name is None:
                 return None
-            found = named_tokenizer(name)
+            found = asked_tokenizer(name)
         elif directory is base:
             found = tokenizer_for(base, config, name)
         else:

@@ -6,7 +6,6 @@ A sub-command is a dataclass `Command` in the module that stands beside its name
 before it is asked for, so that `gpt2 --help` needs neither torch nor tyro.
 """
 
-import difflib
 import inspect
 import io
 import os
@@ -202,9 +201,9 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     name = argv[0]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean 'gpt2 {near[0]}'?" if near else "'gpt2 --help' lists the commands."
-        return _fail(f"there is no command {name!r}: {hint}", 2)
+        from gpt2.cli.other_names import sentence
+
+        return _fail(sentence(argv), 2)
     return _run(name, argv[1:])
 
 

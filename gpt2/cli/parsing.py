@@ -137,13 +137,14 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
     short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
     found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
+    found = found or next((one for one in (f"{name}s", name.removesuffix("s")) if len(name) > 4 and one in every), "")
     line = Line(argv, options, prog)
     if not found:
         given = value or line.after(name)
         first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
         if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
             return f"{said.rstrip('.')}."
-    found = found or _misspelt(name, options)
+    found = found or _begun(name, short) or _misspelt(name, options)
     if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):
         command, theirs = other
         options_typed = [word for word in line.rest if word.startswith("--")]
@@ -153,6 +154,12 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""
+
+
+def _begun(name: str, short: Mapping[str, str]) -> str:
+    """The options, three at most, that begin with one of three letters or more: `--top-k or --top-p` of --top."""
+    begun = [option for last, option in short.items() if len(name) > 4 and last.startswith(name.lstrip("-"))]
+    return listed(tuple(begun)) if 0 < len(begun) <= 3 else ""
 
 
 def _misspelt(name: str, options: Collection[str]) -> str:

@@ -133,7 +133,7 @@ class Command:
                     f"--tokenizer is {name!r}: write --tokenizer bytes, which makes a token of each byte, as each "
                     "letter of an English text is one."
                 )
-            tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name)
+            tokenizer = Tokenizer.bytes() if name == "bytes" else load_tokenizer(name, self.tokenizer)
             check_tokenizer(tokenizer)
             return tokenizer
         if self.tokenizer is not None:

@@ -18,7 +18,7 @@ from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
 from gpt2.cli.console import progress
 from gpt2.cli.errors import option
 from gpt2.cli.eval import ScoredModel
-from gpt2.cli.eval_items import source
+from gpt2.cli.eval_items import of_another_task, source
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -175,7 +175,8 @@ def from_file(path: str, field: str, whole: bool = False) -> "Sequence[Stimulus]
     from gpt2.evaluation.stimuli import Stimulus, kind_of, read
 
     if not whole or kind_of(path) in (".jsonl", ".csv", ".tsv"):
-        return read(path, field)
+        with of_another_task(path):
+            return read(path, field)
     texts = (text.removesuffix("\n").removesuffix("\r") for text in documents(path, field))
     return [Stimulus(str(number), "", text) for number, text in enumerate(filter(None, texts), start=1)]
 

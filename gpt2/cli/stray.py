@@ -122,8 +122,11 @@ def _of_an_analysis(word: str, others: Sequence[str], line: Line) -> str:
     """For words of `gpt2 explain` that are an analysis or an address; "" for another word."""
     import difflib
 
-    from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
+    from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT, analysis_of
+    from gpt2.explain.run.places import ours
 
+    if not ADDRESS.fullmatch(word) and re.search(r"\D.*\d|\d.*\D", word):
+        word = next(iter(ours(word)), word)
     if ADDRESS.fullmatch(word):
         names = [one for one in ("--read", "--of", "--points") if one in line.options]
         name = "--head" if "--head" in line.options and ".head." in word else names[0] if names else ""
@@ -132,7 +135,7 @@ def _of_an_analysis(word: str, others: Sequence[str], line: Line) -> str:
         if line.prog == "gpt2 explain":
             trace = line.typed(others, f"--read {quoted(word)}", prog="gpt2 explain trace")
             return f"a value is read by its address: type {trace}."
-    near = difflib.get_close_matches(word.lower(), ANALYSES, n=1, cutoff=0.8)
+    near = [analysis_of(word)] if analysis_of(word) else difflib.get_close_matches(word.lower(), ANALYSES, 1, 0.8)
     if not near:
         return ""
     typed = line.typed([] if near[0] in NEED_NO_TEXT else others, prog=f"gpt2 explain {near[0]}")

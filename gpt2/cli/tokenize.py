@@ -68,8 +68,8 @@ class Command:
 
 def load_tokenizer(name: str, instead: str | None = None) -> "Tokenizer":
     """The tokenizer of a model by name, or of a directory that holds one and perhaps no model; or the one `instead`."""
-    from gpt2.checkpoint.tokenizer_of import named_tokenizer
+    from gpt2.checkpoint.tokenizer_of import asked_tokenizer, named_tokenizer
     from gpt2.cli.console import progress
 
     with progress("reading the tokenizer"):
-        return named_tokenizer(name if instead is None else instead)
+        return named_tokenizer(name) if instead is None else asked_tokenizer(instead)

@@ -27,6 +27,8 @@ def read(source: Source) -> list[str]:
         text = well_formed(*texts_of(record, ["text"], where, FORM))
         if not text.rpartition(" ")[2]:
             raise ValueError(f"{where} ends with a space, not with the word that is to be predicted.")
+        if not text.rpartition(" ")[0].strip():
+            raise ValueError(f"{where} is one word, with nothing before it to predict it from: leave this line out.")
         found.append(text)
     if not found:
         raise ValueError(f"{name_of(source)} holds no passage: it is empty.")

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import note
 from gpt2.evaluation.blimp_published import PHENOMENON, published
 from gpt2.evaluation.items import Source, name_of, records, texts_of
 from gpt2.evaluation.likelihood import Progress, Question, answer
@@ -80,14 +82,20 @@ def read(source: Source) -> list[Pair]:
     A paradigm of BLiMP's stands under the phenomenon of the paper's table, whose argument structure has the two that
     the file calls s-selection. Raises ValueError naming the line for a line that is not a pair.
     """
-    found = []
+    found, same = [], list[str]()
     for number, (where, record) in enumerate(records(source, FORM), start=1):
         good, bad = map(well_formed, texts_of(record, ("sentence_good", "sentence_bad"), where, FORM))
+        same += [where.rstrip(",")] * (good == bad)
         paradigm = str(record.get("UID") or record.get("linguistics_term") or "all pairs")
         phenomenon = PHENOMENON.get(paradigm) or str(record.get("linguistics_term") or paradigm)
         found.append(Pair(str(record.get("pairID", number)), phenomenon, paradigm, good, bad))
     if not found:
         raise ValueError(f"{name_of(source)} holds no pair: it is empty.")
+    if same:
+        note(
+            f"{counted(len(same), 'pair')} with the same text as sentence_good and as sentence_bad, the first at "
+            f"{same[0]}: such a pair counts as wrong, so correct the file."
+        )
     return found
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from gpt2.base.errors import Failure, to_utf8
 from gpt2.base.foreign import shortened
 from gpt2.base.lfs import refuse_pointer
+from gpt2.base.notes import note
 from gpt2.data.files import PACKED, opened
 from gpt2.data.json_lines import json_lines
 from gpt2.data.records import kind_of as kind_of_value
@@ -56,7 +57,7 @@ def read(path: str | os.PathLike[str], field: str = "text") -> list[Stimulus]:
                          f"{', '.join(KINDS)}.")  # fmt: skip
     refuse_pointer(path)
     found: list[Stimulus] = []
-    seen: set[str] = set()
+    seen, unread = set[str](), list[str]()
     with opened(path) as (stream, _):
         rows = json_lines(path, stream) if kind == ".jsonl" else _rows(path, kind, stream.read(), field)
         for number, (where, row) in enumerate(rows, start=1):
@@ -66,9 +67,21 @@ def read(path: str | os.PathLike[str], field: str = "text") -> list[Stimulus]:
                                  "id of its own.")  # fmt: skip
             seen.add(one.id)
             found.append(one)
+            if number == 1:
+                unread = [name for name, value in row.items() if name not in ("id", "context", field) and _many(value)]
+    if unread and not any(one.context for one in found):
+        note(
+            f"{path}: no text has a context, and {', '.join(unread)} is not read: what stands before a text must be "
+            "called context."
+        )
     if not found:
         raise ValueError(f"{path} holds no text: it is empty.")
     return found
+
+
+def _many(value: Any) -> bool:
+    """Whether a value is a text of several words, as a context is."""
+    return isinstance(value, str) and len(value.split()) > 1
 
 
 def _rows(path: Path, kind: str, data: bytes, field: str) -> Iterator[tuple[str, Any]]:

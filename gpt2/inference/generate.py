@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gpt2.base.calls import one_sentence
-from gpt2.base.edits import check_edits
+from gpt2.base.edits import check_edits, takes
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note, note
 from gpt2.checkpoint.hf_config import settings_of
@@ -113,8 +113,9 @@ def stream(
     if edit is not None and probe is not None:
         raise UsageError("give edit or probe, not both: a Probe takes the edits as Probe(edit=...).")
     check_edits({} if edit is None else edit)
-    if rule is not None and not callable(rule):
-        raise UsageError(f"rule is a {type(rule).__name__}: give a function f(scores, texts) that returns scores.")
+    if rule is not None and not takes(rule, 2):
+        what = "takes other arguments" if callable(rule) else f"is a {type(rule).__name__}"
+        raise UsageError(f"rule {what}: give a function f(scores, texts) that returns scores.")
     sampling = _sampling(model, sampling, settings)
     ids = encode_prompts(tokenizer, prompts, model.config, sampling)
     return _run(Decoder(model, edit, probe), tokenizer, ids, sampling, rule, on_slide, ends)

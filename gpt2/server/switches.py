@@ -6,10 +6,10 @@ In: {"3.head.7": "off", "final.scale": "mean", ...}. Out: edits for a Probe. Rea
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
 from gpt2.explain import freeze, mean, zero
+from gpt2.explain.run.places import parse
 from gpt2.probe import Edit
 
 if TYPE_CHECKING:

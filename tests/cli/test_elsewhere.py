@@ -68,7 +68,7 @@ def test_every_answer_names_options_of_the_command() -> None:
         ("info -m storyteller", "the model stands without an option: gpt2 info storyteller."),
         ("export storyteller --out x", "the directory stands without an option: gpt2 export MODEL DIR."),
         ("eval x.txt --max_length 5", "write --context N."),
-        ("eval x.txt --tasks lambada", "write --task NAME."),
+        ("eval x.txt --tasks lambada", "did you mean --task?"),
         ("next x --temperature 0.5", "`gpt2 generate` has it: type `gpt2 generate x --temperature 0.5`."),
         ("generate x --lr 1", "there is no option --lr: `gpt2 finetune` has it; `gpt2 generate --help` lists"),
         ("generate x --history y", "there is no option --history: `gpt2 generate --help` lists the options."),

@@ -17,3 +17,30 @@ ANALYSES = {
     "points": ("gpt2.cli.explain.model", "Points", "every address, with its shape"),
 }
 NEED_NO_TEXT = ("off", "behaviours", "heads", "positions", "points")
+
+OTHER_NAMES = {
+    "lens": "logit-lens logitlens tuned-lens tunedlens lenses early-exit",
+    "attribution": "dla direct-logit-attribution logit-attribution logit-attributions saliency attributions "
+    "integrated-gradients input-x-gradient gradients contributions",
+    "effects": "indirect-effects direct-effects total-effects mediation causal-mediation",
+    "attention": "attn attention-pattern attention-patterns attention-map attention-maps attention-weights bertviz",
+    "stream": "residual residual-stream resid norms",
+    "off": "ablation ablate ablations knockout knock-out knock-outs zero-ablation mean-ablation lesion switch-off",
+    "patch": "patching activation-patching attribution-patching path-patching causal-tracing causal-trace tracing "
+    "resample interchange-intervention",
+    "behaviours": "behavior behaviors circuits circuit",
+    "heads": "head-labels head-scores induction induction-heads previous-token-heads",
+    "neurons": "max-activating max-activating-examples top-activations mlp-neurons",
+    "neighbours": "neighbors nearest-tokens nearest-neighbours nearest-neighbors similarity embeddings wte",
+    "positions": "position-embeddings positional-embeddings position-vectors wpe",
+    "points": "addresses hooks hook-points",
+    "trace": "run-with-cache activations hidden-states",
+}
+"""What others call the analyses, with spaces between the names."""
+
+
+def analysis_of(word: str) -> str:
+    """The analysis that a word names, as we or as others call it; "" for another word."""
+    word = word.lower().replace("_", "-")
+    others = (name for name, words in OTHER_NAMES.items() if word in words.split())
+    return word if word in ANALYSES else next(others, "")

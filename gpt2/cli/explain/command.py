@@ -17,7 +17,7 @@ from gpt2.base.errors import UsageError
 from gpt2.base.pictures import save_picture
 from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.console import progress
-from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
+from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT, analysis_of
 from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
 
 
@@ -83,7 +83,15 @@ def parse(argv: list[str]) -> Any:
 
 
 def refuse_misspelt(argv: list[str]) -> None:
-    """UsageError where the first word is no text but nearly an analysis; more nearly if nothing but options follows."""
+    """UsageError where the first word is no text but nearly an analysis, more nearly if nothing but options follows; or
+    what others call one."""
+    if argv and (analysis := analysis_of(argv[0])):
+        from gpt2.cli.other_names import explained
+
+        raise UsageError(
+            f"there is no analysis {argv[0]!r}: did you mean {explained(analysis, argv[1:])}? "
+            f"To explain the text {argv[0]!r} itself: gpt2 explain -- {argv[0]}"
+        )
     if not argv or not argv[0].isalpha():
         return
     first, *rest = argv

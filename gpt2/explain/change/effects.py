@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gpt2.addresses import Address, parse
+from gpt2.addresses import Address
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.explain.run.lacks import Lacking
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.sweep import Base
 from gpt2.explain.see.attribution import COMPONENTS, compared, contributions, head_directions
 from gpt2.explain.see.readout import Readout, readout

@@ -17,10 +17,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from gpt2.addresses import Address, parse
+from gpt2.addresses import Address
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.off_note import off_entries, off_entry
 from gpt2.checkpoint.opened import Model, opened
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.reference import Reference, reference
 from gpt2.model import GPT2
 

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
@@ -28,6 +27,7 @@ from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.run.lacks import Lacking, without
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.reference import STORIES, Reference, reference
 from gpt2.explain.run.weights import neuron_writes, promotes
 from gpt2.explain.show.result import Result, number, table

@@ -7,10 +7,10 @@ sweep; the addresses that a group of components stands for. Read next: off.py, w
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
-from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.explain.run.edits import freeze, keep_constant, mean, mean_by_position, resample, to_first, zero
 from gpt2.explain.run.lacks import Lacking, there
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.reference import Reference
 from gpt2.explain.run.trace import Run
 from gpt2.model import GPT2

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 import torch
 
-from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
+from gpt2.explain.run.places import parse
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpt2.addresses import POINTS, Address, Key, parse
+from gpt2.addresses import POINTS, Address, Key
 from gpt2.explain.run.given_keys import GivenKeys
+from gpt2.explain.run.places import parse
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import Probe

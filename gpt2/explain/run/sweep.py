@@ -12,11 +12,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from gpt2.addresses import parse
 from gpt2.base.onednn import forward_only
 from gpt2.base.twin import in_evaluation
 from gpt2.cache import KVCache
 from gpt2.explain.run.given_keys import GivenKeys
+from gpt2.explain.run.places import parse
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe

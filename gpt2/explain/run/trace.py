@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gpt2.addresses import DERIVED, Key, parse
+from gpt2.addresses import DERIVED, Key
 from gpt2.base.calls import one_sentence
 from gpt2.base.counted import counted
 from gpt2.base.edits import check_edits
@@ -22,6 +22,7 @@ from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.values import ALL, ALWAYS, Values, size
 from gpt2.explain.show.result import Result, number, table
 from gpt2.forward_pass import Pass

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from gpt2.addresses import DERIVED, LAYER_POINTS, MODEL_POINTS, PER_HEAD, POINTS, Address, Key, parse
+from gpt2.addresses import DERIVED, LAYER_POINTS, MODEL_POINTS, PER_HEAD, POINTS, Address, Key
 from gpt2.base.errors import UsageError
+from gpt2.explain.run.places import parse
 from gpt2.model import GPT2
 
 ALWAYS = ("embed.out", "*.resid_pre", "*.resid_mid", "*.resid_post", "logits")

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt2.addresses import parse
 from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
+from gpt2.explain.run.places import parse
 from gpt2.explain.show.draw import figure, heat, title
 from gpt2.explain.show.result import Result, table
 

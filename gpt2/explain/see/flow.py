@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpt2.addresses import parse
 from gpt2.checkpoint.opened import Model, opened
+from gpt2.explain.run.places import parse
 from gpt2.explain.run.trace import NO_EDIT, Run, trace
 from gpt2.explain.see.attribution import COMPONENTS
 from gpt2.model import GPT2

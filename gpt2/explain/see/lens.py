@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gpt2.addresses import Address, parse
+from gpt2.addresses import Address
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
+from gpt2.explain.run.places import parse
 from gpt2.explain.show import draw
 from gpt2.explain.show.result import Result, table
 
