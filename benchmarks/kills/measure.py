@@ -133,12 +133,25 @@ def killed(
     if (code := command.wait()) != 0 and COMPLETE not in command.said:
         found.wrong.append(f"typed again it gave exit code {code}: {command.said[-1000:]}")
         return found
-    found.equal = case.result(place) == expected
+    result = case.result(place)
+    found.equal = result == expected
     found.litter = place.left()
-    found.wrong += ["the result differs"] * (not found.equal)
+    found.wrong += [f"the result differs: {difference(result, expected)}"] * (not found.equal)
     found.wrong += [f"left: {', '.join(found.litter)}"] * bool(found.litter)
     found.wrong += ["something was left running at the end"] * bool(outlived()[1])
     return found
+
+
+def difference(one: Any, other: Any, where: str = "") -> str:
+    """The first place in which two results differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next((difference(one[k], other[k], f"{where}.{k}") for k in one if one[k] != other[k]), "")
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs if a != b), "")
+    if isinstance(one, dict) and isinstance(other, dict):
+        return f"{where} has {sorted(one.keys() ^ other.keys())} on one side only"
+    return f"{where} is {str(one)[:200]}, and was {str(other)[:200]}"
 
 
 def wait_until(command: Command, end: float) -> None:

@@ -120,6 +120,7 @@ def _become(words: Sequence[str], log: Path, real: bool) -> None:
         code = 130
     except BaseException:
         traceback.print_exc()
+        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 99)
 
 

@@ -19,12 +19,12 @@ R = TypeVar("R")
 
 ELSEWHERE = {
     "trust_remote_code": "code that comes with a checkpoint is never run, so leave it out",
-    "load_in_8bit": "weights are not quantised here; dtype='bfloat16' halves them",
-    "load_in_4bit": "weights are not quantised here; dtype='bfloat16' halves them",
-    "quantization_config": "weights are not quantised here; dtype='bfloat16' halves them",
+    "load_in_8bit": "`gpt2 quantise NAME DIR` writes weights of 8 bits, and load(DIR) reads them",
+    "load_in_4bit": "`gpt2 quantise NAME DIR` writes weights of 8 or 4 bits, and load(DIR) reads them",
+    "quantization_config": "`gpt2 quantise NAME DIR` writes weights of 8 or 4 bits, and load(DIR) reads them",
     "cache_dir": "set the environment variable HF_HOME, or name a directory in place of a hub id",
     "local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
-    "revision": "download that revision with `hf download NAME --revision REVISION`, and name its directory",
+    "revision": "load what huggingface_hub.snapshot_download(NAME, revision=...) returns",
     "token": "log in with `hf auth login`, and leave it out",
     "attn_implementation": "attention is computed in one way here, so leave it out",
     "low_cpu_mem_usage": "weights are read straight into the model, so leave it out",

@@ -70,7 +70,6 @@ class Checkpoint(NamedTuple):
         raise AttributeError(f"'Checkpoint' object has no attribute {name!r}{said}")
 
 
-@one_sentence("gpt2.load(name)")
 def load(
     name: str | Path,
     dtype: "torch.dtype | str | None" = None,

@@ -1,17 +1,21 @@
 """What may be given as a model: the bare `GPT2`, or a checkpoint, which has a tokenizer with it.
 
-In: one of them. Out: the model and the tokenizer. Read next: explain/run/trace.py.
+In: one of them. Out: the model and the tokenizer. `gpt2.load`, as Python has it, stands here too: it refuses an argument
+that there is not by the name that it has here. Read next: explain/run/trace.py.
 """
 
 from typing import TypeAlias
 
+from gpt2.base.calls import one_sentence
 from gpt2.base.errors import UsageError
+from gpt2.checkpoint import files
 from gpt2.checkpoint.files import Checkpoint
 from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
 Model: TypeAlias = GPT2 | Checkpoint
+load = one_sentence("gpt2.load(name)")(files.load)
 
 
 def opened(model: Model) -> tuple[GPT2, Tokenizer | None]:

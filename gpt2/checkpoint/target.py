@@ -45,7 +45,8 @@ def _is_checkpoint(directory: Path) -> bool:
 
 FILES = "|".join([*map(re.escape, (*NAMES, *WEIGHT_FILES)), *SHARDS])
 CHECKPOINT = Folder("a checkpoint", {FILES: always, **TOKENIZER.holds}, _is_checkpoint)
-HALF = replace(CHECKPOINT, proof=always)
+TENSORS = {r"\.tmp[0-9A-Za-z]{6}": always}  # under such a name the library safetensors writes
+HALF = replace(CHECKPOINT, holds={**CHECKPOINT.holds, **TENSORS}, proof=always)
 """One that was being written, or deleted, when the process was killed."""
 
 

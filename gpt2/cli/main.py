@@ -132,11 +132,11 @@ def main(argv: list[str] | None = None) -> int:
     from gpt2.cli.terminal import shown_streams
 
     with shown_streams(), EndingSignals() as signals:
-        code = _answered(sys.argv[1:] if argv is None else argv)
+        code = _answered(sys.argv[1:] if argv is None else argv, signals)
     return code if signals.code is None else signals.code
 
 
-def _answered(argv: list[str]) -> int:
+def _answered(argv: list[str], signals: EndingSignals) -> int:
     """Run one command line; the exit code, also where it is interrupted or nobody reads what it prints."""
     try:
         with _notes_as_lines():
@@ -150,6 +150,10 @@ def _answered(argv: list[str]) -> int:
         return 0
     except OSError as error:  # what was printed could not be written
         return _failed(error)
+    except Exception:  # a library in C or Rust may make another exception of the one that a signal raised
+        if signals.raised is None or os.environ.get("GPT2_TRACEBACK"):
+            raise
+        return _stopped(signals.raised)
 
 
 def _stopped(stop: KeyboardInterrupt | Ended) -> int:

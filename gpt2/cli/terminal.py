@@ -183,7 +183,8 @@ class Ended(SystemExit):
 
 
 class EndingSignals:
-    """Inside it SIGTERM and SIGHUP raise `Ended`; `code` is the exit code then, None before.
+    """Inside it SIGTERM and SIGHUP raise `Ended`; `code` is the exit code then, None before. `raised` is the latest
+    exception that a signal raised, Ctrl-C's too.
 
     While a module is being imported, these and Ctrl-C wait until it is: an exception that comes while a library in C++
     sets itself up ends the process with the library's own stack.
@@ -193,6 +194,7 @@ class EndingSignals:
 
     def __init__(self) -> None:
         self.code: int | None = None
+        self.raised: KeyboardInterrupt | Ended | None = None
         self._since = 0.0
         self._before: dict[int, Any] = {}
 
@@ -216,12 +218,14 @@ class EndingSignals:
             later.start()
             return
         if number == signal.SIGINT:
-            raise KeyboardInterrupt
+            self.raised = KeyboardInterrupt()
+            raise self.raised
         now = time.monotonic()
         if self.code is not None and now - self._since < AGAIN:
             return
         self.code, self._since = 128 + number, now
-        raise Ended(number)
+        self.raised = Ended(number)
+        raise self.raised
 
 
 def _imports(frame: FrameType | None) -> bool:

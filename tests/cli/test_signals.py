@@ -146,3 +146,28 @@ def test_a_signal_waits_for_the_end_of_an_import(name, tmp_path, monkeypatch):
     finally:
         signal.signal(signal.SIGINT, before)
     assert found == [True]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_exception_that_a_library_makes_of_a_signal_is_the_signal(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One in C or Rust may raise its own in place of what the signal raised."""
+
+    def work(argv: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException:
+            raise SystemError("returned a result with an exception set") from None
+        return 0
+
+    monkeypatch.setattr("gpt2.cli.main._dispatch", work)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell may ignore it
+    try:
+        assert main([]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setattr("gpt2.cli.main._dispatch", lambda argv: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        main([])

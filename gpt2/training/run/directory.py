@@ -27,7 +27,7 @@ from gpt2.base.foreign import parse_json
 from gpt2.base.lock import lock
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
 from gpt2.base.sealed import kind_of, read_text
-from gpt2.checkpoint.target import CHECKPOINT, HALF, litter
+from gpt2.checkpoint.target import CHECKPOINT, HALF, TENSORS, litter
 from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
 
 CHECKPOINTS, SNAPSHOTS, TENSORBOARD, LOCK = "checkpoints", "snapshots", "tensorboard", ".lock"
@@ -47,7 +47,12 @@ def _is_run(run: Path) -> bool:
         except (OSError, ValueError):
             continue
         return isinstance(found, dict) and fields <= found.keys()
-    return _has_steps(run) or {path.name for path in run.iterdir()} <= {LOCK, f".{RECIPE}", ROWS}
+    return _has_steps(run) or all(path.name in (f".{RECIPE}", ROWS) or _is_nothing(path.name) for path in run.iterdir())
+
+
+def _is_nothing(name: str) -> bool:
+    """Whether it is what a run leaves that ends before its first whole file: the lock, or half of a file."""
+    return name == LOCK or HALF_FILE.fullmatch(name) is not None
 
 
 def _has_steps(run: Path) -> bool:
@@ -66,11 +71,14 @@ ASIDE = r"\.aside(-\d+)?"  # what is damaged, or later than the checkpoint that 
 # names alone: a damaged checkpoint, which may lack any of them, is ours still
 DAMAGED: dict[str, Folder | Callable[[Path], bool]] = {"model": HALF, **STATE}
 STEP_OF_RUN = Folder("a checkpoint of a run", DAMAGED, lambda path: any((path / name).exists() for name in OF_STEP))
-HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('model')}": HALF, **STATE})
+HALF_STEP = Folder("a half-written checkpoint", {"model": HALF, rf"{litter('model')}": HALF, **STATE, **TENSORS})
+FILES = "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE, ROWS))
+HALF_FILE = re.compile(litter(f"({FILES})"))
 RUN = Folder(
     "a run",
     {
-        "|".join(re.escape(name) for name in (RECIPE, ENVIRONMENT, METRICS, FINETUNE, ROWS)): always,
+        FILES: always,
+        HALF_FILE.pattern: always,
         r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
         re.escape(LOCK): lambda path: path.stat().st_size == 0,
         re.escape(METRICS) + ASIDE: always,
@@ -94,7 +102,7 @@ def check_run(run: Path | str, overwrite: bool, existing: str = "") -> Path:
     """
     path = Path(run).expanduser()
     found = check_directory(path, RUN, True, "out")
-    if not overwrite and found.is_dir() and any(entry.name != LOCK for entry in found.iterdir()):
+    if not overwrite and found.is_dir() and not all(_is_nothing(entry.name) for entry in found.iterdir()):
         mend = existing or "choose another {out}, or replace it with {overwrite}."
         resume: dict[str, Any] = {"resume": path} if "{resume}" in mend else {}
         raise UsageError(f"{path} already holds a run", mend, out=None, overwrite=True, **resume)
@@ -177,10 +185,13 @@ def prune(run: Path, keep_last: int) -> None:
 
 
 def _clear(run: Path) -> None:
-    """Delete what a process that was killed left half-written or half-deleted."""
+    """Delete what a process that was killed left half-written or half-deleted; only who holds the run may do so."""
     for path in (run / CHECKPOINTS).glob(".step-*"):
         if re.fullmatch(litter(STEP), path.name):
             remove(path, HALF_STEP)
+    for path in run.glob(".*"):
+        if HALF_FILE.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
 
 
 def forget(run: Path) -> None:

@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.damage import KINDS
+from gpt2.base.errors import UsageError
 from gpt2.cli.main import main
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
 from gpt2.training.recipe_file import build_table
-from gpt2.training.run.directory import check_run, checkpoints, prune
+from gpt2.training.run.directory import check_run, checkpoints, hold, prune
 from gpt2.training.run.going_on import newest_good
 from gpt2.training.run.metrics import MetricsLog, read_metrics, wrong_lines
 from gpt2.training.run.runner import train
@@ -163,6 +164,33 @@ def test_a_full_disk_while_a_metric_is_written(
     error = capsys.readouterr().err
     assert error.startswith(f"gpt2: {run / 'metrics.jsonl'}: no space left on device, at step ")
     assert error.endswith(f"make room, then go on with gpt2 train --resume {run}\n")
+
+
+def test_half_of_a_file_is_no_run(tmp_path: Path) -> None:
+    """A process that was killed while it wrote its first file."""
+    half = tmp_path / "new" / ".finetune.json.098a6e43.partial"
+    half.parent.mkdir()
+    half.write_text('{"files"')
+    assert check_run(half.parent, overwrite=False) == half.parent
+    half.with_name("mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"mine\.txt, which is not part of a run"):
+        check_run(half.parent, overwrite=True)
+
+
+def test_what_was_half_written_goes_with_the_next_start(run: Path) -> None:
+    """The library safetensors writes under a name of its own: what had it inside once stayed for ever."""
+    step = run / "checkpoints" / ".step-000006.a2ca914c.partial"
+    model = step / ".model.3d974334.partial"
+    model.mkdir(parents=True)
+    for path in (
+        step / ".tmpuXIigP",
+        model / ".tmpzbf0QY",
+        model / "config.json",
+        run / ".recipe.json.0a1b2c3d.partial",
+    ):
+        path.write_text("{")
+    with hold(run):
+        assert [path.name for path in run.rglob(".*")] == [".lock"]
 
 
 @pytest.mark.parametrize("callback", ["report", "stop"])
