@@ -30,6 +30,7 @@ class Decoder:
         edited = {a: self._by_prompt(f) for a, f in (edit or {}).items()}
         self.probe = Probe(edit=edited) if edit else probe
         self.slid = False
+        self._fast = model  # `prefill` chooses how its linear maps are computed
         self._prompts: list[int] = []  # which prompt each row continues
         self._in_pass: list[int] = []  # the same for the rows of the current pass
 

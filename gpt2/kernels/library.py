@@ -20,8 +20,12 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernel, loaded once; None where there is none, or where GPT2_KERNELS is "off"."""
-    if os.environ.get("GPT2_KERNELS") == "off":
+    """The kernel, loaded once; None where there is none, or where GPT2_KERNELS is "off".
+
+    With "portable" it leaves the wide instructions of this processor aside, to find out whether a fault lies in them.
+    """
+    setting = os.environ.get("GPT2_KERNELS")
+    if setting == "off":
         return None
     try:
         found = ctypes.CDLL(str(FILE))
@@ -32,6 +36,7 @@ def library() -> ctypes.CDLL | None:
         ]  # fmt: skip
         found.gpt2_use_threads_of.argtypes = [pointer]
         found.gpt2_use_threads_of(_threads())
+        found.gpt2_portable_only(setting == "portable")
     except (OSError, AttributeError):  # not built, built for another system, or an older one
         return None
     return found

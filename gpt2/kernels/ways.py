@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ weight from `pack` for its second argument."""
 @cache
 def assumed() -> Ways:
     """What is taken without a measurement, where a model is too small to be worth one."""
-    return ("kernel", "kernel", "torch", "torch") if library.instructions() == "AVX2" else PLAIN
+    return ("kernel", "kernel", "kernel", "torch") if library.instructions() == "AVX2" else PLAIN
 
 
 def ways(dtype: torch.dtype) -> Ways:
@@ -89,22 +90,28 @@ def measure(dtype: torch.dtype) -> list[dict[str, float]]:
             times: dict[str, list[float]] = {}
             for turn in range(4):  # in turns, so that another program's work falls on all; the first warms up
                 for name, of in tried.items():
-                    if turn > 1 and times[name][0] > 2 * min(first for first, *_ in times.values()):
+                    if turn > 1 and _undisturbed(times[name]) > 2 * min(map(_undisturbed, times.values())):
                         continue
                     try:
                         seconds = _seconds(WAYS.get(name, onednn), x, of[:n])
                     except RuntimeError:  # oneDNN has no such product on this processor
-                        seconds = float("inf")
-                    times[name] = [*times.get(name, []), seconds] if turn else []
-            found.append({name: min(of) for name, of in times.items()})
+                        seconds = [float("inf")]
+                    times[name] = [*times.get(name, []), *seconds] if turn else []
+            found.append({name: _undisturbed(of) for name, of in times.items()})
     return found
 
 
-def _seconds(way: Way, x: Tensor, weights: list[Tensor]) -> float:
-    start = time.perf_counter()
+def _seconds(way: Way, x: Tensor, weights: list[Tensor]) -> list[float]:
+    marks = [time.perf_counter()]
     for weight in weights:
         way(x, weight, None)
-    return (time.perf_counter() - start) / len(weights)
+        marks.append(time.perf_counter())
+    return [end - start for start, end in pairwise(marks)]
+
+
+def _undisturbed(seconds: list[float]) -> float:
+    """One of the lowest: whatever else the machine does makes some of them longer."""
+    return sorted(seconds)[len(seconds) // 8]
 
 
 def processor() -> str:

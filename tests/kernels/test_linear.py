@@ -119,7 +119,21 @@ def weights(kind: str, size: int, out: int) -> tuple[torch.Tensor, torch.Tensor 
     return weight, None, weight.float()
 
 
+@pytest.fixture(params=["as it is", "portable"])
+def _instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel with what this processor has, and without."""
+    if request.param == "portable":
+        monkeypatch.setenv("GPT2_KERNELS", "portable")
+    library.library.cache_clear()
+    assert request.param == "as it is" or library.instructions() == "portable"
+    yield
+    monkeypatch.undo()
+    library.library.cache_clear()
+    library.library()
+
+
 @KERNEL
+@pytest.mark.usefixtures("_instructions")
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize(("size", "out"), [(96, 100), (64, 3), (13, 29), (1, 1), (800, 50)])

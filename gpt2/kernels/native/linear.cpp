@@ -1,6 +1,7 @@
 // The interface of the kernel, in plain C: y [rows, out] = x [rows, in] w^T + bias.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -12,10 +13,12 @@ namespace {
 
 constexpr size_t CHUNK = 64 << 10;  // bytes of weights that one thread takes at a time
 
+std::atomic<bool> portable_only{false};
+
 bool wide() {
 #ifdef GPT2_WIDE
   static const bool found = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return found;
+  return found && !portable_only;
 #else
   return false;
 #endif
@@ -115,6 +118,9 @@ VISIBLE int gpt2_linear(int kind, const void* w, const void* scale, const void* 
 
 // Threads for the products: see threads.hpp.
 VISIBLE void gpt2_use_threads_of(void* gomp_parallel) { use_threads_of(gomp_parallel); }
+
+// Whether to leave aside what this processor has beside the instructions of any other.
+VISIBLE void gpt2_portable_only(int yes) { portable_only = yes != 0; }
 
 // Which instructions the products use here.
 VISIBLE const char* gpt2_instructions() { return wide() ? "AVX2" : "portable"; }
