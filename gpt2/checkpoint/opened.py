@@ -1,7 +1,7 @@
 """What may be given as a model: the bare `GPT2`, or a checkpoint, which has a tokenizer with it.
 
-In: one of them. Out: the model and the tokenizer. `gpt2.load`, as Python has it, stands here too: it refuses an argument
-that there is not by the name that it has here. Read next: explain/run/trace.py.
+In: one of them. Out: the model and the tokenizer. `gpt2.load`, as Python has it, stands here too: it refuses an
+argument that there is not by the name that it has here. Read next: explain/run/trace.py.
 """
 
 from typing import TypeAlias

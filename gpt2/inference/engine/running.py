@@ -54,6 +54,11 @@ class Running:
         return self.ids[self.start :] if self.start else self.ids
 
     @property
+    def length(self) -> int:
+        """How many tokens the window has."""
+        return len(self.ids) - self.start
+
+    @property
     def sample(self) -> int:
         """Which sample of its request this is."""
         return 0 if self.row is None else self.row.sample
