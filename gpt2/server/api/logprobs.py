@@ -4,8 +4,7 @@ In: a tokenizer and the `TokenLogprob` of each token of a text. Out: the object 
 
 A token's name is its text; one that is part of a character is named by its bytes, `bytes:\\xe2\\x80`, as OpenAI does.
 Where two tokens of one place have the same name, both are named by their ids as well: none is lost in the object.
-Source: the objects of completions and of chats in the API's reference at platform.openai.com.
-Read next: completions.py, chat.py.
+Source: platform.openai.com/docs/api-reference/completions/object and chat/object. Read next: completions.py, chat.py.
 """
 
 from collections import Counter
