@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from gpt2.base.errors import UsageError
-from gpt2.base.names import check_names
+from gpt2.base.names import in_place_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,7 +92,8 @@ def _check(signature: inspect.Signature, shown: str, args: tuple[Any, ...], kwar
     if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
         strange = [one for one in kwargs if one not in known]
         if strange:
-            check_names(strange, known, f"argument of {shown.partition('(')[0]}", ELSEWHERE)
+            mend = f"{ELSEWHERE[strange[0]]}." if strange[0] in ELSEWHERE else in_place_of(strange[0], known)
+            raise UsageError(f"there is no argument {strange[0]!r} of {shown.partition('(')[0]}: {mend}")
     needed = [p for p in known.values() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     lacking = [p.name for p in needed if p.name not in given]
     if lacking:
