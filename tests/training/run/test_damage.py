@@ -195,7 +195,7 @@ def test_what_was_half_written_goes_with_the_next_start(run: Path) -> None:
 
 @pytest.mark.parametrize("callback", ["report", "stop"])
 def test_the_disk_of_a_callers_function_is_not_that_of_the_run(run: Path, callback: str) -> None:
-    own = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/elsewhere/notes.txt")
+    own = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "notes.txt")
 
     def full(*events: Any) -> bool:
         raise own
