@@ -54,7 +54,7 @@ def compile_kernel() -> bool:
 
 def _compile(compiler: str) -> None:
     wide = platform.machine().lower() in ("x86_64", "amd64")
-    names = ["linear", "threads", "portable", *(["avx2"] if wide else [])]
+    names = ["linear", "threads", "pool", "portable", *(["avx2"] if wide else [])]
     link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
     with TemporaryDirectory() as folder:
         objects = [f"{folder}/{name}.o" for name in names]

@@ -22,7 +22,8 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # 
 def library() -> ctypes.CDLL | None:
     """The kernel, loaded once; None where there is none, or where GPT2_KERNELS is "off".
 
-    With "portable" it leaves the wide instructions of this processor aside, to find out whether a fault lies in them.
+    With "portable" it leaves the wide instructions of this processor aside, and with "pool" the threads of PyTorch, to
+    find out whether a fault lies in them.
     """
     setting = os.environ.get("GPT2_KERNELS")
     if setting == "off":
@@ -35,7 +36,7 @@ def library() -> ctypes.CDLL | None:
             ctypes.c_int, pointer, pointer, pointer, pointer, pointer, size, size, size, ctypes.c_int, ctypes.c_int,
         ]  # fmt: skip
         found.gpt2_use_threads_of.argtypes = [pointer]
-        found.gpt2_use_threads_of(_threads())
+        found.gpt2_use_threads_of(None if setting == "pool" else _threads())
         found.gpt2_portable_only(setting == "portable")
     except (OSError, AttributeError):  # not built, built for another system, or an older one
         return None

@@ -119,13 +119,13 @@ def weights(kind: str, size: int, out: int) -> tuple[torch.Tensor, torch.Tensor 
     return weight, None, weight.float()
 
 
-@pytest.fixture(params=["as it is", "portable"])
+@pytest.fixture(params=["as it is", "portable", "pool"])
 def _instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel with what this processor has, and without."""
-    if request.param == "portable":
-        monkeypatch.setenv("GPT2_KERNELS", "portable")
+    """The kernel with what this processor and PyTorch have, without the wide instructions, and with own threads."""
+    if request.param != "as it is":
+        monkeypatch.setenv("GPT2_KERNELS", request.param)
     library.library.cache_clear()
-    assert request.param == "as it is" or library.instructions() == "portable"
+    assert request.param != "portable" or library.instructions() == "portable"
     yield
     monkeypatch.undo()
     library.library.cache_clear()

@@ -1,4 +1,5 @@
-// Threads of its own beside those of PyTorch would each wait, spinning, on the processor that the others need.
+// PyTorch's threads spin for a while after each piece of work, and so would others beside them, on the processor that the
+// first ones need next. So the kernel borrows PyTorch's.
 
 #include "threads.hpp"
 
@@ -28,7 +29,9 @@ void use_threads_of(void* gomp_parallel) { parallel = reinterpret_cast<Parallel>
 void share(size_t chunks, int threads, const Work& work) {
   Shared shared{chunks, work};
   const Parallel run = parallel;
-  if (run && threads > 1 && chunks > 1)
+  const bool alone = threads < 2 || chunks < 2;
+  if (!alone && !run && share_by_pool(chunks, threads, work)) return;
+  if (!alone && run)
     run([](void* data) { static_cast<Shared*>(data)->help(); }, &shared, static_cast<unsigned>(threads), 0);
   else
     shared.help();

@@ -1,4 +1,4 @@
-// The threads that share a product: those of the OpenMP library that PyTorch has loaded.
+// The threads that share a product: those of the OpenMP library that PyTorch has loaded, or else our own.
 
 #pragma once
 
@@ -13,6 +13,9 @@ using Work = std::function<void(size_t chunk, int who)>;
 // Work must not throw.
 void share(size_t chunks, int threads, const Work& work);
 
-// GOMP_parallel of that library: void(void (*body)(void*), void* data, unsigned threads, unsigned flags). Without it
-// the thread that calls does all the work.
+// GOMP_parallel of that library: void(void (*body)(void*), void* data, unsigned threads, unsigned flags). With null the
+// threads are our own.
 void use_threads_of(void* gomp_parallel);
+
+// `share` by threads of our own; false, and nothing is done, while another thread has their help.
+bool share_by_pool(size_t chunks, int threads, const Work& work);
