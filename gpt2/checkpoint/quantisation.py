@@ -103,6 +103,11 @@ def need_floats(model: Any, name: str, what: str) -> None:
         )
 
 
+def mark(model: Any, quantisation: Quantisation) -> None:
+    """Say of a model with quantised weights what is known of them; `save` writes it."""
+    model.quantisation = quantisation
+
+
 def quantisation_of(model: Any) -> Quantisation | None:
     """What is known of a model's quantised weights; None for a model whose weights are floats."""
     found = getattr(model, "quantisation", None)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import plain_name
 from gpt2.base.notes import note
-from gpt2.checkpoint.quantisation import Quantisation, quantisation_of
+from gpt2.checkpoint.quantisation import Quantisation, mark, quantisation_of
 from gpt2.checkpoint.saving import to_stored
 from gpt2.checkpoint.weights import CONV1D, HEAD, WTE, assemble, finite, short
 from gpt2.kernels.linear import QuantisedLinear, QuantisedTokens
@@ -119,7 +119,7 @@ def put(model: GPT2, quantised: Mapping[str, Quantised], quantisation: Quantisat
         bias = None if bias is None else bias.detach()
         table = name == WTE
         model.set_submodule(place, QuantisedTokens(one, torch.float32) if table else QuantisedLinear(one, bias))
-    model.quantisation = quantisation
+    mark(model, quantisation)
     return model
 
 
@@ -127,7 +127,9 @@ def first_rows(model: GPT2, rows: int) -> GPT2:
     """The model itself, with the first rows of its token table and of its head."""
     tables = {name: one for name, one in weights_of(model).items() if name in (WTE, HEAD)}
     cut = {n: Quantised(t.kind, t.values[:rows], t.scale[:rows], (rows, t.shape[1])) for n, t in tables.items()}
-    return put(model, cut, model.quantisation)
+    found = quantisation_of(model)
+    assert found is not None
+    return put(model, cut, found)
 
 
 def weights_of(model: nn.Module) -> dict[str, Quantised]:

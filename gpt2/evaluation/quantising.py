@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from gpt2.base.costs import n_params
 from gpt2.base.notes import note
 from gpt2.checkpoint.files import Checkpoint
-from gpt2.checkpoint.quantisation import Cost, Original, Quantisation
+from gpt2.checkpoint.quantisation import Cost, Original, Quantisation, mark
 from gpt2.checkpoint.quantised import check_kind
 from gpt2.evaluation.bits_per_byte import Progress, loss_of_each, loss_of_joined
 from gpt2.kernels.linear import quantise_model
@@ -49,7 +49,8 @@ def quantise_checkpoint(
     after = measure(model, tokenizer, documents, progress=_half(progress, 1))
     digest = hashlib.sha256("\0".join(documents).encode()).hexdigest()
     cost = Cost(text, digest, before.bytes, before.bits_per_byte, after.bits_per_byte)
-    model.quantisation = done = Quantisation(kind, Original(checkpoint.name, 4 * n_params(model.config)), cost)
+    done = Quantisation(kind, Original(checkpoint.name, 4 * n_params(model.config)), cost)
+    mark(model, done)
     return done
 
 
