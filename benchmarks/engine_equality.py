@@ -114,9 +114,10 @@ def difference(
         race = race + gumbel(key, pair)
     gap = float((race[0] - race[1]).abs())
     shares = scores.softmax(-1)
-    edge = float((shares[scores > scores[pair].min()].sum() - how.top_p).abs()) if how.top_p < 1 else float("inf")
+    cut = how.temperature > 0 and how.top_p < 1
+    edge = float((shares[scores > scores[pair].min()].sum() - how.top_p).abs()) if cut else float("inf")
     said = f"token {n + 1} is {one[n]} or {other[n]}, gap {gap:.1e}"
-    return said + (f", from the edge of top-p {edge:.1e}" if how.top_p < 1 else ""), min(gap, edge) <= NEAR
+    return said + (f", from the edge of top-p {edge:.1e}" if cut else ""), min(gap, edge) <= NEAR
 
 
 if __name__ == "__main__":
