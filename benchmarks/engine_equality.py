@@ -70,7 +70,7 @@ def requests(tokenizer: gpt2.Tokenizer, count: int, context: int) -> list[Asked]
     for number in range(count):
         place = source.randrange(len(ids) - 200) if number % 4 else 0
         sampling = gpt2.Sampling(
-            max_tokens=context if number % 50 == 0 else source.randrange(1, 60),
+            max_tokens=context if number % 50 == 49 else source.randrange(1, 60),
             temperature=source.choice([0, 0.8, 1.0]), top_p=source.choice([1.0, 0.95]),
             top_k=source.choice([None, None, 40]), repetition_penalty=source.choice([1.0, 1.0, 1.2]),
             frequency_penalty=source.choice([0, 0, 0.5]), seed=number, n=source.choice([1, 1, 1, 2]),

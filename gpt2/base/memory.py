@@ -6,7 +6,8 @@ In: nothing. Out: bytes. Read next: training/machine/fits.py and inference/engin
 import os
 from pathlib import Path
 
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
+CGROUP = Path("/sys") / "fs/cgroup"
+LIMITS = (CGROUP / "memory.max", CGROUP / "memory/memory.limit_in_bytes")  # of a container
 
 
 def memory() -> int | None:
@@ -17,7 +18,7 @@ def memory() -> int | None:
         return None
     for path in LIMITS:
         try:
-            found.append(int(Path(path).read_text()))
+            found.append(int(path.read_text()))
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return min(found)

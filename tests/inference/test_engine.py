@@ -246,6 +246,10 @@ def test_events_go_to_a_callback_those_of_before_too():
         next(iter(ticket))
         ticket.subscribe(hear)
         assert done.wait(60)
+        left = running.submit(Request([1, 2], LONG))
+        left.subscribe(lambda event: 1 / 0)
+        close(completions(running.submit(Request([3], SHORT))), alone([3], SHORT))
+        assert left.cancelled
     assert [event.token for event in events[:-1]] == alone([1, 2], SHORT)[0].ids[1:]
 
 
@@ -270,13 +274,14 @@ def test_who_still_waits_when_the_engine_stops_is_told():
         (lambda: Request([1], Sampling(max_length=1)), "max_length is 1: the longest prompt has 1 tokens"),
         (lambda: Request([1], Sampling(logit_bias={999: 1})), "there is no token 999"),
         (lambda: Request([1], SHORT, edit={"0.mlp": 3}), "the edit of 0.mlp is a int"),
+        (lambda: Request([1], SHORT, edit={"9.mlp": zero}), "there is no layer 9"),
         (lambda: Request([1], SHORT, prompt_logprobs=-1), "prompt_logprobs is -1: it must be"),
         (lambda: Request([1], None), "the request asks for nothing"),
         (lambda: Limits(rows=0), "rows is 0: it must be a whole number of at least 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused_at_once(request_, problem):
-    with pytest.raises(UsageError, match=problem):
+    with pytest.raises(ValueError, match=problem):
         Engine(make(CONTEXT, layers=1), TOKENIZER).submit(request_())
 
 

@@ -57,10 +57,15 @@ class Batch:
         return max(self.promised(), self.slab.bytes)
 
     def admit(self, running: Running) -> None:
-        """Take a row in; it begins with the next step."""
+        """Take a row in; it begins with the next step. Where the system has no memory for it, its request ends so."""
         self.rows.append(running)
         self.slab.lengths.append(0)
-        self.fit()
+        try:
+            self.fit()
+        except Exception as error:
+            self.rows.pop()
+            self.slab.lengths.pop()
+            running.ticket.push(error)
 
     def fit(self, exactly: bool = False) -> None:
         """Have memory for all rows as they are, and give back what is more than twice, or once, as much as they may
@@ -72,9 +77,13 @@ class Batch:
             self._resize(len(self.rows), max(slab.lengths, default=0))
 
     def _resize(self, rows: int, length: int) -> None:
-        longest = max((row.reserved for row in self.rows), default=0)
+        """Room for so many rows of such a length; for no more than there must be where the limit allows no more."""
+        longest, each = max((row.reserved for row in self.rows), default=0), self.slab.position_bytes
+        capacity = min(-(-length // STEP) * STEP, longest)
+        if rows * capacity * each > self.held + self.common.room() - self.common.prefixes.bytes:
+            rows = len(self.rows)
         with self.passes.quiet():
-            self.slab.resize(rows, min(-(-length // STEP) * STEP, longest))
+            self.slab.resize(rows, capacity)
 
     def _lengthen(self, length: int) -> None:
         """Have memory for rows of this length."""
@@ -120,7 +129,7 @@ class Batch:
         )
         if first == self.decoding:
             last = first + len(ids) - 1
-            goes_on = isinstance(found[-1], Drawn) and self.slab.lengths[last] < len(self.rows[last].window)
+            goes_on = isinstance(found[-1], Drawn) and self.slab.lengths[last] < self.rows[last].length
             self.decoding += len(ids) - goes_on
             found = found[: len(ids) - goes_on]
         gone, ended = [], []
@@ -136,7 +145,7 @@ class Batch:
                 row.ticket.open -= piece.completion is not None
             if row.row is None or row.ticket.open == 0:
                 ended.append(row.ticket)
-            if row.ticket.ended or row.row is None or row.row.is_done or len(row.window) > self.context:
+            if row.ticket.ended or row.row is None or row.row.is_done or row.length > self.context:
                 gone.append(b)
         self._leave(gone)
         for ticket in ended:
@@ -151,7 +160,7 @@ class Batch:
             self._lengthen(max(before) + T)
             hidden = self.passes.read(ids, slab.view(start, stop, T))
             self._score(rows[0], slab.lengths[start], hidden)
-            ready = [row for n, row in zip(slab.lengths[start:stop], rows) if n == len(row.window)]
+            ready = [row for n, row in zip(slab.lengths[start:stop], rows) if n == row.length]
             if not ready or ready[0].row is None:
                 return [Drawn()] * len(rows)
             logits = self.passes.last_logits(hidden, [len(one) for one in ids])
@@ -168,7 +177,7 @@ class Batch:
         following = row.ticket.ids[len(scored) : end + 1]
         if following:
             logits = self.passes.all_logits(hidden)[: len(following)]
-            scored = scored + log_probabilities(logits, following, row.request.prompt_logprobs or 0)
+            scored = [*scored, *log_probabilities(logits, following, row.request.prompt_logprobs or 0)]
         row.scored = scored
         if len(scored) == len(row.ticket.ids):
             row.ticket.prompt_logprobs = scored

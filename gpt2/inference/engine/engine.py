@@ -82,8 +82,8 @@ class Engine:
     def submit(self, request: Request) -> Ticket:
         """Queue a request, from any thread.
 
-        Raises UsageError for what `gpt2.generate` would refuse and for what needs more memory than there is for keys
-        and values, `Full` where too many wait, `Closed` after `stop`.
+        Raises UsageError or ValueError for what `gpt2.generate` would refuse, UsageError for what needs more memory
+        than there is for keys and values, `Full` where too many wait, `Closed` after `stop`.
         """
         ids = request.checked(self.tokenizer, self.model.config)
         sampling = request.sampling
@@ -150,7 +150,8 @@ class Engine:
                     batch.step(self.limits.prefill_chunk)
                     if not batch.rows:
                         del self._batches[group]
-                self._tickets -= {ticket for ticket in [*self._tickets] if ticket.ended}
+                with self._wake:
+                    self._tickets = {ticket for ticket in self._tickets if not ticket.ended}
         except Stopped:
             pass
         except BaseException as error:
@@ -159,12 +160,12 @@ class Engine:
         finally:
             self._stop.set()
             self._batches.clear()
+            self._waiting.clear()
             self._close(why)
 
     def _close(self, why: Closed) -> None:
         with self._wake:
             tickets, self._tickets = self._tickets, set()
-            self._waiting.clear()
         for ticket in tickets:
             ticket.push(why)
 
@@ -176,12 +177,15 @@ class Engine:
                 if waiting.samples:
                     waiting.ticket.push(None)
                 with self._wake:
-                    if self._waiting:
-                        self._waiting.popleft()
+                    self._waiting.popleft()
                 continue
             if self._rows >= self.limits.rows:
                 return
-            running = self._running(waiting.request, waiting.ticket, waiting.samples[0])
+            try:
+                running = self._running(waiting.request, waiting.ticket, waiting.samples[0])
+            except Exception as error:
+                waiting.ticket.push(error)
+                continue
             batch = self._batch(waiting.request)
             others = [one for one in self._batches.values() if one is not batch]
             needed = sum(one.promised() for one in others) + batch.promised(running)
@@ -189,10 +193,10 @@ class Engine:
                 return
             waiting.samples.popleft()
             self._common.prefixes.shrink(self.kv_bytes - needed)
-            batch.admit(running)
-            if self._room() < self._common.prefixes.bytes:
+            if self._room() < self._common.prefixes.bytes + batch.promised(running) - batch.promised():
                 for one in self._batches.values():
                     one.fit(exactly=True)
+            batch.admit(running)
 
     def _running(self, request: Request, ticket: Ticket, sample: int) -> Running:
         context, sampling = self.model.config.n_positions, request.sampling

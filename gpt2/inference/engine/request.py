@@ -7,6 +7,7 @@ Read next: ticket.py.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpt2.addresses import parse
 from gpt2.base.edits import check_edits
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
@@ -37,8 +38,11 @@ class Request:
     prompt_logprobs: int | None = None
 
     def checked(self, tokenizer: Tokenizer, config: GPT2Config) -> list[int]:
-        """The ids that the model reads, as `gpt2.generate` would. UsageError for what that would refuse."""
+        """The ids that the model reads, as `gpt2.generate` would. UsageError for what that would refuse, ValueError for
+        an address that the model does not have."""
         check_edits({} if self.edit is None else self.edit)
+        for address in self.edit or ():
+            parse(address, config.n_layer, config.n_head)
         k = self.prompt_logprobs
         if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 0):
             mend = "it must be a whole number of at least 0, or None."

@@ -54,6 +54,11 @@ class Running:
         return self.ids[self.start :] if self.start else self.ids
 
     @property
+    def length(self) -> int:
+        """How many tokens the window has."""
+        return len(self.ids) - self.start
+
+    @property
     def sample(self) -> int:
         """Which sample of its request this is."""
         return 0 if self.row is None else self.row.sample
@@ -101,7 +106,7 @@ def draw(logits: Tensor, rows: Sequence[Running], holes: Sequence[int]) -> list[
     return drawn
 
 
-def each_apart(work: Callable[[list[int]], list[T]], indices: list[int]) -> list[T | Exception]:
+def each_apart(work: Callable[[list[int]], Sequence[T]], indices: list[int]) -> list[T | Exception]:
     """`work` over all of these at once; where that raises, over each alone, so that only the cause of it fails."""
     try:
         return [*work(indices)]

@@ -55,8 +55,8 @@ class Ticket:
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """Have each event handed to `callback`, in the engine's thread, in place of iterating; past events come first.
 
-        The last event is an Exception or None. `callback` must return at once and raise nothing:
-        `loop.call_soon_threadsafe`, say.
+        The last event is an Exception or None. `callback` must return at once: it may hand the event on by
+        `loop.call_soon_threadsafe`, say. Where it raises, the ticket is cancelled.
         """
         with self._lock:
             while not self._events.empty():
@@ -78,9 +78,12 @@ class Ticket:
         return self._ended
 
     def push(self, event: Event) -> None:
-        """For the engine: hand out an event; after the last one nothing more is."""
+        """For the engine: hand out an event; after the last one nothing more is. A listener that fails has left."""
         with self._lock:
             if self._ended:
                 return
             self._ended = not isinstance(event, Piece)
-            self._tell(event)
+            try:
+                self._tell(event)
+            except Exception:
+                self._ended = self._cancelled = True

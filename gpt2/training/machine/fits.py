@@ -4,13 +4,12 @@ In: a configuration. Out: nothing, or a refusal that names its size and what to 
 gpt2/ablation, which ask.
 """
 
-import os
-
 import torch
 
 from gpt2.base.costs import n_params
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import shortened
+from gpt2.base.memory import memory as machine_memory
 from gpt2.config import GPT2Config
 
 TRAINED = 16  # bytes per parameter: a float32 each of its value, its gradient and AdamW's two means
@@ -33,11 +32,3 @@ def check_fits(config: GPT2Config) -> None:
     sizes = {"n_layer": config.n_layer, "n_embd": config.n_embd, "n_inner": config.n_inner or 0}
     first, then = sorted(sizes, key=lambda name: -sizes[name])[:2]
     raise UsageError(f"{what}, and this machine has {have // gib}", f"lower model.{first} or model.{then}.")
-
-
-def machine_memory() -> int | None:
-    """Bytes of memory that this machine has; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
