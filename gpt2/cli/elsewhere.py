@@ -4,9 +4,11 @@ In: an option that a command does not have, as `transformers`, lm-eval, llama.cp
 spell it; the options and places that the command has. Out: what to type in its place. Read next: parsing.py.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ TABLE = {
     "learning-rate lr max-lr peak-lr step-size": "--optim.lr RATE | --lr RATE",
     "min-lr final-lr": "--optim.floor X, a share of the rate",
     "lr-scheduler-type lr-scheduler scheduler schedule decay-lr": "--optim.schedule NAME",
-    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps": 
+    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps":
         "@finetune --optim.warmup-steps N, a whole number; without it a tenth of the steps are warm-up, at most 20 | "
         "--optim.warmup-steps N, a number of steps",
     "weight-decay wd": "--optim.weight-decay X",
@@ -89,7 +91,7 @@ TABLE = {
     "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
     "lora-r lora-rank r rank use-lora peft": "--lora RANK",
     "lora adapter adapters lora-path lora-model lora-adapter adapter-path adapter-model peft-model adapter-name":
-        "@finetune --model {adapter} and --lora RANK, the adapter's rank | "
+        "@finetune --model {adapter} --lora {rank} | "
         "--model {adapter} alone: an adapter is a model, and names its base by itself | "
         "@model an adapter is a model, which stands without an option: type `{prog} {adapter}`",
     "freeze freeze-layers freeze-blocks freeze-embeddings frozen unfreeze trainable-layers freeze-base num-frozen-layers":
@@ -180,8 +182,8 @@ TABLE = {
 
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place (@text) or the
 command or analysis (@score) that it is for. {prog} stands for the command, {first} for the user's text or file, {value}
-for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}, {adapter} for the directory of the
-adapter in {value}, {piped} for the command line that is given {value} through a pipe.
+for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}, {adapter} and {rank} for the directory
+and the rank of the adapter in {value}, {piped} for the command line that is given {value} through a pipe.
 """
 
 VALUES_ELSEWHERE = {
@@ -232,13 +234,24 @@ def answer(
             said = text.partition(" ")[2] if place else text
             evaluated = f"gpt2 eval {first}" if os.path.isfile(first) else f"printf %s {first} | gpt2 eval -"
             stand = {"{prog}": prog, "{first}": first, "{value}": value or "3", "{evaluated}": evaluated}
-            run = value if value and not value.isdigit() else "RUN"
-            stand["{adapter}"] = run if os.path.isfile(f"{run}/adapter_config.json") else f"{run}/model"
+            stand["{adapter}"], stand["{rank}"] = _adapter(value)
             stand["{piped}"] = f"`printf '%s\\n' {value or 'Hi'} | {retyped or prog}`"
             for name, typed in stand.items():
                 said = said.replace(name, typed)
             return f"write {said}" if said.startswith("--") else said
     return ""
+
+
+def _adapter(value: str) -> tuple[str, str]:
+    """The directory of the adapter that was named, itself or as a run, and its rank."""
+    run = value if value and not value.isdigit() else "RUN"
+    place = run if os.path.isfile(f"{run}/adapter_config.json") else f"{run}/model"
+    with (
+        suppress(OSError, ValueError, KeyError, TypeError),
+        open(f"{place}/adapter_config.json", encoding="utf-8") as file,
+    ):
+        return place, str(int(json.load(file)["r"]))
+    return place, "RANK"
 
 
 def another(

@@ -194,7 +194,7 @@ def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) ->
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is a damaged .parquet file ({error}): fetch it again.") from None
     if column not in schema.names:
-        mend = mend_of(dict.fromkeys(schema.names, ""))
+        mend = mend_of({one.name: "" if pyarrow.types.is_string(one.type) else None for one in schema})
         raise Failure(f"{path} has no column {column!r} (it has {', '.join(schema.names)})", mend, field=None)
     kind = schema.field(column).type
     if pyarrow.types.is_dictionary(kind):

@@ -4,7 +4,6 @@ In: a row. Out: its form, as a sentence calls it; or an error for a row of anoth
 completions.py, conversations.py, documents.py.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 CHAT, ALPACA, KEYS = ("messages",), ("instruction", "output"), ("prompt", "completion")

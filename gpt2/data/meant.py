@@ -20,7 +20,9 @@ from gpt2.data.json_lines import as_rows
 from gpt2.data.not_json import typed
 from gpt2.data.records import fields_of, kind_of
 
-ASKED = "prompt instruction question query problem request user human inputtext input inputs source src article document q"
+ASKED = (
+    "prompt instruction question query problem request user human inputtext input inputs source src article document q"
+)
 MORE = "input context passage background"
 SAID = "completion output response answer answers target targets targettext tgt reply solution assistant bot outputs"
 SAID += " chosen summary highlights a"
@@ -47,7 +49,7 @@ def without_text(path: Path, where: str, row: Any, field: str) -> ValueError:
         return ValueError(f"{where} is one message, and a row holds a whole conversation: {mend}, a row for each.")
     if has_kind(path.name, ".csv", ".tsv") and (mend := _without_header(path, row)):
         return ValueError(mend)
-    if mend := wrapped(path, row):
+    if mend := wrapped(path, row, field):
         return ValueError(f"{where} {mend}.")
     what = f"{where} has no text in a field {field!r} ({fields_of(row)})"
     if field in row:
@@ -120,7 +122,7 @@ def is_table(row: Mapping[str, Any]) -> bool:
     return len(lists) == len(parts) > 1 and len({*map(len, lists)}) == 1
 
 
-def wrapped(path: Path, row: Mapping[str, Any]) -> str:
+def wrapped(path: Path, row: Mapping[str, Any], field: str = "text") -> str:
     """What a value is that has the rows within it, and the command that takes them out; "" for a row."""
     if is_table(row):
         rows = typed(path, ["jq", "-c", ROWS_OF_COLUMNS])
@@ -131,7 +133,7 @@ def wrapped(path: Path, row: Mapping[str, Any]) -> str:
         if all(isinstance(item, dict) for item in value):
             rows = typed(path, ["jq", place], "rows.json")
             return f"holds a list of {len(value)} rows in {plain_name(name)!r}: write that list alone: {rows}"
-        if all(isinstance(item, str) for item in value) and len(row) == 1:
+        if all(isinstance(item, str) for item in value) and len(row) == 1 and name != field:
             rows = typed(path, ["jq", f"[{place}[] | {{text: .}}]"], "rows.json")
             return f"holds a list of {len(value)} texts in {plain_name(name)!r}: write each as a row: {rows}"
     if len(row) > 1 and has_kind(path.name, ".json") and all(isinstance(value, dict) for value in row.values()):
@@ -148,7 +150,9 @@ def _without_header(path: Path, row: Mapping[str, Any]) -> str:
     line = ("\t" if has_kind(path.name, ".tsv") else ",").join(names)
     command = f"`(echo {quoted(line)}; cat {quoted(str(path))}) > named_{path.name}`"
     what = f"the first line of {path} must name its columns, and it looks like a row"
-    return f"{what}: put the line {line.replace(chr(9), ' (tab) ')} before it: type {command}, and use named_{path.name}."
+    return (
+        f"{what}: put the line {line.replace(chr(9), ' (tab) ')} before it: type {command}, and use named_{path.name}."
+    )
 
 
 def _is_no_text(value: Any) -> bool:
