@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ TABLE = {
     "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N, a number of steps: "
         "the first line of a run says how many steps one pass over the data is",
     "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | "
-        "--epochs N, a number of passes over the text, such as 3: the second line of a run says how many steps these are",
+        "--epochs N, a number of passes over the text, such as 3: "
+        "the second line of a run says how many steps these are",
     "c ctx ctx-size n-ctx context block-size seq-len sequence-length max-seq-length max-seq-len context-length "
     "context-size max-length-tokens window": "--train.context N | --context N | "
         "the context is the model's own, so leave it out",
@@ -94,7 +96,7 @@ TABLE = {
         "@finetune --model {adapter} --lora {rank} | "
         "--model {adapter} alone: an adapter is a model, and names its base by itself | "
         "@model an adapter is a model, which stands without an option: type `{prog} {adapter}`",
-    "freeze freeze-layers freeze-blocks freeze-embeddings frozen unfreeze trainable-layers freeze-base num-frozen-layers":
+    "freeze freeze-layers freeze-blocks freeze-embeddings frozen unfreeze trainable-layers freeze-base":
         "no block is frozen here; --lora RANK leaves all weights of the model as they are | "
         "no block is frozen here, so leave it out",
     "target-modules lora-target-modules lora-modules": "--lora-targets NAME",
@@ -182,8 +184,8 @@ TABLE = {
 
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place (@text) or the
 command or analysis (@score) that it is for. {prog} stands for the command, {first} for the user's text or file, {value}
-for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}, {adapter} and {rank} for the directory
-and the rank of the adapter in {value}, {piped} for the command line that is given {value} through a pipe.
+for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}, {adapter} and
+{rank} for the directory and the rank of the adapter in {value}, {piped} for the command with {value} through a pipe.
 """
 
 VALUES_ELSEWHERE = {
@@ -246,11 +248,8 @@ def _adapter(value: str) -> tuple[str, str]:
     """The directory of the adapter that was named, itself or as a run, and its rank."""
     run = value if value and not value.isdigit() else "RUN"
     place = run if os.path.isfile(f"{run}/adapter_config.json") else f"{run}/model"
-    with (
-        suppress(OSError, ValueError, KeyError, TypeError),
-        open(f"{place}/adapter_config.json", encoding="utf-8") as file,
-    ):
-        return place, str(int(json.load(file)["r"]))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return place, str(int(json.loads(Path(place, "adapter_config.json").read_text(encoding="utf-8"))["r"]))
     return place, "RANK"
 
 

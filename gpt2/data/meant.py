@@ -20,7 +20,8 @@ from gpt2.data.json_lines import as_rows
 from gpt2.data.not_json import typed
 from gpt2.data.records import fields_of, kind_of
 
-ASKED = (
+ASKED = "prompt instruction question query problem request user human inputtext input inputs source src"
+ASKED += " article document q"
     "prompt instruction question query problem request user human inputtext input inputs source src article document q"
 )
 MORE = "input context passage background"
@@ -148,11 +149,11 @@ def _without_header(path: Path, row: Mapping[str, Any]) -> str:
         return ""
     names = HEADERS.get(len(row), [f"column{number}" for number in range(1, len(row))] + ["text"])
     line = ("\t" if has_kind(path.name, ".tsv") else ",").join(names)
-    command = f"`(echo {quoted(line)}; cat {quoted(str(path))}) > named_{path.name}`"
+    show = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(path.suffix.lower(), "cat")
+    named = quoted(f"named_{path.name if show == 'cat' else path.stem}")
+    command = f"`(echo {quoted(line)}; {show} {quoted(str(path))}) > {named}`, and use {named}"
     what = f"the first line of {path} must name its columns, and it looks like a row"
-    return (
-        f"{what}: put the line {line.replace(chr(9), ' (tab) ')} before it: type {command}, and use named_{path.name}."
-    )
+    return f"{what}: put the line {line.replace(chr(9), ' (tab) ')} before it: type {command}."
 
 
 def _is_no_text(value: Any) -> bool:
