@@ -22,8 +22,6 @@ from gpt2.data.records import fields_of, kind_of
 
 ASKED = "prompt instruction question query problem request user human inputtext input inputs source src"
 ASKED += " article document q"
-    "prompt instruction question query problem request user human inputtext input inputs source src article document q"
-)
 MORE = "input context passage background"
 SAID = "completion output response answer answers target targets targettext tgt reply solution assistant bot outputs"
 SAID += " chosen summary highlights a"
