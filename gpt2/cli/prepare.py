@@ -30,8 +30,8 @@ class Command:
 
     A .txt or .md file holds one document, or several with a line <|endoftext|> between them. Each line of a .jsonl
     file (.ndjson), each item of a list in a .json file and each row of a .csv, .tsv or .parquet file has one
-    document in its field "text". All but .parquet may be compressed (.gz, .zst). A directory stands for all such files in it and below
-    it.
+    document in its field "text". All but .parquet may be compressed (.gz, .zst). A directory stands for all such
+    files in it and below it.
 
     What comes out is a directory with the shards, the tokenizer and a manifest. A run that was cut short goes on with
     the same command.
