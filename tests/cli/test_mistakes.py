@@ -16,7 +16,7 @@ from gpt2.training.run.going_on import run_of
     [
         (
             "--epochs 3 --out x",
-            "there is no option --epochs: write --train.steps 30: 3 passes over the data are so many",
+            "there is no option --epochs: write --train.steps 30: 3 passes over the data are",
         ),
         ("--num_train_epochs=0.5", "there is no option --num_train_epochs: write --train.steps 5: 0.5 passes"),
     ],
