@@ -24,7 +24,7 @@ ELSEWHERE = {
     "quantization_config": "weights are not quantised here; dtype='bfloat16' halves them",
     "cache_dir": "set the environment variable HF_HOME, or name a directory in place of a hub id",
     "local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
-    "revision": "download that revision with `hf download NAME --revision REVISION`, and name its directory",
+    "revision": "give the directory that huggingface_hub.snapshot_download(NAME, revision=...) returns",
     "token": "log in with `hf auth login`, and leave it out",
     "attn_implementation": "attention is computed in one way here, so leave it out",
     "low_cpu_mem_usage": "weights are read straight into the model, so leave it out",
