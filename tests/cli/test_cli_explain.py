@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_a_misspelt_analysis_is_named_and_not_taken_for_a_text(
 ) -> None:
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "")
-    assert f"there is no analysis {words[0]!r}: did you mean 'gpt2 explain {near}'?" in err
+    assert re.search(rf"there is no analysis {words[0]!r}: did you mean ['`]gpt2 explain {near}\b.*\?", err)
     assert err.count("\n") == 1
 
 

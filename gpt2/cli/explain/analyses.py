@@ -26,7 +26,7 @@ OTHER_NAMES = {
     "attention": "attn attention-pattern attention-patterns attention-map attention-maps attention-weights bertviz",
     "stream": "residual residual-stream resid norms",
     "off": "ablation ablate ablations knockout knock-out knock-outs zero-ablation mean-ablation lesion switch-off",
-    "patch": "patching activation-patching attribution-patching path-patching causal-tracing causal-trace tracing "
+    "patch": "patching activation-patching attribution-patching path-patching causal-tracing causal-trace "
     "resample interchange-intervention",
     "behaviours": "behavior behaviors circuits circuit",
     "heads": "head-labels head-scores induction induction-heads previous-token-heads",
