@@ -54,7 +54,7 @@ class Command:
     files: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")
     ] = ()
-    """Texts or rows (.txt, .md, .jsonl, .json, .csv, .parquet, also .gz and .zst), or directories of them."""
+    """Texts or rows (.txt, .md, .jsonl, .json, .csv, .tsv, .parquet, also .gz, .zst), or directories of them."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")] = "storyteller"
     """Where to start: the bundled model, a directory, a Hugging Face id, or a file of nanoGPT or llm.c. An adapter is
     trained on with --lora, and merged into its base without it."""

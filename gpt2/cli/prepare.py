@@ -29,9 +29,9 @@ class Command:
     """Turn text files into token shards for training.
 
     A .txt or .md file holds one document, or several with a line <|endoftext|> between them. Each line of a .jsonl
-    file (.ndjson), each item of a list in a .json file and each row of a .csv or .parquet file has one document in its
-    field "text". All but .parquet may be compressed (.gz, .zst). A directory stands for all such files in it and below
-    it.
+    file (.ndjson), each item of a list in a .json file and each row of a .csv, .tsv or .parquet file has one
+    document in its field "text". All but .parquet may be compressed (.gz, .zst). A directory stands for all such
+    files in it and below it.
 
     What comes out is a directory with the shards, the tokenizer and a manifest. A run that was cut short goes on with
     the same command.
@@ -45,7 +45,7 @@ class Command:
     files: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR ...", help_behavior_hint="")
     ]
-    """Files of text: .txt, .md, .jsonl, .json, .csv (also .gz, .zst), .parquet; or directories of them."""
+    """Files of text: .txt, .md, .jsonl, .json, .csv, .tsv (also .gz, .zst), .parquet; or directories of them."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """The directory to write."""
     tokenizer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None

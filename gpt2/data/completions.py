@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 
 from gpt2.base.errors import Failure
-from gpt2.base.notes import note
 from gpt2.data.examples import Example
 from gpt2.data.files import has_kind
-from gpt2.data.forms import KEYS, LONG, check_form, form_of, is_completion, is_conversation
+from gpt2.data.forms import KEYS, LAYOUT, LONG, check_form, form_of, is_completion, is_conversation
+from gpt2.data.meant import is_turns, meant, wrapped
 from gpt2.data.records import ROWS, all_records, fields_of, kind_of
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
@@ -57,12 +57,14 @@ def completions(
     allow_special: bool = False,
     spelled: Counter[str] | None = None,
     skipped: list[str] | None = None,
+    unread: Counter[str] | None = None,
 ) -> Iterator[Example]:
     """The examples of a file, whole, also where one goes past the `context`.
 
     allow_special  read special tokens that they spell as the tokens
     spelled        counts those that are read as ordinary text
     skipped        is given the place of each row whose prompt leaves no room in the context, which is left out
+    unread         counts the fields with values that nothing reads
 
     Raises ValueError naming file and line for what is no object with two texts, for a row of another form than the
     first, and, without `skipped`, for a prompt that leaves no room in the context.
@@ -70,8 +72,6 @@ def completions(
     assert tokenizer.eot_id is not None
     counter, first = Spelled(tokenizer), ""
     for where, record in all_records(path):
-        if not first and isinstance(record, dict) and "rejected" in record:
-            note(f'{path}: only "completion" is learned, and "rejected" is not read.')
         first = first or form_of(record)
         if not is_completion(record):
             check_form(where, record, first)
@@ -79,15 +79,20 @@ def completions(
             raise ValueError(f'{where} is not an object: write {{"prompt": ..., "completion": ...}}.')
         for key in KEYS:
             if key in record and not isinstance(record[key], str):
+                if mend := wrapped(path, record):
+                    raise ValueError(f"{where} {mend}.")
+                if is_turns(record[key]):
+                    raise ValueError(f'{where} has messages in "{key}": {LAYOUT}')
                 raise ValueError(f'{where} has {kind_of(record[key])} in "{key}": write a text there, between quotes.')
             if key not in record:
-                raise ValueError(
-                    f'{where} has no text in "{key}" ({fields_of(record)}): write {{"prompt": ..., "completion": ...}}.'
-                )
+                mend = meant(record) or 'write {"prompt": ..., "completion": ...}'
+                raise ValueError(f'{where} has no text in "{key}" ({fields_of(record)}): {mend}.')
             if not record[key]:
                 raise ValueError(f"{where} has an empty {key}: write some text, or leave the row out.")
             if spelled is not None and not allow_special:
                 spelled.update(counter.count(record[key]))
+        if unread is not None:
+            unread.update(name for name, value in record.items() if name not in KEYS and value not in (None, ""))
         prompt, completion = (tokenizer.encode(record[key], allow_special) for key in KEYS)
         if len(prompt) > context:
             if skipped is None:

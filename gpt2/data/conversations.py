@@ -30,12 +30,18 @@ READ = (*CHAT, *VARIABLES, *ALPACA, "input", *KEYS)
 
 
 def conversations(
-    path: Path, chat: Chat, context: int, spelled: Counter[str] | None = None, skipped: list[str] | None = None
+    path: Path,
+    chat: Chat,
+    context: int,
+    spelled: Counter[str] | None = None,
+    skipped: list[str] | None = None,
+    unread: Counter[str] | None = None,
 ) -> Iterator[Example]:
     """The examples of a file, whole, also where one goes past the `context`.
 
     spelled  counts special tokens that messages spell and that are read as ordinary text
     skipped  is given the place of each conversation whose first answer lies past the context, which is left out
+    unread   counts the fields with values that nothing reads
 
     Raises ValueError naming file and line for what is no conversation with an answer, for a row of another form than
     the first, for what the template refuses, and, without `skipped`, for a conversation whose first answer lies past
@@ -50,6 +56,9 @@ def conversations(
         if spelled is not None and not chat.allow_special:
             for message in messages:
                 spelled.update(chat.spelled.count(message.get("content") or ""))
+        if unread is not None:
+            read = (*VARIABLES, *(CHAT if "messages" in row else (*ALPACA, "input")))
+            unread.update(name for name, value in row.items() if name not in read and value not in (None, ""))
         more = {name: row[name] for name in VARIABLES if row.get(name) is not None}
         try:
             encoded = chat.encode(messages, **more)

@@ -1,7 +1,7 @@
 """The documents of a file, as a stream that never holds more than a piece of one.
 
-In: a .txt, .md, .jsonl, .ndjson, .json, .csv or .parquet file, all but the last perhaps compressed (.gz, .zst). Out:
-the text of one document after the other. `gpt2/data/encode.py` and the evaluation read them next.
+In: a .txt, .md, .jsonl, .ndjson, .json, .csv, .tsv or .parquet file, all but the last perhaps compressed (.gz,
+.zst). Out: the text of one document after the other. `gpt2/data/encode.py` and the evaluation read them next.
 
 In a .txt or .md file a line that holds `<|endoftext|>` and nothing else ends a document. The new line before it
 belongs to the separator; all else is the document's own text, unchanged. A file without one is one document.
@@ -21,12 +21,10 @@ from typing import BinaryIO
 
 from gpt2.base.errors import Failure, to_utf8
 from gpt2.data.files import check, has_kind, needs_extra, opened
-from gpt2.data.forms import check_form, meant
-from gpt2.data.records import PIECE_BYTES, ROWS, fields_of, kind_of, parquet_rows, records
+from gpt2.data.forms import check_form
+from gpt2.data.meant import MEND, mend_of, tell_half, without_text
+from gpt2.data.records import PIECE_BYTES, ROWS, parquet_rows, records
 from gpt2.text.tokenizer import EOT
-
-MEND = "name the one that holds the text with {field}."
-"""What to do about a field or a column that does not."""
 
 Piece = tuple[str, bool]
 """Text, and whether the document ends with it."""
@@ -175,19 +173,13 @@ def _fields(path: Path, stream: BinaryIO, field: str, inline: bool) -> Iterator[
         text = row.get(field) if isinstance(row, dict) else None
         if first and isinstance(row, dict) and field not in row:
             check_form(where, row, first, field)
+        if not first and isinstance(text, str):
+            tell_half(path, row, field)
         first = f'"{field}"'
         if text is None and isinstance(row, dict) and field in row:
             continue
-        if isinstance(row, dict) and field in row and not isinstance(text, str):
-            what = f"{where} has {kind_of(text)} in {field!r}"
-            if len(row) == 1:
-                raise ValueError(f"{what}: write a text there, between quotes.")
-            raise Failure(f"{what}, where a text belongs", MEND, field=None)
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is {kind_of(row)}: write an object with a text in {field!r}.")
         if not isinstance(text, str):
-            mend = f"{MEND[:-1]}; {meant(row)}" if meant(row) else MEND
-            raise Failure(f"{where} has no text in a field {field!r} ({fields_of(row)})", mend, field=None)
+            raise without_text(path, where, row, field)
         yield from _split(text, inline)
 
 
@@ -202,12 +194,13 @@ def _parquet(path: Path, column: str, progress: Callable[[int], None] | None) ->
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is a damaged .parquet file ({error}): fetch it again.") from None
     if column not in schema.names:
-        raise Failure(f"{path} has no column {column!r} (it has {', '.join(schema.names)})", MEND, field=None)
+        mend = mend_of({one.name: "" if pyarrow.types.is_string(one.type) else None for one in schema})
+        raise Failure(f"{path} has no column {column!r} (it has {', '.join(schema.names)})", mend, field=None)
     kind = schema.field(column).type
     if pyarrow.types.is_dictionary(kind):
         kind = kind.value_type
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-        raise Failure(f"{path} holds {kind} in column {column!r}, no text", MEND, field=None)
+        raise Failure(f"{path} holds {kind} in column {column!r}, no text", f"{MEND}.", field=None)
     for row in parquet_rows(path, [column], progress):
         if row[column]:
             yield row[column]

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 from gpt2.base.errors import UsageError
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
+from gpt2.checkpoint.layout import ADAPTER_WEIGHTS, BUNDLED, HUB_IDS, WEIGHT_FILES
 from gpt2.data.shards import MANIFEST
 
 PACKED = (".gz", ".zst")
-KINDS = (".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv")
+KINDS = (".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 SUFFIXES = (*(kind + packed for kind in KINDS for packed in ("", *PACKED)), ".parquet")
 KNOWN = f"{', '.join(KINDS)}, each also with {' or '.join(PACKED)} after it, and .parquet"
 BUFFER_BYTES = 1 << 20
@@ -57,11 +58,12 @@ def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list
 
     A directory stands for the files in it and below it, sorted by their names. A linked folder is read as others are,
     but once. Hidden files and prepared data sets are left out. Raises ValueError for a path that is missing, unreadable
-    or of an unknown kind, and for a directory without text.
+    or of an unknown kind, and for a directory without text; UsageError for a model.
     """
     found: list[Source] = []
     all_left: list[LeftOut] = []
     for path in map(Path, paths):
+        refuse_model(path)
         if not path.is_dir():
             found.append(Source(check(path), path.name))
             continue
@@ -148,9 +150,21 @@ def _one_tree(top: Path, read: set[tuple[int, int]], left: list[LeftOut], links:
         yield from (folder / name for name in files if not name.startswith("."))
 
 
+def refuse_model(path: Path) -> None:
+    """UsageError for a name that is a model, or a directory that holds one, where text belongs."""
+    weights = (*WEIGHT_FILES, *ADAPTER_WEIGHTS)
+    models = [place for place in (path, path / "model") if any((place / name).is_file() for name in weights)]
+    named = not path.exists() and str(path) in (BUNDLED, *HUB_IDS, *HUB_IDS.values())
+    if models or named:
+        what = f"{path} {'is the name of' if named else 'holds'} a model, not text"
+        mend = {"model": "name it with {model}", "": "name files of text in its place"}
+        raise UsageError(what, mend, model=str([*models, path][0]))
+
+
 def check(path: str | os.PathLike[str]) -> Path:
     """The path, if it is a file of a known kind; raises ValueError otherwise."""
     path = Path(path)
+    refuse_model(path)
     if path.is_dir():
         raise ValueError(f"{path} is a directory: name a file in it ({KNOWN}).")
     if not path.exists():

@@ -4,14 +4,9 @@ In: a row. Out: its form, as a sentence calls it; or an error for a row of anoth
 completions.py, conversations.py, documents.py.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 CHAT, ALPACA, KEYS = ("messages",), ("instruction", "output"), ("prompt", "completion")
-PAIRS = (
-    ("input", "instruction", "question", "query", "source"),
-    ("output", "response", "answer", "target", "completion"),
-)
 LAYOUT = 'write {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}.'
 SHARED = ("from", "value")
 """How ShareGPT names a message's role and content."""
@@ -41,16 +36,6 @@ def form_of(row: Any, field: str = "text") -> str:
         if len(found) == len(names) or (found and names is KEYS):
             return " and ".join(found)
     return f'"{field}"' if field in row else ""
-
-
-def meant(row: Mapping[str, Any]) -> str:
-    """What to write for `gpt2 finetune` in place of a row that others train on; empty for any other row."""
-    if isinstance(row.get("conversations", row.get("conversation")), list):
-        return f"for gpt2 finetune, {LAYOUT}"
-    asked, said = (next((name for name in names if isinstance(row.get(name), str)), None) for names in PAIRS)
-    if asked is None or said is None:
-        return ""
-    return f'for gpt2 finetune, rename "{asked}" to "prompt" and "{said}" to "completion".'
 
 
 def check_form(where: str, row: Any, first: str, field: str = "text") -> None:

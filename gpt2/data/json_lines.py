@@ -11,6 +11,7 @@ from typing import Any
 
 from gpt2.base.errors import to_utf8
 from gpt2.base.foreign import parse_json
+from gpt2.data.not_json import typed, why
 
 
 def json_lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
@@ -32,8 +33,16 @@ def json_lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]
             raise ValueError(f"{where} is not UTF-8 (byte {error.start} of the line): {to_utf8(error)}") from None
         except ValueError as error:
             reason = "" if str(error).startswith("line ") else f" that can be read here: {error}"
-            if line.strip() in (b"{", b"["):
-                mend = f"a value must stand on one line: write `jq -c . {path} > lines.jsonl`, and use lines.jsonl."
-                raise ValueError(f"{where} begins a value that goes on in the next line: {mend}") from None
-            raise ValueError(f"{where} is not JSON{reason}.") from None
+            start = line.strip()
+            if number == 1 and start.startswith(b"["):
+                raise ValueError(f"{where} begins a list: {as_rows(path)}.") from None
+            if start == b"{":
+                what = f"{where} begins a value that goes on in the next line"
+                raise ValueError(f"{what}: a value must stand on one line: {typed(path, ['jq', '-c', '.'])}.") from None
+            raise ValueError(f"{where} is not JSON{reason or why(path, line.decode('utf-8'))}.") from None
         yield where, value
+
+
+def as_rows(path: Path) -> str:
+    """What to do with a file that is one list of rows, where each line should be a row."""
+    return f"each row must stand on a line of its own, without the list: {typed(path, ['jq', '-c', '.[]'])}"

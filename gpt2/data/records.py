@@ -1,9 +1,10 @@
 """The rows of a file: objects with named fields, whatever kind of file holds them.
 
-In: a .jsonl, .ndjson, .json, .csv or .parquet file. Out: each row as a dict, with where it stands. Documents
+In: a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file. Out: each row as a dict, with where it stands. Documents
 (documents.py) and rows to fine-tune on (completions.py, conversations.py) are read with it.
 
-A .json file holds a list of rows, or one row. A .csv file is UTF-8 with commas, and its first line names the columns.
+A .json file holds a list of rows, or one row. A .csv file is UTF-8 with commas, a .tsv file
+with tabs, and the first line names the columns.
 """
 
 import codecs
@@ -18,10 +19,13 @@ from typing import Any, BinaryIO
 from gpt2.base.errors import to_utf8
 from gpt2.data.files import has_kind, needs_extra, opened
 from gpt2.data.json_lines import json_lines
+from gpt2.data.not_json import why
 
 PIECE_BYTES = 1 << 20
-ROWS = (".jsonl", ".ndjson", ".json", ".csv")
+ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Kinds of files whose rows are read as a stream of bytes."""
+TAB = "\t"
+SEPARATORS = {",": "commas", ";": "semicolons", TAB: "tabs"}
 
 
 def all_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -39,8 +43,8 @@ def all_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 def records(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The same for the bytes of a file that is not .parquet."""
-    if has_kind(path.name, ".csv"):
-        return csv_rows(path, stream)
+    if has_kind(path.name, ".csv", ".tsv"):
+        return csv_rows(path, stream, "," if has_kind(path.name, ".csv") else TAB)
     return json_items(path, stream) if has_kind(path.name, ".json") else json_lines(path, stream)
 
 
@@ -102,7 +106,7 @@ def json_items(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
                     break
             except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
                 if final:
-                    raise ValueError(f"{where()} is not JSON.") from None
+                    raise ValueError(f"{where()} is not JSON{why(path, text[place:], lines=False)}.") from None
             more()
             size *= 2
         size = PIECE_BYTES
@@ -111,14 +115,16 @@ def json_items(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         if not is_list:
             break
     if skip(space):
-        raise ValueError(f"{where()} is not JSON: more stands after its {'list' if is_list else 'first value'}.")
+        what = f"{where()} is not JSON: more stands after its {'list' if is_list else 'first value'}"
+        more = "" if is_list else ": where each line is a row, let the name of the file end in .jsonl"
+        raise ValueError(f"{what}{more}.")
 
 
-def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a .csv file by the names in its first line."""
+def csv_rows(path: Path, stream: BinaryIO, separator: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a .csv or .tsv file by the names in its first line."""
     lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     before = csv.field_size_limit(sys.maxsize)  # one for the whole process: it is put back
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=separator)
     try:
         names: list[str] | None = None
         while True:
@@ -132,14 +138,14 @@ def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]
                 continue
             if names is None:
                 names = row
-                refuse_other_separator(where, names, ",")
+                refuse_other_separator(where, names, separator)
                 if len(set(names)) < len(names):
                     raise ValueError(f"{path} names a column twice in its first line: rename one of them.")
                 continue
             if len(row) != len(names):
                 raise ValueError(
-                    f"{where} has {len(row)} columns, and the first line names {len(names)}: put a text with commas or "
-                    "line ends between double quotes."
+                    f"{where} has {len(row)} columns, and the first line names {len(names)}: put a text with "
+                    f"{SEPARATORS[separator]} or line ends between double quotes."
                 )
             yield where, dict(zip(names, row))
     except UnicodeDecodeError as error:
@@ -153,12 +159,12 @@ def csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]
 
 def refuse_other_separator(where: str, names: list[str], separator: str) -> None:
     """ValueError for a first line that names one column where another separator would make several of it."""
-    called = {",": "commas", ";": "semicolons", "\t": "tabs"}
-    for other, plural in called.items():
+    for other, plural in SEPARATORS.items():
         if len(names) == 1 and other != separator and len(names[0].split(other)) > 1 and all(names[0].split(other)):
             raise ValueError(
-                f"{where} names one column, {names[0]!r}: columns are separated by {called[separator]} here, not by "
-                f"{plural}, so save the table again with {called[separator]}."
+                f"{where} names one column, {names[0]!r}: columns are separated by {SEPARATORS[separator]} here, not "
+                f"by {plural}, so save the table again with {SEPARATORS[separator]}"
+                f"{', or let the name of the file end in .tsv' if other == TAB else ''}."
             )
 
 

@@ -17,6 +17,7 @@ from gpt2.data.conversations import conversations
 from gpt2.data.documents import pieces
 from gpt2.data.examples import Example, Examples, cut, draw, windows
 from gpt2.data.files import tell_empty
+from gpt2.data.meant import tell_unread
 from gpt2.text.chat import Chat
 from gpt2.text.spelled import Spelled, tell_spelled
 from gpt2.text.tokenizer import Tokenizer
@@ -24,6 +25,7 @@ from gpt2.text.tokenizer import Tokenizer
 HELD_OUT = 0.1  # share of the tokens that validate
 MOST_HELD_OUT = 32_768  # tokens
 FEWEST_TOKENS = 32
+LONGER = "shorten them, or use a model with a longer context."
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,17 @@ class Reader:
         Raises UsageError for files of two kinds, ValueError for what they do not hold as they should, and for too few.
         """
         kind = kind_of_files([*paths, *val_paths], self.field)
+        called = self.called or ", ".join(map(str, paths[:3]))
         spelled: Counter[str] = Counter()
         chat = Chat(self.tokenizer, allow_special=self.allow_special) if kind == "conversations" else None
         if kind == "text":
             read = Read(*self._texts(paths, val_paths, spelled), kind)
         else:
             skipped: list[str] = []
-            train, val = (self._rows(some, chat, spelled, skipped) for some in (paths, val_paths))
+            unread: Counter[str] = Counter()
+            train, val = (self._rows(some, chat, spelled, skipped, unread) for some in (paths, val_paths))
+            tell_unread(called, unread)
             read = replace(self._held_out(train, val, paths, val_paths, kind, chat), skipped=len(skipped))
-        called = self.called or ", ".join(map(str, paths[:3]))
         tell_spelled(spelled, called, split=kind == "text" and not self.split_inline)
         return read
 
@@ -114,26 +118,55 @@ class Reader:
         return found
 
     def _rows(
-        self, paths: Sequence[Path], chat: Chat | None, spelled: Counter[str], skipped: list[str]
+        self,
+        paths: Sequence[Path],
+        chat: Chat | None,
+        spelled: Counter[str],
+        skipped: list[str],
+        unread: Counter[str],
     ) -> list[Example]:
         found: list[Example] = []
         empty = []
         long, others = skipped if self.skip_long else None, len(skipped)
         for path in paths:
             before = len(found) + len(skipped)
-            if chat is not None:
-                found += conversations(path, chat, self.context, spelled, long)
-            else:
-                found += completions(path, self.tokenizer, self.context, self.allow_special, spelled, long)
+            try:
+                found += self._examples(path, chat, spelled, long, unread)
+            except Failure as error:
+                if "skip_long" in error.named:
+                    self._count_long(error, path, chat)
+                raise
             if len(found) + len(skipped) == before:
                 empty.append(str(path))
         if len(skipped) > others and not found:
             what = f"the answer of every row begins past the context of {self.context:,} tokens"
-            raise ValueError(f"{what}: shorten them, or use a model with a longer context.")
+            raise ValueError(f"{what}: {LONGER}")
         if paths and not found:
             raise ValueError(f"{paths[0]} holds no row: it is empty.")
         tell_empty(empty)
         return found
+
+    def _examples(
+        self,
+        path: Path,
+        chat: Chat | None,
+        spelled: Counter[str] | None,
+        skipped: list[str] | None,
+        unread: Counter[str] | None,
+    ) -> Iterable[Example]:
+        if chat is not None:
+            return conversations(path, chat, self.context, spelled, skipped, unread)
+        return completions(path, self.tokenizer, self.context, self.allow_special, spelled, skipped, unread)
+
+    def _count_long(self, error: Failure, path: Path, chat: Chat | None) -> None:
+        """Add to the error about a row that is too long how many of the file are. ValueError for another bad row."""
+        long: list[str] = []
+        fit = sum(1 for _ in self._examples(path, chat, None, long, None))
+        if not fit:
+            error.problem += f", and all {len(long):,} rows are so long" if len(long) > 1 else ""
+            error.mend = LONGER
+        elif len(long) > 1:
+            error.problem += f", and {len(long):,} of the {fit + len(long):,} rows are so long"
 
     def _held_out(
         self,

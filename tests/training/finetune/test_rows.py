@@ -24,6 +24,8 @@ WRONG: list[tuple[list[Any], str]] = [
     ([PAIRS[0], {"prompt": "a", "completion": ""}], r"^rows\[1\] has an empty completion: .* leave the row out"),
     ([PAIRS[0], {"prompt": "a"}], r'^rows\[1\] has no text in "completion"'),
     ([PAIRS[0], {"prompt": LONG, "completion": "a"}], r"^rows\[1\] has a prompt of 80 tokens.*skip_long=True"),
+    ([{"prompt": LONG, "completion": "a"}] * 2, r"32, and all 2 rows are so long: shorten them, or use a model with"),
+    ([PAIRS[0], *[{"prompt": LONG, "completion": "a"}] * 2], "and 2 of the 3 rows are so long: .*skip_long=True"),
     ([PAIRS[0]], r"^rows has one example, and none to validate on: add some, or name a file of others with val\.$"),
     ([{"messages": [ANSWER]}, {"messages": [{"role": "user", "content": "a"}]}], r"^rows\[1\] has no message of the"),
     ([{"messages": [ANSWER | {"content": 1}]}], r'^rows\[0\] has the number 1 in "content" of message 1'),
