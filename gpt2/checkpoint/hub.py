@@ -14,7 +14,7 @@ from gpt2.base.errors import Advice, UsageError
 from gpt2.checkpoint.download import HUB_ID, cached, fetch
 from gpt2.checkpoint.foreign import foreign_file
 from gpt2.checkpoint.hf_config import CONFIG_FILE, adapter_base
-from gpt2.checkpoint.layout import ADAPTER_CONFIG, BUNDLED, HUB_IDS
+from gpt2.checkpoint.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BUNDLED, HUB_IDS, WEIGHT_FILES
 from gpt2.text.tokenizer_files import has_tokenizer
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -160,6 +160,10 @@ def _no_such_model(name: str, path: Path) -> UsageError:
             f"{name} holds OpenAI's TensorFlow checkpoint: write it in Hugging Face's format first, as "
             "docs/checkpoints.md shows."
         )
+    for lacking, weights in ((ADAPTER_CONFIG, ADAPTER_WEIGHTS), (CONFIG_FILE, WEIGHT_FILES)):
+        there = next((file for file in weights if (path / file).is_file()), "")
+        if there:
+            return UsageError(f"{name} holds {there} and no {lacking}: copy its {lacking} into {name} too.")
     if path.is_dir():
         return UsageError(f"{name} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     if path.exists():

@@ -4,9 +4,12 @@ In: an option that a command does not have, as `transformers`, lm-eval, llama.cp
 spell it; the options and places that the command has. Out: what to type in its place. Read next: parsing.py.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +21,8 @@ TABLE = {
         "@model the model stands without an option: {prog} storyteller | --model MODEL | --train.init MODEL",
     "init-from init resume-from-base base-model": "--train.init MODEL | --model MODEL",
     "tokenizer-name tokenizer-path tokenizer-name-or-path": "--tokenizer DIR",
-    "p prompt text input inputs query prefix start": '--prompt TEXT | '
+    "p prompt text input inputs query prefix start message": '--prompt TEXT | '
+        "@chat type the message at the prompt of `gpt2 chat`, or pipe it in: {piped} | "
         '@text the text stands without an option, in quotes: {prog} "Once upon a time" | '
         "@files the file stands without an option: {prog} FILE",
     "f file prompt-file input-file text-file":
@@ -26,6 +30,11 @@ TABLE = {
     "dataset data data-dir data-path dataset-name dataset-path train-file train-data train-path training-data corpus":
         "--data.train DIR | @files the file stands without an option: {prog} FILE | @text pipe it in: {prog} < FILE",
     "text-field text-column column-name": "--field NAME",
+    "prompt-field prompt-column input-field input-column instruction-field instruction-column question-field "
+    "completion-field completion-column response-field response-column output-field output-column answer-field "
+    "target-field target-column label-column":
+        '@finetune rename the fields in the file: what is asked to "prompt", and the answer to "completion" | '
+        "--field NAME",
     "val-file validation-file validation-data eval-file eval-data test-file val-data dev-file":
         "--data.val DIR | --val FILE",
     "o output out-dir output-dir output-path save-dir save-path out output-file out-file": "--out DIR | "
@@ -59,7 +68,9 @@ TABLE = {
     "learning-rate lr max-lr peak-lr step-size": "--optim.lr RATE | --lr RATE",
     "min-lr final-lr": "--optim.floor X, a share of the rate",
     "lr-scheduler-type lr-scheduler scheduler schedule decay-lr": "--optim.schedule NAME",
-    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps": "--optim.warmup-steps N",
+    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps":
+        "@finetune --optim.warmup-steps N, a whole number; without it a tenth of the steps are warm-up, at most 20 | "
+        "--optim.warmup-steps N, a number of steps",
     "weight-decay wd": "--optim.weight-decay X",
     "grad-clip max-grad-norm gradient-clipping clip": "--optim.clip X",
     "optimizer optim opt": "--optim.name NAME",
@@ -71,13 +82,23 @@ TABLE = {
         "--train.batch-size N | --batch-size N | how much is computed at once is chosen here, so leave it out",
     "gradient-accumulation-steps grad-accum accumulate-gradients micro-batch":
         "--train.micro-batch-size N, the rows computed at once | --micro-batch-size N, the rows computed at once",
-    "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N",
-    "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | --epochs N",
+    "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N, a number of steps: "
+        "the first line of a run says how many steps one pass over the data is",
+    "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | "
+        "--epochs N, a number of passes over the text, such as 3: "
+        "the second line of a run says how many steps these are",
     "c ctx ctx-size n-ctx context block-size seq-len sequence-length max-seq-length max-seq-len context-length "
     "context-size max-length-tokens window": "--train.context N | --context N | "
         "the context is the model's own, so leave it out",
     "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
     "lora-r lora-rank r rank use-lora peft": "--lora RANK",
+    "lora adapter adapters lora-path lora-model lora-adapter adapter-path adapter-model peft-model adapter-name":
+        "@finetune --model {adapter} --lora {rank} | "
+        "--model {adapter} alone: an adapter is a model, and names its base by itself | "
+        "@model an adapter is a model, which stands without an option: type `{prog} {adapter}`",
+    "freeze freeze-layers freeze-blocks freeze-embeddings frozen unfreeze trainable-layers freeze-base":
+        "no block is frozen here; --lora RANK leaves all weights of the model as they are | "
+        "no block is frozen here, so leave it out",
     "target-modules lora-target-modules lora-modules": "--lora-targets NAME",
     "early-stopping-patience": "--patience N",
     "eval-steps eval-interval evaluation-strategy eval-strategy eval-every": "--train.eval-every N | --eval-every N",
@@ -150,6 +171,7 @@ TABLE = {
     "num-fewshot fewshot": "no examples are put before an item, so leave it out",
     "format output-format": "--json, for programs",
     # fine-tuning and chat
+    "system-prompt system-message system-text sys": "--system TEXT | `gpt2 chat` alone takes a system message",
     "chat-template chat-template-file chat-template-path jinja": "the template is a file of the model: "
         "write gpt2 export MODEL DIR, copy yours to DIR/chat_template.jinja, and give --model DIR",
     "history load-history conversation-file session prompt-cache":
@@ -162,7 +184,8 @@ TABLE = {
 
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place (@text) or the
 command or analysis (@score) that it is for. {prog} stands for the command, {first} for the user's text or file, {value}
-for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}.
+for what the user gave to the option, {evaluated} for a command that gives the perplexity of {first}, {adapter} and
+{rank} for the directory and the rank of the adapter in {value}, {piped} for the command with {value} through a pipe.
 """
 
 VALUES_ELSEWHERE = {
@@ -193,6 +216,7 @@ def answer(
     prog: str,
     first: str = "",
     value: str = "",
+    retyped: str = "",
 ) -> str:
     """What to do in place of an option that other programs have; "" where the table says nothing that this command has.
 
@@ -200,6 +224,7 @@ def answer(
     options   those of the command; `places`: its positional arguments
     commands  those that there are, for answers that name another
     first     the user's text or file, `value`: what was given to the option; as they are typed, "" where there is none
+    retyped   the command line without the option and its value
     """
     first = first or ("FILE" if "files" in places else "TEXT")
     for text in _ANSWERS.get(typed.lstrip("-").replace("_", "-").lower(), ()):
@@ -211,10 +236,21 @@ def answer(
             said = text.partition(" ")[2] if place else text
             evaluated = f"gpt2 eval {first}" if os.path.isfile(first) else f"printf %s {first} | gpt2 eval -"
             stand = {"{prog}": prog, "{first}": first, "{value}": value or "3", "{evaluated}": evaluated}
+            stand["{adapter}"], stand["{rank}"] = _adapter(value)
+            stand["{piped}"] = f"`printf '%s\\n' {value or 'Hi'} | {retyped or prog}`"
             for name, typed in stand.items():
                 said = said.replace(name, typed)
             return f"write {said}" if said.startswith("--") else said
     return ""
+
+
+def _adapter(value: str) -> tuple[str, str]:
+    """The directory of the adapter that was named, itself or as a run, and its rank."""
+    run = value if value and not value.isdigit() else "RUN"
+    place = run if os.path.isfile(f"{run}/adapter_config.json") else f"{run}/model"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return place, str(int(json.loads(Path(place, "adapter_config.json").read_text(encoding="utf-8"))["r"]))
+    return place, "RANK"
 
 
 def another(

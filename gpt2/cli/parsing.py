@@ -141,7 +141,9 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     if not found:
         given = value or line.after(name)
         first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
-        if said := answer(name, options, known.places, known.commands, prog, first, quoted(given) if given else ""):
+        typed = quoted(given) if given else ""
+        retyped = line.without(name)
+        if said := answer(name, options, known.places, known.commands, prog, first, typed, retyped):
             return f"{said.rstrip('.')}."
     found = found or _misspelt(name, options)
     if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):

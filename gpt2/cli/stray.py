@@ -29,6 +29,12 @@ def sentence(words: Sequence[str], argv: Sequence[str], known: "Known", prog: st
     flagged = [word for word in line.places if line.flag_before(word) and FILE_NAME.fullmatch(word)]
     if flagged:
         return _of_a_flag(flagged[0], line)
+    models = [word for word in words if names_model(word)]
+    if prog in NO_PLACE and len(models) == 1 and "--model" not in line.rest:
+        said = [word for word in words if word not in models]
+        message = f"printf '%s\\n' {quoted(' '.join(said))} | " if said else ""
+        chat = f"{message}{line.typed([], f'--model {model_of(models[0])}').strip('`')}"
+        return f"a model is named with --model: type `{chat}`."
     if prog in NO_PLACE:
         mend = NO_PLACE[prog].replace("{command}", line.typed([]).strip("`"))
         return f"unrecognised: {' '.join(words)}; {mend.replace('{words}', quoted(' '.join(words)))}"
@@ -67,6 +73,16 @@ class Line:
         pairs = zip(self.argv, self.argv[1:])
         return next((b for a, b in pairs if a.replace("_", "-") == option and not b.startswith("-")), "")
 
+    def without(self, option: str) -> str:
+        """The command line without one option and its value, and without what stands in it without an option."""
+        kept, value = [], ""
+        for word, following in zip(self.rest, [*self.rest[1:], ""]):
+            if word.partition("=")[0].replace("_", "-") == option:
+                value = "" if "=" in word or following.startswith("-") else following
+            elif word != value:
+                kept.append(word)
+        return " ".join([self.prog, *map(quoted, kept)])
+
     def flag_before(self, word: str) -> str:
         """The option without a value that stands before a word; "" where there is none."""
         before = self.argv[list(self.argv).index(word) - 1] if word in self.argv[1:] else ""
@@ -98,7 +114,7 @@ def _of_a_text(every: Sequence[str], words: Sequence[str], line: Line, known: "K
     models = [word for word in every if names_model(word)]
     if len(every) == 2 and len(models) == 1 and "--model" not in line.rest:
         rest = [word for word in every if word not in models]
-        return f"a model is named with --model: type {line.typed(rest, f'--model {quoted(models[0])}')}."
+        return f"a model is named with --model: type {line.typed(rest, f'--model {model_of(models[0])}')}."
     spaced = [word for word in every if re.search(r"\S\s", word.strip())]
     if len(words) == 1 and others == spaced:
         (word,) = words
@@ -144,3 +160,9 @@ def names_model(word: str) -> bool:
         return True
     places = (Path(word), Path(word) / "model") if word.strip() else ()
     return any((place / name).is_file() for place in places for name in (CONFIG_FILE, ADAPTER_CONFIG))
+
+
+def model_of(word: str) -> str:
+    """What to give to --model for a word that is a model, as it is typed: of a run the model in it."""
+    inside = Path(word) / "model"
+    return quoted(str(inside) if inside.is_dir() and names_model(str(inside)) else word)

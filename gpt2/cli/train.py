@@ -14,7 +14,7 @@ from gpt2.base.errors import UsageError
 from gpt2.cli.common import Device, Flag, print_json
 from gpt2.cli.console import of_steps
 from gpt2.cli.terminal import outlasting
-from gpt2.cli.train_inputs import refuse_no_recipe, refuse_texts
+from gpt2.cli.train_inputs import refuse_epochs, refuse_no_recipe, refuse_texts
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import load_recipe
 from gpt2.training.run.going_on import first_recipe, resumed_recipe, run_of
@@ -59,7 +59,13 @@ def parse(argv: list[str]) -> "Command":
         recipe = load_recipe(argv[0])
     out = str(run_of(Path(run))[0]) if run is not None else str(Path("runs") / Path(argv[0]).stem)
     prog = f"gpt2 train {argv[0]}" if named else "gpt2 train"
-    return parsed(Command, argv[1:] if named else argv, prog, default=Command(recipe=recipe, out=out))
+
+    def made(options: list[str]) -> Command:
+        return parsed(Command, options, prog, default=Command(recipe=recipe, out=out))
+
+    options = argv[1:] if named else argv
+    refuse_epochs(options, lambda others: made(others).recipe)
+    return made(options)
 
 
 @dataclass

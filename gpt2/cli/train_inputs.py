@@ -3,15 +3,19 @@
 In: the names that a user typed. Out: UsageError with the commands to type instead, or nothing. Read next: train.py.
 """
 
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gpt2.base.errors import UsageError
 from gpt2.base.visible import quoted
 from gpt2.cli.stray import names_model
 from gpt2.data.files import has_kind
-from gpt2.data.shards import MANIFEST
+from gpt2.data.shards import MANIFEST, read_manifest
+from gpt2.training.recipe import Recipe
 
+PASSES = re.compile(r"--(num[-_](train[-_])?|n[-_]|max[-_])?epochs?")
 NO_TEXT = (".json",)  # of the kinds of files with texts, one that may hold a recipe too
 
 
@@ -36,6 +40,31 @@ def refuse_no_recipe(name: str) -> None:
             f"{name} is a model: `gpt2 finetune FILE --model {quoted(name)}` trains it on a text; with a recipe, "
             f"`gpt2 train RECIPE.toml --train.init {quoted(name)}`."
         )
+
+
+def refuse_epochs(argv: list[str], read: Callable[[list[str]], Recipe]) -> None:
+    """UsageError for passes over the data, with the steps that they are; nothing where that cannot be told.
+
+    read   the recipe with the options of a command line
+    """
+    place = next((n for n, word in enumerate(argv) if PASSES.fullmatch(word.partition("=")[0])), None)
+    if place is None:
+        return
+    name, equals, value = argv[place].partition("=")
+    value = value if equals else "".join(argv[place + 1 : place + 2])
+    if not re.match(r"[\d.]", value):
+        return
+    recipe = read([*argv[:place], *argv[place + (1 if equals else 2) :]])
+    try:
+        context = recipe.train.context or recipe.model.n_positions
+        repeats = recipe.data.repeat or (1.0,) * len(recipe.data.train)
+        windows = [(read_manifest(Path(one))["tokens"] - 1) // context for one in recipe.data.train]
+        rows = sum(round(n * repeat) for n, repeat in zip(windows, repeats, strict=True))
+        steps = max(1, math.ceil(float(value) * rows / recipe.train.batch_size))
+    except (ValueError, OverflowError):
+        return
+    what = f"{value} passes over the data are so many steps of {recipe.train.batch_size} rows of {context} tokens"
+    raise UsageError(f"there is no option {name}: write --train.steps {steps}: {what}.")
 
 
 def refuse_texts(names: Iterable[str], option: str) -> None:

@@ -24,6 +24,8 @@ from gpt2.cli.main import main
             "named with --model: type `gpt2 generate 'Once upon' --model storyteller`",
         ),
         ("next 'Once upon' gpt2-medium", "named with --model: type `gpt2 next 'Once upon' --model gpt2-medium`."),
+        ("chat storyteller", "a model is named with --model: type `gpt2 chat --model storyteller`."),
+        ("chat gpt2 'Hi you' --seed 3", "type `printf '%s\\n' 'Hi you' | gpt2 chat --seed 3 --model gpt2`."),
         ("explain 'A b' attention", "'attention' is an analysis, which stands before the text, alone: type `gpt2 exp"),
         ("explain 'A b' atention --json", "type `gpt2 explain attention 'A b' --json`."),
         ("explain 'A b' heads", "type `gpt2 explain heads`."),

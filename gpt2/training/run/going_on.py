@@ -64,7 +64,17 @@ class Start:
 
 
 def run_of(named: Path) -> tuple[Path, Path | None]:
-    """The run, and the checkpoint in it, that a path means: RUN, or RUN/checkpoints/step-000100."""
+    """The run, and the checkpoint in it, that a path means: RUN, or RUN/checkpoints/step-000100.
+
+    UsageError, with the checkpoints that there are, for another name in RUN/checkpoints, and for a checkpoint that is
+    not there.
+    """
+    above = named.absolute().parent
+    if not named.exists() and above.name == CHECKPOINTS and (found := [*checkpoints(above.parent).values()]):
+        shown = ", ".join(path.name for path in found[-5:])
+        what = f"there is no checkpoint {named} (there {'is' if len(found) == 1 else 'are'} {shown})"
+        chosen = named.parent / found[-1].name
+        raise UsageError(what, f"go on with gpt2 {_command(above.parent)} {{resume}}", resume=chosen)
     path = named if NAME.fullmatch(named.name) else named.resolve()
     if NAME.fullmatch(path.name) and path.absolute().parent.name == CHECKPOINTS:
         return (path.parent.parent if len(path.parts) > 2 else path.resolve().parent.parent), path
