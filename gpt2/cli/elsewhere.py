@@ -150,7 +150,7 @@ TABLE = {
         "@next it is printed without any option, so leave it out | "
         "@text `gpt2 score` prints it: type `gpt2 score {first}`",
     "context-text preceding": "--context-file FILE, with the columns id, context and text",
-    "base log-base unit units bits nats":
+    "base log-base unit units nats":
         "@score surprisal and entropy are in bits, log p is in nats, so leave it out | "
         "@files losses are in nats; bits per byte are printed beside them, so leave it out",
     "decode detokenize ids token-ids input-ids from-ids": "@tokenize ids become a text in Python: type "
@@ -163,6 +163,7 @@ TABLE = {
         "the machine chooses in which numbers it computes, so leave it out",
     "load-in-8bit load-in-4bit load-in-8-bit quantize quantization q4 q8 bits wbits kind qtype ftype outtype":
         "--precision int8, or --precision int4 | "
+        "@score surprisal and entropy are in bits, log p is in nats, so leave it out | "
         "quantise the model once, `gpt2 quantise MODEL DIR`, and give --model DIR | "
         "@model `gpt2 quantise` writes int8 and int4 weights: type `gpt2 quantise {first} DIR`",
     "gpu gpus cuda use-cuda use-gpu ngl n-gpu-layers device-map": "--device cuda | "
