@@ -116,8 +116,8 @@ def json_items(path: Path, stream: BinaryIO) -> Iterator[tuple[str, Any]]:
             break
     if skip(space):
         what = f"{where()} is not JSON: more stands after its {'list' if is_list else 'first value'}"
-        more = "" if is_list else ": where each line is a row, let the name of the file end in .jsonl"
-        raise ValueError(f"{what}{more}.")
+        mend = "" if is_list else ": where each line is a row, let the name of the file end in .jsonl"
+        raise ValueError(f"{what}{mend}.")
 
 
 def csv_rows(path: Path, stream: BinaryIO, separator: str) -> Iterator[tuple[str, dict[str, str]]]:
