@@ -28,7 +28,8 @@ OTHER_COMMANDS = {
 """What other programs call the commands, with spaces between the names."""
 
 INSTEAD = {
-    "serve server web ui page app gui": 'type `gpt2 explain "Once upon a time" --page`, which opens the page',
+    "server api openai llama-server vllm": "type `gpt2 serve`, which answers clients of OpenAI's API",
+    "web ui page app gui": 'type `gpt2 explain "Once upon a time" --page`, which opens the page',
     "merge merge-lora merge-adapter": "type `gpt2 export ADAPTER DIR`, which writes an adapter merged into its base",
     "decode detokenize": "ids become a text in Python: type "
     "`python -c \"import gpt2; print(gpt2.load('storyteller').tokenizer.decode([464, 318]))\"`",
