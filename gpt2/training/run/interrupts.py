@@ -51,7 +51,7 @@ class StopSignals:
             for handle in self._terminals:  # they are gone: what is still said must not end the saving
                 os.dup2(nowhere, handle)
             os.close(nowhere)
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # RuntimeError: it came in the middle of a line that is being printed
             self._say(STOPPING)
 
     def __enter__(self) -> "StopSignals":

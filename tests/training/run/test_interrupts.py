@@ -103,3 +103,14 @@ def test_other_errors_pass() -> None:
         explain_out_of_memory({"this": "lower {this}"}),
     ):
         torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_a_signal_in_the_middle_of_a_line_that_is_printed() -> None:
+    """Python refuses to write to a stream that is being written: that once ended the command with a traceback."""
+
+    def say(sentence: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    with StopSignals(say) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested
