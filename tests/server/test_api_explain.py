@@ -36,7 +36,7 @@ def ours(edit, **settings):
         ({"1.head.0": "first"}, {"1.head.0": to_first()}),
         ({"*.mlp": "zero"}, {"0.mlp": zero, "1.mlp": zero}),
     ],
-    ids=str,
+    ids=["zero", "two", "first", "all"],
 )
 def test_an_edit_is_what_the_python_call_does(client, given, edit):
     assert client.complete(TEXT, max_tokens=12, temperature=0, edit=given)["choices"][0]["text"] == ours(edit)
