@@ -14,14 +14,12 @@ from typing import Any
 import torch
 
 from gpt2.base.errors import UsageError
-from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.checkpoint.quantised import check_kind
 from gpt2.inference.decoder import Decoder
 from gpt2.inference.generate import stream
 from gpt2.inference.sampling import Sampling
 from gpt2.kernels.bandwidth import bandwidth, bytes_per_token
-from gpt2.kernels.fast import FastLinear, fast
-from gpt2.kernels.library import instructions
+from gpt2.kernels.fast import fast, way_of
 from gpt2.kernels.linear import quantise_model
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
@@ -165,19 +163,9 @@ def _rate(model: GPT2, precision: str, times: list[Any], tokens: int, best: floa
     cache = 2 * model.config.n_layer * model.config.n_embd * (2 if precision == "bfloat16" else 4)
     read = bytes_per_token(model) + cache * (PROMPT + tokens // 2)
     share = read * decode / best
-    return Rate(precision, _way(model, tokens), _held(model), cache, read, first, prefill, decode, batch, share)
+    return Rate(precision, way_of(fast(model, tokens)), _held(model), cache, read, first, prefill, decode, batch, share)
 
 
 def _held(model: GPT2) -> int:
     """Bytes of the weights, each tensor once."""
     return sum({x.data_ptr(): x.nbytes for x in model.state_dict().values()}.values())
-
-
-def _way(model: GPT2, steps: int) -> str:
-    """How generation computes this model's linear maps for one token."""
-    if quantisation_of(model) is not None:
-        return "torch" if instructions() is None else "kernel"
-    first = next((m for m in fast(model, steps).modules() if isinstance(m, FastLinear)), None)
-    if first is None:
-        return "torch"
-    return "packed" if first.read[0] is not None else first.by_class[0].__name__.replace("linear", "torch")

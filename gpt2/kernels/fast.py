@@ -11,6 +11,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from gpt2.kernels.library import instructions
+from gpt2.kernels.linear import QuantisedLinear
 from gpt2.kernels.packed import packed
 from gpt2.kernels.ways import CLASSES, PLAIN, WAYS, Ways, assumed, ways
 from gpt2.model import GPT2
@@ -55,6 +57,17 @@ def fast(model: GPT2, steps: int = 1) -> GPT2:
             new.read = tuple(copy if way == "packed" else None for way in chosen)
             new.by_class = tuple(WAYS["onednn" if way == "packed" else way] for way in chosen)
     return twin.eval()
+
+
+def way_of(computing: GPT2) -> str:
+    """How a model that `fast` returned computes its linear maps for one token: by PyTorch ("torch"), by oneDNN with the
+    weights as they are ("onednn") or "packed", or by our own "kernel"."""
+    for one in computing.modules():
+        if isinstance(one, QuantisedLinear):
+            return "torch" if instructions() is None else "kernel"
+        if isinstance(one, FastLinear):
+            return "packed" if one.read[0] is not None else one.by_class[0].__name__.replace("linear", "torch")
+    return "torch"
 
 
 def _chosen(weights: list[Tensor]) -> Ways:

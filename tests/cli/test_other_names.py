@@ -38,7 +38,7 @@ def test_every_analysis_typed_as_a_command_is_answered(name: str, capsys: pytest
         ("lens 'A b' --top 3", "type `gpt2 explain lens 'A b' --top 3`."),
         ("activation-patching a b", "did you mean `gpt2 explain patch a b`?"),
         ("download gpt2", "did you mean 'gpt2 fetch'?"),
-        ("server", 'type `gpt2 serve`'),
+        ("server", "type `gpt2 serve`"),
         ("gui", '`gpt2 explain "Once upon a time" --page`'),
         ("explain logit-lens 'A b'", "did you mean `gpt2 explain lens 'A b'`?"),
         ("explain ablation 3.head.1", "did you mean `gpt2 explain off 3.head.1`?"),

@@ -228,6 +228,7 @@ def test_models_tokens_health_and_metrics(client):
     health = json.loads(client.request("GET", "/health")[2])
     assert health["status"] == "ok"
     assert health["models"]["tiny"]["dtype"] == "float64"
+    assert health["models"]["tiny"]["way"] == "torch"
     text = client.request("GET", "/metrics")[2].decode()
     assert 'gpt2_requests_total{route="/v1/models",status="200"} 1\n' in text
     assert 'gpt2_engine_rows{model="tiny"} 0\n' in text
@@ -238,3 +239,10 @@ def test_the_description_of_the_api_names_every_route(client):
     assert {"/v1/completions", "/v1/chat/completions", "/tokenize"} <= set(described["paths"])
     body = described["paths"]["/v1/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["max_tokens"]["default"] == 16
+
+
+def test_an_engine_that_has_ended_is_told():
+    with serving() as client:
+        client.engine.stop()
+        status, _, body = client.request("GET", "/health")
+    assert (status, json.loads(body)["status"]) == (503, "failed")

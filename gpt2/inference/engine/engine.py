@@ -21,7 +21,7 @@ from gpt2.inference.engine.slab import Slab, position_bytes
 from gpt2.inference.engine.ticket import Closed, Full, Ticket
 from gpt2.inference.generate import ends_of
 from gpt2.inference.row import Row, longest
-from gpt2.kernels.fast import fast
+from gpt2.kernels.fast import fast, way_of
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
 
@@ -114,6 +114,16 @@ class Engine:
             "prefix_hits": common.prefix_hits,
             "prefix_tokens": common.prefix_tokens,
         }
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers: not before `start`, after `stop`, or once it has failed."""
+        return self._thread.is_alive() and not self._stop.is_set()
+
+    @property
+    def way(self) -> str:
+        """How linear maps are computed for one token, see `gpt2.kernels.fast.way_of`."""
+        return way_of(self._fast or self.model)
 
     @property
     def _rows(self) -> int:

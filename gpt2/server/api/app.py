@@ -151,8 +151,11 @@ def create_api(models: Models, settings: Settings, log: Callable[[str], None]) -
 
     @route("GET", "/health")
     async def health(request: Request) -> Response:
-        state = {one.name: one.how() | one.engine.state for one in models.served.values()}
-        return JSONResponse({"status": "ok", "version": __version__, "models": state})
+        every = models.served.values()
+        state = {one.name: one.how() | one.engine.state for one in every}
+        good = all(one.engine.alive for one in every)
+        found = {"status": "ok" if good else "failed", "version": __version__, "models": state}
+        return JSONResponse(found, 200 if good else 503)
 
     @route("GET", "/metrics")
     async def metrics(request: Request) -> Response:

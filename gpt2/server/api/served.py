@@ -57,10 +57,12 @@ class Served:
         }  # fmt: skip
 
     def how(self) -> dict[str, Any]:
-        """How it computes: the type of its numbers, that of the weights of its linear maps, and their place."""
+        """How it computes: the type of its numbers, that of the weights of its linear maps, in which way these are
+        computed, and where."""
         norm, linear = self.model.transformer.ln_f.weight, self.model.transformer.h[0].mlp.c_fc
         dtype = str(norm.dtype).removeprefix("torch.")
-        return {"dtype": dtype, "weights": str(getattr(linear, "kind", dtype)), "device": str(norm.device)}
+        weights = str(getattr(linear, "kind", dtype))
+        return {"dtype": dtype, "weights": weights, "way": self.engine.way, "device": str(norm.device)}
 
 
 class Models:
