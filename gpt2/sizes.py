@@ -24,7 +24,7 @@ ELSEWHERE = {
 
 
 def _new(cls: type[GPT2Config], *_: Any, **named: Any) -> GPT2Config:
-    check_names(named, [field.name for field in fields(GPT2Config)], "field of GPT2Config", ELSEWHERE)
+    check_names(named, [field.name for field in fields(cls)], "field of GPT2Config", ELSEWHERE)
     return object.__new__(cls)
 
 

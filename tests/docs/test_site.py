@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = Checkpoint(GPT2(config).eval(), tokenizer, "tiny", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gpt2.checkpoint.files.load", lambda name: tiny)
-        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, ["a red ball"]))
+        patch.setattr("gpt2.server.means.reference", lambda checkpoint: reference(checkpoint, ["a red ball"]))
         patch.setenv("NO_MKDOCS_2_WARNING", "1")
         config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
         build(config)

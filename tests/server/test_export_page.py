@@ -12,6 +12,7 @@ from gpt2.config import GPT2Config
 from gpt2.explain import reference
 from gpt2.model import GPT2
 from gpt2.server import export
+from gpt2.server.means import Means
 from gpt2.server.session import Session
 from gpt2.text.byte_level import EOT, byte_alphabet, gpt2_content
 from gpt2.text.tokenizer import Tokenizer
@@ -29,8 +30,9 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(checkpoint):
     """The data of an exported page, by question; means over two short documents, so that the test is quick."""
-    session = Session(checkpoint)
-    session._means = reference(checkpoint, DOCUMENTS)
+    means = Means(checkpoint)
+    means.text = reference(checkpoint, DOCUMENTS)
+    session = Session(checkpoint, means)
     html = export.page_html(session, export.Export(text=TEXT, corrupt="The dog ran to the"), lambda *a: None)
     data = answers_of(html)
 

@@ -17,6 +17,7 @@ from gpt2.checkpoint.files import load
 from gpt2.explain import reference
 from gpt2.server import export, jobs
 from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.means import Means
 from gpt2.server.session import Session
 from gpt2.server.wire import pack
 
@@ -100,9 +101,9 @@ def interfaces():
 @pytest.fixture(scope="module")
 def session():
     checkpoint = load("storyteller")
-    made = Session(checkpoint)
-    made._means = reference(checkpoint, ["One day a dog found a red ball."])  # so that the test is quick
-    return made
+    means = Means(checkpoint)
+    means.text = reference(checkpoint, ["One day a dog found a red ball."])  # so that the test is quick
+    return Session(checkpoint, means)
 
 
 TEXT = "The cat sat on the"

@@ -26,7 +26,7 @@ def few_documents():
     """Means are taken over two short documents, to be quick."""
     documents = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpt2.server.session.reference", lambda checkpoint: reference(checkpoint, documents))
+        patch.setattr("gpt2.server.means.reference", lambda checkpoint: reference(checkpoint, documents))
         yield
 
 

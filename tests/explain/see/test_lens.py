@@ -88,7 +88,7 @@ def test_refusals() -> None:
         run.lens(row=2)
     with pytest.raises(UsageError, match=r"1\.attn\.z is not a vector of the stream .*such as 2\.resid_post"):
         lens(run, "1.attn.z")
-    with pytest.raises(ValueError, match="the nearest are"):
+    with pytest.raises(ValueError, match=r"did you mean 1\.resid_post"):
         lens(run, "1.resid")
     with pytest.raises(UsageError, match="choose probability, next_probability"):
         run.lens().plot("colour")
