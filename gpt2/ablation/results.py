@@ -78,7 +78,9 @@ class Results:
         moved = not _is_at(self._file, self.path) and os.fstat(self._file.fileno()).st_nlink > 0
         if not moved and not _is_at(self._file, self.path):
             self._begin_again()
-        self._write(_end(_content(self._file), self._file) + json.dumps(record).encode() + b"\n")
+        content, line = _content(self._file), json.dumps(record).encode() + b"\n"
+        if not content.endswith(line):  # a signal may come behind the writing, before anybody knows of it
+            self._write(_end(content, self._file) + line)
         self.records[record["key"]] = record
         if moved:
             what = f"{self.path} was moved while the study ran, and all results are where it is now"

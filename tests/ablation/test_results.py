@@ -96,6 +96,23 @@ def test_bytes_that_are_no_text_are_damage_too(path: Path) -> None:
     assert path.read_bytes() == b"\xff\xfe\n"
 
 
+def test_a_signal_behind_the_writing_writes_no_line_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command then writes down what has ended, and did not know that it had done so."""
+
+    def interrupted(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    with writing(path) as results:
+        results.append(record("a"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                results.append(record("b"))
+        results.append(record("b"))
+        results.append(record("c"))
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a", "b", "c"]
+
+
 def test_a_file_that_is_moved_is_not_split_in_two(path: Path) -> None:
     with writing(path) as results:
         results.append(record("a"))
