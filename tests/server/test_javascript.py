@@ -16,8 +16,8 @@ import torch
 from gpt2.checkpoint.files import load
 from gpt2.explain import reference
 from gpt2.server import export, jobs
-from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.means import Means
+from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.wire import pack
 
