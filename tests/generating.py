@@ -65,3 +65,15 @@ def say(text, **options):
     model = make(200)
     ((completion,),) = generate(model, TOKENIZER, [[0]], Sampling(**GREEDY | options), edit=script(text))
     return completion
+
+
+PURE = {"temperature": 1.0, "top_p": 1.0}  # the model's own distribution
+
+
+def random_logits(rows, vocab, scale=3.0, seed=0):
+    return scale * torch.randn(rows, vocab, generator=torch.Generator().manual_seed(seed))
+
+
+def texts_of(lengths):
+    """Texts of which only the length matters."""
+    return [range(n) for n in lengths]
