@@ -97,16 +97,19 @@ class Finetune(Train):
 
     def words(self, place: Place) -> list[str]:
         """What a user types now."""
-        if checkpoints(place.out):
+        if checkpoints(place.out) or self.ended(place):
             return ["finetune", "--resume", str(place.out)]
         words = ["finetune", str(self.text), "--model", str(self.model), "--out", str(place.out), "--epochs", "2"]
         return [*words, "--batch-size", "8", "--eval-every", "5", "--patience", "0", "--dropout", "0.1",
                 *["--overwrite"] * place.out.exists()]  # fmt: skip
 
     def done(self, place: Place) -> set[str]:
-        """As of a run; one that has come to its end needs no checkpoint any more, and has all steps."""
-        ended = (place.out / "model").exists() and not checkpoints(place.out)
-        return {f"step {step}" for step in range(1000)} if ended else super().done(place)
+        """As of a run; one that has come to its end has all steps."""
+        return {f"step {step}" for step in range(1000)} if self.ended(place) else super().done(place)
+
+    def ended(self, place: Place) -> bool:
+        """Whether it has come to its end: then it needs no checkpoint any more."""
+        return (place.out / "model").exists() and not checkpoints(place.out)
 
 
 class Prepare:

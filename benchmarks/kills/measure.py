@@ -18,7 +18,7 @@ CODES = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, 
 """What is documented; negative: it came before the command could catch it."""
 
 
-COMPLETE = "is a complete data set"  # a signal came when all was done: the same command says so, with exit code 2
+COMPLETE = ("is a complete data set", "is finished: its result is")  # a signal came when all was done: code 2 says so
 
 
 class Case(Protocol):
@@ -130,7 +130,7 @@ def killed(
         found.wrong += [f"{number.name} left {left} running"] * bool(left)
         found.wrong += [f"{number.name} printed a traceback"] * kill.traceback
     command = Command(case.words(place), log, real)
-    if (code := command.wait()) != 0 and COMPLETE not in command.said:
+    if (code := command.wait()) != 0 and not any(words in command.said for words in COMPLETE):
         found.wrong.append(f"typed again it gave exit code {code}: {command.said[-1000:]}")
         return found
     result = case.result(place)
