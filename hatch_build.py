@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NATIVE = Path(__file__).parent / "gpt2" / "kernels" / "native"
 LIBRARY = NATIVE / "linear.so"
-FLAGS = ["-O2", "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden"]
 WIDE = ["-mavx2", "-mfma"]  # for avx2.cpp alone: the others must run on any processor
 
 
@@ -54,7 +54,7 @@ def compile_kernel() -> bool:
 
 def _compile(compiler: str) -> None:
     wide = platform.machine().lower() in ("x86_64", "amd64")
-    names = ["linear", "threads", "pool", "portable", *(["avx2"] if wide else [])]
+    names = ["interface", "block", "linear", "threads", "pool", "portable", *(["avx2"] if wide else [])]
     link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
     with TemporaryDirectory() as folder:
         objects = [f"{folder}/{name}.o" for name in names]

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from gpt2.kernels.blocks import Blocks, FastGPT2, fuses
 from gpt2.kernels.library import instructions
 from gpt2.kernels.linear import QuantisedLinear
 from gpt2.kernels.packed import packed
@@ -50,7 +51,13 @@ def fast(model: GPT2, steps: int = 1) -> GPT2:
     chosen = _chosen([m.weight for m in maps.values()])
     if steps < 16:  # what packing takes is not won back
         chosen = tuple("torch" if way == "packed" else way for way in chosen)
-    twin = _twin(model, {}, FastLinear if chosen != PLAIN else nn.Linear)
+    most = _most(chosen if maps else assumed())
+    kinds: dict[type, type] = {nn.Linear: FastLinear} if chosen != PLAIN else {}
+    if most and fuses(model):
+        kinds[GPT2] = FastGPT2
+    twin = _twin(model, {}, kinds)
+    if isinstance(twin, FastGPT2):
+        twin.fused = Blocks(model.transformer.h, most)
     for new in twin.modules() if chosen != PLAIN else ():
         if isinstance(new, FastLinear):
             copy = packed(new.weight) if "packed" in chosen else None
@@ -74,7 +81,7 @@ def _chosen(weights: list[Tensor]) -> Ways:
     size = sum({weight.data_ptr(): weight.nbytes for weight in weights}.values())
     first = weights[0] if weights else torch.empty(0)
     alike = all(weight.dtype == first.dtype and weight.device.type == "cpu" for weight in weights)
-    if size < SMALL or not alike or first.dtype not in (torch.float32, torch.bfloat16):
+    if not alike or first.dtype not in (torch.float32, torch.bfloat16):
         return PLAIN
     if size < LARGE:
         return assumed()
@@ -82,14 +89,19 @@ def _chosen(weights: list[Tensor]) -> Ways:
     return found if size <= TO_PACK or "packed" not in found else assumed()
 
 
-def _twin(module: M, made: dict[int, nn.Module], linear: type[nn.Linear]) -> M:
+def _most(chosen: Ways) -> int:
+    """The rows up to which every class goes by the kernel."""
+    return max((most for n, most in enumerate(CLASSES, 1) if chosen[:n] == ("kernel",) * n), default=0)
+
+
+def _twin(module: M, made: dict[int, nn.Module], kinds: dict[type, type]) -> M:
     """A module that shares all that this one holds, parameters and hooks, but has children of its own."""
     new = made.get(id(module))
     if new is None:
-        kind = linear if type(module) is nn.Linear else type(module)
+        kind = kinds.get(type(module), type(module))
         new = made[id(module)] = object.__new__(kind)
         new.__dict__.update(module.__dict__)
         new.__dict__["_modules"] = {
-            name: None if child is None else _twin(child, made, linear) for name, child in module._modules.items()
+            name: None if child is None else _twin(child, made, kinds) for name, child in module._modules.items()
         }
     return new  # type: ignore[return-value]

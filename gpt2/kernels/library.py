@@ -35,6 +35,7 @@ def library() -> ctypes.CDLL | None:
         found.gpt2_linear.argtypes = [
             ctypes.c_int, pointer, pointer, pointer, pointer, pointer, size, size, size, ctypes.c_int, ctypes.c_int,
         ]  # fmt: skip
+        found.gpt2_blocks.argtypes = [pointer, size, pointer, pointer, size, ctypes.c_int]
         found.gpt2_use_threads_of.argtypes = [pointer]
         found.gpt2_use_threads_of(None if setting == "pool" else _threads())
         found.gpt2_portable_only(setting == "portable")

@@ -92,6 +92,7 @@ class View(KVCache):
         self.slab, self.first, self.stop = slab, first, stop
         self.lengths, self.capacity = slab.lengths[first:stop], slab.capacity
         self._even, self._end = min(self.lengths) == max(self.lengths), max(self.lengths) + T
+        self.keys, self.values = ([of[first:stop] for of in tensors] for tensors in (slab.keys, slab.values))
         device = slab.keys[0].device
         starts = torch.tensor(self.lengths, device=device)
         self._positions = starts[:, None] + torch.arange(T, device=device)  # (B, T)
@@ -101,7 +102,7 @@ class View(KVCache):
         """As of a `KVCache`; raises `Stopped` where the engine stops."""
         if self.slab.stop.is_set():
             raise Stopped
-        keys, values = (t[layer][self.first : self.stop] for t in (self.slab.keys, self.slab.values))
+        keys, values = self.keys[layer], self.values[layer]
         end = self._end
         if self._even:
             keys[:, :, end - k.size(2) : end], values[:, :, end - k.size(2) : end] = k, v

@@ -1,4 +1,4 @@
-// What the files of the kernel share: one product, and the two ways to compute a part of it.
+// What the files of the kernel share: the numbers, one product, and what there is once for each kind of processor.
 
 #pragma once
 
@@ -7,27 +7,6 @@
 #include <cstring>
 
 enum Kind { FLOAT32, BFLOAT16, INT8, INT4 };
-
-// y [rows, out] = x [rows, in] w^T + bias. `half`: bias and y are bfloat16, otherwise float32.
-struct Product {
-  Kind kind;
-  const char* w;        // [out, in], contiguous; its numbers as gpt2/kernels/quantised.py stores them
-  const float* scale;   // of INT8 [out] and INT4 [out, in / 32]
-  const float* x;       // [rows, x_stride], padded with zeros; for INT4 in the order of its nibbles
-  const float* offset;  // of INT4: see products.hpp
-  const void* bias;     // [out], or null
-  void* y;
-  size_t rows, in, out, x_stride;
-  bool half;
-};
-
-// Outputs first..end of a product. `space` has room for as many rows of w in float32.
-using Part = void (*)(const Product&, size_t first, size_t end, float* space);
-
-void part_portable(const Product& p, size_t first, size_t end, float* space);
-#ifdef GPT2_WIDE
-void part_avx2(const Product& p, size_t first, size_t end, float* space);
-#endif
 
 // Numbers of the two types that come in and go out, float32 and bfloat16 (rounded to the nearest, ties to even).
 static inline float number(const void* from, size_t i, bool half) {
@@ -48,3 +27,58 @@ static inline void put(void* to, size_t i, float value, bool half) {
   const bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
   static_cast<uint16_t*>(to)[i] = is_nan ? 0x7fc0 : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+
+// A linear map from `in` to `out` numbers; its weights as gpt2/kernels/quantised.py stores them.
+struct Map {
+  Kind kind;
+  const char* w;       // [out, in], contiguous
+  const float* scale;  // of INT8 [out] and INT4 [out, in / 32]
+  const void* bias;    // [out], or null
+  bool half;           // the bias is bfloat16, otherwise float32
+  size_t in, out;
+};
+
+// What becomes of a product: it is stored, added to what is there, or goes through GELU first.
+enum Then { STORE, ADD, GELU };
+
+// y [rows, out] = x [rows, in] w^T + bias, of which x has been made ready.
+struct Product : Map {
+  const float* x;            // [rows, x_stride], padded with zeros; or, for INT8 and INT4, the next three: see whole.hpp
+  const int16_t* whole;      // [rows, blocks of 64]; for INT4 in the order of its nibbles
+  const float* whole_scale;  // [rows, blocks]
+  const int32_t* offset;     // of INT4 [rows, blocks, 8]
+  void* y;
+  size_t rows, x_stride;
+  bool half_y;
+  Then then;
+};
+
+// One query of one head over the keys 0 to n - 1 of its row, each of `size` numbers; `weights` has room for n + 7.
+struct Query {
+  const float* q;
+  const char *keys, *values;
+  size_t n, size;
+  float scale;
+  bool half;  // keys and values are bfloat16
+  float *weights, *out;
+};
+
+// What is compiled once for each kind of processor.
+struct Way {
+  const char* name;
+  void (*part)(const Product&, size_t first, size_t end, float* space);  // outputs first..end; space for such rows of w
+  void (*wholes)(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset);  // one row
+  void (*attend)(const Query&);
+  void (*norm)(const float* x, size_t n, const void* weight, const void* bias, bool half, float eps, float* y);
+};
+
+extern const Way portable;
+#ifdef GPT2_WIDE
+extern const Way avx2;
+#endif
+
+const Way& way();  // the one for this processor
+void leave_wide_aside(bool yes);
+
+// The product of x [rows, in] (bfloat16 or float32) with a map, on so many threads. May throw std::bad_alloc.
+void multiply(const Map& map, const void* x, bool half_x, void* y, bool half_y, size_t rows, Then then, int threads);

@@ -7,8 +7,11 @@
 namespace {
 
 struct V {
-  struct Bits {
-    uint32_t v[8];
+  struct Whole {  // 16 whole numbers of 16 bits, or 8 of 32
+    union {
+      int16_t h[16];
+      int32_t v[8];
+    };
   };
   float v[8];
   template <class F>
@@ -37,20 +40,60 @@ struct V {
     }
     return y;
   }
-  static V int8(const char* w) {
-    return each([=](int l) { return static_cast<float>(static_cast<signed char>(w[l])); });
+  static V all(float x) {
+    return each([=](int) { return x; });
   }
-  static Bits bits(const char* w) {
-    Bits q;
-    std::memcpy(q.v, w, sizeof q.v);
+  static V multiply(V a, V b) {
+    return each([&](int l) { return a.v[l] * b.v[l]; });
+  }
+  static Whole load_whole(const void* from) {
+    Whole x;
+    std::memcpy(&x, from, sizeof x);
+    return x;
+  }
+  static Whole bytes(const char* w) {
+    Whole x;
+    for (int l = 0; l < 16; l++) x.h[l] = static_cast<signed char>(w[l]);
+    return x;
+  }
+  static Whole nibbles(Whole q, int k) {  // number k of the four in each lane of 16 bits
+    for (int l = 0; l < 16; l++) q.h[l] = static_cast<int16_t>(static_cast<uint16_t>(q.h[l]) >> (4 * k) & 15);
     return q;
   }
-  static V nibbles(Bits q, int k) {  // number k of each lane, times 16^k; the last one times 1
-    if (k == 7) return each([&](int l) { return static_cast<float>(q.v[l] >> 28); });
-    return each([&](int l) { return static_cast<float>(static_cast<int32_t>(q.v[l] & (15u << (4 * k)))); });
+  static Whole pairs(Whole a, Whole b) {  // products, the sums of two neighbours
+    Whole y;
+    for (int l = 0; l < 8; l++) y.v[l] = a.h[2 * l] * b.h[2 * l] + a.h[2 * l + 1] * b.h[2 * l + 1];
+    return y;
+  }
+  static Whole add(Whole a, Whole b) {
+    for (int l = 0; l < 8; l++) a.v[l] += b.v[l];
+    return a;
+  }
+  static V floats(Whole x) {
+    return each([&](int l) { return static_cast<float>(x.v[l]); });
   }
   static V halves(float low, float high) {
     return each([=](int l) { return l < 4 ? low : high; });
+  }
+  static V subtract(V a, V b) {
+    return each([&](int l) { return a.v[l] - b.v[l]; });
+  }
+  static V divide(V a, V b) {
+    return each([&](int l) { return a.v[l] / b.v[l]; });
+  }
+  static V clamp(V x, V low, V high) {  // a NaN stays
+    return each([&](int l) { return x.v[l] < low.v[l] ? low.v[l] : x.v[l] > high.v[l] ? high.v[l] : x.v[l]; });
+  }
+  static V times_two_to(V x, V n) {  // n is a whole number to which 1.5 * 2^23 has been added
+    return each([&](int l) {
+      uint32_t bits, power;
+      std::memcpy(&bits, &x.v[l], 4);
+      std::memcpy(&power, &n.v[l], 4);
+      bits += power << 23;
+      float y;
+      std::memcpy(&y, &bits, 4);
+      return y;
+    });
   }
   static float sum(V x) {
     const float a = x.v[0] + x.v[4], b = x.v[1] + x.v[5], c = x.v[2] + x.v[6], d = x.v[3] + x.v[7];
@@ -60,6 +103,9 @@ struct V {
 
 }  // namespace
 
+#include "mix.hpp"
 #include "products.hpp"
+#include "whole.hpp"
+#include "way.hpp"
 
-void part_portable(const Product& p, size_t first, size_t end, float* space) { part(p, first, end, space); }
+const Way portable = {"portable", part, wholes, attend, norm};

@@ -16,7 +16,7 @@
 namespace {
 
 constexpr size_t LANES = 8;
-constexpr size_t AHEAD = 8 << 10;  // bytes to fetch ahead: rows lie one behind another, so that they come soon
+constexpr size_t AHEAD = 8192;  // bytes to fetch ahead: rows lie one behind another, so that they come soon
 constexpr int MOST = 4;  // rows of x that are taken together
 
 // How each type of weight is read: eight numbers from row `w` on, `k` times eight numbers after its start.
@@ -28,11 +28,6 @@ struct Float32 {
 struct BFloat16 {
   static constexpr size_t BYTES = 2;
   static V at(const char* w, size_t k) { return V::bfloat16(w + 2 * LANES * k); }
-};
-
-struct Int8 {
-  static constexpr size_t BYTES = 1;
-  static V at(const char* w, size_t k) { return V::int8(w + LANES * k); }
 };
 
 // The last numbers of a row whose length eight does not divide, with zeros after them.
@@ -72,63 +67,16 @@ void tile(const float* x, size_t x_stride, const char* w, size_t w_stride, size_
     for (int o = 0; o < O; o++) sums[r * O + o] = V::sum(acc[r][o]);
 }
 
-// Sixty-four numbers of four bits, two groups: V::nibbles(q, k) is, for lane l, number 8 l + k times 16^k; x has its
-// numbers in that order and divided by 16^k (`ordered`). The stored numbers are 8 too large: `offset` is -8 times the
-// sums of x, from which each group starts.
-struct Int4 {
-  static const char* block(const char* w, size_t b, size_t in, char* space) {
-    if (64 * (b + 1) <= in) return w + 32 * b;
-    std::memset(space, 0, 32);
-    std::memcpy(space, w + 32 * b, 16);
-    return space;
-  }
-};
-
+// What a tile gave for outputs first, first + step, ...
 template <int R, int O>
-void tile4(const float* x, const float* offset, const char* w, size_t w_stride, const float* scale, size_t s_stride,
-           size_t in, float* sums) {
-  const size_t blocks = (in + 63) / 64, x_stride = 64 * blocks, o_stride = 8 * blocks;
-  V acc[R][O];
-  for (int r = 0; r < R; r++)
-    for (int o = 0; o < O; o++) acc[r][o] = V::zero();
-  for (size_t b = 0; b < blocks; b++) {
-    const bool half = 64 * (b + 1) > in;
-    V group[R][O];
-    for (int r = 0; r < R; r++)
-      for (int o = 0; o < O; o++) group[r][o] = V::load(offset + r * o_stride + 8 * b);
-    typename V::Bits q[O];
-    for (int o = 0; o < O; o++) {
-      alignas(32) char space[32];
-      q[o] = V::bits(Int4::block(w + o * w_stride, b, in, space));
-      if (b % 2 == 0) __builtin_prefetch(w + o * w_stride + 32 * b + AHEAD);
-    }
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; k++) {
-      V numbers[O];
-      for (int o = 0; o < O; o++) numbers[o] = V::nibbles(q[o], k);
-      for (int r = 0; r < R; r++) {
-        const V row = V::load(x + r * x_stride + 64 * b + 8 * k);
-        for (int o = 0; o < O; o++) group[r][o] = V::multiply_add(row, numbers[o], group[r][o]);
-      }
-    }
-    for (int o = 0; o < O; o++) {
-      const float* s = scale + o * s_stride + 2 * b;
-      const V scales = V::halves(s[0], half ? 0.0f : s[1]);
-      for (int r = 0; r < R; r++) acc[r][o] = V::multiply_add(scales, group[r][o], acc[r][o]);
-    }
-  }
-  for (int r = 0; r < R; r++)
-    for (int o = 0; o < O; o++) sums[r * O + o] = V::sum(acc[r][o]);
-}
-
-template <int R, int O>
-void store(const Product& p, size_t row, size_t first, const float* sums) {
+void store(const Product& p, size_t row, size_t first, size_t step, const float* sums) {
   for (int r = 0; r < R; r++)
     for (int o = 0; o < O; o++) {
       float y = sums[r * O + o];
-      if (p.kind == INT8) y *= p.scale[first + o];
-      if (p.bias) y += number(p.bias, first + o, p.half);
-      put(p.y, (row + r) * p.out + first + o, y, p.half);
+      const size_t at = (row + r) * p.out + first + o * step;
+      if (p.bias) y += number(p.bias, first + o * step, p.half);
+      if (p.then == ADD) y += number(p.y, at, p.half_y);
+      put(p.y, at, y, p.half_y);
     }
 }
 
@@ -139,23 +87,22 @@ void rows_of(const Product& p, size_t row, size_t first, size_t end, const char*
   const float* x = p.x + row * p.x_stride;
   for (; first + O <= end; first += O, w += O * w_stride) {
     tile<W, R, O>(x, p.x_stride, w, w_stride, p.in, sums);
-    store<R, O>(p, row, first, sums);
+    store<R, O>(p, row, first, 1, sums);
   }
   if constexpr (O > 1)
     if (first < end) rows_of<W, R, 1>(p, row, first, end, w, w_stride);
 }
 
-template <int R, int O>
-void rows_of4(const Product& p, size_t row, size_t first, size_t end) {
-  float sums[R * O];
-  const size_t blocks = (p.in + 63) / 64, stride = p.in / 2, groups = p.in / 32;
-  for (; first + O <= end; first += O) {
-    tile4<R, O>(p.x + row * p.x_stride, p.offset + row * 8 * blocks, p.w + first * stride, stride,
-                p.scale + first * groups, groups, p.in, sums);
-    store<R, O>(p, row, first, sums);
+// One row of x: each of O streams of outputs is read from its first byte to its last, as memory gives them the fastest.
+template <class W, int O>
+void one_row(const Product& p, size_t row, size_t first, size_t end, const char* w, size_t w_stride) {
+  const size_t step = (end - first) / O;
+  float sums[O];
+  for (size_t i = 0; i < step; i++) {
+    tile<W, 1, O>(p.x + row * p.x_stride, p.x_stride, w + i * w_stride, step * w_stride, p.in, sums);
+    store<1, O>(p, row, first + i, step, sums);
   }
-  if constexpr (O > 1)
-    if (first < end) rows_of4<R, 1>(p, row, first, end);
+  if constexpr (O > 1) one_row<W, 1>(p, row, first + O * step, end, w + O * step * w_stride, w_stride);
 }
 
 template <class W>
@@ -163,7 +110,7 @@ void all_rows(const Product& p, size_t first, size_t end, const char* w, size_t 
   size_t row = 0;
   for (; row + MOST <= p.rows; row += MOST) rows_of<W, MOST, 3>(p, row, first, end, w, w_stride);
   switch (p.rows - row) {
-    case 1: return rows_of<W, 1, 8>(p, row, first, end, w, w_stride);
+    case 1: return one_row<W, 2>(p, row, first, end, w, w_stride);
     case 2: return rows_of<W, 2, 4>(p, row, first, end, w, w_stride);
     case 3: return rows_of<W, 3, 4>(p, row, first, end, w, w_stride);
     default: return;
@@ -188,21 +135,6 @@ void any_rows(const Product& p, size_t first, size_t end, float* space) {
   unpack<W>(p, first, end, space);
   const size_t stride = (p.in + LANES - 1) / LANES * LANES * 4;
   all_rows<Float32>(p, first, end, reinterpret_cast<const char*>(space), stride);
-}
-
-// Outputs first..end of the product; `space` holds as many rows of w in float32.
-void part(const Product& p, size_t first, size_t end, float* space) {
-  switch (p.kind) {
-    case FLOAT32: return any_rows<Float32>(p, first, end, space);
-    case BFLOAT16: return any_rows<BFloat16>(p, first, end, space);
-    case INT8: return any_rows<Int8>(p, first, end, space);
-    case INT4: {
-      size_t row = 0;
-      for (; row + 3 <= p.rows; row += 3) rows_of4<3, 2>(p, row, first, end);
-      if (p.rows - row == 2) rows_of4<2, 2>(p, row, first, end);
-      if (p.rows - row == 1) rows_of4<1, 4>(p, row, first, end);
-    }
-  }
 }
 
 }  // namespace

@@ -1,0 +1,54 @@
+// The interface of the kernel, in plain C. What returns a number returns 0, or 1 where memory was lacking.
+
+#include <new>
+
+#include "block.hpp"
+#include "threads.hpp"
+
+#define VISIBLE __attribute__((visibility("default")))
+
+namespace {
+
+template <class F>
+int guarded(F work) {
+  try {
+    work();
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// y [rows, out] = x [rows, in] w^T + bias. kind: 0 float32, 1 bfloat16, 2 int8, 3 int4. half: x, bias and y are bfloat16,
+// otherwise float32. All contiguous.
+VISIBLE int gpt2_linear(int kind, const void* w, const void* scale, const void* x, const void* bias, void* y,
+                        int64_t rows, int64_t in, int64_t out, int half, int threads) {
+  return guarded([&] {
+    const Map map{static_cast<Kind>(kind), static_cast<const char*>(w), static_cast<const float*>(scale), bias,
+                  half != 0, static_cast<size_t>(in), static_cast<size_t>(out)};
+    multiply(map, x, half != 0, y, half != 0, static_cast<size_t>(rows), STORE, threads);
+  });
+}
+
+// x [positions, width] through `count` blocks, in place. See block.hpp.
+VISIBLE int gpt2_blocks(const Block* blocks, int64_t count, void* x, const Cache* caches, int64_t positions,
+                        int threads) {
+  return guarded([&] {
+    for (int64_t i = 0; i < count; i++) block(blocks[i], x, caches[i], static_cast<size_t>(positions), threads);
+  });
+}
+
+// Threads for the products: see threads.hpp.
+VISIBLE void gpt2_use_threads_of(void* gomp_parallel) { use_threads_of(gomp_parallel); }
+
+// Whether to leave aside what this processor has beside the instructions of any other.
+VISIBLE void gpt2_portable_only(int yes) { leave_wide_aside(yes != 0); }
+
+// Which instructions the products use here.
+VISIBLE const char* gpt2_instructions() { return way().name; }
+
+}  // extern "C"
