@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, get_type_hints
 
+from gpt2.base.cores import respect_limit
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
 from gpt2.cli.commands import COMMANDS
@@ -193,6 +194,7 @@ def _notes_as_lines() -> Iterator[None]:
 
 def _dispatch(argv: list[str]) -> int:
     """Answer --help and --version, or run the command that the first word names."""
+    respect_limit()
     if argv[:1] == ["help"] and len(argv) > 1:  # gpt2 help next
         argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):

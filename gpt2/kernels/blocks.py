@@ -1,9 +1,9 @@
 """All blocks of GPT-2 in one call of the compiled kernel, for passes that extend a cache on the CPU.
 
-In: the residual stream of new positions [B, T, C] and the companions of the pass. Out: the stream behind the last block;
-keys and values are in the cache then. It is what `gpt2/block.py` computes step by step, without a stop between the steps,
-so that a token takes little longer than reading the weights. Where anything asks for a value inside, or a part is of
-another kind, the blocks go through their own steps. Read next: fast.py, which puts this into a model.
+In: the residual stream of new positions [B, T, C] and the companions of the pass. Out: the stream behind the last
+block; keys and values are in the cache then. It is what `gpt2/block.py` computes step by step, without a stop between
+the steps, so that a token takes little longer than reading the weights. Where anything asks for a value inside, or a
+part is of another kind, the blocks go through their own steps. Read next: fast.py, which puts this into a model.
 """
 
 import ctypes
@@ -62,7 +62,7 @@ class FastGPT2(GPT2):
 
 
 class Blocks:
-    """The blocks of a model as the kernel reads them; `most` is the number of positions up to which it computes a pass."""
+    """The blocks of a model as the kernel reads them; `most` is up to how many positions it computes a pass."""
 
     def __init__(self, blocks: Sequence[Block], most: int) -> None:
         self.most = most
@@ -88,12 +88,12 @@ class Blocks:
         if (
             found is None
             or cache is None
-            or N > self.most
+            or self.most < N
             or here.probe is not None
             or here.in_steps
             or torch.is_grad_enabled()
             or any(_HOOKS)
-            or any(m._forward_hooks or m._forward_pre_hooks or m.training for m in self._modules)
+            or any(m._forward_hooks or m._forward_pre_hooks for m in self._modules)
             or not self._is_ready(x.dtype)
             or not _alike(chain([x], cache.keys, cache.values), x.dtype)
             or not self._places.fit(here, x.size(1))
@@ -132,7 +132,7 @@ class _Places:
         self.rows = self.slots = torch.empty(0)
 
     def fit(self, here: Pass, T: int) -> bool:
-        """Whether each position sees of its row what the cache holds and the new ones up to itself, and nothing else."""
+        """Whether each position sees of its row what the cache holds, the new ones up to itself, and nothing else."""
         cache = cast(KVCache, here.cache)
         if self._of != (T, cache.lengths) or self._mask is not here.mask:
             own = cache.mask(T)

@@ -5,6 +5,7 @@ nothing in its forward pass asks for a way, and a change of its weights counts a
 Read next: inference/decoder.py.
 """
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from gpt2.kernels.packed import packed
 from gpt2.kernels.ways import CLASSES, PLAIN, WAYS, Ways, assumed, ways
 from gpt2.model import GPT2
 
-SMALL, LARGE = 16 << 20, 128 << 20  # bytes of weights: below nothing is gained; from here on ways are measured
+LARGE = 128 << 20  # bytes of weights from which ways are measured
 TO_PACK = 2**32  # bytes of weights up to which there may be a second copy
 M = TypeVar("M", bound=nn.Module)
 
@@ -45,19 +46,20 @@ def fast(model: GPT2, steps: int = 1) -> GPT2:
     Where the kernel is the way of several classes, a row's result is the same to the last bit in any company of these
     sizes; the other ways sum in an order that depends on the number of rows.
 
-    Small models, and weights on a GPU or of other types than float32 and bfloat16, are computed as ever.
+    Where it is the way of one row, the blocks are computed in one call (blocks.py). Weights on a GPU, or of other types
+    than float32 and bfloat16, are computed as ever.
     """
     maps = {id(m): m for m in model.modules() if type(m) is nn.Linear}
     chosen = _chosen([m.weight for m in maps.values()])
     if steps < 16:  # what packing takes is not won back
         chosen = tuple("torch" if way == "packed" else way for way in chosen)
-    most = _most(chosen if maps else assumed())
+    most = _most(chosen) if maps else sys.maxsize  # of quantised weights all passes
     kinds: dict[type, type] = {nn.Linear: FastLinear} if chosen != PLAIN else {}
     if most and fuses(model):
         kinds[GPT2] = FastGPT2
     twin = _twin(model, {}, kinds)
     if isinstance(twin, FastGPT2):
-        twin.fused = Blocks(model.transformer.h, most)
+        twin.fused = Blocks(twin.transformer.h, most)
     for new in twin.modules() if chosen != PLAIN else ():
         if isinstance(new, FastLinear):
             copy = packed(new.weight) if "packed" in chosen else None
@@ -91,7 +93,8 @@ def _chosen(weights: list[Tensor]) -> Ways:
 
 def _most(chosen: Ways) -> int:
     """The rows up to which every class goes by the kernel."""
-    return max((most for n, most in enumerate(CLASSES, 1) if chosen[:n] == ("kernel",) * n), default=0)
+    classes = (*CLASSES, sys.maxsize)
+    return max((most for n, most in enumerate(classes, 1) if chosen[:n] == ("kernel",) * n), default=0)
 
 
 def _twin(module: M, made: dict[int, nn.Module], kinds: dict[type, type]) -> M:

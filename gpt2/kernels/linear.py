@@ -16,7 +16,6 @@ from gpt2.kernels.quantised import Kind, Quantised, quantise
 from gpt2.model import GPT2
 
 FEW = 8  # rows up to which PyTorch's own int8 kernel is faster than a weight made anew
-MANY = 64  # rows from which it pays to make the weight anew and leave the product to PyTorch
 
 
 class _Holds(nn.Module):
@@ -62,9 +61,9 @@ class QuantisedLinear(_Holds):
     bias     [out], or None
     dtype    the type of the model's other numbers, in which `weight` is given
 
-    It has a gradient with respect to x. Where the kernel is, up to 64 rows are computed by it, in float32, and each row
-    is the same to the last bit as it is alone. Otherwise PyTorch computes: up to 8 rows by int8 weights with its own
-    kernel, all else by the weight made anew.
+    It has a gradient with respect to x. Where the kernel is, and no gradient is wanted, it computes in whole numbers:
+    each 64 numbers of x are rounded to 16 bits, and each row of y is the same to the last bit as it is alone. Otherwise
+    PyTorch computes: up to 8 rows by int8 weights with its own kernel, all else by the weight made anew.
     """
 
     bias: Tensor | None
@@ -76,7 +75,7 @@ class QuantisedLinear(_Holds):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        if x.numel() <= MANY * self.in_features and takes(x, self.values):
+        if takes(x, self.values):
             return multiply(x, self.values, self.bias, self.scale)
         if self.kind == "int8" and 0 < x.numel() <= FEW * self.in_features and self._is_plain(x):
             y = torch._weight_int8pack_mm(x.reshape(-1, self.in_features).float(), self.values, self.scale)

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gpt2.base.cores import cores
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import off_the_terminal, panics_are_errors
 from gpt2.base.habits import TOKENIZER, Absent, hint
@@ -256,7 +257,7 @@ class Tokenizer:
         allowed = allow_special and not self.splits_special
         if len(texts) == 1:
             return [fast.encode(texts[0], allowed_special="all") if allowed else fast.encode_ordinary(texts[0])]
-        threads = threads or os.cpu_count() or 1
+        threads = threads or cores()
         if allowed:
             return fast.encode_batch(texts, num_threads=threads, allowed_special="all")
         return fast.encode_ordinary_batch(texts, num_threads=threads)

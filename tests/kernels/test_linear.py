@@ -52,6 +52,7 @@ def test_a_model_computes_what_its_numbers_stand_for(kind: str, dtype: torch.dty
     model = make(kind).to(dtype)
     want = plain(model)(IDS)
     assert model(IDS).dtype == dtype
+    close += 1e-3 * (library.library() is not None)  # it rounds x
     torch.testing.assert_close(model(IDS), want, atol=close, rtol=close)
     cache = KVCache(CONFIG, 1, 8, dtype=dtype)
     model(IDS[:, :-1], cache=cache)
@@ -109,6 +110,13 @@ def test_what_cannot_be_quantised_leaves_the_model_as_it_was() -> None:
     assert type(model.transformer.wte).__name__ == "TokenVectors"
 
 
+def rounded(x: torch.Tensor) -> torch.Tensor:
+    """What the kernel multiplies with weights of 8 and 4 bits: of each 64 numbers the largest magnitude is 32767."""
+    blocks = F.pad(x.double(), (0, -x.size(-1) % 64)).unflatten(-1, (-1, 64))
+    scale = blocks.abs().amax(dim=-1, keepdim=True).clamp(min=1e-30) / 32767
+    return ((blocks / scale).round() * scale).flatten(-2)[..., : x.size(-1)]
+
+
 def weights(kind: str, size: int, out: int) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """What the kernel reads of a random weight, its scales, and the weight that they stand for in float32."""
     weight = random(out, size)
@@ -144,8 +152,8 @@ def test_the_kernel_multiplies_and_a_row_is_the_same_in_any_company(
     weight, scale, want = weights(kind, size, out)
     x, bias = random(64, size).to(dtype), random(out).to(dtype)
     together = library.multiply(x, weight, bias, scale)
-    want = F.linear(x.double(), want.double(), bias.double())
-    close = 1e-4 if dtype == torch.float32 else 2e-2
+    want = F.linear(rounded(x) if scale is not None else x.double(), want.double(), bias.double())
+    close = 2e-2 if dtype == torch.bfloat16 else 1e-4 if scale is None else 1e-3  # a tie may be rounded either way
     torch.testing.assert_close(together.double(), want, atol=close, rtol=close)
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)

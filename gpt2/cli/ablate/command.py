@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gpt2.base.cores import cores
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
@@ -94,9 +95,7 @@ class Command:
         if self.plan:
             self._plan(study, results)
         else:
-            import os
-
-            threads = self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+            threads = self.threads or max(1, cores() // self.jobs)
             keep = Path(self.keep) if self.keep else None
             try:
                 with outlasting(), Progress(study.name, self.json) as shown:

@@ -62,6 +62,7 @@ void whole_tile(const Product& p, size_t row, size_t first, size_t step, float* 
     for (int r = 0; r < R; r++)
       for (int o = 0; o < O; o++)
         if constexpr (W::GROUPS) sum[r][o] = V::load_whole(offset + (r * blocks + b) * 8);
+#pragma GCC unroll 4
     for (int k = 0; k < 4; k++) {
       V::Whole numbers[O];
       for (int o = 0; o < O; o++) numbers[o] = W::numbers(bits[o], k);
