@@ -20,6 +20,7 @@ from gpt2.attention import CausalSelfAttention
 from gpt2.block import MLP, Block, LayerNorm
 from gpt2.cache import KVCache, Mask
 from gpt2.forward_pass import Pass
+from gpt2.kernels import threads
 from gpt2.kernels.library import KINDS, library
 from gpt2.kernels.linear import QuantisedLinear
 from gpt2.model import GPT2
@@ -105,7 +106,9 @@ class Blocks:
             (keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1), rows, slots)
             for keys, values in zip(cache.keys, cache.values, strict=True)
         ))  # fmt: skip
-        if found.gpt2_blocks(self._described, len(self._blocks), y.data_ptr(), where, N, torch.get_num_threads()):
+        with threads.of_pass(N) as count:
+            failed = found.gpt2_blocks(self._described, len(self._blocks), y.data_ptr(), where, N, count)
+        if failed:
             raise MemoryError("the blocks have no room for so many rows: give fewer at a time.")
         return y
 

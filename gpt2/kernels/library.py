@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gpt2.kernels import threads
+
 FILE = Path(__file__).parent / "native" / "linear.so"
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # uint8: two numbers of 4 bits
 
@@ -102,7 +104,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, scale: Tenso
         size,
         out,
         x.dtype == torch.bfloat16,
-        torch.get_num_threads(),
+        threads.now(),
     )
     if failed:
         raise MemoryError("the product has no room for its rows: give fewer rows at a time.")

@@ -1,0 +1,81 @@
+"""How many threads the kernel uses: as many as PyTorch has, fewer while another program wants the processor.
+
+In: how long each pass took. Out: the number of threads for the next one. Where cores are shared, a thread that waits
+for its turn holds up all the others, and one thread less is often faster. No result depends on the number.
+Read next: blocks.py, which asks before each pass.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+FEW = 8  # rows up to which a pass waits for the memory, and not for its threads
+PASSES = 4  # whose mean time is compared
+CROWDED = 1.3  # times the shortest mean so far: then one thread less is tried
+BETTER = 0.95  # of the mean before a trial, at most: then its number stays
+PAUSE = 12  # times PASSES from a trial that failed to the next
+
+
+class Count:
+    """The number of threads for passes over one number of rows: `now`, at most `most`."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.now = most
+        self._times: list[float] = []
+        self._shortest = 0.0  # mean on `most` threads; 0: not known, so that the first one seems crowded
+        self._before: tuple[int, float] | None = None  # during a trial: the number before it, and its mean
+        self._step, self._wait = -1, 0
+
+    def took(self, seconds: float) -> None:
+        """Tell how long a pass took on `now` threads; `now` is for the next one then."""
+        self._times.append(seconds)
+        if len(self._times) < PASSES or self.most == 1:
+            return
+        mean = sum(self._times) / len(self._times)
+        self._times.clear()
+        if self._before is not None:
+            self._end_trial(mean, *self._before)
+            return
+        self._wait -= 1
+        crowded = mean > CROWDED * self._shortest
+        if self.now == self.most:
+            self._shortest = min(self._shortest or mean, mean)
+            self._step = -1
+        elif self.now == 1:
+            self._step = 1
+        if self._wait < 0 and (crowded or self.now < self.most):
+            self._before, self.now = (self.now, mean), self.now + self._step
+
+    def _end_trial(self, mean: float, count: int, before: float) -> None:
+        self._before = None
+        if mean < BETTER * before:
+            self._wait = 0
+        else:
+            self.now, self._step, self._wait = count, -self._step, PAUSE
+
+
+_counts: dict[tuple[int, int], Count] = {}
+_recent: Count | None = None
+
+
+def now() -> int:
+    """Threads for a product that belongs to the most recent pass."""
+    most = torch.get_num_threads()
+    return most if _recent is None or _recent.most != most else _recent.now
+
+
+@contextmanager
+def of_pass(rows: int) -> Iterator[int]:
+    """Threads for a pass over so many rows, which is timed where it is short."""
+    global _recent
+    most = torch.get_num_threads()
+    if rows > FEW:
+        _recent = None
+        yield most
+        return
+    count = _recent = _counts.setdefault((rows, most), Count(most))
+    began, threads = time.perf_counter(), count.now
+    yield threads
+    count.took(time.perf_counter() - began)
