@@ -97,6 +97,7 @@ class Blocks:
             or any(m._forward_hooks or m._forward_pre_hooks for m in self._modules)
             or not self._is_ready(x.dtype)
             or not _alike(chain([x], cache.keys, cache.values), x.dtype)
+            or not self._has_room(cache, x)
             or not self._places.fit(here, x.size(1))
         ):
             return None
@@ -112,6 +113,14 @@ class Blocks:
             raise MemoryError("the blocks have no room for so many rows: give fewer at a time.")
         return y
 
+    def _has_room(self, cache: KVCache, x: Tensor) -> bool:
+        """Whether keys and values have the sizes that these blocks write."""
+        B, _, C = x.shape
+        heads = self._blocks[0].attn.n_head
+        size = (B, heads, cache.capacity, C // heads)
+        tensors = [*cache.keys, *cache.values]
+        return len(tensors) == 2 * len(self._blocks) and all(tensor.shape == size for tensor in tensors)
+
     def _is_ready(self, dtype: torch.dtype) -> bool:
         """Whether the kernel takes the weights for a stream of this type; their places are read again where they moved.
 
@@ -121,8 +130,10 @@ class Blocks:
         if at != self._at:
             self._at, self._held = at, [cast(Tensor, of[name]).detach() for of, name in self._tensors]
             read: list[Tensor] = []
-            self._described = (_Block * len(self._blocks))(*(_described(block, read) for block in self._blocks))
-            self._dtype = read[0].dtype if _alike(read, read[0].dtype) else None
+            found = [_described(block, read) for block in self._blocks]
+            described = [one for one in found if one is not None]
+            self._described = (_Block * len(described))(*described)
+            self._dtype = read[0].dtype if len(described) == len(found) and _alike(read, read[0].dtype) else None
         return dtype is self._dtype
 
 
@@ -169,24 +180,31 @@ def _fuses(block: Block) -> bool:
     )
 
 
-def _described(block: Block, read: list[Tensor]) -> _Block:
-    """What the kernel has to know of a block; `read` gets the tensors that must be of the stream's type."""
+def _described(block: Block, read: list[Tensor]) -> _Block | None:
+    """What the kernel has to know of a block; None where a weight has another size than in a block of GPT-2.
+
+    `read` gets the tensors that must be of the stream's type.
+    """
     attn, mlp = block.attn, block.mlp
+    C, inner = attn.n_head * attn.head_dim, mlp.c_fc.bias.numel()
     norms = [block.ln_1.weight, block.ln_1.bias, block.ln_2.weight, block.ln_2.bias]
     read += norms
-    maps = []
-    for module in (attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj):
+    maps, fits = [], all(tensor.shape == (C,) for tensor in norms)
+    modules = ((attn.c_attn, C, 3 * C), (attn.c_proj, C, C), (mlp.c_fc, C, inner), (mlp.c_proj, inner, C))
+    for module, size, out in modules:
         bias, scale = cast(Tensor, module.bias), None
         read.append(bias)
         if isinstance(module, QuantisedLinear):
-            weight, scale = module.values, module.scale.data_ptr()
+            weight, scale, shape = module.values, module.scale.data_ptr(), module.shape
         else:
-            weight = module.weight
+            weight, shape = module.weight, tuple(module.weight.shape)
             read.append(weight)
+        fits = fits and shape == (out, size) and bias.shape == (out,)
         maps.append(_Map(KINDS.get(weight.dtype, -1), weight.data_ptr(), scale, bias.data_ptr()))
+    if not fits:
+        return None
     half = norms[0].dtype == torch.bfloat16
-    sizes = attn.c_attn.in_features, attn.n_head, mlp.c_fc.out_features, half
-    return _Block(*sizes, block.ln_1.eps, 1 / attn.divisor, *(t.data_ptr() for t in norms), *maps)
+    return _Block(C, attn.n_head, inner, half, block.ln_1.eps, 1 / attn.divisor, *(t.data_ptr() for t in norms), *maps)
 
 
 def _alike(tensors: Iterable[Tensor], dtype: torch.dtype) -> bool:

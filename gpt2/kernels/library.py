@@ -65,8 +65,8 @@ def instructions() -> str | None:
     return None if found is None else found.gpt2_instructions().decode()
 
 
-def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether the kernel computes x [..., in] by this weight: both on the CPU, and nothing to differentiate."""
+def takes(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
+    """Whether the kernel computes x [..., in] by these: all on the CPU, of sizes that fit, nothing to differentiate."""
     return (
         library() is not None
         and x.dtype in (torch.float32, torch.bfloat16)
@@ -75,6 +75,8 @@ def takes(x: Tensor, weight: Tensor) -> bool:
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and type(x) in (Tensor, torch.nn.Parameter)
         and weight.is_contiguous()
+        and x.size(-1) == weight.size(1) * (2 if weight.dtype == torch.uint8 else 1)
+        and (bias is None or bias.shape == weight.shape[:1])
         and x.numel() > 0
     )
 

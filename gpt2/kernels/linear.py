@@ -75,7 +75,7 @@ class QuantisedLinear(_Holds):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        if takes(x, self.values):
+        if takes(x, self.values, self.bias):
             return multiply(x, self.values, self.bias, self.scale)
         if self.kind == "int8" and 0 < x.numel() <= FEW * self.in_features and self._is_plain(x):
             y = torch._weight_int8pack_mm(x.reshape(-1, self.in_features).float(), self.values, self.scale)

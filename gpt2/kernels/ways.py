@@ -35,7 +35,7 @@ Way = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 def kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x [..., in] -> [..., out] by the compiled kernel, or by PyTorch where that one cannot: library.py says when."""
-    return library.multiply(x, weight, bias) if library.takes(x, weight) else F.linear(x, weight, bias)
+    return library.multiply(x, weight, bias) if library.takes(x, weight, bias) else F.linear(x, weight, bias)
 
 
 WAYS: dict[str, Way] = {"torch": F.linear, "kernel": kernel, "onednn": onednn}

@@ -192,6 +192,23 @@ def test_too_long_a_text_is_refused_as_ever() -> None:
         fast(make())(IDS, cache=cache)
 
 
+def test_a_cache_of_another_model_is_not_written_to(calls: list[bool]) -> None:
+    other = GPT2Config(**{**CONFIG.__dict__, "n_head": 6})
+    with pytest.raises(RuntimeError):
+        fast(make())(IDS, cache=KVCache(other, 3, 40))
+    with pytest.raises(RuntimeError):
+        fast(make())(IDS, cache=KVCache(CONFIG, 2, 40))
+    assert not any(calls)
+
+
+def test_weights_of_other_sizes_are_left_to_pytorch(calls: list[bool]) -> None:
+    model = make()
+    model.transformer.h[1].mlp.c_fc.weight.data = torch.zeros(100, 48)
+    with pytest.raises(RuntimeError):
+        read(fast(model), IDS)
+    assert not any(calls)
+
+
 @pytest.mark.parametrize("kind", ["", "int8", "int4"])
 def test_what_is_not_finite_does_not_vanish(kind: str) -> None:
     model = make(kind=kind)
