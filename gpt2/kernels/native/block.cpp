@@ -6,15 +6,17 @@
 #include <algorithm>
 #include <vector>
 
-#include "threads.hpp"
+#include "team.hpp"
 
 namespace {
 
-constexpr size_t MANY = 16;  // positions from which threads share what is small
+constexpr size_t MANY = 16;                   // positions from which threads share what is small
+constexpr size_t OF_BLOCK = 4 * PIECES + 4;  // pieces of work of a block
 
 // Everything between x and x, in memory that is used again.
 struct Space {
   std::vector<float> stream, normed, qkv, mixed, inner, weights;
+  Ready ready;
 };
 
 Map map_of(const BlockMap& map, size_t in, size_t out, bool half) {
@@ -22,32 +24,34 @@ Map map_of(const BlockMap& map, size_t in, size_t out, bool half) {
           half, in, out};
 }
 
-}  // namespace
+struct Maps {
+  Map attn, out, up, down;
 
-void block(const Block& b, void* x, const Cache& cache, size_t positions, int threads) {
-  thread_local Space space;
-  Space& s = space;
+  Maps(const Block& b)
+      : attn(map_of(b.attn, b.width, 3 * b.width, b.half)),
+        out(map_of(b.out, b.width, b.width, b.half)),
+        up(map_of(b.up, b.width, b.inner, b.half)),
+        down(map_of(b.down, b.inner, b.width, b.half)) {}
+};
+
+// The stream through one block, by all members of a team.
+void block(Member& member, Space& s, const Block& b, const Cache& cache, size_t positions, size_t longest) {
   const size_t width = b.width, heads = b.heads, size = width / heads, number_bytes = b.half ? 2 : 4;
-  s.stream.resize(positions * width);
-  s.normed.resize(positions * width);
-  s.qkv.resize(positions * 3 * width);
-  s.mixed.resize(positions * width);
-  s.inner.resize(positions * b.inner);
-  const size_t longest = static_cast<size_t>(*std::max_element(cache.slot, cache.slot + positions)) + 8;
-  if (s.weights.size() < longest * threads) s.weights.resize(longest * threads);
-  for (size_t i = 0; i < positions * width; i++) s.stream[i] = number(x, i, b.half);
-
+  const Maps maps(b);
   const auto each = [&](auto work) {
-    const int few = positions < MANY ? 1 : threads;
-    if (few == 1)
+    const size_t parts = positions < MANY ? 1 : positions;
+    member.share(parts, [&](size_t part) {
+      if (parts == positions) return work(part);
       for (size_t n = 0; n < positions; n++) work(n);
-    else
-      share(positions, few, [&](size_t n, int) { work(n); });
+    });
   };
   const auto norm = [&](const void* weight, const void* bias) {
     each([&](size_t n) {
       way().norm(s.stream.data() + n * width, width, weight, bias, b.half, b.eps, s.normed.data() + n * width);
     });
+  };
+  const auto product = [&](const Map& map, const std::vector<float>& x, std::vector<float>& y, Then then) {
+    multiply(member, s.ready, map, x.data(), false, y.data(), false, positions, then);
   };
   const auto at = [&](const void* tensor, size_t n, size_t head) {
     const int64_t place = cache.row[n] * cache.row_stride + static_cast<int64_t>(head) * cache.head_stride;
@@ -55,24 +59,48 @@ void block(const Block& b, void* x, const Cache& cache, size_t positions, int th
   };
 
   norm(b.norm_1, b.shift_1);
-  multiply(map_of(b.attn, width, 3 * width, b.half), s.normed.data(), false, s.qkv.data(), false, positions, STORE, threads);
+  product(maps.attn, s.normed, s.qkv, STORE);
   each([&](size_t n) {
     for (size_t head = 0; head < heads; head++)
-      for (int which = 0; which < 2; which++) {
-        const float* from = s.qkv.data() + n * 3 * width + (which + 1) * width + head * size;
+      for (size_t which = 0; which < 2; which++) {
+        const float* from = s.qkv.data() + (3 * n + 1 + which) * width + head * size;
         char* to = at(which ? cache.values : cache.keys, n, head) + cache.slot[n] * size * number_bytes;
         for (size_t i = 0; i < size; i++) put(to, i, from[i], b.half);
       }
   });
-  share(positions * heads, threads, [&](size_t task, int who) {
-    const size_t n = positions - 1 - task / heads, head = task % heads;  // the longest first
+  member.share(positions * heads, [&](size_t part) {
+    const size_t n = positions - 1 - part / heads, head = part % heads;  // the longest first
     way().attend({s.qkv.data() + n * 3 * width + head * size, at(cache.keys, n, head), at(cache.values, n, head),
-                  static_cast<size_t>(cache.slot[n]) + 1, size, b.scale, b.half != 0, s.weights.data() + who * longest,
-                  s.mixed.data() + n * width + head * size});
+                  static_cast<size_t>(cache.slot[n]) + 1, size, b.scale, b.half != 0,
+                  s.weights.data() + member.who * longest, s.mixed.data() + n * width + head * size});
   });
-  multiply(map_of(b.out, width, width, b.half), s.mixed.data(), false, s.stream.data(), false, positions, ADD, threads);
+  product(maps.out, s.mixed, s.stream, ADD);
   norm(b.norm_2, b.shift_2);
-  multiply(map_of(b.up, width, b.inner, b.half), s.normed.data(), false, s.inner.data(), false, positions, GELU, threads);
-  multiply(map_of(b.down, b.inner, width, b.half), s.inner.data(), false, s.stream.data(), false, positions, ADD, threads);
-  for (size_t i = 0; i < positions * width; i++) put(x, i, s.stream[i], b.half);
+  product(maps.up, s.normed, s.inner, GELU);
+  product(maps.down, s.inner, s.stream, ADD);
+}
+
+}  // namespace
+
+void blocks(const Block* of, size_t count, void* x, const Cache* caches, size_t positions, int threads) {
+  thread_local Space space;
+  Space& s = space;  // the caller's, for all threads
+  const size_t width = of->width, longest = *std::max_element(caches->slot, caches->slot + positions) + 8;
+  size_t inner = 0;
+  for (size_t i = 0; i < count; i++) {
+    const Maps maps(of[i]);
+    for (const Map& map : {maps.attn, maps.out, maps.up, maps.down}) s.ready.fit(map, positions, threads);
+    inner = std::max<size_t>(inner, of[i].inner);
+  }
+  s.stream.resize(positions * width);
+  s.normed.resize(positions * width);
+  s.qkv.resize(positions * 3 * width);
+  s.mixed.resize(positions * width);
+  s.inner.resize(positions * inner);
+  s.weights.resize(longest * threads);
+  for (size_t i = 0; i < positions * width; i++) s.stream[i] = number(x, i, of->half);
+  together(count * OF_BLOCK, threads, [&](Member& member) {
+    for (size_t i = 0; i < count; i++) block(member, s, of[i], caches[i], positions, longest);
+  });
+  for (size_t i = 0; i < positions * width; i++) put(x, i, s.stream[i], of->half);
 }

@@ -24,5 +24,6 @@ struct Cache {
   const int64_t *row, *slot;
 };
 
-// x [positions, width] through the block, in place; each position sees its row up to its own slot, which it fills.
-void block(const Block& b, void* x, const Cache& cache, size_t positions, int threads);
+// x [positions, width] through `count` blocks of one model, in place; each position sees its row up to its own slot,
+// which it fills. May throw std::bad_alloc.
+void blocks(const Block* of, size_t count, void* x, const Cache* caches, size_t positions, int threads);

@@ -3,7 +3,7 @@
 #include <new>
 
 #include "block.hpp"
-#include "threads.hpp"
+#include "team.hpp"
 
 #define VISIBLE __attribute__((visibility("default")))
 
@@ -30,15 +30,20 @@ VISIBLE int gpt2_linear(int kind, const void* w, const void* scale, const void* 
   return guarded([&] {
     const Map map{static_cast<Kind>(kind), static_cast<const char*>(w), static_cast<const float*>(scale), bias,
                   half != 0, static_cast<size_t>(in), static_cast<size_t>(out)};
-    multiply(map, x, half != 0, y, half != 0, static_cast<size_t>(rows), STORE, threads);
+    thread_local Ready ready;
+    Ready& mine = ready;  // the caller's, for all threads
+    mine.fit(map, static_cast<size_t>(rows), threads);
+    together(PIECES, threads, [&](Member& member) {
+      multiply(member, mine, map, x, half != 0, y, half != 0, static_cast<size_t>(rows), STORE);
+    });
   });
 }
 
 // x [positions, width] through `count` blocks, in place. See block.hpp.
-VISIBLE int gpt2_blocks(const Block* blocks, int64_t count, void* x, const Cache* caches, int64_t positions,
+VISIBLE int gpt2_blocks(const Block* of, int64_t count, void* x, const Cache* caches, int64_t positions,
                         int threads) {
   return guarded([&] {
-    for (int64_t i = 0; i < count; i++) block(blocks[i], x, caches[i], static_cast<size_t>(positions), threads);
+    blocks(of, static_cast<size_t>(count), x, caches, static_cast<size_t>(positions), threads);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 enum Kind { FLOAT32, BFLOAT16, INT8, INT4 };
 
@@ -80,5 +81,18 @@ extern const Way avx2;
 const Way& way();  // the one for this processor
 void leave_wide_aside(bool yes);
 
-// The product of x [rows, in] (bfloat16 or float32) with a map, on so many threads. May throw std::bad_alloc.
-void multiply(const Map& map, const void* x, bool half_x, void* y, bool half_y, size_t rows, Then then, int threads);
+class Member;
+
+// Memory of a product, for x as it is read and for rows of w; made before the threads start, and used again.
+struct Ready {
+  std::vector<float> padded, scale, unpacked;
+  std::vector<int16_t> whole;
+  std::vector<int32_t> offset;
+
+  void fit(const Map& map, size_t rows, int threads);  // may throw std::bad_alloc
+};
+
+// The product of x [rows, in] (bfloat16 or float32) with a map, by all members of a team: two pieces of work.
+constexpr size_t PIECES = 2;
+void multiply(Member& member, Ready& ready, const Map& map, const void* x, bool half_x, void* y, bool half_y,
+              size_t rows, Then then);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels.hpp"
-#include "threads.hpp"
+#include "team.hpp"
 
 namespace {
 
@@ -23,36 +23,42 @@ size_t row_bytes(const Map& map) {
   }
 }
 
-// x as the products read it, in memory that is used again.
-struct Ready {
-  std::vector<float> padded, scale, unpacked;
-  std::vector<int16_t> whole;
-  std::vector<int32_t> offset;
+constexpr size_t MANY = 8;  // rows from which several threads make them ready
 
-  void take(Product& p, const void* x, bool half) {
-    const bool in_whole = p.kind == INT8 || p.kind == INT4;
-    p.x_stride = (p.in + 7) / 8 * 8;
-    p.x = static_cast<const float*>(x);
-    if (half || (p.x_stride != p.in && !in_whole)) {
-      if (in_whole) p.x_stride = p.in;
-      padded.assign(p.rows * p.x_stride, 0.0f);
-      for (size_t r = 0; r < p.rows; r++)
-        for (size_t i = 0; i < p.in; i++) padded[r * p.x_stride + i] = number(x, r * p.in + i, half);
-      p.x = padded.data();
-    }
-    if (!in_whole) return;
-    const size_t blocks = (p.in + 63) / 64;
-    whole.resize(p.rows * blocks * 64);
-    scale.resize(p.rows * blocks);
-    offset.resize(p.rows * blocks * 8);
-    for (size_t r = 0; r < p.rows; r++)
-      way().wholes(p.x + r * p.in, p.in, p.kind == INT4, whole.data() + r * blocks * 64, scale.data() + r * blocks,
-                   offset.data() + r * blocks * 8);
-    p.whole = whole.data();
-    p.whole_scale = scale.data();
-    p.offset = offset.data();
+bool in_whole(const Map& map) { return map.kind == INT8 || map.kind == INT4; }
+
+size_t blocks(const Map& map) { return (map.in + 63) / 64; }
+
+size_t stride(const Map& map) { return in_whole(map) ? map.in : (map.in + 7) / 8 * 8; }
+
+// How many outputs one thread takes at a time: tiles take a number that divides 12, or 8 where there is one row.
+size_t outputs(const Map& map, size_t rows) {
+  const size_t unit = rows == 1 ? 8 : 12;
+  return unit * std::max<size_t>(1, CHUNK / (unit * std::max<size_t>(1, row_bytes(map))));
+}
+
+size_t room(const Map& map, size_t rows) {
+  return rows > 4 && map.kind == BFLOAT16 ? outputs(map, rows) * stride(map) : 0;
+}
+
+// One row of x as the products read it.
+void make_ready(Ready& ready, const Product& p, const void* x, bool half, size_t r) {
+  const float* from = static_cast<const float*>(x) + r * p.in;
+  if (p.x != x) {
+    float* to = ready.padded.data() + r * p.x_stride;
+    for (size_t i = 0; i < p.x_stride; i++) to[i] = i < p.in ? number(x, r * p.in + i, half) : 0.0f;
+    from = to;
   }
-};
+  const size_t b = blocks(p);
+  if (in_whole(p))
+    way().wholes(from, p.in, p.kind == INT4, ready.whole.data() + r * b * 64, ready.scale.data() + r * b,
+                 ready.offset.data() + r * b * 8);
+}
+
+template <class T>
+void grow(std::vector<T>& of, size_t size) {
+  if (of.size() < size) of.resize(size);
+}
 
 }  // namespace
 
@@ -66,21 +72,37 @@ const Way& way() {
 
 void leave_wide_aside(bool yes) { portable_only = yes; }
 
-void multiply(const Map& map, const void* x, bool half_x, void* y, bool half_y, size_t rows, Then then, int threads) {
+void Ready::fit(const Map& map, size_t rows, int threads) {
+  grow(padded, rows * (map.in + 7) / 8 * 8 + 8 * rows);
+  grow(unpacked, room(map, rows) * static_cast<size_t>(threads));
+  if (!in_whole(map)) return;
+  grow(whole, rows * blocks(map) * 64);
+  grow(scale, rows * blocks(map));
+  grow(offset, rows * blocks(map) * 8);
+}
+
+void multiply(Member& member, Ready& ready, const Map& map, const void* x, bool half_x, void* y, bool half_y,
+              size_t rows, Then then) {
   Product p{};
   static_cast<Map&>(p) = map;
   p.y = y;
   p.rows = rows;
   p.half_y = half_y;
   p.then = then;
-  thread_local Ready ready;
-  ready.take(p, x, half_x);
-  const size_t unit = rows == 1 ? 8 : 12;  // how many outputs a tile takes divides it
-  const size_t step = unit * std::max<size_t>(1, CHUNK / (unit * std::max<size_t>(1, row_bytes(p))));
-  const size_t room = rows > 4 && p.kind == BFLOAT16 ? step * p.x_stride : 0;
-  if (ready.unpacked.size() < room * threads) ready.unpacked.resize(room * threads);
-  float* space = ready.unpacked.data();
-  share((p.out + step - 1) / step, threads, [&](size_t chunk, int who) {
-    way().part(p, chunk * step, std::min(p.out, (chunk + 1) * step), space + room * who);
+  p.x_stride = stride(map);
+  p.x = half_x || p.x_stride != p.in ? ready.padded.data() : static_cast<const float*>(x);
+  p.whole = ready.whole.data();
+  p.whole_scale = ready.scale.data();
+  p.offset = ready.offset.data();
+  const bool as_it_is = p.x == x && !in_whole(map);
+  const size_t parts = as_it_is ? 0 : rows < MANY ? 1 : rows;
+  member.share(parts, [&](size_t part) {
+    if (parts == rows) return make_ready(ready, p, x, half_x, part);
+    for (size_t r = 0; r < rows; r++) make_ready(ready, p, x, half_x, r);
+  });
+  const size_t step = outputs(map, rows);
+  float* space = ready.unpacked.data() + room(map, rows) * static_cast<size_t>(member.who);
+  member.share((p.out + step - 1) / step, [&](size_t chunk) {
+    way().part(p, chunk * step, std::min(p.out, (chunk + 1) * step), space);
   });
 }
