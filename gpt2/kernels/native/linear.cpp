@@ -10,7 +10,8 @@
 
 namespace {
 
-constexpr size_t CHUNK = 64 << 10;  // bytes of weights that one thread takes at a time
+constexpr size_t LEAST = 8 << 10, MOST = 64 << 10;  // bytes of weights that one thread takes at a time
+constexpr size_t TURNS = 8;  // times that a thread takes some, where there is enough for so many
 
 std::atomic<bool> portable_only{false};
 
@@ -32,13 +33,14 @@ size_t blocks(const Map& map) { return (map.in + 63) / 64; }
 size_t stride(const Map& map) { return in_whole(map) ? map.in : (map.in + 7) / 8 * 8; }
 
 // How many outputs one thread takes at a time: tiles take a number that divides 12, or 8 where there is one row.
-size_t outputs(const Map& map, size_t rows) {
-  const size_t unit = rows == 1 ? 8 : 12;
-  return unit * std::max<size_t>(1, CHUNK / (unit * std::max<size_t>(1, row_bytes(map))));
+size_t outputs(const Map& map, size_t rows, int threads) {
+  const size_t unit = rows == 1 ? 8 : 12, bytes = std::max<size_t>(1, row_bytes(map));
+  const size_t chunk = std::clamp(map.out * bytes / (TURNS * static_cast<size_t>(threads)), LEAST, MOST);
+  return unit * std::max<size_t>(1, chunk / (unit * bytes));
 }
 
-size_t room(const Map& map, size_t rows) {
-  return rows > 4 && map.kind == BFLOAT16 ? outputs(map, rows) * stride(map) : 0;
+size_t room(const Map& map, size_t rows, int threads) {
+  return rows > 4 && map.kind == BFLOAT16 ? outputs(map, rows, threads) * stride(map) : 0;
 }
 
 // One row of x as the products read it.
@@ -74,7 +76,7 @@ void leave_wide_aside(bool yes) { portable_only = yes; }
 
 void Ready::fit(const Map& map, size_t rows, int threads) {
   grow(padded, rows * (map.in + 7) / 8 * 8 + 8 * rows);
-  grow(unpacked, room(map, rows) * static_cast<size_t>(threads));
+  grow(unpacked, room(map, rows, threads) * static_cast<size_t>(threads));
   if (!in_whole(map)) return;
   grow(whole, rows * blocks(map) * 64);
   grow(scale, rows * blocks(map));
@@ -100,8 +102,8 @@ void multiply(Member& member, Ready& ready, const Map& map, const void* x, bool 
     if (parts == rows) return make_ready(ready, p, x, half_x, part);
     for (size_t r = 0; r < rows; r++) make_ready(ready, p, x, half_x, r);
   });
-  const size_t step = outputs(map, rows);
-  float* space = ready.unpacked.data() + room(map, rows) * static_cast<size_t>(member.who);
+  const size_t step = outputs(map, rows, member.threads);
+  float* space = ready.unpacked.data() + room(map, rows, member.threads) * static_cast<size_t>(member.who);
   member.share((p.out + step - 1) / step, [&](size_t chunk) {
     way().part(p, chunk * step, std::min(p.out, (chunk + 1) * step), space);
   });

@@ -23,7 +23,7 @@ struct Piece {
 // One thread's way through the pieces.
 class Member {
  public:
-  Member(std::vector<Piece>& pieces, int who) : who(who), pieces_(pieces) {}
+  Member(std::vector<Piece>& pieces, int who, int threads) : who(who), threads(threads), pieces_(pieces) {}
 
   // Calls `work` for the parts 0 to `parts` - 1, here or on another thread; returns when all are done.
   template <class F>
@@ -35,7 +35,8 @@ class Member {
     for (int turn = 0; piece.done != parts; turn++) wait(turn);
   }
 
-  const int who;  // 0 to the number of threads - 1, for memory of its own
+  const int who;      // 0 to `threads` - 1, for memory of its own
+  const int threads;  // at most so many
 
  private:
   static void wait(int turn) {
@@ -56,7 +57,7 @@ template <class F>
 void together(size_t pieces, int threads, F way) {
   std::vector<Piece> all(pieces);
   share(static_cast<size_t>(threads), threads, [&](size_t, int who) {
-    Member member(all, who);
+    Member member(all, who, threads);
     way(member);
   });
 }
