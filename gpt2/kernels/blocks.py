@@ -8,8 +8,8 @@ part is of another kind, the blocks go through their own steps. Read next: fast.
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import cast
+from operator import is_
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,22 +63,17 @@ class FastGPT2(GPT2):
 
 
 class Blocks:
-    """The blocks of a model as the kernel reads them; `most` is up to how many positions it computes a pass."""
+    """The blocks of a model as the kernel reads them; `most` is up to how many positions it computes a pass.
+
+    What every pass has to find out is asked in few steps: behind a pass nothing of Python is in the processor's caches.
+    """
 
     def __init__(self, blocks: Sequence[Block], most: int) -> None:
-        self.most = most
-        self._blocks, self._places = blocks, _Places()
-        self._modules = [module for block in blocks for module in block.modules()]
-        self._tensors = [
-            (of, name)
-            for module in self._modules
-            for of in (module._parameters, module._buffers)
-            for name in of
-            if name != "like"
-        ]
-        self._held: list[Tensor] = []
-        self._at: list[int] = []
-        self._dtype: torch.dtype | None = None
+        self.most, self._blocks = most, blocks
+        modules = [module for block in blocks for module in block.modules()]
+        self._hooks = [*_HOOKS, *(of for m in modules for of in (m._forward_hooks, m._forward_pre_hooks))]
+        self._tensors = [of for m in modules for of in (m._parameters, m._buffers) if of]
+        self._weights, self._cache = _Weights(blocks), _Places()
 
     def compute(self, x: Tensor, here: Pass) -> Tensor | None:
         """The stream [B, T, C] through all blocks; None where they have to go through their own steps.
@@ -93,70 +88,84 @@ class Blocks:
             or here.probe is not None
             or here.in_steps
             or torch.is_grad_enabled()
-            or any(_HOOKS)
-            or any(m._forward_hooks or m._forward_pre_hooks for m in self._modules)
-            or not self._is_ready(x.dtype)
-            or not _alike(chain([x], cache.keys, cache.values), x.dtype)
-            or not self._has_room(cache, x)
-            or not self._places.fit(here, x.size(1))
+            or any(self._hooks)
         ):
             return None
+        weights = self._weights.of([tensor for of in self._tensors for tensor in of.values()], x)
+        where = self._cache.of(cache, here.mask, x.shape, self._blocks) if weights is not None else None
+        if weights is None or where is None:
+            return None
         y = x.clone(memory_format=torch.contiguous_format)
-        rows, slots = self._places.rows.data_ptr(), self._places.slots.data_ptr()
-        where = (_Cache * len(self._blocks))(*(
-            (keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1), rows, slots)
-            for keys, values in zip(cache.keys, cache.values, strict=True)
-        ))  # fmt: skip
         with threads.of_pass(N) as count:
-            failed = found.gpt2_blocks(self._described, len(self._blocks), y.data_ptr(), where, N, count)
+            failed = found.gpt2_blocks(weights, len(self._blocks), y.data_ptr(), where, N, count)
         if failed:
             raise MemoryError("the blocks have no room for so many rows: give fewer at a time.")
         return y
 
-    def _has_room(self, cache: KVCache, x: Tensor) -> bool:
-        """Whether keys and values have the sizes that these blocks write."""
-        B, _, C = x.shape
-        heads = self._blocks[0].attn.n_head
-        size = (B, heads, cache.capacity, C // heads)
-        tensors = [*cache.keys, *cache.values]
-        return len(tensors) == 2 * len(self._blocks) and all(tensor.shape == size for tensor in tensors)
 
-    def _is_ready(self, dtype: torch.dtype) -> bool:
-        """Whether the kernel takes the weights for a stream of this type; their places are read again where they moved.
+class _Weights:
+    """Where the kernel finds the weights."""
 
-        The tensors are held meanwhile, so that no other one can come to lie in the place of one that is gone.
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+        self._held: list[Tensor] = []
+        self._at: list[int] = []
+        self._described: Any = None
+        self._dtype: torch.dtype | None = None
+
+    def of(self, tensors: list[Tensor | None], x: Tensor) -> Any:
+        """The description of all blocks, whose tensors these are now; None where the kernel does not take them for x.
+
+        It is made again where they have moved. Until then they are held, so that no other one comes to lie in the place
+        of one that is gone.
         """
-        at = [cast(Tensor, of[name]).data_ptr() for of, name in self._tensors]
+        at = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
         if at != self._at:
-            self._at, self._held = at, [cast(Tensor, of[name]).detach() for of, name in self._tensors]
+            self._at, self._held = at, [tensor.detach() for tensor in tensors if tensor is not None]
             read: list[Tensor] = []
             found = [_described(block, read) for block in self._blocks]
             described = [one for one in found if one is not None]
             self._described = (_Block * len(described))(*described)
             self._dtype = read[0].dtype if len(described) == len(found) and _alike(read, read[0].dtype) else None
-        return dtype is self._dtype
+        return self._described if x.dtype is self._dtype and x.is_cpu else None
 
 
 class _Places:
-    """The row of the cache, and the slot there, of each position of a pass [N]; kept while passes are alike."""
+    """Where the kernel finds keys and values, and the place of each position of a pass among them."""
 
     def __init__(self) -> None:
-        self._of: tuple[int, list[int]] | None = None
-        self._mask: Mask = None
-        self.rows = self.slots = torch.empty(0)
+        self._held: list[Tensor] = []
+        self._shape: tuple[int, ...] = ()
+        self._where: Any = None
 
-    def fit(self, here: Pass, T: int) -> bool:
-        """Whether each position sees of its row what the cache holds, the new ones up to itself, and nothing else."""
-        cache = cast(KVCache, here.cache)
-        if self._of != (T, cache.lengths) or self._mask is not here.mask:
-            own = cache.mask(T)
-            if here.mask is not own and (here.mask is None or own is None or not torch.equal(own, here.mask)):
-                return False
-            starts = torch.tensor(cache.lengths)
-            self.rows = torch.arange(len(starts)).repeat_interleave(T)
-            self.slots = (starts[:, None] + torch.arange(T)).flatten()
-            self._of, self._mask = (T, [*cache.lengths]), here.mask
-        return max(cache.lengths) + T <= cache.capacity
+    def of(self, cache: KVCache, mask: Mask, shape: torch.Size, blocks: Sequence[Block]) -> Any:
+        """For a pass over x of this shape; None unless each position sees of its row what the cache holds, the new ones
+        up to itself, and nothing else, and the cache is one of this model with room for them."""
+        B, T, C = shape
+        tensors = [*cache.keys, *cache.values]
+        own = cache.mask(T)
+        if mask is not own and (mask is None or own is None or not torch.equal(own, mask)):
+            return None
+        heads, dtype = blocks[0].attn.n_head, tensors[0].dtype
+        size = (B, heads, cache.capacity, C // heads)
+        if size != self._shape or len(tensors) != len(self._held) or not all(map(is_, tensors, self._held)):
+            fits = len(tensors) == 2 * len(blocks) and all(tensor.shape == size for tensor in tensors)
+            if not (fits and _alike(tensors, dtype)):
+                return None
+            self._held, self._shape = tensors, size
+            self._where = (_Cache * len(blocks))(*(
+                (keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1))
+                for keys, values in zip(cache.keys, cache.values, strict=True)
+            ))  # fmt: skip
+        if dtype is not blocks[0].ln_1.weight.dtype or max(cache.lengths) + T > cache.capacity:
+            return None
+        numbers = _NUMBER * (B * T)
+        self._rows = numbers(*(row for row in range(B) for _ in range(T)))
+        self._slots = numbers(*(n + t for n in cache.lengths for t in range(T)))
+        rows, slots = ctypes.addressof(self._rows), ctypes.addressof(self._slots)
+        for one in self._where:
+            one.row, one.slot = rows, slots
+        return self._where
 
 
 def fuses(model: GPT2) -> bool:
