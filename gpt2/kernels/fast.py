@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gpt2.kernels.blocks import Blocks, FastGPT2, fuses
 from gpt2.kernels.library import instructions
-from gpt2.kernels.linear import QuantisedLinear
+from gpt2.kernels.linear import QuantisedLinear, most_rows
 from gpt2.kernels.packed import packed
 from gpt2.kernels.ways import CLASSES, PLAIN, WAYS, Ways, assumed, ways
 from gpt2.model import GPT2
@@ -53,7 +53,7 @@ def fast(model: GPT2, steps: int = 1) -> GPT2:
     chosen = _chosen([m.weight for m in maps.values()])
     if steps < 16:  # what packing takes is not won back
         chosen = tuple("torch" if way == "packed" else way for way in chosen)
-    most = _most(chosen) if maps else sys.maxsize  # of quantised weights all passes
+    most = _most(chosen) if maps else most_rows()
     kinds: dict[type, type] = {nn.Linear: FastLinear} if chosen != PLAIN else {}
     if most and fuses(model):
         kinds[GPT2] = FastGPT2

@@ -5,17 +5,18 @@ one that its numbers stand for, so that all that reads weights works as before; 
 Read next: fast.py, which lets a model of plain weights use the same kernel.
 """
 
+import sys
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt2.kernels.library import multiply, takes
+from gpt2.kernels.library import instructions, multiply, takes
 from gpt2.kernels.quantised import Kind, Quantised, quantise
 from gpt2.model import GPT2
 
-FEW = 8  # rows up to which PyTorch's own int8 kernel is faster than a weight made anew
+FEW = 8  # rows up to which a slow product by small weights is faster than a weight made anew
 
 
 class _Holds(nn.Module):
@@ -75,7 +76,7 @@ class QuantisedLinear(_Holds):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        if takes(x, self.values, self.bias):
+        if x.numel() <= most_rows() * self.in_features and takes(x, self.values, self.bias):
             return multiply(x, self.values, self.bias, self.scale)
         if self.kind == "int8" and 0 < x.numel() <= FEW * self.in_features and self._is_plain(x):
             y = torch._weight_int8pack_mm(x.reshape(-1, self.in_features).float(), self.values, self.scale)
@@ -85,6 +86,11 @@ class QuantisedLinear(_Holds):
 
     def _is_plain(self, x: Tensor) -> bool:
         return x.device.type == self.values.device.type == "cpu" and not (torch.is_grad_enabled() and x.requires_grad)
+
+
+def most_rows() -> int:
+    """Rows up to which the kernel computes a product by weights of 8 or 4 bits."""
+    return sys.maxsize if instructions() == "AVX2" else FEW
 
 
 class QuantisedTokens(_Holds):
