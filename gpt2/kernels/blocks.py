@@ -154,7 +154,7 @@ class _Places:
                 return None
             self._held, self._shape = tensors, size
             self._where = (_Cache * len(blocks))(*(
-                (keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1))
+                _Cache(keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1))
                 for keys, values in zip(cache.keys, cache.values, strict=True)
             ))  # fmt: skip
         if dtype is not blocks[0].ln_1.weight.dtype or max(cache.lengths) + T > cache.capacity:
@@ -199,14 +199,17 @@ def _described(block: Block, read: list[Tensor]) -> _Block | None:
     norms = [block.ln_1.weight, block.ln_1.bias, block.ln_2.weight, block.ln_2.bias]
     read += norms
     maps, fits = [], all(tensor.shape == (C,) for tensor in norms)
-    modules = ((attn.c_attn, C, 3 * C), (attn.c_proj, C, C), (mlp.c_fc, C, inner), (mlp.c_proj, inner, C))
+    modules: tuple[tuple[nn.Module, int, int], ...] = (
+        (attn.c_attn, C, 3 * C), (attn.c_proj, C, C), (mlp.c_fc, C, inner), (mlp.c_proj, inner, C)
+    )  # fmt: skip
     for module, size, out in modules:
         bias, scale = cast(Tensor, module.bias), None
         read.append(bias)
         if isinstance(module, QuantisedLinear):
             weight, scale, shape = module.values, module.scale.data_ptr(), module.shape
         else:
-            weight, shape = module.weight, tuple(module.weight.shape)
+            weight = cast(Tensor, module.weight)
+            shape = cast(tuple[int, int], tuple(weight.shape))
             read.append(weight)
         fits = fits and shape == (out, size) and bias.shape == (out,)
         maps.append(_Map(KINDS.get(weight.dtype, -1), weight.data_ptr(), scale, bias.data_ptr()))
