@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
+import copy
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DEAREST = """docs/test_notebooks cli/test_cli_explain docs/test_guides_numbers docs/test_readme server/test_page docs/test_docs
+    server/test_export_page test_parity training/machine/test_compiler ablation/test_study docs/test_site
+    training/machine/test_distributed""".split()  # half a minute of processor time and more
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dearest files come first: a file is one process's, and one that began last would let the others wait."""
+    turn = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: turn.get(item.path, len(turn)))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +64,36 @@ def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(data / "encoder.json", directory / "vocab.json")
     shutil.copy(data / "vocab.bpe", directory / "merges.txt")
     return directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bundled_model_read_once() -> Iterator[None]:
+    """The bundled model is read once per process: many tests open it. Each gets weights of its own."""
+    import torch
+
+    from gpt2.checkpoint import files
+    from gpt2.checkpoint.hub import bundled_directory
+    from gpt2.text.tokenizer import Tokenizer
+
+    where = bundled_directory()
+    read_tokenizer, read_model = Tokenizer.load.__func__, files.load_model  # type: ignore[attr-defined]
+
+    words = cache(lambda: read_tokenizer(Tokenizer, where))
+    weights = cache(lambda build: read_model(where, build=build))
+
+    def tokenizer(cls: type[Tokenizer], directory: str | os.PathLike[str]) -> Tokenizer:
+        return words() if cls is Tokenizer and Path(directory) == where else read_tokenizer(cls, directory)
+
+    def model(directory: Any, dtype: Any = None, device: Any = "cpu", build: Any = None, activation: Any = None) -> Any:
+        usual = dtype in (None, torch.float32) and str(device) == "cpu" and activation is None
+        if usual and Path(directory) == where:
+            return copy.deepcopy(weights(build))
+        return read_model(directory, dtype, device, build, activation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tokenizer, "load", classmethod(tokenizer))
+        patch.setattr(files, "load_model", model)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
