@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-DEAREST = """docs/test_notebooks cli/test_cli_explain docs/test_guides_numbers docs/test_readme server/test_page docs/test_docs
-    server/test_export_page test_parity training/machine/test_compiler ablation/test_study docs/test_site
-    training/machine/test_distributed""".split()  # half a minute of processor time and more
+DEAREST = """docs/test_notebooks cli/test_cli_explain docs/test_guides_numbers docs/test_readme server/test_page
+    docs/test_docs server/test_export_page test_parity training/machine/test_compiler ablation/test_study
+    docs/test_site training/machine/test_distributed""".split()  # half a minute of processor time and more
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -97,13 +97,16 @@ def _bundled_model_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _means_of_the_bundled_model_once() -> Iterator[None]:
-    """What a large model computes on average over a text is computed once per process: many tests need the same."""
+def _means_of_the_bundled_model_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a large model computes on average over a text is computed once: many tests need the same, in all workers."""
     import torch
+    from safetensors.torch import load_file, save_file
 
     from gpt2.explain.run.reference import Reference
 
     gather, kept = Reference._gather, {}
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     def once(self: Reference, keys: list, *progress: Any) -> dict:
         state = self.model.state_dict()
@@ -113,9 +116,15 @@ def _means_of_the_bundled_model_once() -> Iterator[None]:
         for x in state.values():
             weights.update(x.contiguous().view(torch.uint8).numpy())
         made_of = (*map(type, self.model.modules()), self.model.config, weights.hexdigest(), self.sha256, *keys)
-        if made_of not in kept:
-            kept[made_of] = gather(self, keys, *progress)
-        return kept[made_of]
+        name = sha256(repr(made_of).encode()).hexdigest()
+        if name not in kept:
+            file, part = shared / f"{name}.safetensors", own / name
+            if not file.exists():
+                save_file({repr(key): x.contiguous() for key, x in gather(self, keys, *progress).items()}, part)
+                part.replace(file)
+            found = load_file(file)
+            kept[name] = {key: found[repr(key)] for key in keys if repr(key) in found}
+        return kept[name]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reference, "_gather", once)
