@@ -10,7 +10,6 @@ differs from its default. Neither the names nor the values here ever change, and
 """
 
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 from gpt2.training.recipe import Recipe
@@ -40,7 +39,7 @@ VERSION_0_1: Tables = {
 
 def identity(recipe: Recipe) -> Tables:
     """The settings of version 0.1, all of them, and each later setting that differs from its default."""
-    default = _default(type(recipe))
+    default = asdict(type(recipe)())
     tables = {section: dict(settings) for section, settings in VERSION_0_1.items()}
     for section, settings in asdict(recipe).items():
         first = VERSION_0_1.get(section, {})
@@ -48,8 +47,3 @@ def identity(recipe: Recipe) -> Tables:
         if counted:
             tables[section] = tables.get(section, {}) | counted
     return tables
-
-
-@cache
-def _default(kind: type[Recipe]) -> Tables:
-    return asdict(kind())
