@@ -1,7 +1,6 @@
 """Two processes that exchange gradients learn what one process learns from the same global batch."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from dataclasses import replace
@@ -25,7 +24,6 @@ from tests.prepared import prepared
 
 TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
 STEPS = 10
-PRELOADED = ["gpt2.cli.train", "gpt2.training.run.runner", "torch._inductor"]  # as test_resume.py: one server for both
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +65,7 @@ def process(rank: int, port: int, jobs: list[tuple[Recipe, Path, bool]]) -> None
 def two_processes(jobs: list[tuple[Recipe, Path, bool]]) -> None:
     """The processes meet at a store that this one holds, as torchrun's agent does: no port is looked for in advance."""
     store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    multiprocessing.set_forkserver_preload(PRELOADED)
-    mp.start_processes(process, (store.port, jobs), nprocs=2, start_method="forkserver")
+    mp.spawn(process, (store.port, jobs), nprocs=2)
 
 
 def losses(out: Path) -> list[float]:
