@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
+import copy
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DEAREST = """docs/test_notebooks cli/test_cli_explain docs/test_guides_numbers docs/test_readme server/test_page
+    docs/test_docs server/test_export_page test_parity training/machine/test_compiler ablation/test_study
+    docs/test_site training/machine/test_distributed""".split()  # half a minute of processor time and more
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dearest files come first: a file is one process's, and one that began last would let the others wait."""
+    turn = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: turn.get(item.path, len(turn)))
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +67,46 @@ def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _means_of_the_bundled_model_once() -> Iterator[None]:
-    """What a large model computes on average over a text is computed once per process: many tests need the same."""
+def _bundled_model_read_once() -> Iterator[None]:
+    """The bundled model is read once per process: many tests open it. Each gets weights of its own."""
     import torch
+
+    from gpt2.checkpoint import files
+    from gpt2.checkpoint.hub import bundled_directory
+    from gpt2.text.tokenizer import Tokenizer
+
+    where = bundled_directory()
+    read_tokenizer, read_model = Tokenizer.load.__func__, files.load_model  # type: ignore[attr-defined]
+
+    words = cache(lambda: read_tokenizer(Tokenizer, where))
+    weights = cache(lambda build: read_model(where, build=build))
+
+    def tokenizer(cls: type[Tokenizer], directory: str | os.PathLike[str]) -> Tokenizer:
+        return words() if cls is Tokenizer and Path(directory) == where else read_tokenizer(cls, directory)
+
+    def model(directory: Any, dtype: Any = None, device: Any = "cpu", build: Any = None, activation: Any = None) -> Any:
+        usual = dtype in (None, torch.float32) and str(device) == "cpu" and activation is None
+        if usual and Path(directory) == where:
+            return copy.deepcopy(weights(build))
+        return read_model(directory, dtype, device, build, activation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tokenizer, "load", classmethod(tokenizer))
+        patch.setattr(files, "load_model", model)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _means_of_the_bundled_model_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a large model computes on average over a text is computed once: many tests need the same, in all workers."""
+    import torch
+    from safetensors.torch import load_file, save_file
 
     from gpt2.explain.run.reference import Reference
 
     gather, kept = Reference._gather, {}
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     def once(self: Reference, keys: list, *progress: Any) -> dict:
         state = self.model.state_dict()
@@ -72,9 +116,15 @@ def _means_of_the_bundled_model_once() -> Iterator[None]:
         for x in state.values():
             weights.update(x.contiguous().view(torch.uint8).numpy())
         made_of = (*map(type, self.model.modules()), self.model.config, weights.hexdigest(), self.sha256, *keys)
-        if made_of not in kept:
-            kept[made_of] = gather(self, keys, *progress)
-        return kept[made_of]
+        name = sha256(repr(made_of).encode()).hexdigest()
+        if name not in kept:
+            file, part = shared / f"{name}.safetensors", own / name
+            if not file.exists():
+                save_file({repr(key): x.contiguous() for key, x in gather(self, keys, *progress).items()}, part)
+                part.replace(file)
+            found = load_file(file)
+            kept[name] = {key: found[repr(key)] for key in keys if repr(key) in found}
+        return kept[name]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reference, "_gather", once)

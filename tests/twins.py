@@ -5,6 +5,7 @@ from torch import Tensor
 from transformers import GPT2Config as HFConfig
 from transformers import GPT2LMHeadModel
 
+from gpt2.checkpoint.weights import NoDraws
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 
@@ -30,7 +31,8 @@ def twins(
     config: GPT2Config, seed: int, ids: Tensor, dtype: torch.dtype = torch.float64
 ) -> tuple[GPT2, GPT2LMHeadModel]:
     """Ours and transformers' (eager), random to the last bias, attention sharper than half of uniform on `ids`."""
-    hf = GPT2LMHeadModel(hf_config(config)).to(dtype).eval()
+    with NoDraws():  # every parameter is drawn below
+        hf = GPT2LMHeadModel(hf_config(config)).to(dtype).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in hf.named_parameters():
@@ -43,8 +45,15 @@ def twins(
         while entropy_share(hf, ids) >= 0.5:
             for block in hf.transformer.h:
                 block.attn.c_attn.weight *= 1.2
-    ours = GPT2(config).to(dtype).eval()
-    ours.load_state_dict({name: hf_name_to_ours(name, value) for name, value in hf.state_dict().items()})
+    with torch.device("meta"), NoDraws():
+        ours = GPT2(config)
+    same = {
+        name: hf_name_to_ours(name, x).clone(memory_format=torch.contiguous_format)
+        for name, x in hf.state_dict().items()
+    }
+    ours.load_state_dict(same, assign=True)
+    ours.tie_weights()
+    ours.eval()
     return ours, hf
 
 

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -82,10 +83,16 @@ class Study:
     note: str = ""
     variants: Path | None = None
 
+    @cached_property
+    def _recipes(self) -> dict[str, Recipe]:  # a report asks for the keys of some thousand runs
+        return {}
+
     def recipe(self, contestant: str) -> Recipe:
         """The checked recipe of a contestant, before seed and learning rate are set."""
-        table = _merged(self.baseline, self.contestants[contestant].set)
-        return build_table(table, f"{self.source}: {contestant}").check()
+        if contestant not in self._recipes:
+            table = _merged(self.baseline, self.contestants[contestant].set)
+            self._recipes[contestant] = build_table(table, f"{self.source}: {contestant}").check()
+        return self._recipes[contestant]
 
     def seeds_of(self, contestant: str) -> tuple[int, ...]:
         """The seeds of its report runs: all for primary ones, and for whoever one of those is compared with."""

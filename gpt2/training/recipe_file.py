@@ -5,6 +5,7 @@ In: a file. Out: a `Recipe`, whose values `Recipe.check` then judges.
 
 import dataclasses
 import difflib
+import functools
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,7 @@ def build(kind: Any, table: Any, source: str, prefix: str = "") -> Any:
     """
     if not isinstance(table, dict):
         raise UsageError(f"{source} is {shortened(table)}: write it as tables of settings.")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     values = {}
     for key, value in table.items():
         if key not in hints:
@@ -61,6 +62,9 @@ def build(kind: Any, table: Any, source: str, prefix: str = "") -> Any:
             raise UsageError(f"{source}: there is no setting {prefix}{plain_name(key)}: {mend}")
         values[key] = _value(hints[key], value, source, f"{prefix}{key}")
     return kind(**values)
+
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _value(hint: Any, value: Any, source: str, name: str) -> Any:

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from scripts.examples import PYTHON, ROOT, abridged, agrees, blocks, environment, examples, renew, shell, show
+from tests.forked import forking
 
 README = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else ""
 SETUP = [line for block in blocks("bash", README) for line in block.splitlines() if line.startswith("python3 -m venv")]
@@ -26,8 +27,14 @@ def scratch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory):
-    """The environment of an example: `gpt2` and `python` are the ones under test, nothing is downloaded."""
-    return environment(tmp_path_factory.mktemp("bin"))
+    """The environment of an example: `gpt2` and `python` are the ones under test, nothing is downloaded.
+
+    That `python -m gpt2` and an installed `gpt2` are the same program say tests/cli/test_cli.py and test_wheel.py.
+    """
+    folder = tmp_path_factory.mktemp("bin")
+    found = environment(folder)
+    with forking(folder, found):
+        yield found
 
 
 def test_two_commands_set_everything_up():

@@ -151,7 +151,7 @@ def test_each_switch_of_an_exported_page_gives_the_probabilities_of_an_independe
 
 def test_a_block_at_its_mean_and_frozen_norms_differ_from_the_plain_run(checkpoint, page):
     """transformers has no place to hook these; their edits are tested with gpt2.explain."""
-    for address in ("2.block", "1.ln_1.scale", "3.ln_2.scale", "final.scale"):
+    for address in ("1.block", "1.ln_1.scale", "2.ln_2.scale", "final.scale"):
         found = page("picture", text=TEXT, switches={address: "mean"})
         assert (found["next"]["p"] - found["next"]["p_before"]).abs().max() > 1e-4
 
@@ -214,7 +214,7 @@ def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_m
     sigma = (seen["stream"].var(unbiased=False) + final.eps).sqrt()
     wanted = float(seen["write"] @ (ghat - ghat.mean()) / sigma)
     parts = {part["name"]: part["value"] for part in found["parts"]}
-    assert parts["3.mlp"] == pytest.approx(wanted, abs=1e-4)
+    assert parts["2.mlp"] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_shares_after_the_rules_are_those_of_transformers(page, theirs):
@@ -242,7 +242,7 @@ def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
     question = {"clean": TEXT, "corrupt": "The dog ran to the", "target": "", "foil": "", "direction": "denoise"}
     found = page("patch", **question, grid="mlp")
     clean, corrupt = theirs.ids, torch.tensor([theirs.tokenizer.encode("The dog ran to the")])
-    mlp, kept = theirs.model.transformer.h[3].mlp, {}
+    mlp, kept = theirs.model.transformer.h[2].mlp, {}
     hook = mlp.register_forward_hook(lambda m, i, o: kept.update(out=o))
     with torch.no_grad():
         full = theirs.model(clean).logits[0, -1]
@@ -257,7 +257,7 @@ def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
         return float(logits[a] - logits[b])
 
     wanted = (lead(patched) - lead(other)) / (lead(full) - lead(other))
-    assert float(found["scores"][3, 4]) == pytest.approx(wanted, abs=1e-3)
+    assert float(found["scores"][2, 4]) == pytest.approx(wanted, abs=1e-3)
 
 
 def test_an_exported_page_loads_nothing_and_names_its_hashes():

@@ -154,8 +154,8 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_p
     context.set_offline(True)
     alone = watched(context)
     alone.goto(path.as_uri())
-    expect(alone.locator("#sentence")).to_contain_text("Without MLP 3")  # as it was saved
-    agree(alone, probabilities(checkpoint, text, {"3.mlp": zero}))
+    expect(alone.locator("#sentence")).to_contain_text("Without MLP 2")  # as it was saved
+    agree(alone, probabilities(checkpoint, text, {"2.mlp": zero}))
     expect(alone.locator("#panel table.grid tr")).to_have_count(2 * checkpoint.model.config.n_layer + 2)
     alone.get_by_role("button", name="all on").first.click()
     agree(alone, probabilities(checkpoint, text))
@@ -173,9 +173,9 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_p
 
 
 def exported(page, port, text, path):
-    """The file that the page's button gives, for a text without MLP 3."""
-    page.goto(f"http://127.0.0.1:{port}/#text={text}&off=3.mlp&view=lens")
-    expect(page.locator("#sentence")).to_contain_text("Without MLP 3")
+    """The file that the page's button gives, for a text without MLP 2."""
+    page.goto(f"http://127.0.0.1:{port}/#text={text}&off=2.mlp&view=lens")
+    expect(page.locator("#sentence")).to_contain_text("Without MLP 2")
     with page.expect_download(timeout=600_000) as waiting:
         page.click("#export")
     waiting.value.save_as(path)

@@ -23,7 +23,7 @@ from gpt2.training.run.runner import resume, train
 from tests.prepared import prepared
 
 TEXT = "The cat sat on the mat. The dog sat on the log, and\n<|endoftext|>\n" * 60
-STEPS = 20
+STEPS = 10
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         data=DataRecipe(train=(data,), val=(data,)),
         optim=OptimRecipe(lr=1e-2, warmup_steps=3),
         train=TrainRecipe(
-            steps=STEPS, batch_size=6, compile=False, dtype="float32", eval_every=10, eval_tokens=420, keep_last=3
+            steps=STEPS, batch_size=6, compile=False, dtype="float32", eval_every=5, eval_tokens=420, keep_last=3
         ),
     )
 
 
 @pytest.fixture(scope="module")
 def alone(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One process, 20 steps; checkpoints after 10 and 20."""
+    """One process, 10 steps; checkpoints after 5 and 10."""
     out = tmp_path_factory.mktemp("alone")
     train(TrainingRun(recipe), out)
     return out
@@ -96,7 +96,7 @@ def test_two_processes_learn_what_one_learns(recipe: Recipe, alone: Path, tmp_pa
     }
     jobs = [(case, tmp_path / name, False) for name, case in cases.items()]
     half = tmp_path / "begun by one"
-    train(TrainingRun(recipe), half, stop=StopAfter(10))
+    train(TrainingRun(recipe), half, stop=StopAfter(5))
     two_processes([*jobs, (recipe, half, True)])
 
     reference = losses(alone)
@@ -118,7 +118,7 @@ def test_two_processes_learn_what_one_learns(recipe: Recipe, alone: Path, tmp_pa
     for name in ("ddp", "fsdp"):
         out = tmp_path / name
         before = losses(out)
-        shutil.rmtree(out / "checkpoints" / "step-000020")
+        shutil.rmtree(out / "checkpoints" / "step-000010")
         run = TrainingRun(cases[name])
         assert any(note.startswith("1 process instead of 2") for note in resume(run, out))
         train(run, out)
