@@ -86,6 +86,9 @@ def environment(folder: Path) -> dict[str, str]:
     return os.environ | ours
 
 
+PROGRESS = re.compile(r"^gpt2: [^:\n]+: .*(?: so far| left)\n", re.MULTILINE)
+
+
 def show(folder: Path) -> Path:
     """`folder`, with links to what an example may read of the repository: it litters nothing there."""
     for name in SHOWN:
@@ -95,11 +98,16 @@ def show(folder: Path) -> Path:
 
 
 def shell(words: list[str], folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """The finished process of `words` in `folder`: both its streams in `stdout`, in the order in which they came."""
-    return subprocess.run(
+    """The finished process of `words` in `folder`: both its streams in `stdout`, in the order in which they came.
+
+    Without the lines that a slow machine adds, which say how far a long command is.
+    """
+    process = subprocess.run(
         words, cwd=folder, env=variables, timeout=1800, encoding="utf-8",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    process.stdout = PROGRESS.sub("", process.stdout)
+    return process
 
 
 Example = tuple[str, str, str]  # what stands before the output, or the whole block where none is shown; shown; printed
