@@ -174,18 +174,17 @@ class Team:
             self.workers.append(worker)
             self.about[name] = worker.about
             for case in self.cases:
-                self._try(name, way, worker, case, best)
+                self._try(name, way, worker, case, TRIALS if len(ways) > 1 else 1, best)
             for other in self.workers:
                 if not any(other in kept.values() for kept in self.chosen.values()):
                     other.close()
             self.workers = [worker for worker in self.workers if worker.process.returncode is None]
 
-    def _try(self, name: str, way: Way, worker: Worker, case: Case, best: dict[str, float]) -> None:
-        context = len(case.prompts[0]) + case.new
+    def _try(self, name: str, way: Way, worker: Worker, case: Case, trials: int, best: dict[str, float]) -> None:
+        context, new = len(case.prompts[0]) + case.new, min(case.new, TRIAL_TOKENS)
         try:
-            answers = [
-                worker.ask(case.prompts, min(case.new, TRIAL_TOKENS), context) for _ in range(TRIALS + 1)
-            ]  # the first warms up
+            answers = [worker.ask(case.prompts, new, context)]  # this one warms up
+            answers += [worker.ask(case.prompts, new, context) for _ in range(trials)]
         except NotRun as reason:
             self.not_run[f"{name}, {way.name}, {case.name}"] = str(reason)
             return

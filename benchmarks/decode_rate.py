@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -156,6 +157,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(f"--only: {error}")
     torch.set_num_threads(asked.threads)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes and files go too
     about = machine.describe() | {
         "kernel": instructions(), "threads": asked.threads, "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
     }  # fmt: skip

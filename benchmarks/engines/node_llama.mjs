@@ -13,7 +13,8 @@ const job = JSON.parse(process.argv[2]);
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 const {getLlama} = await import(pathToFileURL(job.library));
-const llama = await getLlama({build: "never", gpu: false, maxThreads: job.threads, progressLogs: false, logLevel: "error"});
+const quiet = {progressLogs: false, logLevel: "error"};
+const llama = await getLlama({build: "never", gpu: false, maxThreads: job.threads, ...quiet});
 const model = await llama.loadModel({modelPath: job.model, useMmap: job.mmap});
 const contexts = new Map();
 
