@@ -182,17 +182,22 @@ class Team:
 
     def _try(self, name: str, way: Way, worker: Worker, case: Case, trials: int, best: dict[str, float]) -> None:
         context, new = len(case.prompts[0]) + case.new, min(case.new, TRIAL_TOKENS)
+        least, others = float("inf"), best.get(case.name, float("inf"))
         try:
-            answers = [worker.ask(case.prompts, new, context)]  # this one warms up
-            answers += [worker.ask(case.prompts, new, context) for _ in range(trials)]
+            warm_up = worker.ask(case.prompts, new, context)
+            ids, seconds, hopeless = warm_up["ids"], case.seconds(warm_up), 10 * others
+            for _ in range(trials):
+                if seconds > hopeless:
+                    break
+                seconds, hopeless = case.seconds(worker.ask(case.prompts, new, context)), 2 * others
+                least = min(least, seconds)
         except NotRun as reason:
             self.not_run[f"{name}, {way.name}, {case.name}"] = str(reason)
             return
-        seconds = min(case.seconds(answer) for answer in answers[1:])
-        if seconds < best.get(case.name, float("inf")):
-            best[case.name] = seconds
+        if least < best.get(case.name, float("inf")):
+            best[case.name] = least
             self.chosen[case.name][name], self.ways[case.name][name] = worker, way.name
-            self.ids[case.name][name] = answers[0]["ids"]
+            self.ids[case.name][name] = ids
 
     def drop(self, name: str, case: str, reason: str) -> None:
         """Leave a contestant out of a case from now on."""
