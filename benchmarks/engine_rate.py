@@ -1,12 +1,14 @@
-"""Tokens per second of the engine beside `gpt2.generate` with one batch of the same prompts.
+"""Tokens per second of the engine beside `gpt2.generate` with one batch of the same prompts, and how long clients wait.
 
 In: nothing; a GPT-2 124M with random weights. Out, on standard output: for each number of rows the median rate of each,
-interleaved in one process, and the processor.
+interleaved in one process; for the engine the milliseconds until a client has its first token and between its tokens,
+at the median and at the 99th percentile; and the processor.
 
     python -m benchmarks.engine_rate [--rows 1 8 32] [--tokens 32] [--rounds 3] [--dtype float32] [--temperature 0]
 
 Every prompt has 16 tokens of its own, so that no beginning is shared. `mixed` is the engine with prompts of 1 to 64
-tokens, of which `generate` makes one batch too.
+tokens, of which `generate` makes one batch too. A row is a client, and all of them ask at once. `gpt2 serve` is not
+between: `benchmarks.serve_clients` measures that. Nor is llama.cpp's server beside: its npm package does not carry it.
 """
 
 import argparse
@@ -14,6 +16,8 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from queue import SimpleQueue
 
 import torch
 
@@ -21,7 +25,8 @@ import gpt2
 from benchmarks import machine
 from benchmarks.random_model import make_tokenizer
 from gpt2.base.presets import PRESETS
-from gpt2.inference.engine import Engine, Limits, Request
+from gpt2.inference.engine import Engine, Event, Limits, Request
+from gpt2.inference.row import Piece
 from gpt2.model import GPT2
 
 
@@ -42,20 +47,27 @@ def main() -> None:
     for rows in options.rows:
         for name, lengths in (("even", [16] * rows), ("mixed", [1 + 63 * i // max(1, rows - 1) for i in range(rows)])):
             rates: dict[str, list[float]] = {"engine": [], "generate": []}
+            waits: list[list[float]] = []
             for number in range(options.rounds + 1):
                 source = random.Random(number)
                 prompts = [[source.randrange(50_000) for _ in range(length)] for length in lengths]
                 calls = {
-                    "engine": lambda prompts=prompts: by_engine(model, tokenizer, prompts, sampling),
+                    "engine": lambda prompts=prompts, waits=waits: waits.extend(
+                        by_engine(model, tokenizer, prompts, sampling)
+                    ),
                     "generate": lambda prompts=prompts: gpt2.generate(model, tokenizer, prompts, sampling),
                 }
                 for who in sorted(calls, reverse=bool(number % 2)):
                     rate = rows * options.tokens / seconds(calls[who])
                     if number:  # the first round warms up
                         rates[who].append(rate)
+                    else:
+                        waits.clear()
             mine, theirs = (statistics.median(rates[who]) for who in ("engine", "generate"))
             print(f"{rows} rows, {name}: engine {mine:.1f} tokens/s, generate {theirs:.1f}, ratio {mine / theirs:.2f}",
                   flush=True)  # fmt: skip
+            first, between = [times[0] for times in waits], [wait for times in waits for wait in times[1:]]
+            print(f"    ms to the first token: {spread(first)}; between tokens: {spread(between)}", flush=True)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -65,14 +77,32 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def by_engine(model: GPT2, tokenizer: gpt2.Tokenizer, prompts: list[list[int]], sampling: gpt2.Sampling) -> None:
-    """All prompts through an engine of their own."""
+def spread(waits: list[float]) -> str:
+    """The median and the 99th percentile of seconds, in milliseconds."""
+    if not waits:
+        return "none"
+    return f"{statistics.median(waits) * 1000:.1f}, p99 {sorted(waits)[99 * (len(waits) - 1) // 100] * 1000:.1f}"
+
+
+def by_engine(
+    model: GPT2, tokenizer: gpt2.Tokenizer, prompts: list[list[int]], sampling: gpt2.Sampling
+) -> list[list[float]]:
+    """All prompts through an engine of their own; the seconds that each waited for each token."""
     engine = Engine(model, tokenizer, Limits(rows=len(prompts)))
     engine.start()
-    for ticket in [engine.submit(Request(ids, sampling)) for ids in prompts]:
-        for _ in ticket:
-            pass
+    times = [[time.perf_counter()] for _ in prompts]
+
+    def noting(own: list[float]) -> Callable[[Event], None]:
+        return lambda event: own.append(time.perf_counter()) if isinstance(event, Piece) else ended.put(event)
+
+    ended: SimpleQueue[Event] = SimpleQueue()
+    for ids, own in zip(prompts, times):
+        engine.submit(Request(ids, sampling)).subscribe(noting(own))
+    for _ in prompts:
+        if (error := ended.get()) is not None:
+            raise error
     engine.stop()
+    return [[after - before for before, after in pairwise(own)] for own in times]
 
 
 if __name__ == "__main__":

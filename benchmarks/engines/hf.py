@@ -1,4 +1,4 @@
-"""Hugging Face's transformers: `generate` with sdpa attention and its default cache, and a plain training step.
+"""Hugging Face's transformers: `generate` with its default cache, and a plain training step; sdpa attention.
 
 Eager, as its documentation shows it first. Its static cache exists for torch.compile; without it, it is no faster.
 """
@@ -21,15 +21,15 @@ def versions() -> dict[str, str]:
     return package_versions("transformers", "torch")
 
 
-def _load(place: Place, precision: str) -> GPT2LMHeadModel:
-    return GPT2LMHeadModel.from_pretrained(place.checkpoint, dtype=DTYPES[precision], attn_implementation="sdpa")
+def _load(place: Place, precision: str, attention: str = "sdpa") -> GPT2LMHeadModel:
+    return GPT2LMHeadModel.from_pretrained(place.checkpoint, dtype=DTYPES[precision], attn_implementation=attention)
 
 
 class Decoder:
     """`model.generate(do_sample=False)`."""
 
-    def __init__(self, place: Place, precision: str) -> None:
-        self.model = _load(place, precision).eval()
+    def __init__(self, place: Place, precision: str, attention: str = "sdpa") -> None:
+        self.model = _load(place, precision, attention).eval()
         self.model.generation_config.eos_token_id = None  # no token ends a text
         self.model.generation_config.pad_token_id = 0
 

@@ -12,6 +12,7 @@ from gpt2.checkpoint.files import load_model
 from gpt2.checkpoint.tokenizer_of import tokenizer_for
 from gpt2.inference.generate import generate
 from gpt2.inference.sampling import Sampling
+from gpt2.kernels.bandwidth import bytes_per_token
 from gpt2.kernels.linear import quantise_model
 from gpt2.training.machine.compiler import compiled
 from gpt2.training.machine.device import be_deterministic, has_fast_bf16, suit_processor
@@ -40,6 +41,10 @@ class Decoder:
         """As `benchmarks.engines.Decoder`."""
         sampling = Sampling(max_tokens=new, temperature=0)
         return [samples[0].ids for samples in generate(self.model, self.tokenizer, prompts, sampling)]
+
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that one step reads."""
+        return bytes_per_token(self.model)
 
 
 class Trainer:
