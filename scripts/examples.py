@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBER = r"-?\d+\.\d+"
+PROGRESS = re.compile(r"^gpt2: [^:\n]+: .*(?: so far| left)\n", re.MULTILINE)
 FREE = {"...\n": r"(?:[^\n]*\n)*?", "...": r"[^\n]*?"}
 PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<output>.*?)^```$)?", re.MULTILINE | re.DOTALL)
 BETWEEN = "```\n\n```text\n"
@@ -84,9 +85,6 @@ def environment(folder: Path) -> dict[str, str]:
     ours = {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8"}
     ours["CUDA_VISIBLE_DEVICES"] = ""  # training would take one, and print so
     return os.environ | ours
-
-
-PROGRESS = re.compile(r"^gpt2: [^:\n]+: .*(?: so far| left)\n", re.MULTILINE)
 
 
 def show(folder: Path) -> Path:
