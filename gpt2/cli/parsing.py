@@ -136,7 +136,8 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     name = name.replace("_", "-")
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
     short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
-    found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
+    within = name.rpartition(".")[2].removeprefix("--")  # of --train.lr, which stands in another section
+    found = name if name in options else short.get(within, "") if name.startswith("--") else ""
     found = found or next((one for one in (f"{name}s", name.removesuffix("s")) if len(name) > 4 and one in every), "")
     line = Line(argv, options, prog)
     if not found:
@@ -144,7 +145,9 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
         typed = quoted(given) if given else ""
         retyped = line.without(name)
-        if said := answer(name, options, known.places, known.commands, prog, first, typed, retyped):
+        if said := answer(
+            within if "." in name else name, options, known.places, known.commands, prog, first, typed, retyped
+        ):
             return f"{said.rstrip('.')}."
     found = found or _begun(name, short) or _misspelt(name, options)
     if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):
