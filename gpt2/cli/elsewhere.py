@@ -60,6 +60,9 @@ TABLE = {
     "repeat-penalty penalty": "--repetition-penalty X",
     "no-repeat-ngram ngram no-repeat-ngram-size": "--no-repeat-ngram-size N | --repetition-penalty X",
     "stop-sequence stop-sequences stop-string stop-strings stop-token eos reverse-prompt truncate-at": "--stop TEXT",
+    "logit-bias bias bad-words-ids suppress-tokens":
+        "logit_bias is a setting of gpt2.Sampling in Python, as in gpt2.generate(model, tokenizer, text, "
+        "logit_bias={262: -100}), and of a request to `gpt2 serve`",
     "truncation truncate truncation-side": "--truncate left",
     "train.seed s": "--seed N | --train.seed N",
     "no-cache use-cache cache kv-cache": "keys and values are always kept and change no text, so leave it out",
@@ -242,6 +245,9 @@ VALUES_ELSEWHERE = {
     },
 }
 """What to do with the value of an option, as other programs have it."""
+
+LEAVE_OUT = {("gpt2 explain heads", "--head"): "leave it out, the table has a row for each head"}
+"""Why a command does without an option that another has."""
 
 OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
 COMMAND = re.compile(r"`gpt2 (\w+)")

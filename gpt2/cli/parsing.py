@@ -129,7 +129,7 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     """What was meant by an option that does not exist: another section's, another program's, another command's of ours,
     a misspelt one; or "".
     """
-    from gpt2.cli.elsewhere import another, answer
+    from gpt2.cli.elsewhere import LEAVE_OUT, VALUES_ELSEWHERE, another, answer
     from gpt2.cli.stray import Line
 
     options = known.options
@@ -155,7 +155,14 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         options_typed = [word for word in line.rest if word.startswith("--")]
         if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
             return f"`{command}` has it: type {line.typed(line.places, prog=command)}."
+        if command.startswith("gpt2 explain ") and [*theirs.places] == ["text"]:  # nothing else is needed
+            given = "" if theirs.options[name] is not None else f" {quoted(value or line.after(name) or 'VALUE')}"
+            leave = LEAVE_OUT.get((prog, name), f"`{prog}` does without it, so leave it out")
+            return f"{leave}, or type `{command} TEXT {name}{given}`, which has it."
         return f"`{command}` has it; `{prog} --help` lists the options here."
+    theirs_said = VALUES_ELSEWHERE.get(found, {}).get((value or line.after(name)).lower(), "")
+    if theirs_said:
+        return f"{theirs_said.replace('{first}', next(map(quoted, line.places), 'FILE'))}."
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""
