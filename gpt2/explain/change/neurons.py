@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt2.addresses import ADDRESS
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
@@ -104,7 +105,7 @@ def neuron(
     Raises UsageError for an address that is no neuron, for a model without MLPs, and as `reference`.
     """
     gpt, tokenizer = opened(model)
-    if not any("mlp.post" in one for one in (address, *ours(address))):
+    if not all(ADDRESS.fullmatch(one) and "mlp.post" in one for one in ours(address) or [address]):
         raise _no_neuron(address, gpt.config)
     places = parse(address, gpt.config.n_layer, gpt.config.n_head)
     a = places[0]
@@ -156,9 +157,10 @@ def neuron(
 
 
 def _no_neuron(address: str, config: GPT2Config) -> UsageError:
-    """The error for an address of no neuron: the form of one, with the numbers of `address` where the model has them."""
+    """The error for an address of no neuron: the form of one, with the numbers in `address` if the model has them."""
     numbers = [int(number) for number in re.findall(r"\d{1,9}", address)]
-    layer, unit = (*numbers, 0)[:2] if numbers[1:] or re.match(r"\d+\.", address) else (0, *numbers, 0)[:2]
+    layer = numbers[0] if numbers[1:] or re.match(r"\d+\.", address) else 0
+    unit = numbers[-1] if numbers[1:] or (numbers and not layer) else 0
     example = f"{layer if layer < config.n_layer else 0}.mlp.post#{unit if unit < config.inner_dim else 0}"
     return UsageError(f"{address!r} is not a neuron: write LAYER.mlp.post#NUMBER, such as {example}.")
 
