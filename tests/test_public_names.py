@@ -61,7 +61,7 @@ def test_every_command_has_a_name_of_the_package_or_a_hint() -> None:
 
 def test_an_import_of_a_command_shows_the_hint() -> None:
     """The statement leaves out what an AttributeError says: `from gpt2.explain import patch` ended without a hint."""
-    with pytest.raises(ImportError, match="'patch' from 'gpt2.explain': write from gpt2.explain import Patching, and"):
+    with pytest.raises(ImportError, match=r"'patch' from 'gpt2.explain': write from gpt2.explain import Patching, and"):
         from gpt2.explain import patch  # type: ignore[attr-defined]  # noqa: F401
     with pytest.raises(ImportError, match="'serve' from 'gpt2': it is a command: type `gpt2 serve --help` in a term"):
         from gpt2 import serve  # type: ignore[attr-defined]  # noqa: F401

@@ -113,7 +113,7 @@ def test_what_a_neuron_refuses() -> None:
     ):
         with pytest.raises(UsageError, match=f"is not a neuron: write LAYER.mlp.post#NUMBER, such as {example}"):
             neuron(small().model, address, DOCUMENTS)
-    with pytest.raises(UsageError, match="did you mean 1.mlp.post#7"):
+    with pytest.raises(UsageError, match=r"did you mean 1.mlp.post#7"):
         neuron(small().model, "1.mlp.7", DOCUMENTS)
     with pytest.raises(UsageError, match="there is no #96, this point has 0 to 95"):
         neuron(small().model, "1.mlp.post#96", DOCUMENTS)
