@@ -63,7 +63,7 @@ def test_an_import_of_a_command_shows_the_hint() -> None:
     """The statement leaves out what an AttributeError says: `from gpt2.explain import patch` ended without a hint."""
     with pytest.raises(ImportError, match=r"'patch' from 'gpt2.explain': write from gpt2.explain import Patching, and"):
         from gpt2.explain import patch  # type: ignore[attr-defined]  # noqa: F401
-    with pytest.raises(ImportError, match="'serve' from 'gpt2': it is a command: type `gpt2 serve --help` in a term"):
+    with pytest.raises(ImportError, match="'serve' from 'gpt2': it is a command: type `gpt2 serve` in a terminal"):
         from gpt2 import serve  # type: ignore[attr-defined]  # noqa: F401
     with pytest.raises(ImportError, match="'nothing' from 'gpt2' \\("):
         from gpt2 import nothing  # type: ignore[attr-defined]  # noqa: F401

@@ -102,7 +102,7 @@ def of_package(package: str, name: str) -> str:
     """What to write for a name that a package of ours does not have, behind a colon; empty where that is unknown."""
     tables = (EXPLAIN, PACKAGE) if package == "gpt2.explain" else (PACKAGE, EXPLAIN)
     said = hint(tables[0], name) or hint(tables[1], name)
-    alone = f": it is a command: type `gpt2 {name} --help` in a terminal." if name in COMMANDS_ALONE else ""
+    alone = f": it is a command: type `gpt2 {name}` in a terminal." if name in COMMANDS_ALONE else ""
     return said or alone
 
 
