@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from gpt2.base.errors import UsageError
 from gpt2.base.habits import MODEL, Absent, hint
 from gpt2.base.names import check_names
 from gpt2.forward_pass import Pass
@@ -49,13 +50,20 @@ def _missing(model: GPT2, name: str) -> Any:
 
 
 def _told(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """The forward pass, which refuses an argument that there is not by the name that it has here."""
+    """A forward pass, which refuses a text in place of ids, and an argument that there is not by the name that it has
+    here."""
 
     @wraps(forward)
     def told(model: GPT2, *args: Any, **named: Any) -> Any:
         for name in named:
             if name not in ARGUMENTS:
                 check_names(named, ARGUMENTS, "argument of model()", ELSEWHERE)
+        ids = args[0] if args else named.get("ids")
+        several = isinstance(ids, list | tuple)
+        if isinstance(ids[0] if several and ids else ids, str):
+            each = " for each text" if several else ""
+            call = "model" if forward.__name__ == "forward" else f"model.{forward.__name__}"
+            raise UsageError(f"the ids are a text: write {call}(torch.tensor([tokenizer.encode(text)])){each}.")
         return forward(model, *args, **named)
 
     return told
@@ -65,5 +73,6 @@ _from_pretrained = Absent(MODEL)
 _from_pretrained.__set_name__(GPT2, "from_pretrained")
 for _name, _value in (
     ("__getattr__", _missing), ("from_pretrained", _from_pretrained), ("forward", _told(GPT2.forward)),
+    ("hidden", _told(GPT2.hidden)),
 ):  # fmt: skip
     setattr(GPT2, _name, _value)

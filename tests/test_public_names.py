@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import gpt2
+import gpt2.explain
+from gpt2.cli.commands import COMMANDS
+from gpt2.cli.explain.analyses import ANALYSES
 
 FILE = Path(gpt2.__file__)
 NAMES = [name for name in gpt2.__all__ if name != "__version__"]
@@ -46,6 +49,24 @@ def test_the_docstring_of_the_package_gives_every_name_a_line() -> None:
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(AttributeError, match="generat"):
         gpt2.generat  # noqa: B018
+
+
+def test_every_command_has_a_name_of_the_package_or_a_hint() -> None:
+    for package, names in ((gpt2, COMMANDS), (gpt2.explain, ANALYSES)):
+        for name in names:
+            if not hasattr(package, name):
+                with pytest.raises(AttributeError, match=f"has no attribute '{name}': "):
+                    getattr(package, name)
+
+
+def test_an_import_of_a_command_shows_the_hint() -> None:
+    """The statement leaves out what an AttributeError says: `from gpt2.explain import patch` ended without a hint."""
+    with pytest.raises(ImportError, match=r"'patch' from 'gpt2.explain': write from gpt2.explain import Patching, and"):
+        from gpt2.explain import patch  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(ImportError, match="'serve' from 'gpt2': it is a command: type `gpt2 serve` in a terminal"):
+        from gpt2 import serve  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(ImportError, match="'nothing' from 'gpt2' \\("):
+        from gpt2 import nothing  # type: ignore[attr-defined]  # noqa: F401
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

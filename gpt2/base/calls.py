@@ -53,10 +53,13 @@ def is_checkpoint(value: object) -> bool:
     return isinstance(value, tuple) and hasattr(value, "model") and hasattr(value, "tokenizer")
 
 
-def one_sentence(shown: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def one_sentence(
+    shown: str, otherwise: Callable[[dict[str, Any]], str] = lambda given: ""
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A function that answers a call which does not suit its arguments with a UsageError of one sentence.
 
-    shown  the call as it is written, with `model` and `tokenizer` by these names
+    shown      the call as it is written, with `model` and `tokenizer` by these names
+    otherwise  how it is written for the arguments that were given, by name; "" where `shown` suits them
     """
 
     def around(function: Callable[P, R]) -> Callable[P, R]:
@@ -64,7 +67,7 @@ def one_sentence(shown: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            _check(signature, shown, args, kwargs)
+            _check(signature, shown, otherwise, args, kwargs)
             return function(*args, **kwargs)
 
         return checked
@@ -72,11 +75,18 @@ def one_sentence(shown: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return around
 
 
-def _check(signature: inspect.Signature, shown: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _check(
+    signature: inspect.Signature,
+    shown: str,
+    otherwise: Callable[[dict[str, Any]], str],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
     """Raise UsageError for arguments of another kind or number than the function takes."""
     known = signature.parameters
     positional = [p for p in known.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     given = {**dict(zip((p.name for p in positional), args)), **kwargs}
+    shown = otherwise(given) or shown
     for wanted, right in (("model", is_model), ("tokenizer", is_tokenizer)):
         if wanted in given and re.search(rf"\b{wanted}\b", shown):
             value = given[wanted]

@@ -72,11 +72,38 @@ PACKAGE = {
     "decode": "tokenizer.decode(ids)",
     "GenerationConfig": "gpt2.Sampling(max_tokens=40)",
     "run_with_cache": EVERYTHING,
-    "lens attribution heads off effects neuron Patching": "from gpt2.explain import {name}",
+    "lens attribution heads off effects neuron Patching neighbours behaviours": "from gpt2.explain import {name}",
     "set_seed": "gpt2.generate(model, tokenizer, text, seed=7)",
-    "save_pretrained save_model": "gpt2.save(model, tokenizer, 'mine')",
+    "save_pretrained save_model export": "gpt2.save(model, tokenizer, 'mine')",
+    "next": "gpt2.generate(model, tokenizer, text, max_tokens=1, logprobs=5)",
+    "chat": "gpt2.generate(model, tokenizer, [gpt2.Chat(tokenizer).prompt(messages)])",
+    "fetch": "gpt2.load('openai-community/gpt2'), which downloads it",
+    "info": "model.config",
+    "prepare": "from gpt2.data.prepare import prepare",
+    "walk": "from gpt2.explain.walk.walk import walk",
 }
+EXPLAIN = {
+    "patch patching activation_patching": "from gpt2.explain import Patching, and then "
+    "Patching(checkpoint, clean, corrupt).grid('resid'), with checkpoint = gpt2.load(name)",
+    "attention": "from gpt2.explain.see.attention import attention, and then attention(gpt2.trace(checkpoint, text))",
+    "neurons": "from gpt2.explain import neuron, and then neuron(checkpoint, '2.mlp.post#123'), "
+    "with checkpoint = gpt2.load(name)",
+    "positions": "from gpt2.explain import position_similarity, and then position_similarity(checkpoint), "
+    "with checkpoint = gpt2.load(name)",
+    "points": "from gpt2.explain.show.points import points, and then points(checkpoint.model.config)",
+    "overview": "from gpt2.explain.see.overview import overview, and then overview(gpt2.trace(checkpoint, text))",
+}
+COMMANDS_ALONE = ("serve", "quantise", "bench", "runs", "ablate", "completion")
+"""Commands that no function of the package stands for."""
 """Names with spaces between them; what to write, with `{name}` for the name."""
+
+
+def of_package(package: str, name: str) -> str:
+    """What to write for a name that a package of ours does not have, behind a colon; empty where that is unknown."""
+    tables = (EXPLAIN, PACKAGE) if package == "gpt2.explain" else (PACKAGE, EXPLAIN)
+    said = hint(tables[0], name) or hint(tables[1], name)
+    alone = f": it is a command: type `gpt2 {name}` in a terminal." if name in COMMANDS_ALONE else ""
+    return said or alone
 
 
 def hint(table: dict[str, str], name: str, of: str = "") -> str:

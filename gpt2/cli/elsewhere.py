@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpt2.base.names import SETTINGS
+
 if TYPE_CHECKING:
     from gpt2.cli.parsing import Known
 
@@ -19,7 +21,7 @@ TABLE = {
     # where the model is, where the text is, where the result goes
     "m model model-name model-name-or-path model-path model-dir model-id pretrained checkpoint ckpt ckpt-path run-name":
         "@model the model stands without an option: {prog} storyteller | --model MODEL | --train.init MODEL",
-    "init-from init resume-from-base base-model": "--train.init MODEL | --model MODEL",
+    "train.init": "--train.init MODEL | --model MODEL",
     "tokenizer-name tokenizer-path tokenizer-name-or-path": "--tokenizer DIR",
     "p prompt text input inputs query prefix start message": '--prompt TEXT | '
         "@chat type the message at the prompt of `gpt2 chat`, or pipe it in: {piped} | "
@@ -27,7 +29,7 @@ TABLE = {
         "@files the file stands without an option: {prog} FILE",
     "f file prompt-file input-file text-file":
         "@files the file stands without an option: {prog} FILE | @text pipe the file in: {prog} < FILE",
-    "dataset data data-dir data-path dataset-name dataset-path train-file train-data train-path training-data corpus":
+    "data.train":
         "--data.train DIR | @files the file stands without an option: {prog} FILE | @text pipe it in: {prog} < FILE",
     "text-field text-column column-name": "--field NAME",
     "prompt-field prompt-column input-field input-column instruction-field instruction-column question-field "
@@ -35,7 +37,7 @@ TABLE = {
     "target-field target-column label-column":
         '@finetune rename the fields in the file: what is asked to "prompt", and the answer to "completion" | '
         "--field NAME",
-    "val-file validation-file validation-data eval-file eval-data test-file val-data dev-file":
+    "data.val":
         "--data.val DIR | --val FILE",
     "o output out-dir output-dir output-path save-dir save-path out output-file out-file": "--out DIR | "
         "@directory the directory stands without an option: {prog} MODEL DIR | "
@@ -58,38 +60,40 @@ TABLE = {
     "repeat-penalty penalty": "--repetition-penalty X",
     "no-repeat-ngram ngram no-repeat-ngram-size": "--no-repeat-ngram-size N | --repetition-penalty X",
     "stop-sequence stop-sequences stop-string stop-strings stop-token eos reverse-prompt truncate-at": "--stop TEXT",
+    "logit-bias bias bad-words-ids suppress-tokens":
+        "logit_bias is a setting of gpt2.Sampling in Python, as in gpt2.generate(model, tokenizer, text, "
+        "logit_bias={262: -100}), and of a request to `gpt2 serve`",
     "truncation truncate truncation-side": "--truncate left",
-    "random-seed s": "--seed N | --train.seed N",
+    "train.seed s": "--seed N | --train.seed N",
     "no-cache use-cache cache kv-cache": "keys and values are always kept and change no text, so leave it out",
     "stream no-stream streaming": "the text is written as it comes; --json prints it whole at the end",
     "i interactive cnv conversation chat": "`gpt2 chat` keeps the model and talks | "
         "@text a text at a time is read; {prog} - reads it from standard input",
     "include-prefix return-full-text echo": "the prompt stands before its text; --json gives the two apart",
     # how a model is trained
-    "learning-rate lr max-lr peak-lr step-size": "--optim.lr RATE | --lr RATE",
-    "min-lr final-lr": "--optim.floor X, a share of the rate",
-    "lr-scheduler-type lr-scheduler scheduler schedule decay-lr": "--optim.schedule NAME",
-    "warmup warmup-steps warmup-iters warmup-ratio num-warmup-steps":
+    "optim.lr": "--optim.lr RATE | --lr RATE",
+    "optim.floor": "--optim.floor X, a share of the rate",
+    "optim.schedule": "--optim.schedule NAME",
+    "optim.warmup_steps":
         "@finetune --optim.warmup-steps N, a whole number; without it a tenth of the steps are warm-up, at most 20 | "
         "--optim.warmup-steps N, a number of steps",
-    "weight-decay wd": "--optim.weight-decay X",
-    "grad-clip max-grad-norm gradient-clipping clip": "--optim.clip X",
-    "optimizer optim opt": "--optim.name NAME",
-    "adam-beta1 beta1": "--optim.beta1 X",
-    "adam-beta2 beta2": "--optim.beta2 X",
-    "adam-epsilon": "--optim.eps X",
-    "b bs batch-size train-batch-size per-device-train-batch-size device-batch-size total-batch-size "
-    "per-device-batch-size":
+    "optim.weight_decay": "--optim.weight-decay X",
+    "optim.clip": "--optim.clip X",
+    "optim.name": "--optim.name NAME",
+    "betas adam-betas": "--optim.beta1 X and --optim.beta2 X",
+    "optim.beta1": "--optim.beta1 X",
+    "optim.beta2": "--optim.beta2 X",
+    "optim.eps": "--optim.eps X",
+    "train.batch_size b":
         "--train.batch-size N | --batch-size N | how much is computed at once is chosen here, so leave it out",
-    "gradient-accumulation-steps grad-accum accumulate-gradients micro-batch":
+    "train.micro_batch_size":
         "--train.micro-batch-size N, the rows computed at once | --micro-batch-size N, the rows computed at once",
     "epochs num-train-epochs num-epochs n-epochs": "--epochs N | --train.steps N, a number of steps: "
         "the first line of a run says how many steps one pass over the data is",
-    "steps max-steps max-iters iters iterations num-iterations num-steps": "--train.steps N | "
+    "train.steps": "--train.steps N | "
         "--epochs N, a number of passes over the text, such as 3: "
         "the second line of a run says how many steps these are",
-    "c ctx ctx-size n-ctx context block-size seq-len sequence-length max-seq-length max-seq-len context-length "
-    "context-size max-length-tokens window max-model-len": "--train.context N | --context N | "
+    "train.context c max-length-tokens window max-model-len": "--train.context N | --context N | "
         "the context is the model's own, so leave it out",
     "dropout": "--model.dropout P | --dropout P | --lora-dropout P",
     "lora-r lora-rank r rank use-lora peft": "--lora RANK",
@@ -102,18 +106,18 @@ TABLE = {
         "no block is frozen here, so leave it out",
     "target-modules lora-target-modules lora-modules": "--lora-targets NAME | --adapter NAME=DIR",
     "early-stopping-patience": "--patience N",
-    "eval-steps eval-interval evaluation-strategy eval-strategy eval-every": "--train.eval-every N | --eval-every N",
-    "logging-steps log-interval log-every": "--train.log-every N",
-    "save-steps save-interval save-every save-strategy": "--train.save-every N",
-    "save-total-limit": "--train.keep-last N",
-    "gradient-checkpointing": "--train.activation-checkpointing",
-    "compile torch-compile": "--train.compile",
+    "train.eval_every": "--train.eval-every N | --eval-every N",
+    "train.log_every": "--train.log-every N",
+    "train.save_every": "--train.save-every N",
+    "train.keep_last": "--train.keep-last N",
+    "train.activation_checkpointing": "--train.activation-checkpointing",
+    "train.compile": "--train.compile",
     "ddp fsdp": "--train.parallel ddp or fsdp",
     "report-to wandb use-wandb wandb-log wandb-project tensorboard":
         "--train.tensorboard; `gpt2 runs` draws the curves too | `gpt2 runs` draws the curves of a run",
-    "n-layers num-layers num-hidden-layers": "--model.n-layer N",
-    "n-heads heads num-heads num-attention-heads": "--model.n-head N | --heads N",
-    "embd hidden-size d-model dim n-embed": "--model.n-embd N",
+    "model.n_layer": "--model.n-layer N",
+    "model.n_head": "--model.n-head N | --heads N",
+    "model.n_embd embd n-embed": "--model.n-embd N",
     "max-train-samples max-samples num-examples num-samples-eval": "--limit N",
     "vocab": "--vocab-size N",
     "val-fraction val-split validation-split split-ratio test-size val-size eval-fraction holdout val-ratio test-split":
@@ -204,6 +208,7 @@ TABLE = {
     "v verbose debug": "write GPT2_TRACEBACK=1 before the command to see where an error arises",
 }  # fmt: skip
 """Names with spaces between them, without their hyphens; what to do, the first that the command has, between bars.
+A setting of a recipe, "optim.lr", stands for all names that SETTINGS has for it.
 
 An answer names the options that it needs (`--lr`), a command (`gpt2 chat`), or begins with the place (@text) or the
 command or analysis (@score) that it is for. {prog} stands for the command, {first} for the user's text or file, {value}
@@ -241,9 +246,19 @@ VALUES_ELSEWHERE = {
 }
 """What to do with the value of an option, as other programs have it."""
 
+LEAVE_OUT = {("gpt2 explain heads", "--head"): "leave it out, the table has a row for each head"}
+"""Why a command does without an option that another has."""
+
 OPTION = re.compile(r"--[a-z][\w.-]*[a-z\d]|--n\b")
 COMMAND = re.compile(r"`gpt2 (\w+)")
-_ANSWERS = {name: answers.split(" | ") for names, answers in TABLE.items() for name in names.split()}
+_KEYS = {key: answers.split(" | ") for keys, answers in TABLE.items() for key in keys.split()}
+_OF_SETTINGS = {
+    name.replace("_", "-"): _KEYS[key]
+    for key in _KEYS
+    if "." in key
+    for name in (key.partition(".")[2], *SETTINGS[key].split())
+}
+_ANSWERS = _OF_SETTINGS | {key: answers for key, answers in _KEYS.items() if "." not in key}
 
 
 def answer(

@@ -129,14 +129,15 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
     """What was meant by an option that does not exist: another section's, another program's, another command's of ours,
     a misspelt one; or "".
     """
-    from gpt2.cli.elsewhere import another, answer
+    from gpt2.cli.elsewhere import LEAVE_OUT, VALUES_ELSEWHERE, another, answer
     from gpt2.cli.stray import Line
 
     options = known.options
     name = name.replace("_", "-")
     every = [*options, *(opposite(option) for option, pair in options.items() if pair)]
     short = {option.rpartition(".")[2].removeprefix("--"): option for option in every}  # --steps is --train.steps
-    found = name if name in options else short.get(name[2:], "") if name.startswith("--") else ""
+    within = name.rpartition(".")[2].removeprefix("--")  # of --train.lr, which stands in another section
+    found = name if name in options else short.get(within, "") if name.startswith("--") else ""
     found = found or next((one for one in (f"{name}s", name.removesuffix("s")) if len(name) > 4 and one in every), "")
     line = Line(argv, options, prog)
     if not found:
@@ -144,7 +145,9 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         first = quoted(line.places[0]) if line.places and line.places[0] != given else ""
         typed = quoted(given) if given else ""
         retyped = line.without(name)
-        if said := answer(name, options, known.places, known.commands, prog, first, typed, retyped):
+        if said := answer(
+            within if "." in name else name, options, known.places, known.commands, prog, first, typed, retyped
+        ):
             return f"{said.rstrip('.')}."
     found = found or _begun(name, short) or _misspelt(name, options)
     if not found and name.startswith("--") and (other := another(name, known.places, prog, known.other)):
@@ -152,7 +155,14 @@ def nearest(name: str, value: str, known: "Known", prog: str, argv: Sequence[str
         options_typed = [word for word in line.rest if word.startswith("--")]
         if "text" in {*known.places} & {*theirs.places} and all(map(theirs.has, options_typed)):
             return f"`{command}` has it: type {line.typed(line.places, prog=command)}."
+        if command.startswith("gpt2 explain ") and [*theirs.places] == ["text"]:  # nothing else is needed
+            given = "" if theirs.options[name] is not None else f" {quoted(value or line.after(name) or 'VALUE')}"
+            leave = LEAVE_OUT.get((prog, name), f"`{prog}` does without it, so leave it out")
+            return f"{leave}, or type `{command} TEXT {name}{given}`, which has it."
         return f"`{command}` has it; `{prog} --help` lists the options here."
+    theirs_said = VALUES_ELSEWHERE.get(found, {}).get((value or line.after(name)).lower(), "")
+    if theirs_said:
+        return f"{theirs_said.replace('{first}', next(map(quoted, line.places), 'FILE'))}."
     if options.get(found) and value.lower() in ("false", "0", "no", "off"):
         found = opposite(found)
     return f"did you mean {found}?" if found else ""

@@ -90,8 +90,11 @@ class Command(ModelOptions):
 
     def _check(self, key: str | None) -> None:
         """UsageError for what is wrong in the options alone, before a model is loaded."""
+        from gpt2.server.run import check_port
+
         if key == "":
             raise UsageError("the key is empty: give --api-key a text, or leave it and GPT2_API_KEY out.")
+        check_port(self.port)
         for name in ("max_tokens", "max_prompt", "kv_mb"):
             value = getattr(self, name)
             if value is not None and value < 1:

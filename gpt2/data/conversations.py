@@ -16,15 +16,13 @@ import numpy as np
 
 from gpt2.base.errors import Failure
 from gpt2.data.examples import Example
-from gpt2.data.forms import ALPACA, CHAT, KEYS, LAYOUT, LONG, SHARED, check_form, form_of, is_conversation
+from gpt2.data.forms import ALPACA, CHAT, KEYS, LAYOUT, LONG, check_form, form_of, is_conversation
 from gpt2.data.records import all_records, fields_of, kind_of
 from gpt2.text.chat import Chat
+from gpt2.text.messages import ROLES, mend
 
 VARIABLES = ("tools", "documents")
 """Fields of a row, beside the messages, that a template may read."""
-ROLES = {"human": "user", "prompter": "user", "bot": "assistant", "gpt": "assistant", "ai": "assistant"}
-ROLES |= {"chatgpt": "assistant", "model": "assistant", "chatbot": "assistant"}
-"""Roles as others name them."""
 READ = (*CHAT, *VARIABLES, *ALPACA, "input", *KEYS)
 """Fields that are read of a row of any form, beside the one that holds a text."""
 
@@ -91,17 +89,20 @@ def messages_of(where: str, row: Any) -> list[dict[str, Any]]:
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, dict):
             raise ValueError(f"{where} has {kind_of(message)} as message {number}: {LAYOUT}")
-        if "role" not in message and all(name in message for name in SHARED):
-            raise ValueError(f'{where} has "from" and "value" in message {number}: {LAYOUT}')
+        needed = ["role"] if message.get("tool_calls") else ["role", "content"]
+        if names := [name for name in needed if name not in message]:
+            said = " and ".join(f'no "{name}"' for name in names)
+            what = f"{where} has {said} of message {number} ({fields_of(message)})"
+            raise ValueError(f"{what}: {mend(message, names, messages)}")
         _check_text(where, message, "role", f" of message {number}")
         if not (message.get("content") is None and message.get("tool_calls")):
             _check_text(where, message, "content", f" of message {number}")
     if not any(message["role"] == "assistant" for message in messages):
         roles = list(dict.fromkeys(message["role"] for message in messages))
         other = [f'"{role}" to "{ROLES[role.lower()]}"' for role in roles if role.lower() in ROLES]
-        mend = f"rename {' and '.join(other)}." if other else "so nothing to learn."
+        instead = f"rename {' and '.join(other)}." if other else "so nothing to learn."
         what = f'{where} has no message of the role "assistant" (it has {", ".join(roles)})'
-        raise ValueError(f"{what}{': ' if other else ', '}{mend}")
+        raise ValueError(f"{what}{': ' if other else ', '}{instead}")
     return messages
 
 

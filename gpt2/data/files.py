@@ -11,17 +11,18 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpt2.base.errors import UsageError
+from gpt2.base.foreign import plain_name
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
 from gpt2.checkpoint.layout import ADAPTER_WEIGHTS, BUNDLED, HUB_IDS, WEIGHT_FILES
-from gpt2.data.shards import MANIFEST
+from gpt2.data.shards import MANIFEST, read_manifest
 
 PACKED = (".gz", ".zst")
 KINDS = (".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
@@ -70,6 +71,8 @@ def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list
         left: list[LeftOut] = []
         names = {file.relative_to(path).as_posix(): file for file in _below(path, left)}
         inside = [Source(check(names[name]), name) for name in sorted(names) if has_kind(name)]
+        if not inside and LeftOut(path, PREPARED) in left:
+            raise ValueError(f"{path} is a prepared data set, which holds tokens: {_its_text(path)}.")
         if not inside:
             raise ValueError(f"{path} holds no file of text: known are {KNOWN}.")
         found += inside
@@ -148,6 +151,15 @@ def _one_tree(top: Path, read: set[tuple[int, int]], left: list[LeftOut], links:
         links += [folder / name for name in seen if (folder / name).is_symlink()]
         folders[:] = sorted(name for name in seen if not (folder / name).is_symlink())
         yield from (folder / name for name in files if not name.startswith("."))
+
+
+def _its_text(directory: Path) -> str:
+    """What to give in place of a prepared data set: the files that it was made of, as its manifest calls them."""
+    names: list[str] = []
+    with suppress(ValueError, OSError):
+        names = [one["file"] for one in read_manifest(directory)["sources"]]
+    shown = ", ".join(map(plain_name, names[:3])) + (" ..." if names[3:] else "")
+    return f"give the text that it was made of{f', {shown}' if names else ''}"
 
 
 def refuse_model(path: Path) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 CHAT, ALPACA, KEYS = ("messages",), ("instruction", "output"), ("prompt", "completion")
 LAYOUT = 'write {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}.'
-SHARED = ("from", "value")
-"""How ShareGPT names a message's role and content."""
 LONG = "shorten it, or leave such rows out with {skip_long}."
 """What to do about a row whose answer would begin past the context."""
 

@@ -15,10 +15,11 @@ from gpt2.base.foreign import plain_name
 from gpt2.base.notes import note
 from gpt2.base.visible import quoted
 from gpt2.data.files import has_kind
-from gpt2.data.forms import LAYOUT, SHARED
+from gpt2.data.forms import LAYOUT
 from gpt2.data.json_lines import as_rows
 from gpt2.data.not_json import typed
 from gpt2.data.records import fields_of, kind_of
+from gpt2.text.messages import is_message
 
 ASKED = "prompt instruction question query problem request user human inputtext input inputs source src"
 ASKED += " article document q"
@@ -106,8 +107,7 @@ def tell_half(path: Path, row: Mapping[str, Any], field: str) -> None:
 
 def is_turns(value: Any) -> bool:
     """Whether it is a conversation: a list of messages, each with a role or a sender."""
-    parts: tuple[str, ...] = ("role", "content", *SHARED)
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and {*v} & {*parts} for v in value)
+    return isinstance(value, list) and bool(value) and all(map(is_message, value))
 
 
 def is_table(row: Mapping[str, Any]) -> bool:

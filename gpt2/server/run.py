@@ -29,6 +29,7 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     from gpt2.server.app import create_app
     from gpt2.server.serving import Server, finish, serve
 
+    check_port(port or 0)
     app = create_app(checkpoint)  # first: it may refuse the model
     listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
@@ -52,19 +53,26 @@ def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, brow
     return True
 
 
+def check_port(port: int) -> None:
+    """UsageError for a number that is no port: some systems take 99999 for 34463, its last 16 bits."""
+    if not 0 <= port < 2**16:
+        raise UsageError(argument="port", value=port, mend="choose 0 to 65,535.")
+
+
 def listen(port: int | None) -> socket.socket:
     """A socket on 127.0.0.1: on `port`, on any free one for 0, on 8271 or any free one for None."""
+    check_port(port or 0)
     for wanted in (port,) if port is not None else (PORT, 0):
         try:
             return bound(socket.AF_INET, (HOST, wanted))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             if port is not None:
                 raise UsageError(f"port {port} cannot be used ({error}): choose another, or leave it out.") from None
     raise OSError("no port of this machine is free: close another program that serves pages.")
 
 
 def bound(family: socket.AddressFamily, address: Any) -> socket.socket:
-    """A listening socket at an address. Raises OSError, or OverflowError for no port."""
+    """A listening socket at an address. Raises OSError where it cannot be had."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

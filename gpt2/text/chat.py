@@ -25,6 +25,7 @@ from gpt2.base.errors import UsageError
 from gpt2.base.foreign import panics_are_errors, shortened
 from gpt2.text.byte_level import well_formed
 from gpt2.text.chat_template import ChatTemplate, Message, Span, control_texts
+from gpt2.text.messages import PARTS, mend
 from gpt2.text.spelled import Spelled
 from gpt2.text.tokenizer import Tokenizer
 
@@ -165,6 +166,9 @@ def checked(messages: Any) -> list[Message]:
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, Mapping):
             raise UsageError(f"message {number} is {_a(message)}: give a dict for each, as in {EXAMPLE}.")
+        names = [name for name in PARTS if name not in message]
+        if "role" in names and (said := mend(message, names, messages)).startswith("rename"):
+            raise UsageError(f"message {number} has {' and '.join(f'no {name}' for name in names)}: {said}")
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
             has = f"the role {shortened(role)}, {_a(role)}" if "role" in message else "no role"

@@ -7,11 +7,13 @@ import dataclasses
 import difflib
 import functools
 import typing
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
 from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.foreign import parse_toml, plain_name, shortened
+from gpt2.base.names import setting_in_place_of
 from gpt2.training.recipe import Recipe
 
 
@@ -44,35 +46,40 @@ def build_table(table: Any, source: str) -> Recipe:
     return recipe
 
 
-def build(kind: Any, table: Any, source: str, prefix: str = "") -> Any:
+def build(kind: Any, table: Any, source: str, prefix: str = "", every: Collection[str] = ()) -> Any:
     """A dataclass of settings from a table, each value of the kind that its field says.
 
     prefix   of the names in sentences, such as "train."
+    every    all settings by section and name, for a name that stands in another section
 
     Raises UsageError, naming `source`, for a name that is none of its fields, and for a value of another kind.
     """
     if not isinstance(table, dict):
         raise UsageError(f"{source} is {shortened(table)}: write it as tables of settings.")
     hints = _hints(kind)
+    sections = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    every = every or [f"{name}.{one}" for name, hint in sections.items() for one in _hints(hint)]
     values = {}
     for key, value in table.items():
         if key not in hints:
             near = difflib.get_close_matches(key[:100], hints, n=1)
             mend = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(hints)}."
+            if every and not isinstance(value, dict):
+                mend = setting_in_place_of(key, prefix.rstrip("."), every) or mend
             raise UsageError(f"{source}: there is no setting {prefix}{plain_name(key)}: {mend}")
-        values[key] = _value(hints[key], value, source, f"{prefix}{key}")
+        values[key] = _value(hints[key], value, source, f"{prefix}{key}", every)
     return kind(**values)
 
 
 _hints = functools.cache(typing.get_type_hints)
 
 
-def _value(hint: Any, value: Any, source: str, name: str) -> Any:
+def _value(hint: Any, value: Any, source: str, name: str, every: Collection[str] = ()) -> Any:
     said = f"{source}: {name} is {shortened(value)}:"
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise UsageError(f"{said} write it as a table, [{name}].")
-        return build(hint, value, source, f"{name}.")
+        return build(hint, value, source, f"{name}.", every)
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
         if value not in choices:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import save
 from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
 from gpt2.cli.explain.command import Overview, parse
+from gpt2.cli.explain.switch import Patch
 from gpt2.cli.main import main
 from tests.explained import BLOCKS, HEADS, WIDTH
 
@@ -222,6 +224,15 @@ def test_half_precision_is_explained_too(dtype: str, capsys: pytest.CaptureFixtu
     for ours, theirs in zip(half["components"], whole["components"], strict=True):
         for name in ("loss_change", "kl", "logit_change"):
             assert ours[name]["value"] == pytest.approx(theirs[name]["value"], abs=0.05)
+
+
+def test_the_example_of_patch_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its prompts were less than 0.5 apart, and the command refused them."""
+    example = re.search(r"gpt2 explain (patch \".*)", Patch.__doc__ or "")
+    assert example is not None
+    code, out, err = run(capsys, *shlex.split(example[1]))
+    assert (code, err) == (0, "")
+    assert "lead of ·him: " in out
 
 
 def test_patch_gives_a_grid_and_its_estimate(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,14 @@
 """An option of another program is answered with ours: with one that the command really has."""
 
+from dataclasses import fields
+
 import pytest
 
 from gpt2.cli.elsewhere import _ANSWERS, COMMAND, OPTION, TABLE, answer
 from gpt2.cli.explain.command import ANALYSES
 from gpt2.cli.main import COMMANDS, main
 from gpt2.cli.parsing import Known
+from gpt2.inference.sampling import Sampling
 from tests.cli.test_parsing import RECIPE
 
 
@@ -82,6 +85,18 @@ def test_every_answer_names_options_of_the_command() -> None:
         ("eval x.txt --max_length 5", "write --context N."),
         ("eval x.txt --tasks lambada", "did you mean --task?"),
         ("next x --temperature 0.5", "`gpt2 generate` has it: type `gpt2 generate x --temperature 0.5`."),
+        (
+            "generate x --logit-bias 262=-100",
+            "logit_bias is a setting of gpt2.Sampling in Python, as in gpt2.generate(m",
+        ),
+        ("chat --logit_bias 262=-100", "and of a request to `gpt2 serve`."),
+        (
+            "explain heads --head 3.head.1",
+            "there is no option --head: leave it out, the table has a row for each head, or type `gpt2 explain "
+            "attention TEXT --head 3.head.1`, which has it.",
+        ),
+        ("explain positions --head=1.head.2", "so leave it out, or type `gpt2 explain attention TEXT --head 1.head.2`"),
+        ("eval --tasks lambada_openai x.jsonl", "there is no option --tasks: type `gpt2 eval --task lambada x.jsonl`."),
         ("generate x --lr 1", "there is no option --lr: `gpt2 finetune` has it; `gpt2 generate --help` lists"),
         ("generate x --history y", "there is no option --history: `gpt2 generate --help` lists the options."),
         ("next x --target y", "`gpt2 score` gives the probability of every token"),
@@ -115,6 +130,16 @@ def test_every_answer_names_options_of_the_command() -> None:
         (f"train {RECIPE} --no-compile", "did you mean --train.no-compile?"),
         (f"train {RECIPE} batch_size=32", "unrecognised: batch_size=32; did you mean --train.batch-size?"),
         (f"train {RECIPE} --learning_rate=3e-4", "write --optim.lr RATE."),
+        (f"train {RECIPE} --train.lr 1e-3", "there is no option --train.lr: did you mean --optim.lr?"),
+        (
+            f"train {RECIPE} --train.learning_rate 1e-3",
+            "there is no option --train.learning_rate: write --optim.lr RATE",
+        ),
+        (f"train {RECIPE} --optim.batch_size=4", "there is no option --optim.batch_size: did you mean --train.batch-"),
+        (f"train {RECIPE} --model.block_size=4", "there is no option --model.block_size: write --train.context N."),
+        (f"train {RECIPE} --train.num_layers=4", "there is no option --train.num_layers: write --model.n-layer N."),
+        (f"train {RECIPE} --optim.betas 0.9", "there is no option --optim.betas: write --optim.beta1 X and --optim.be"),
+        ("finetune x.txt --train.learning_rate 1e-3", "write --optim.lr RATE."),
         (f"train {RECIPE} --max_iters=50", "write --train.steps N."),
         (f"train {RECIPE} --out_dir=x", "there is no option --out_dir: write --out DIR."),
         (f"train {RECIPE} --block_size=64", "write --train.context N."),
@@ -138,3 +163,10 @@ def test_every_option_that_does_not_exist_has_its_line(capsys: pytest.CaptureFix
         "there is no option --num-beams", "there is no option --temp", "there is no option --zzz"
     ]  # fmt: skip
     assert all(line.startswith("gpt2: ") for line in lines)
+
+
+def test_every_setting_of_sampling_is_an_option_or_has_an_answer() -> None:
+    known = dict(knowns())["generate"]
+    for name in (field.name for field in fields(Sampling)):
+        typed = f"--{name.replace('_', '-')}"
+        assert known.has(typed) or answer(typed, known.options, known.places, COMMANDS, "gpt2 generate"), name

@@ -255,7 +255,9 @@ def test_a_directory_stands_for_the_texts_in_it(tmp_path):
     assert all(source.path.is_file() for source in found)
     names = [".hidden", "a/.e.txt", "set", "notes.doc"]
     assert sorted(one.path for one in left_out) == sorted(tmp_path / name for name in names)
-    with pytest.raises(ValueError, match=r"set holds no file of text: known are \.txt, "):
+    with pytest.raises(
+        ValueError, match=r"set is a prepared data set, which holds tokens: give the text that it was made of\."
+    ):
         sources([tmp_path / "set"])
 
 

@@ -23,6 +23,7 @@ FILES: list[tuple[str, Any, str]] = [
     ("a.jsonl", {"question": "a", "context": "c", "answers": {"text": ["b"]}}, 'write a text in "output" \\(an object'),
     ("a.jsonl", {"system_prompt": "s", "question": "a", "response": "b"}, 'the text of "system_prompt" as the first'),
     ("a.jsonl", {"conversations": [{"from": "human", "value": "a"}]}, 'for gpt2 finetune, write {"messages": '),
+    ("a.jsonl", {"dialog": [{"speaker": "user", "text": "a"}]}, 'for gpt2 finetune, write {"messages": '),
     ("a.jsonl", {"one": "a", "two": "b"}, 'with field; for gpt2 finetune on answers, rename what is asked to "prompt"'),
     ("a.jsonl", {"body": "a"}, r"\(it has body\): name the one that holds the text with field\.$"),
     ("a.jsonl", TURNS, "list of messages: .*type `jq -c '{messages: .}' < a.jsonl > lines.jsonl`, and use lines.jsonl"),

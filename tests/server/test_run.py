@@ -3,8 +3,11 @@
 import pytest
 
 import gpt2.server.serving
+from gpt2.base.errors import UsageError
+from gpt2.cli.main import main
+from gpt2.server.api.run import listen as listen_on
 from gpt2.server.jobs import Jobs
-from gpt2.server.run import open_page
+from gpt2.server.run import listen, open_page
 from tests.explained import storyteller
 
 
@@ -21,3 +24,14 @@ def test_ctrl_c_just_after_the_address_stops_the_work(monkeypatch, capsys):
     assert open_page(storyteller(), "a", port=0, browser=False)
     assert len(ended) == 1
     assert "Ctrl-C ends it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", [99999, 65536, -1, 2**70])
+def test_a_number_that_is_no_port_is_refused(port, capsys):
+    """The system took port 99999 for 34463, its last 16 bits, and the server stood there."""
+    for opening in (lambda: open_page(None, "a", port), lambda: listen(port), lambda: listen_on("127.0.0.1", port)):
+        with pytest.raises(UsageError, match=f"port is {port}: choose 0 to 65,535."):
+            opening()
+    for words in (["serve"], ["explain", "a", "--page"]):
+        assert main([*words, f"--port={port}", "--model", "nowhere"]) == 2
+        assert f"--port is {port}: choose 0 to 65,535." in capsys.readouterr().err

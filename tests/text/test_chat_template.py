@@ -214,6 +214,14 @@ def test_a_template_that_is_none_and_answers_that_cannot_be_told() -> None:
         ([{"role": "user", "content": None}], "message 1 has None as its content: give it a text as 'content'."),
         ([{"role": "user"}], "message 1 has no content: give it"),
         ([{"content": "Hi"}], "message 1 has no role: give it a text as 'role', such as 'user' or 'assistant'."),
+        (
+            [{"speaker": "user", "text": "Hi"}],
+            'message 1 has no role and no content: rename "speaker" to "role" and "text" to "content".',
+        ),
+        (
+            [{"from": "human", "content": "Hi"}],
+            'message 1 has no role: rename "from" to "role" and the role "human" to "user".',
+        ),
         ([{"role": 1, "content": "Hi"}], "message 1 has the role 1, an int: give it a text as 'role'"),
     ],
 )

@@ -128,6 +128,9 @@ class Overview(Options):
 
     def run(self) -> None:
         """Print the overview, or open or write the page."""
+        from gpt2.server.run import check_port
+
+        check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()
         if self.html:

@@ -109,7 +109,7 @@ class Patch(Options):
     have equally many tokens.
 
     examples:
-      gpt2 explain patch "Tom was sad. He" "Amy was sad. He" --target " cried" --foil " smiled"
+      gpt2 explain patch "Tom cried. Mom hugged" "Amy cried. Mom hugged" --target " him" --foil " her"
       gpt2 explain patch CLEAN CORRUPT --grid head --png heads.png
       gpt2 explain patch --pairs name
     """

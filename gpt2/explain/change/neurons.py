@@ -11,6 +11,7 @@ In: a model, `l.mlp.post#n`, documents. Out: a `Neuron`, with a_n = act(x W_in[n
 The strongest neurons of one prediction: `run.attribution(target, vs, of="*.mlp").top()`. Read next: embeddings.py.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt2.addresses import ADDRESS
 from gpt2.base.errors import UsageError
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
 from gpt2.checkpoint.opened import Model, opened
+from gpt2.config import GPT2Config
 from gpt2.explain.change.intervals import ONE_DOCUMENT, Estimate, bootstrap
 from gpt2.explain.run.lacks import Lacking, without
-from gpt2.explain.run.places import parse
+from gpt2.explain.run.places import ours, parse
 from gpt2.explain.run.reference import STORIES, Reference, reference
 from gpt2.explain.run.weights import neuron_writes, promotes
 from gpt2.explain.show.result import Result, number, table
@@ -102,10 +105,12 @@ def neuron(
     Raises UsageError for an address that is no neuron, for a model without MLPs, and as `reference`.
     """
     gpt, tokenizer = opened(model)
+    if not all(ADDRESS.fullmatch(one) and "mlp.post" in one for one in ours(address) or [address]):
+        raise _no_neuron(address, gpt.config)
     places = parse(address, gpt.config.n_layer, gpt.config.n_head)
     a = places[0]
     if len(places) > 1 or a.point != "mlp.post" or a.unit is None or a.span:
-        raise UsageError(f"{address!r} is not a neuron: write {a.layer or 0}.mlp.post#0, say.")
+        raise _no_neuron(address, gpt.config)
     if a.unit >= gpt.config.inner_dim:
         raise UsageError(f"{address!r}: there is no #{a.unit}, this point has 0 to {gpt.config.inner_dim - 1}.")
     if without(gpt, "MLPs"):
@@ -149,6 +154,15 @@ def neuron(
         _contexts(documents.rows, values, contexts, names), promoted, suppressed,
         bootstrap(torch.stack(changes), counts),
     )  # fmt: skip
+
+
+def _no_neuron(address: str, config: GPT2Config) -> UsageError:
+    """The error for an address of no neuron: the form of one, with the numbers in `address` if the model has them."""
+    numbers = [int(number) for number in re.findall(r"\d{1,9}", address)]
+    layer = numbers[0] if numbers[1:] or re.match(r"\d+\.", address) else 0
+    unit = numbers[-1] if numbers[1:] or (numbers and not layer) else 0
+    example = f"{layer if layer < config.n_layer else 0}.mlp.post#{unit if unit < config.inner_dim else 0}"
+    return UsageError(f"{address!r} is not a neuron: write LAYER.mlp.post#NUMBER, such as {example}.")
 
 
 def _loss(logits: Tensor, ids: Tensor) -> Tensor:

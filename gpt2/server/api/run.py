@@ -18,7 +18,7 @@ from gpt2.server.api.errors import shape
 from gpt2.server.api.served import Models
 from gpt2.server.connection import Connection
 from gpt2.server.guard import LOCAL
-from gpt2.server.run import bound
+from gpt2.server.run import bound, check_port
 from gpt2.server.serving import Server, finish, serve
 
 MOMENT = 5.0  # seconds that answers under way may go on behind a signal
@@ -61,10 +61,11 @@ def check_reach(host: str, key: str | None) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket at this address, on any free port for 0. UsageError where it cannot be had."""
+    check_port(port)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return bound(family, address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or str(error)
         mend = f"it cannot be used on {host} ({why.lower()}): give another, or 0 for any that is free."
         raise UsageError(argument="port", value=port, mend=mend) from None

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 __all__ = ["FineTuned", "finetune"]
 
 
-@one_sentence("gpt2.finetune('poems.txt', out='runs/poems')")
+def _of_rows(given: Mapping[str, Any]) -> str:
+    """The call for one who gave the rows themselves as the files; "" for another."""
+    files = given.get("files")
+    first = files[0] if isinstance(files, list | tuple) and files else None
+    if isinstance(first, list | tuple):
+        return "gpt2.finetune(rows=[tokenizer.decode(ids), ...], out='runs/x')"
+    is_row = isinstance(first, Mapping) or (isinstance(first, str) and not os.path.exists(first) and _is_text(first))
+    return "gpt2.finetune(rows=[...], out='runs/x')" if is_row else ""
+
+
+@one_sentence("gpt2.finetune('poems.txt', out='runs/poems')", _of_rows)
 def finetune(
     files: str | Path | Sequence[str | Path] = (),
     *,
@@ -112,7 +122,8 @@ def _files(files: object) -> list[str]:
         if isinstance(one, str | os.PathLike) and (os.path.exists(one) or not _is_text(str(one))):
             continue
         what = shortened(one) if isinstance(one, str) else f"a {type(one).__name__}"
-        mend = "give names of files, or texts as gpt2.finetune(rows=[...], out='runs/x')."
+        call = _of_rows({"files": given}) or "gpt2.finetune(rows=[...], out='runs/x')"
+        mend = f"give names of files, or texts as {call}."
         raise UsageError(f"files holds {what}, and no file has that name: {mend}")
     return [str(one) for one in given]
 

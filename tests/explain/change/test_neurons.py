@@ -101,8 +101,20 @@ def test_a_neuron_shows_itself_and_its_progress() -> None:
 
 def test_what_a_neuron_refuses() -> None:
     for address in ("1.mlp", "1.mlp.pre#3", "*.mlp.post#3", "1.mlp.post#3@2", "1.mlp.post@2#3", "logits#3"):
-        with pytest.raises(ValueError, match=r"is not a neuron: write \d\.mlp\.post#0|is no address"):
+        with pytest.raises(
+            ValueError, match=r"is not a neuron: write LAYER\.mlp\.post#NUMBER, such as \d\.mlp\.post#\d+\.$"
+        ):
             neuron(small().model, address, DOCUMENTS)
+    for address, example in (
+        ("5", "0.mlp.post#5"),
+        ("1.7", "1.mlp.post#7"),
+        ("cat", "0.mlp.post#0"),
+        ("9.7", "0.mlp.po"),
+    ):
+        with pytest.raises(UsageError, match=f"is not a neuron: write LAYER.mlp.post#NUMBER, such as {example}"):
+            neuron(small().model, address, DOCUMENTS)
+    with pytest.raises(UsageError, match=r"did you mean 1.mlp.post#7"):
+        neuron(small().model, "1.mlp.7", DOCUMENTS)
     with pytest.raises(UsageError, match="there is no #96, this point has 0 to 95"):
         neuron(small().model, "1.mlp.post#96", DOCUMENTS)
 

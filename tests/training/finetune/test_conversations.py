@@ -118,7 +118,16 @@ def say(**changes: Any) -> dict[str, Any]:
         ({"messages": "a"}, 'line 2, has a text in "messages"'),
         ({"messages": []}, 'line 2, has an empty list in "messages"'),
         ({"messages": ["a"]}, "line 2, has a text as message 1"),
-        ({"messages": [{"from": "human"}]}, r'line 2, has no "role" of message 1 \(it has from\)'),
+        ({"messages": [{"from": "human"}]}, r'line 2, has no "role" and no "content" of message 1 \(it has from\): '
+         'rename "from" to "role" and the role "human" to "user", and write a text in "content".'),
+        ({"messages": [{"speaker": "user", "text": "a"}]}, r'no "role" and no "content" of message 1 \(it has speaker, '
+         r'text\): rename "speaker" to "role" and "text" to "content".'),
+        ({"messages": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+         'rename "from" to "role", "value" to "content", the role "human" to "user" and the role "gpt" to "assistant"'),
+        ({"messages": [{"author": "user", "content": "a"}]}, ': rename "author" to "role".'),
+        ({"messages": [{"sender": "user", "message": "a"}]}, ': rename "sender" to "role" and "message" to "content".'),
+        ({"messages": [{"author": {"role": "user"}, "a": 1}]}, ': write a text in "role" and "content".'),
+        ({"messages": [{"role": "user", "text": "a"}]}, 'no "content" of message 1 .*: rename "text" to "content".'),
         ([1], "line 2, is a list"),
         ({"instruction": "a", "input": 5, "output": "b"}, 'line 2, has the number 5 in "input"'),
         ({"instruction": "a", "output": 3.5}, 'line 2, has the number 3.5 in "output"'),
