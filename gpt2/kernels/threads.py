@@ -5,9 +5,11 @@ for its turn holds up all the others, and one thread less is often faster. No re
 Read next: blocks.py, which asks before each pass.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -15,14 +17,17 @@ FEW = 8  # rows up to which a pass waits for the memory, and not for its threads
 PASSES = 4  # whose mean time is compared
 CROWDED = 1.3  # times the shortest mean so far: then one thread less is tried
 BETTER = 0.95  # of the mean before a trial, at most: then its number stays
-PAUSE = 12  # times PASSES from a trial that failed to the next
+PAUSE = 24  # times PASSES from a trial that failed to the next; sooner where cores have nothing to do
+IDLE = 0.5  # cores
+STAT = Path("/proc", "stat")  # of Linux
 
 
 class Count:
     """The number of threads for passes over one number of rows: `now`, at most `most`."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, idle: Callable[[], float] | None = None) -> None:
         self.most = self.now = most
+        self._idle = idle or IdleCores()
         self._times: list[float] = []
         self._shortest = 0.0  # mean on `most` threads; 0: not known, so that the first one seems crowded
         self._before: tuple[int, float] | None = None  # during a trial: the number before it, and its mean
@@ -43,6 +48,9 @@ class Count:
         if self.now == self.most:
             self._shortest = min(self._shortest or mean, mean)
             self._step = -1
+            self._wait *= crowded  # a crowd that comes is answered at once
+        elif self._idle() > IDLE:
+            self._step, self._wait = 1, -1
         elif self.now == 1:
             self._step = 1
         if self._wait < 0 and (crowded or self.now < self.most):
@@ -54,6 +62,23 @@ class Count:
             self._wait = 0
         else:
             self.now, self._step, self._wait = count, -self._step, PAUSE
+
+
+class IdleCores:
+    """How many processor cores had nothing to do since it was asked before; 0 where the system does not tell."""
+
+    def __init__(self) -> None:
+        self._before = (0.0, 0.0)
+
+    def __call__(self) -> float:
+        try:
+            ticks = STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]  # user, nice, system, idle, ...
+            all_of, idle = float(sum(map(int, ticks))), float(ticks[3])
+        except (OSError, ValueError, IndexError):
+            return 0.0
+        (all_before, idle_before), self._before = self._before, (all_of, idle)
+        share = (idle - idle_before) / max(all_of - all_before, 1.0)
+        return share * (os.cpu_count() or 1) if all_before else 0.0
 
 
 _counts: dict[tuple[int, int], Count] = {}

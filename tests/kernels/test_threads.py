@@ -1,5 +1,7 @@
 """The number of threads: all of them alone, fewer beside another program, all again when it has gone."""
 
+from pathlib import Path
+
 import pytest
 
 from gpt2.kernels import threads
@@ -17,11 +19,11 @@ def run(count: Count, seconds: dict[int, float], windows: int) -> list[int]:
 
 
 def test_alone_all_threads_but_one_trial() -> None:
-    assert run(Count(2), {2: 1.0, 1: 1.8}, 40) == [2, 1] + [2] * 38
+    assert run(Count(2, lambda: 0.0), {2: 1.0, 1: 1.8}, 40) == [2, 1] + [2] * 38
 
 
 def test_beside_another_program_one_less_and_then_all_again() -> None:
-    count = Count(2)
+    count = Count(2, lambda: 0.0)
     run(count, {2: 1.0, 1: 1.8}, 5)
     beside = run(count, {2: 4.0, 1: 1.9}, 3 * PAUSE)
     assert beside[-PAUSE:].count(1) >= PAUSE - 1
@@ -29,14 +31,34 @@ def test_beside_another_program_one_less_and_then_all_again() -> None:
     assert run(count, {2: 1.0, 1: 1.8}, 2 * PAUSE)[-2:] == [2, 2]
 
 
+def test_a_core_that_has_nothing_to_do_is_tried_at_once() -> None:
+    idle = [0.0]
+    count = Count(2, lambda: idle[0])
+    run(count, {2: 1.0, 1: 1.8}, 5)
+    run(count, {2: 4.0, 1: 1.9}, 10)
+    assert count.now == 1
+    idle[0] = 1.0
+    assert run(count, {2: 1.0, 1: 1.8}, 4) == [1, 2, 2, 2]
+
+
+def test_idle_cores_are_read_from_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 4)
+    idle = threads.IdleCores()
+    assert idle() == 0.0
+    for line, want in (("cpu 10 0 0 100 0 0 0 0 0 0", 0.0), ("cpu 40 0 10 160 0 0 0 0 0 0", 2.4), ("cpu x", 0.0)):
+        (tmp_path / "stat").write_text(line + "\ncpu0 1\n")
+        assert idle() == pytest.approx(want)
+
+
 def test_of_many_threads_as_many_as_help() -> None:
-    count = Count(8)
+    count = Count(8, lambda: 0.0)
     found = run(count, {n: 1.0 if n == 5 else 1.0 + abs(n - 5) * 0.5 for n in range(1, 9)}, 60)
     assert found[-PAUSE:].count(5) >= PAUSE - 2
 
 
 def test_one_thread_is_one_thread() -> None:
-    assert run(Count(1), {1: 1.0}, 5) == [1] * 5
+    assert run(Count(1, lambda: 0.0), {1: 1.0}, 5) == [1] * 5
 
 
 def test_long_passes_take_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
