@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from gpt2.base.cores import respect_limit
 from gpt2.base.errors import UsageError
 from gpt2.base.notes import Note
 from gpt2.cli.commands import COMMANDS
@@ -194,7 +193,6 @@ def _notes_as_lines() -> Iterator[None]:
 
 def _dispatch(argv: list[str]) -> int:
     """Answer --help and --version, or run the command that the first word names."""
-    respect_limit()
     if argv[:1] == ["help"] and len(argv) > 1:  # gpt2 help next
         argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -215,6 +213,9 @@ def _dispatch(argv: list[str]) -> int:
 
 def _run(name: str, argv: list[str]) -> int:
     """Build and run a command; a mistake or a failure of its becomes one sentence, with its own options."""
+    from gpt2.base.cores import respect_limit
+
+    respect_limit()
     command: Any = None
     try:
         command = parsed_command(name, argv)

@@ -58,7 +58,7 @@ def build(kind: Any, table: Any, source: str, prefix: str = "", every: Collectio
         raise UsageError(f"{source} is {shortened(table)}: write it as tables of settings.")
     hints = _hints(kind)
     sections = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
-    every = every or [f"{name}.{one}" for name, hint in sections.items() for one in _hints(hint)]
+    every = every or [f"{name}.{one}" for name, hint in sections.items() for one in typing.get_type_hints(hint)]
     values = {}
     for key, value in table.items():
         if key not in hints:
