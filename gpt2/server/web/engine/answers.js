@@ -1,0 +1,28 @@
+// The questions that the engine answers, by name: those of gpt2/server/questions.py that need no text set.
+// Head scores, importance and the contexts of a neuron are measured on many texts: a page brings them as data.
+
+import { attention, head } from "./answers/attention.js";
+import { attribution } from "./answers/attribution.js";
+import { picture } from "./answers/flow.js";
+import { lens } from "./answers/lens.js";
+import { neurons } from "./answers/neurons.js";
+import { patch } from "./answers/patch.js";
+import { neighbours, positions } from "./answers/positions.js";
+import { continuation, draw } from "./answers/writing.js";
+
+/** @typedef {import("./session.js").Session} Session */
+
+/** @type {Record<string, (session: Session, ask: any, told: any, signal?: AbortSignal) => Promise<any>>} */
+export const ANSWERS = {
+  attention,
+  attribution,
+  continuation,
+  draw,
+  head,
+  lens,
+  neighbours,
+  neurons,
+  patch,
+  picture,
+  positions,
+};

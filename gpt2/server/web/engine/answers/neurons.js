@@ -1,0 +1,70 @@
+// Neurons of one MLP at one row. As gpt2/server/answers/neurons.py.
+
+import { NoAnswer } from "../session.js";
+import { average, largest, row } from "../vectors.js";
+import { finer, readout } from "./attribution.js";
+import { logitsOf, look } from "./flow.js";
+
+/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("./flow.js").Scene} Scene */
+/** @typedef {import("../../answers.d.ts").Neurons} Neurons */
+
+const STRONGEST = 10;
+const TOKENS = 5;
+
+/**
+ * @param {Session} session
+ * @param {Scene & { block: number, row: number }} ask
+ * @param {(share: number) => void} _
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Neurons>}
+ */
+export async function neurons(session, { text, switches, block, row: at }, _, signal) {
+  const { n_layer, n_inner: F, n_embd: C } = session.config;
+  if (block >= n_layer) throw new NoAnswer(`There is no block ${block}: this model has 0 to ${n_layer - 1}.`);
+  const ids = session.encode(text);
+  if (at >= ids.length) throw new NoAnswer(`There is no position ${at}: this text has 0 to ${ids.length - 1}.`);
+  const run = await look(session, ids, switches, signal);
+  const values = await session.more(run, [`${block}.mlp.post`], { signal });
+  const post = row(values[`${block}.mlp.post`].floats, at, F);
+  const weight = session.weight(`transformer.h.${block}.mlp.c_proj.weight`); // [C, F]
+  const squares = new Float64Array(F);
+  for (let c = 0; c < C; c++) for (let n = 0; n < F; n++) squares[n] += weight[c * F + n] ** 2;
+  const sizes = squares.map((sum, n) => Math.abs(post[n]) * Math.sqrt(sum));
+  const whole = `${block}.mlp` in switches || `${block}.block` in switches;
+  const best = largest(logitsOf(run, at), 1)[0];
+  const adds = whole ? null : (await finer(session, run, readout(session, run, at, best, null), `${block}.mlp`, signal)).parts;
+  return {
+    neurons: largest(sizes, STRONGEST).map((n) => {
+      const scores = promotes(session, Float64Array.from({ length: C }, (_value, c) => weight[c * F + n]));
+      return {
+        n,
+        activation: post[n],
+        size: sizes[n],
+        adds: adds && adds[n].value,
+        promotes: largest(scores, TOKENS).map((id) => session.word(id)),
+        suppresses: largest(scores.map((x) => -x), TOKENS).map((id) => session.word(id)),
+      };
+    }),
+    active: post.reduce((count, a) => count + Number(a > 0), 0),
+    of: F,
+    target: adds ? session.word(best) : "",
+    off: whole,
+  };
+}
+
+/**
+ * How much a write raises each token's logit, up to a constant, before the final norm divides.
+ * @param {Session} session
+ * @param {Float64Array} write [C]
+ */
+function promotes(session, write) {
+  const { n_embd: C, vocab_size: V } = session.config;
+  const gamma = session.weight("transformer.ln_f.weight");
+  const middle = average(write);
+  const direction = Float32Array.from(write, (x, c) => (x - middle) * gamma[c]);
+  const found = new Float32Array(V);
+  session.graph.kernel.linear(direction, session.weight("lm_head.weight"), null, found, V, C);
+  return found;
+}
+

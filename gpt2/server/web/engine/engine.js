@@ -1,0 +1,35 @@
+// The model in the reader's browser: what the server answers, answered here.
+// In: the two parts that a live page brings (gpt2/server/live/brought.py). Out: a session that answers questions.
+
+import { unpack } from "../wire.js";
+import { BytePairs } from "./bpe.js";
+import { Graph } from "./graph.js";
+import { Session } from "./session.js";
+import { Tensor } from "./tensor.js";
+import { loadWeights } from "./weights.js";
+
+/** @typedef {{ data: Float32Array, shape: number[] }} Floats */
+
+/**
+ * @param {ArrayBuffer} parts
+ * @param {ArrayBuffer} weights
+ */
+export async function openEngine(parts, weights) {
+  const { graph, tokenizer, ends, means } = unpack(parts);
+  const loaded = await loadWeights(weights);
+  return new Session(new Graph(graph, loaded.weights, loaded.kernel), new BytePairs(tokenizer), shaped(means), ends);
+}
+
+/**
+ * Each mean so that it broadcasts to its point: [C] to [1, 1, C], [H, D] to [1, H, 1, D].
+ * @param {Record<string, Floats>} means
+ */
+function shaped(means) {
+  return Object.fromEntries(
+    Object.entries(means).map(([address, { data, shape }]) => {
+      const [first, second] = shape;
+      const axes = shape.length === 2 ? [1, first, 1, second] : shape.length === 1 ? [1, 1, first] : [];
+      return [address, new Tensor(data, axes)];
+    }),
+  );
+}

@@ -1,0 +1,66 @@
+// Weights from a safetensors file (https://github.com/huggingface/safetensors: a header of JSON, then the numbers).
+// In: its bytes. Out: tensors by name, in the kernel's memory, in 32-bit floats.
+
+import { makeKernel, NoEngine } from "./kernel.js";
+import { product, Tensor } from "./tensor.js";
+
+/** @typedef {Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>} Header */
+
+/**
+ * A kernel that holds all weights, and the weights as tensors.
+ * @param {ArrayBuffer} bytes
+ * @returns {Promise<{ kernel: import("./kernel.js").Kernel, weights: Record<string, Tensor> }>}
+ */
+export async function loadWeights(bytes) {
+  const { header, start } = readHeader(bytes);
+  const total = Object.values(header).reduce((all, { shape }) => all + product(shape), 0);
+  const kernel = await makeKernel(total);
+  /** @type {Record<string, Tensor>} */
+  const weights = {};
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
+    const count = product(shape);
+    const into = kernel.room(count);
+    const from = start + data_offsets[0];
+    if (dtype === "F32") into.set(new Float32Array(bytes.slice(from, from + 4 * count)));
+    else if (dtype === "F16") widen(new Uint16Array(bytes.slice(from, from + 2 * count)), into);
+    else throw new NoEngine(`The weights are ${dtype}: the page reads F16 and F32.`);
+    weights[name] = new Tensor(into, shape);
+  }
+  return { kernel, weights };
+}
+
+/**
+ * @param {ArrayBuffer} bytes
+ * @returns {{ header: Header, start: number }}
+ */
+function readHeader(bytes) {
+  const damaged = new NoEngine("The weights in this file are damaged or not all there: fetch the file again.");
+  if (bytes.byteLength < 8) throw damaged;
+  const length = Number(new DataView(bytes).getBigUint64(0, true));
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
+  } catch {
+    throw damaged;
+  }
+  delete header.__metadata__;
+  const ends = Object.values(header).map(({ data_offsets }) => data_offsets[1]);
+  if (8 + length + Math.max(0, ...ends) > bytes.byteLength) throw damaged;
+  return { header, start: 8 + length };
+}
+
+/**
+ * Half precision to single: each of the 65,536 halves is looked up.
+ * @param {Uint16Array} from
+ * @param {Float32Array} into
+ */
+function widen(from, into) {
+  for (let i = 0; i < from.length; i++) into[i] = HALVES[from[i]];
+}
+
+const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 0) return (sign * fraction) / 2 ** 24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+});
