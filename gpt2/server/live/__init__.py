@@ -1,0 +1,1 @@
+"""The live page: what a browser needs to run the model itself."""
