@@ -3,7 +3,7 @@
 In: a model. Out: a dictionary of plain values (JSON) that web/engine/graph.js evaluates, so that what runs in the
 browser is traced from the one model and never written a second time. It holds no weights, only their names.
 
-    nodes    [operation, arguments] in the order of computation; an argument {"$": n} is the result of node n
+    nodes    [operation, arguments] in the order of computation; an argument {"node": n} is the result of node n
     points   where each address of gpt2/addresses.py stands: {"3.attn.pattern": n, ...}
     keys, values   per block the node of all keys and values: a later pass is given them as its earlier ones
     config   vocab_size, n_positions, n_embd, n_layer, n_head, n_inner
@@ -101,7 +101,7 @@ class _Writer:
             axis = 1 if name == "ids" else 2
             symbol = str(node.meta["val"].shape[axis])
             if symbol not in self.sizes:
-                self.sizes[symbol] = self._append("size", [{"$": self.place[node]}, axis])
+                self.sizes[symbol] = self._append("size", [{"node": self.place[node]}, axis])
 
     def _call(self, node: Node) -> None:
         """One operation; a multiplication by a gate and the addition behind it are one switch."""
@@ -142,7 +142,7 @@ class _Writer:
     def _plain(self, value: Any) -> Any:
         """An argument as JSON has it."""
         if isinstance(value, Node):
-            return {"$": self.place[value]}
+            return {"node": self.place[value]}
         if isinstance(value, (list, tuple)):
             return [self._plain(one) for one in value]
         if isinstance(value, Mapping):

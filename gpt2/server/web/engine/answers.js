@@ -10,7 +10,7 @@ import { patch } from "./answers/patch.js";
 import { neighbours, positions } from "./answers/positions.js";
 import { continuation, draw } from "./answers/writing.js";
 
-/** @typedef {import("./session.js").Session} Session */
+/** @import { Session } from "./session.js" */
 
 /** @type {Record<string, (session: Session, ask: any, told: any, signal?: AbortSignal) => Promise<any>>} */
 export const ANSWERS = {

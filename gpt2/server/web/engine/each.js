@@ -3,7 +3,8 @@
 
 import { product, starts, Tensor } from "./tensor.js";
 
-/** @typedef {import("./tensor.js").Numbers} Numbers */
+/** @import { Numbers } from "./tensor.js" */
+
 /**
  * One row: y[o + i] = f(a[p + i s], b[q + i t]). Each has a loop of its own, so that the compiler sees one function.
  * @typedef {(y: Numbers, o: number, n: number, a: Numbers, p: number, s: number, b: Numbers, q: number, t: number)

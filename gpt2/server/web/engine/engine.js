@@ -17,6 +17,7 @@ import { loadWeights } from "./weights.js";
 export async function openEngine(parts, weights) {
   const { graph, tokenizer, ends, means } = unpack(parts);
   const loaded = await loadWeights(weights);
+  loaded.weights["lm_head.weight"] ??= loaded.weights["transformer.wte.weight"]; // tied: one table for both
   return new Session(new Graph(graph, loaded.weights, loaded.kernel), new BytePairs(tokenizer), shaped(means), ends);
 }
 

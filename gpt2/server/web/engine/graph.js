@@ -5,7 +5,8 @@
 import { OPERATIONS } from "./operations.js";
 import { Tensor } from "./tensor.js";
 
-/** @typedef {import("./kernel.js").Kernel} Kernel */
+/** @import { Kernel } from "./kernel.js" */
+
 /** @typedef {{ gate?: Tensor | number, value?: Tensor | number }} Switch the pass goes on with x * gate + value */
 /**
  * @typedef {{
@@ -52,7 +53,10 @@ export class Graph {
    * @param {Options} [options]
    * @returns {Promise<{ values: Record<string, Tensor>, past: Past }>}
    */
-  async run(ids, { past = empty(this.config), switches = {}, given = {}, wanted = ["logits"], watch = {}, signal } = {}) {
+  async run(
+    ids,
+    { past = empty(this.config), switches = {}, given = {}, wanted = ["logits"], watch = {}, signal } = {},
+  ) {
     const { nodes, points, keys, values } = this.description;
     const watchers = new Map(Object.entries(watch).map(([address, see]) => [points[address], see]));
     const unknown = [...wanted, ...Object.keys(watch)].find((address) => !(address in points));
@@ -65,7 +69,7 @@ export class Graph {
     /** @type {(argument: any) => any} */
     const read = (argument) => {
       if (Array.isArray(argument)) return argument.map(read);
-      return argument?.$ === undefined ? argument : found.get(argument.$);
+      return argument?.node === undefined ? argument : found.get(argument.node);
     };
     let paused = performance.now();
     for (const n of order) {
@@ -90,7 +94,10 @@ export class Graph {
     const all = Object.fromEntries(wanted.map((address) => [address, found.get(points[address])]));
     if (!kept.length) return { values: all, past };
     const length = past.length + ids.length;
-    return { values: all, past: { length, keys: keys.map((n) => found.get(n)), values: values.map((n) => found.get(n)) } };
+    return {
+      values: all,
+      past: { length, keys: keys.map((n) => found.get(n)), values: values.map((n) => found.get(n)) },
+    };
   }
 
   /**
@@ -157,7 +164,7 @@ function input(name, ids, past, config) {
  * @returns {number[]}
  */
 function references(list) {
-  return list.flatMap((one) => (Array.isArray(one) ? references(one) : one?.$ === undefined ? [] : [one.$]));
+  return list.flatMap((one) => (Array.isArray(one) ? references(one) : one?.node === undefined ? [] : [one.node]));
 }
 
 // Let the page draw and listen: a message comes back sooner than a timer.

@@ -10,29 +10,6 @@ const START = 1024; // no address is 0: that means "no bias"
 
 export class NoEngine extends Error {}
 
-/**
- * A kernel whose memory has room for `floats` numbers of weights.
- * @param {number} floats
- */
-export async function makeKernel(floats) {
-  let memory;
-  let instance;
-  try {
-    const pages = Math.ceil((START + 4 * (floats + WORK)) / PAGE);
-    memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    const bytes = Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0));
-    ({ instance } = await WebAssembly.instantiate(bytes, { env: { memory } }));
-  } catch (error) {
-    throw new NoEngine(
-      error instanceof RangeError
-        ? "This browser has too little memory for the model: close other pages, or use a smaller model."
-        : "This browser cannot run the model (it needs WebAssembly with SIMD): use a newer one.",
-      { cause: error },
-    );
-  }
-  return new Kernel(memory, instance.exports, floats);
-}
-
 export class Kernel {
   /**
    * @param {WebAssembly.Memory} memory
@@ -111,4 +88,27 @@ export class Kernel {
     this.functions.mix(4 * first, 4 * second, 4 * to, M, N, K);
     y.set(this.numbers.subarray(to, to + y.length));
   }
+}
+
+/**
+ * A kernel whose memory has room for `floats` numbers of weights.
+ * @param {number} floats
+ */
+export async function makeKernel(floats) {
+  let memory;
+  let instance;
+  try {
+    const pages = Math.ceil((START + 4 * (floats + WORK)) / PAGE);
+    memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const bytes = Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0));
+    ({ instance } = await WebAssembly.instantiate(bytes, { env: { memory } }));
+  } catch (error) {
+    throw new NoEngine(
+      error instanceof RangeError
+        ? "This browser has too little memory for the model: close other pages, or use a smaller model."
+        : "This browser cannot run the model (it needs WebAssembly with SIMD): use a newer one.",
+      { cause: error },
+    );
+  }
+  return new Kernel(memory, instance.exports, floats);
 }

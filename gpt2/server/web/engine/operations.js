@@ -4,7 +4,8 @@
 import { fill, pairwise, single } from "./each.js";
 import { at, product, Tensor } from "./tensor.js";
 
-/** @typedef {import("./kernel.js").Kernel} Kernel */
+/** @import { Kernel } from "./kernel.js" */
+
 /** @typedef {any} Value a Tensor, a number, or a list of them: what node it is says which */
 
 const ROOT = Math.sqrt(2 / Math.PI);
@@ -16,8 +17,16 @@ export const OPERATIONS = {
   mul: (_, a, b) => either("mul", a, b),
   div: (_, a, b) => either("div", a, b),
   le: (_, a, b) => pairwise("le", a, b),
-  arange: (_, n) => new Tensor(Int32Array.from({ length: n }, (_value, i) => i), [n]),
-  bitwise_not: (_, x) => new Tensor(x.numbers.map((/** @type {number} */ n) => Number(!n)), x.shape),
+  arange: (_, n) =>
+    new Tensor(
+      Int32Array.from({ length: n }, (_, i) => i),
+      [n],
+    ),
+  bitwise_not: (_, x) =>
+    new Tensor(
+      x.numbers.map((/** @type {number} */ n) => Number(!n)),
+      x.shape,
+    ),
   size: (_, x, axis) => x.shape[axis],
   item: (_, list, n) => list[n],
   expand: (_, x, shape) => x.expand(shape),
@@ -26,14 +35,14 @@ export const OPERATIONS = {
   transpose: (_, x, a, b) => x.transpose(a, b),
   unsqueeze: (_, x, axis) => x.unsqueeze(axis),
   split: (_, x, size, axis) =>
-    Array.from({ length: x.shape[at(x, axis)] / size }, (_value, i) => x.slice(axis, i * size, (i + 1) * size)),
+    Array.from({ length: x.shape[at(x, axis)] / size }, (_, i) => x.slice(axis, i * size, (i + 1) * size)),
   cat: (_, list, axis) => joined(list, at(list[0], axis)),
   embedding: (_, table, ids) => rows(table, ids),
   masked_fill: (_, x, mask, value) => fill(x, mask, Number(value === "-inf" ? -Infinity : value)),
   softmax: (_, x) => softmax(x),
   mean: (_, x) => alongRows(x, true, mean),
   var: (_, x) => alongRows(x, false, (row) => variance(row, mean(row))),
-  layer_norm: (_, x, _shape, weight, bias, epsilon) => layerNorm(x, weight, bias, epsilon),
+  layer_norm: (_, x, ...rest) => layerNorm(x, rest[1], rest[2], rest[3]),
   linear: (kernel, x, weight, bias = null) => linear(kernel, x, weight, bias),
   matmul: (kernel, a, b) => matmul(kernel, a, b),
   gelu: (_, x, options) => single(x, options?.approximate === "tanh" ? geluTanh : geluErf),

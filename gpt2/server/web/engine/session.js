@@ -1,14 +1,13 @@
 // What the engine keeps between questions: the model, its tokenizer, the means, and the latest runs.
 // In: what a live page brings. Out: runs of a text with some components switched. As gpt2/server/session.py.
 
-import { Graph } from "./graph.js";
 import { Tensor, zeros } from "./tensor.js";
+import { row } from "./vectors.js";
 import { word } from "./words.js";
 
-/** @typedef {import("./graph.js").Options} Options */
-/** @typedef {import("./graph.js").Past} Past */
-/** @typedef {import("./graph.js").Switch} Switch */
-/** @typedef {import("./bpe.js").BytePairs} BytePairs */
+/** @import { BytePairs } from "./bpe.js" */
+/** @import { Graph, Options, Past, Switch } from "./graph.js" */
+
 /** @typedef {Record<string, string>} Switches */
 /** @typedef {{ ids: number[], switches: Switches, values: Record<string, Tensor>, signal?: AbortSignal }} Run */
 
@@ -75,12 +74,11 @@ export class Session {
   }
 
   /**
-   * The head's or the embedding's weights, which one name may stand for.
+   * The numbers of a parameter.
    * @param {string} name
    */
   weight(name) {
-    const found = this.weights[name] ?? this.weights[name === "lm_head.weight" ? "transformer.wte.weight" : "lm_head.weight"];
-    return /** @type {Float32Array} */ (found.data);
+    return this.weights[name].floats;
   }
 
   /**
@@ -165,7 +163,7 @@ export class Session {
         made[point] ??= { gate: new Tensor(new Float32Array(H).fill(1), [1, H, 1, 1]), value: zeros([1, H, 1, D]) };
         const { gate, value } = /** @type {{ gate: Tensor, value: Tensor }} */ (made[point]);
         gate.data[Number(head)] = 0;
-        if (state === "mean") value.data.set(this.mean(point).floats.subarray(Number(head) * D, (Number(head) + 1) * D), Number(head) * D);
+        if (state === "mean") value.data.set(row(this.mean(point).floats, Number(head), D), Number(head) * D);
         continue;
       }
       const point = kind === "attn" || kind === "mlp" ? `${address}.out` : address;

@@ -1,6 +1,6 @@
 // Arrays with a shape. A view shares the numbers of another tensor and walks through them in its own strides.
 
-/** @typedef {Float32Array | Int32Array | Uint8Array} Numbers */
+/** @typedef {Float32Array | Float64Array | Int32Array | Uint8Array} Numbers */
 
 export class Tensor {
   /**

@@ -1,8 +1,8 @@
 // Sums over rows of numbers, in double precision.
 // In: arrays of numbers. Out: numbers, and where the largest lie.
 
-/** @typedef {import("../answers.d.ts").Floats} Floats */
-/** @typedef {import("../answers.d.ts").Ints} Ints */
+/** @import { Floats, Ints } from "../answers.d.ts" */
+
 /** @typedef {ArrayLike<number>} Row */
 
 /**

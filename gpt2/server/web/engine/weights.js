@@ -4,12 +4,14 @@
 import { makeKernel, NoEngine } from "./kernel.js";
 import { product, Tensor } from "./tensor.js";
 
+/** @import { Kernel } from "./kernel.js" */
+
 /** @typedef {Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>} Header */
 
 /**
  * A kernel that holds all weights, and the weights as tensors.
  * @param {ArrayBuffer} bytes
- * @returns {Promise<{ kernel: import("./kernel.js").Kernel, weights: Record<string, Tensor> }>}
+ * @returns {Promise<{ kernel: Kernel, weights: Record<string, Tensor> }>}
  */
 export async function loadWeights(bytes) {
   const { header, start } = readHeader(bytes);

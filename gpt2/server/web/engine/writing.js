@@ -4,10 +4,9 @@
 import { choose, without } from "./draw.js";
 import { empty } from "./graph.js";
 
-/** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./session.js").Switches} Switches */
-/** @typedef {import("./graph.js").Past} Past */
-/** @typedef {import("./draw.js").Settings} Settings */
+/** @import { Settings } from "./draw.js" */
+/** @import { Past } from "./graph.js" */
+/** @import { Session, Switches } from "./session.js" */
 
 /**
  * The ids that follow, the token that ends a text included.
@@ -50,4 +49,3 @@ async function slid(session, text, switches, signal) {
   const { past } = await session.extend(text.slice(-kept - 1, -1), switches, empty(session.config, true), signal);
   return past;
 }
-

@@ -4,10 +4,9 @@ import { NoAnswer } from "../session.js";
 import { average, floats, row } from "../vectors.js";
 import { look, writeLengths } from "./flow.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("./flow.js").Scene} Scene */
-/** @typedef {import("../../answers.d.ts").Attention} Attention */
-/** @typedef {import("../../answers.d.ts").Head} Head */
+/** @import { Attention, Floats, Head } from "../../answers.d.ts" */
+/** @import { Session } from "../session.js" */
+/** @import { Scene } from "./flow.js" */
 
 const THUMB = 32;
 
@@ -44,18 +43,21 @@ export async function attention(session, ask, _, signal) {
   const mean = new Float32Array(T * T);
   for (let h = 0; h < H; h++) for (let i = 0; i < T * T; i++) mean[i] += pattern[h * T * T + i] / H;
   const n = Math.min(T, THUMB);
-  const heads = Array.from({ length: H }, (_value, h) => row(pattern, h, T * T));
-  /** @type {(of: (cells: Float32Array) => number) => import("../../answers.d.ts").Floats} */
+  const heads = Array.from({ length: H }, (_, h) => row(pattern, h, T * T));
+  /** @type {(of: (cells: Float32Array) => number) => Floats} */
   const each = (of) => floats(heads.map(of), [H]);
-  const later = Array.from({ length: T - 1 }, (_value, i) => i + 1);
+  const later = Array.from({ length: T - 1 }, (_, i) => i + 1);
   /** @type {(cells: Float32Array, at: (i: number) => number) => number} */
   const over = (cells, at) => (later.length ? average(later.map((i) => cells[at(i)])) : 0);
   return {
     mean: floats(mean, [T, T]),
-    thumbs: floats(heads.flatMap((cells) => [...thumbnail(cells, T, n)]), [H, n, n]),
+    thumbs: floats(
+      heads.flatMap((cells) => [...thumbnail(cells, T, n)]),
+      [H, n, n],
+    ),
     previous: each((cells) => over(cells, (i) => i * T + i - 1)),
     first: each((cells) => over(cells, (i) => i * T)),
-    itself: each((cells) => average(Array.from({ length: T }, (_value, i) => cells[i * T + i]))),
+    itself: each((cells) => average(Array.from({ length: T }, (_, i) => cells[i * T + i]))),
     entropy: each((cells) => (later.length ? average(later.map((i) => evenness(row(cells, i, T), i))) : 0)),
   };
 }
@@ -109,7 +111,13 @@ export async function head(session, ask, _, signal) {
     const { T, pattern, lengths } = await read(session, scene, ask.block, signal);
     const cells = row(pattern, ask.head, T * T);
     const sizes = row(lengths, ask.head, T);
-    return { pattern: floats(cells, [T, T]), written: floats(cells.map((x, i) => x * sizes[i % T]), [T, T]) };
+    return {
+      pattern: floats(cells, [T, T]),
+      written: floats(
+        cells.map((x, i) => x * sizes[i % T]),
+        [T, T],
+      ),
+    };
   };
   const now = await one(ask);
   if (!Object.keys(ask.switches).length) return now;

@@ -5,11 +5,10 @@ import { NoAnswer } from "../session.js";
 import { average, dot, largest, row, total } from "../vectors.js";
 import { logitsOf, look } from "./flow.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../session.js").Run} Run */
-/** @typedef {import("./flow.js").Scene} Scene */
-/** @typedef {import("../../answers.d.ts").Attribution} Attribution */
-/** @typedef {import("../../answers.d.ts").Part} Part */
+/** @import { Attribution, Part } from "../../answers.d.ts" */
+/** @import { Run, Session } from "../session.js" */
+/** @import { Scene } from "./flow.js" */
+
 /** @typedef {Scene & { row: number, target?: string, foil?: string, of?: string }} Why */
 /**
  * The direction that a logit reads, [C]; what it is divided by; <beta, w>; the logit; the range of all logits.
@@ -35,7 +34,9 @@ export async function attribution(session, { text, switches, row: at, target = "
     throw new NoAnswer(`Target and foil are the same token, ${session.word(best)}: choose another foil.`);
   }
   const form = readout(session, run, at, best, other);
-  const found = of ? await finer(session, run, form, of, signal) : { parts: contributions(session, run, form), whole: form.whole };
+  const found = of
+    ? await finer(session, run, form, of, signal)
+    : { parts: contributions(session, run, form), whole: form.whole };
   const [target_, foil_] = [session.word(best), other === null ? null : session.word(other)];
   const against = foil_ === null ? "its logit above the mean logit" : `its lead over ${foil_}`;
   return {
@@ -157,7 +158,14 @@ function contributions(session, run, form) {
     for (let c = 0; c < C; c++) x[c] += attn[c] + mlp[c];
     if (`${l}.block` in run.switches) {
       const here = get(`${l}.resid_post`);
-      add(`${l}.resid_post (edit)`, "edit", reads(form, here.map((value, c) => value - x[c])));
+      add(
+        `${l}.resid_post (edit)`,
+        "edit",
+        reads(
+          form,
+          here.map((value, c) => value - x[c]),
+        ),
+      );
       x.set(here);
     }
   }
@@ -290,7 +298,7 @@ async function neurons(session, run, form, l, signal) {
  */
 async function sources(session, run, form, l, h, signal) {
   const name = `${l}.head.${h}`;
-  if (name in run.switches || `${l}.attn` in run.switches) {
+  if (Object.keys(run.switches).some((address) => address === `${l}.attn` || address.startsWith(`${l}.head.`))) {
     throw new NoAnswer(`${name} is edited where it writes, so it has no source positions: leave out that edit.`);
   }
   const T = run.ids.length;

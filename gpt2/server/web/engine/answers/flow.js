@@ -3,11 +3,10 @@
 
 import { argmax, floats, ints, largest, length, logShares, row } from "../vectors.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../session.js").Run} Run */
-/** @typedef {import("../session.js").Switches} Switches */
-/** @typedef {import("../tensor.js").Tensor} Tensor */
-/** @typedef {import("../../answers.d.ts").Picture} Picture */
+/** @import { Picture } from "../../answers.d.ts" */
+/** @import { Run, Session, Switches } from "../session.js" */
+/** @import { Tensor } from "../tensor.js" */
+
 /** @typedef {{ source: number[], weight: number[], count: number }} Arcs */
 /** @typedef {Run & { mean: Arcs[], written: Arcs[] }} Flow */
 /** @typedef {{ text: string, switches: Switches }} Scene */
@@ -72,7 +71,12 @@ async function flow(session, ids, switches, signal) {
         }
       }
       mean[l] = strongest(plain, T, () => Math.max(1, on.length));
-      written[l] = strongest(sized, T, (line) => Math.max(1e-30, line.reduce((all, x) => all + x, 0)));
+      written[l] = strongest(sized, T, (line) =>
+        Math.max(
+          1e-30,
+          line.reduce((all, x) => all + x, 0),
+        ),
+      );
     };
   }
   const run = await session.run(ids, switches, read, { watch, signal });
@@ -155,7 +159,10 @@ export function logitsOf(run, t) {
 export function likely(now, before, t) {
   const p = logShares(logitsOf(now, t));
   const q = logShares(logitsOf(before, t));
-  return largest(p.map((x, i) => Math.max(x, q[i])), Math.min(NEXT, p.length));
+  return largest(
+    p.map((x, i) => Math.max(x, q[i])),
+    Math.min(NEXT, p.length),
+  );
 }
 
 /**
@@ -182,16 +189,31 @@ export async function picture(session, { text, switches }, told, signal) {
     ids,
     tokens: ids.map((id) => session.word(id)),
     points,
-    norms: floats(points.flatMap((point) => lengthsAt(now, point)), [points.length, T]),
-    writes: floats(writes.flatMap((point) => lengthsAt(now, point)), [2 * L, T]),
-    scales: floats(scales.flatMap((point) => [...now.values[point].floats]), [2 * L + 1, T]),
+    norms: floats(
+      points.flatMap((point) => lengthsAt(now, point)),
+      [points.length, T],
+    ),
+    writes: floats(
+      writes.flatMap((point) => lengthsAt(now, point)),
+      [2 * L, T],
+    ),
+    scales: floats(
+      scales.flatMap((point) => [...now.values[point].floats]),
+      [2 * L + 1, T],
+    ),
     arcs: { mean: arcsOf(now.mean, T), written: arcsOf(now.written, T) },
     ...next,
     words: session.words(next.next.ids.data),
   };
   if (changed) {
-    found.moved = floats(points.flatMap((point) => moves(now, before, point)), [points.length, T]);
-    found.kl = floats(range(T).map((t) => divergence(logShares(logitsOf(before, t)), logShares(logitsOf(now, t)))), [T]);
+    found.moved = floats(
+      points.flatMap((point) => moves(now, before, point)),
+      [points.length, T],
+    );
+    found.kl = floats(
+      range(T).map((t) => divergence(logShares(logitsOf(before, t)), logShares(logitsOf(now, t)))),
+      [T],
+    );
   }
   return found;
 }
@@ -240,7 +262,16 @@ export function divergence(p, q) {
  */
 function arcsOf(arcs, T) {
   const shape = [arcs.length, T, arcs[0].count];
-  return { from: ints(arcs.flatMap((one) => one.source), shape), weight: floats(arcs.flatMap((one) => one.weight), shape) };
+  return {
+    from: ints(
+      arcs.flatMap((one) => one.source),
+      shape,
+    ),
+    weight: floats(
+      arcs.flatMap((one) => one.weight),
+      shape,
+    ),
+  };
 }
 
 /**
@@ -269,11 +300,15 @@ function nextTokens(now, before) {
   }
   const shape = [T, ids.length / T];
   return {
-    next: { ids: ints(ids, shape), p: floats(p, shape), p_before: floats(p_before, shape), logit: floats(logit, shape) },
+    next: {
+      ids: ints(ids, shape),
+      p: floats(p, shape),
+      p_before: floats(p_before, shape),
+      logit: floats(logit, shape),
+    },
     top: ints(top, [T]),
     top_before: ints(top_before, [T]),
     losses: floats(losses, [T - 1]),
     losses_before: floats(losses_before, [T - 1]),
   };
 }
-

@@ -6,10 +6,9 @@ import { Tensor } from "../tensor.js";
 import { argmax, floats, ints, logShares, row } from "../vectors.js";
 import { divergence, flowPoints, logitsOf, look } from "./flow.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../session.js").Run} Run */
-/** @typedef {import("./flow.js").Scene} Scene */
-/** @typedef {import("../../answers.d.ts").Lens} Lens */
+/** @import { Lens } from "../../answers.d.ts" */
+/** @import { Run, Session } from "../session.js" */
+/** @import { Scene } from "./flow.js" */
 
 /**
  * @param {Session} session
@@ -47,7 +46,7 @@ export async function lens(session, { text, switches, first = 0, stop: asked = 1
     top: ints(found.top, shape),
     p: floats(found.p, shape),
     p_final: floats(found.p_final, shape),
-    rank: floats(found.rank, shape),
+    rank: ints(found.rank, shape),
     entropy: floats(found.entropy, shape),
     kl: floats(found.kl, shape),
     ...beside,

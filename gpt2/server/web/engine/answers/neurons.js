@@ -5,9 +5,9 @@ import { average, largest, row } from "../vectors.js";
 import { finer, readout } from "./attribution.js";
 import { logitsOf, look } from "./flow.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("./flow.js").Scene} Scene */
-/** @typedef {import("../../answers.d.ts").Neurons} Neurons */
+/** @import { Neurons } from "../../answers.d.ts" */
+/** @import { Session } from "../session.js" */
+/** @import { Scene } from "./flow.js" */
 
 const STRONGEST = 10;
 const TOKENS = 5;
@@ -33,17 +33,25 @@ export async function neurons(session, { text, switches, block, row: at }, _, si
   const sizes = squares.map((sum, n) => Math.abs(post[n]) * Math.sqrt(sum));
   const whole = `${block}.mlp` in switches || `${block}.block` in switches;
   const best = largest(logitsOf(run, at), 1)[0];
-  const adds = whole ? null : (await finer(session, run, readout(session, run, at, best, null), `${block}.mlp`, signal)).parts;
+  const adds = whole
+    ? null
+    : (await finer(session, run, readout(session, run, at, best, null), `${block}.mlp`, signal)).parts;
   return {
     neurons: largest(sizes, STRONGEST).map((n) => {
-      const scores = promotes(session, Float64Array.from({ length: C }, (_value, c) => weight[c * F + n]));
+      const scores = promotes(
+        session,
+        Float64Array.from({ length: C }, (_, c) => weight[c * F + n]),
+      );
       return {
         n,
         activation: post[n],
         size: sizes[n],
         adds: adds && adds[n].value,
         promotes: largest(scores, TOKENS).map((id) => session.word(id)),
-        suppresses: largest(scores.map((x) => -x), TOKENS).map((id) => session.word(id)),
+        suppresses: largest(
+          scores.map((x) => -x),
+          TOKENS,
+        ).map((id) => session.word(id)),
       };
     }),
     active: post.reduce((count, a) => count + Number(a > 0), 0),
@@ -67,4 +75,3 @@ function promotes(session, write) {
   session.graph.kernel.linear(direction, session.weight("lm_head.weight"), null, found, V, C);
   return found;
 }
-

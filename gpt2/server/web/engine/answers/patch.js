@@ -4,10 +4,9 @@ import { NoAnswer } from "../session.js";
 import { Tensor } from "../tensor.js";
 import { argmax, dot, floats, row } from "../vectors.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../session.js").Run} Run */
-/** @typedef {import("../../answers.d.ts").Patch} Patch */
-/** @typedef {import("../../answers.d.ts").Floats} Floats */
+/** @import { Floats, Patch } from "../../answers.d.ts" */
+/** @import { Run, Session } from "../session.js" */
+
 /**
  * @typedef {{ clean: string, corrupt: string, target?: string, foil?: string, grid?: keyof typeof GRIDS,
  *   direction?: "denoise" | "noise" }} Ask
@@ -59,7 +58,9 @@ export async function patch(session, ask, told, signal) {
       told((l * columns + k + 1) / (L * columns), { scores });
     }
   }
-  const names = clean.map((id, k) => (id === corrupt[k] ? session.word(id) : `${session.word(id)}/${session.word(corrupt[k])}`));
+  const names = clean.map((id, k) =>
+    id === corrupt[k] ? session.word(id) : `${session.word(id)}/${session.word(corrupt[k])}`,
+  );
   return {
     scores,
     columns: grid === "head" ? Array.from({ length: H }, (_, h) => String(h)) : names,

@@ -4,9 +4,8 @@
 import { NoAnswer } from "../session.js";
 import { average, dot, floats, ints, largest, length, row } from "../vectors.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../../answers.d.ts").Positions} Positions */
-/** @typedef {import("../../answers.d.ts").Neighbours} Neighbours */
+/** @import { Neighbours, Positions } from "../../answers.d.ts" */
+/** @import { Session } from "../session.js" */
 
 const CELLS = 96;
 const NEAREST = 12;
@@ -25,7 +24,11 @@ export async function positions(session, { count = 64 }) {
   const vectors = at.map((i) => row(table, i, C));
   const norms = vectors.map(length);
   const cosine = vectors.flatMap((a, i) => vectors.map((b, j) => dot(a, b) / (norms[i] * norms[j])));
-  return { cosine: floats(cosine, [at.length, at.length]), at: ints(at, [at.length]), norms: floats(norms, [at.length]) };
+  return {
+    cosine: floats(cosine, [at.length, at.length]),
+    at: ints(at, [at.length]),
+    norms: floats(norms, [at.length]),
+  };
 }
 
 /**
@@ -52,4 +55,3 @@ export async function neighbours(session, { token }) {
     typical: [mean, spread],
   };
 }
-

@@ -7,10 +7,10 @@ import { floats, ints } from "../vectors.js";
 import { write } from "../writing.js";
 import { likely, logitsOf, look } from "./flow.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("./flow.js").Scene} Scene */
-/** @typedef {import("../../answers.d.ts").Draw} Draw */
-/** @typedef {import("../../answers.d.ts").Continuation} Continuation */
+/** @import { Continuation, Draw } from "../../answers.d.ts" */
+/** @import { Session } from "../session.js" */
+/** @import { Scene } from "./flow.js" */
+
 /** @typedef {{ temperature?: number, top_k?: number, top_p?: number, seed?: number }} How */
 
 /** @param {How} how */
@@ -25,7 +25,9 @@ const settings = ({ temperature = 0.8, top_k = 0, top_p = 0.95, seed = 0 }) => (
  */
 export async function draw(session, ask, _, signal) {
   const ids = session.encode(ask.text);
-  if (ask.row >= ids.length) throw new NoAnswer(`There is no row ${ask.row}: this text has rows 0 to ${ids.length - 1}.`);
+  if (ask.row >= ids.length) {
+    throw new NoAnswer(`There is no row ${ask.row}: this text has rows 0 to ${ids.length - 1}.`);
+  }
   const now = await look(session, ids, ask.switches, signal);
   const shown = likely(now, await look(session, ids, {}, signal), ask.row);
   const prefix = ids.slice(0, ask.row + 1);
@@ -36,7 +38,10 @@ export async function draw(session, ask, _, signal) {
   const text = session.tokenizer.decode(longer);
   return {
     ids: ints(shown, [shown.length]),
-    shares: floats(shown.map((id) => shares[id]), [shown.length]),
+    shares: floats(
+      shown.map((id) => shares[id]),
+      [shown.length],
+    ),
     kept: shares.reduce((count, share) => count + Number(share > 0), 0),
     token,
     word: session.word(token),
@@ -67,4 +72,3 @@ export async function continuation(session, ask, told, signal) {
     same: parts < 0 ? Math.min(before.length, after.length) : parts,
   };
 }
-
