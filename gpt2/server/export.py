@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -42,6 +42,7 @@ SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in w
 TITLE = "<title>Glassbox GPT-2: one forward pass</title>"
 Asked = tuple[str, dict[str, Any]]
 Link = tuple[str, str]  # title, address
+NO_MODEL: Mapping[str, str] = {}
 
 
 class Export(Scene):
@@ -162,16 +163,25 @@ def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
     header = json.dumps({"meta": meta, "index": index}, ensure_ascii=False).encode()
     header += b" " * (-len(header) % 4)
     whole = struct.pack("<I", len(header)) + header + bytes(tail)
-    return base64.b64encode(gzip.compress(whole, 6, mtime=0)).decode()
+    return packed(whole)
 
 
-def assemble(data: str, links: Sequence[Link] = ()) -> str:
-    """index.html with its style, its script and the data inside, and links above it where there are any."""
+def packed(content: bytes) -> str:
+    """Bytes as text for a page: base64 of gzip."""
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
+
+
+def assemble(data: str, links: Sequence[Link] = (), model: Mapping[str, str] = NO_MODEL) -> str:
+    """index.html with its style, its script and the data inside, and links above it where there are any.
+
+    model  what the page's own engine needs, by the name of its element: only then may the page run WebAssembly
+    """
     sources = {name: content.decode() for name, (content, _) in files().items()}
     script = join({name: source for name, source in sources.items() if name.endswith(".js")}, "main.js")
     style = "".join(source for name, source in sorted(sources.items(), reverse=True) if name.endswith(".css"))
+    wasm = " 'wasm-unsafe-eval'" if model else ""
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{_hash(script)}'{wasm}; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     head = [
@@ -185,7 +195,10 @@ def assemble(data: str, links: Sequence[Link] = ()) -> str:
     above = "".join(f'<a href="{escape(address)}">{escape(title)}</a>' for title, address in links)
     body = f'<nav id="site" aria-label="documents">{above}</nav>\n' if above else ""
     body += sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
-    stored = f'<script type="application/octet-stream" id="data">{data}</script>'
+    stored = "\n".join(
+        f'<script type="application/octet-stream" id="{name}">{held}</script>'
+        for name, held in {"data": data, **model}.items()
+    )
     return "\n".join([
         "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,
         f"<script>{script}</script>", "</body>", "</html>", "",

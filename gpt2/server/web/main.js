@@ -11,7 +11,7 @@ import { drawPicture, rowsInView, watchPicture } from "./picture.js";
 import { LENS_ROWS, modelNow, rowNow, run, scene } from "./run.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
-import { Refusal, ask, live, ready } from "./source.js";
+import { Refusal, ask, has, isFile, live, ready } from "./source.js";
 import { listen, restore, set, state, write } from "./state.js";
 import { theme } from "./colour.js";
 import { closeTour, startTour, tourOnce } from "./tour.js";
@@ -171,7 +171,7 @@ async function exportPage() {
 async function start() {
   document.documentElement.dataset.theme = theme();
   const meta = await ready();
-  if (!live) restore(meta);
+  if (isFile) restore(meta);
   find("text").value = state.text;
   find("prompt").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -180,7 +180,7 @@ async function start() {
   });
   find("model").addEventListener("click", modelCard);
   find("help").addEventListener("click", showKeys);
-  find("export").disabled = !live;
+  find("export").disabled = !has("export", {});
   find("export").addEventListener("click", exportPage);
   find("link").addEventListener("click", () => copy(location.href, "link"));
   find("tables").addEventListener("click", () => set({ tables: state.tables ? 0 : 1 }));

@@ -1,9 +1,14 @@
-// Where answers come from: the server that sent this page, or, in an exported file, the data inside it.
+// Where answers come from: the server that sent this page; in a file, the data inside it, and the model inside it.
 // In: a question and its parameters. Out: a promise of the answer. What was asked before is not asked again.
 
+import { ANSWERS } from "./engine/answers.js";
+import { openEngine } from "./engine/engine.js";
+import { NoEngine } from "./engine/kernel.js";
+import { NoAnswer } from "./engine/session.js";
 import { unpack } from "./wire.js";
 
 /** @import { Answers } from "./answers.d.ts" */
+/** @import { Session } from "./engine/session.js" */
 /** @typedef {(share: number, left: number | null, partial: any) => void} Told */
 
 /**
@@ -16,24 +21,51 @@ import { unpack } from "./wire.js";
  */
 const file = { meta: { view: "", text: "", corrupt: "" }, index: {}, bytes: new ArrayBuffer(0) };
 const stored = document.getElementById("data"); // such a file has its answers here
+const model = document.getElementById("weights"); // and a live one its model
+
+/** @type {Promise<Session> | null} */
+let opening = null;
 
 /** @type {Map<string, Promise<any>>} */
 const known = new Map();
 const KEPT = 200;
 
-export const live = !stored;
+export const live = !stored || Boolean(model); // whether something new can be computed
+export const isFile = Boolean(stored);
 
 // Unpack the data of an exported file: to be awaited before anything is asked.
 // Resolves to what the file says of itself.
 export async function ready() {
   if (!stored) return file.meta;
-  const packed = Uint8Array.from(atob(stored.textContent.trim()), (c) => c.charCodeAt(0));
-  const unzipped = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const bytes = await new Response(unzipped).arrayBuffer();
+  const bytes = await inside(stored);
   const length = new DataView(bytes).getUint32(0, true);
   Object.assign(file, JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length))));
   file.bytes = bytes.slice(4 + length);
   return file.meta;
+}
+
+/**
+ * What an element of the file holds: base64 of gzip.
+ * @param {HTMLElement} element
+ */
+async function inside(element) {
+  const text = atob(element.textContent.trim());
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < packed.length; i++) packed[i] = text.charCodeAt(i);
+  const unzipped = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unzipped).arrayBuffer();
+}
+
+/**
+ * The model in this file, unpacked once.
+ * @param {HTMLElement} weights
+ */
+function engine(weights) {
+  opening ??= (async () => {
+    const parts = /** @type {HTMLElement} */ (document.getElementById("parts"));
+    return openEngine(await inside(parts), await inside(weights));
+  })();
+  return opening;
 }
 
 // The server, or the file, has no answer: the message says why, and what to do.
@@ -70,7 +102,7 @@ export function ask(name, parameters = {}, { signal, told } = {}) {
   const id = key(name, parameters);
   const before = known.get(id);
   if (before) return before;
-  const answer = live ? fromServer(name, parameters, signal, told) : fromFile(id);
+  const answer = answered(name, parameters, id, signal, told);
   known.set(id, answer);
   if (known.size > KEPT) known.delete([...known.keys()][0]);
   answer.catch(() => known.delete(id));
@@ -78,12 +110,25 @@ export function ask(name, parameters = {}, { signal, told } = {}) {
 }
 
 /**
- * Whether an answer can be had: from a server all, from a file those that it holds.
+ * @param {string} name
+ * @param {object} parameters
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @param {Told} [told]
+ */
+function answered(name, parameters, id, signal, told) {
+  if (!stored) return fromServer(name, parameters, signal, told);
+  if (id in file.index || !model || !(name in ANSWERS)) return fromFile(id);
+  return fromEngine(model, name, parameters, signal, told);
+}
+
+/**
+ * Whether an answer can be had: from a server all, from a file those that it holds, and those that its model gives.
  * @param {keyof Answers} name
  * @param {object} parameters
  */
 export function has(name, parameters) {
-  return live || key(name, parameters) in file.index;
+  return !stored || key(name, parameters) in file.index || (Boolean(model) && name in ANSWERS);
 }
 
 /**
@@ -103,6 +148,26 @@ async function fromFile(id) {
   if (!(id in file.index)) throw new Refusal("This needs the model, and this file holds one run of it.");
   const [start, length] = file.index[id];
   return unpack(file.bytes.slice(start, start + length));
+}
+
+/**
+ * @param {HTMLElement} weights
+ * @param {string} name
+ * @param {object} parameters
+ * @param {AbortSignal} [signal]
+ * @param {Told} [told]
+ */
+async function fromEngine(weights, name, parameters, signal, told) {
+  const began = performance.now();
+  /** @type {(share: number, partial?: any) => void} */
+  const tell = (share, partial = null) =>
+    told?.(share, share ? ((performance.now() - began) / 1000) * (1 / share - 1) : null, partial);
+  try {
+    return await ANSWERS[name](await engine(weights), parameters, tell, signal);
+  } catch (error) {
+    if (error instanceof NoAnswer || error instanceof NoEngine) throw new Refusal(error.message, { cause: error });
+    throw error;
+  }
 }
 
 /**
