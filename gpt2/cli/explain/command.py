@@ -124,12 +124,16 @@ class Overview(Options):
     no_browser: Flag = False
     """With --page: print the address and open no browser."""
     html: File = None
-    """Write the page of this run as one file that needs no server."""
+    """Write the live page as one file that needs no server: the model is inside, and answers for any text."""
+    still: Flag = False
+    """With --html: a file of this run alone, about 1 MB, whose answers are computed now."""
 
     def run(self) -> None:
         """Print the overview, or open or write the page."""
         from gpt2.server.run import check_port
 
+        if self.still and not self.html:
+            raise UsageError(argument="still", value=True, mend="it is a kind of {html}: name the file.", html=None)
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()
@@ -159,14 +163,16 @@ class Overview(Options):
         from pathlib import Path
 
         from gpt2.server.export import export_html
+        from gpt2.server.live.page import write_live
 
         def told(share: float = 0.0, partial: Any = None) -> None:
             if share > 0:
                 tell(share, 1)
 
         with progress("writing the page") as tell:
-            written = export_html(checkpoint, text, Path(html), tell=told)
-        print(f"written: {written}", file=sys.stderr if self.json else sys.stdout)
+            written = (export_html if self.still else write_live)(checkpoint, text, Path(html), tell=told)
+        size = written.stat().st_size / 1e6
+        print(f"written: {written} ({size:.1f} MB)", file=sys.stderr if self.json else sys.stdout)
 
 
 Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis

@@ -7,17 +7,19 @@ and under the names of the graph; what was stored in 32 bits is rounded, and the
 from typing import Any
 
 import safetensors.torch
-import torch
 
 from gpt2.inference.generate import ends_of
+from gpt2.server.jobs import Tell, silent
+from gpt2.server.live.averages import averages
 from gpt2.server.live.graphs import graph_of
 from gpt2.server.live.tokenizer import tokenizer_data
 from gpt2.server.session import Session
-from gpt2.server.switches import SWITCHED
 
 
-def parts(session: Session) -> dict[str, Any]:
+def parts(session: Session, tell: Tell = silent) -> dict[str, Any]:
     """The graph, the tokenizer, the ids that end a text, and the mean at every switch, as `wire.pack` takes them.
+
+    tell  hears how much of the means, the slowest part, is taken
 
     Raises UsageError for a variant, and for a tokenizer that the page's engine does not have.
     """
@@ -26,19 +28,8 @@ def parts(session: Session) -> dict[str, Any]:
         "graph": {name: graph[name] for name in ("nodes", "points", "keys", "values", "config")},
         "tokenizer": tokenizer_data(session.tokenizer),
         "ends": list(ends_of(session.model, session.tokenizer)),
-        "means": means(session),
+        "means": averages(session.checkpoint, tell),
     }
-
-
-def means(session: Session) -> dict[str, torch.Tensor]:
-    """The mean at every switch, over the session's reference text, shaped so that it broadcasts to [1, ..., T, ...]."""
-    found: dict[str, torch.Tensor] = {}
-    for layer in (None, *range(session.config.n_layer)):
-        for point in SWITCHED:
-            if (point in ("embed.pos", "final.scale")) == (layer is None):
-                mean = session.means.mean(layer, point).float()
-                found[point if layer is None else f"{layer}.{point}"] = mean
-    return found
 
 
 def weights(session: Session) -> bytes:

@@ -7,7 +7,6 @@ text of what was traced, so that a changed model is traced anew.
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import gpt2
 from gpt2.base.errors import UsageError
 from gpt2.model import GPT2
+from gpt2.server.live.kept import keep, kept
 
-SHIPPED = Path(__file__).with_name("shipped.json")
+SHIPPED = Path(__file__).with_name("graph.json")
 TRACED = (
     "attention.py", "block.py", "model.py", "forward_pass.py", "explain/run/program.py", "explain/run/given_keys.py",
     "server/live/graph.py",
@@ -30,16 +30,18 @@ def graph_of(model: GPT2) -> dict[str, Any]:
     """
     if getattr(model, "variant", None) is not None:
         raise UsageError(
-            "the page's own engine computes a plain GPT-2, and this is a variant: write the still page instead."
+            "the live page computes a plain GPT-2, and this is a variant",
+            "write the still page, {still}, or give {page}.", still=True, page=True,
         )
     key = key_of(model)
-    for path in (SHIPPED, kept_at(key)):
+    own = kept(f"graph-{key[:32]}.json")
+    for path in (SHIPPED, own):
         if (found := _read(path)) is not None and found.get("key") == key:
             return found
     from gpt2.server.live.graph import graph
 
     made = {"key": key, **graph(model)}
-    _keep(kept_at(key), made)
+    keep(own, json.dumps(made, separators=(",", ":")).encode())
     return made
 
 
@@ -51,12 +53,6 @@ def key_of(model: GPT2) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def kept_at(key: str) -> Path:
-    """Where this machine keeps a graph."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "glassbox-gpt2" / "graphs" / f"{key[:32]}.json"
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     """What a file holds; None where it is not there, or damaged: then the graph is traced again."""
     try:
@@ -64,14 +60,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _keep(path: Path, made: dict[str, Any]) -> None:
-    """Keep a graph, whole or not at all; where the disk does not take it, it is traced again next time."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)

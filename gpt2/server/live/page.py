@@ -43,16 +43,16 @@ def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[
     """The file's text. `links` stand above the page: those of a site whose front page it is."""
     asked = list(opening(session, text))
     tell(0.02)
-    model = {"parts": packed(pack(parts(session)))}
-    tell(0.4)
+    model = {"parts": packed(pack(parts(session, lambda share=0.0, partial=None: tell(0.02 + 0.68 * share))))}
+    tell(0.7)
     answers = {}
     for name, parameters in asked:
         question = QUESTIONS[name]
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, silent))
-    tell(0.5)
+    tell(0.75)
     model["weights"] = packed(weights(session))
-    tell(0.9)
+    tell(0.95)
     return assemble(store(answers, {"view": "", "text": text, "corrupt": ""}), links, model)
 
 

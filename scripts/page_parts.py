@@ -1,0 +1,32 @@
+"""Write what the package ships of the bundled model for the live page: its traced graph, and its means.
+
+    python -m scripts.page_parts
+
+It has to be run when gpt2/model.py or another file of `gpt2.server.live.graphs.TRACED` has changed, and when the
+bundled weights or stories have: a test says so.
+"""
+
+import json
+
+import safetensors.torch
+
+import gpt2
+from gpt2.explain import reference
+from gpt2.server.live import averages, graphs
+from gpt2.server.live.graph import graph
+
+
+def main() -> None:
+    """Write both files."""
+    checkpoint = gpt2.load("storyteller")
+    made = {"key": graphs.key_of(checkpoint.model), **graph(checkpoint.model)}
+    graphs.SHIPPED.write_text(json.dumps(made, separators=(",", ":")) + "\n", encoding="utf-8")
+    over = reference(checkpoint)
+    means = averages.take(over)
+    safetensors.torch.save_file(means, averages.SHIPPED, {"key": averages.key_of(checkpoint, over)})
+    for path in (graphs.SHIPPED, averages.SHIPPED):
+        print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

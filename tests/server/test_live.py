@@ -1,0 +1,267 @@
+"""The page's own engine, run by Node, against the server: every question, with and without switches, on one model.
+
+The graph is traced from the model; so is the one that is shipped, which is compared on the bundled model.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gpt2
+from gpt2.ablation.models import build
+from gpt2.base.errors import UsageError
+from gpt2.checkpoint.files import Checkpoint
+from gpt2.config import GPT2Config
+from gpt2.explain import reference
+from gpt2.model import GPT2
+from gpt2.server.export import is_page
+from gpt2.server.live import averages, brought, graphs
+from gpt2.server.live.graph import OPERATIONS
+from gpt2.server.live.page import write_live
+from gpt2.server.means import Means
+from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.session import Session
+from gpt2.server.wire import pack
+from tests.explained import storyteller
+
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
+SCRIPT = Path(__file__).with_name("live_page.mjs")
+DOCUMENTS = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
+TEXT = "The cat saw Tom and the dog. The cat"
+MEASURED = {"heads", "importance", "contexts", "model"}  # on many texts, or what the file says of itself
+SWITCHES: list[dict[str, str]] = [
+    {},
+    {"1.head.1": "off"},
+    {"0.head.0": "mean", "0.head.1": "off", "1.mlp": "mean"},
+    {"embed.pos": "off", "1.attn": "mean"},
+    {"1.block": "off", "final.scale": "mean"},
+    {"0.block": "mean", "1.mlp": "off", "1.ln_2.scale": "mean"},
+]
+
+
+def of_scenes() -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    for switches in SWITCHES:
+        scene = {"text": TEXT, "switches": switches}
+        found += [
+            ("picture", scene),
+            ("lens", {**scene, "first": 0, "stop": 16}),
+            ("lens", {**scene, "first": 3, "stop": 7}),
+            ("attention", {**scene, "block": 1}),
+            ("head", {**scene, "block": 1, "head": 1}),
+            ("attribution", {**scene, "row": 8}),
+            ("attribution", {**scene, "row": 4, "target": " the", "foil": "mean"}),
+            ("attribution", {**scene, "row": 8, "of": "1.mlp"}),
+            ("attribution", {**scene, "row": 8, "of": "1.head.0"}),
+            ("neurons", {**scene, "block": 1, "row": 5}),
+            ("draw", {**scene, "row": 6, "temperature": 0.9, "top_k": 40, "top_p": 0.8, "seed": 5}),
+            ("continuation", {**scene, "tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 1}),
+        ]
+    return found
+
+
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    *(
+        ("patch", {"clean": "The cat saw Tom and the", "corrupt": "The dog saw Sue and the", "grid": g, "direction": d})
+        for g, d in (("resid", "denoise"), ("attn", "noise"), ("mlp", "denoise"), ("head", "noise"))
+    ),
+    ("positions", {"count": 16}),
+    ("neighbours", {"token": 300}),
+    ("continuation", {"text": TEXT * 6, "switches": {}, "tokens": 12, "temperature": 0, "seed": 0}),  # slides
+    # what is refused
+    ("picture", {"text": "", "switches": {}}),
+    ("picture", {"text": "a b c d " * 20, "switches": {}}),
+    ("lens", {"text": TEXT, "switches": {}, "first": 40, "stop": 44}),
+    ("attention", {"text": TEXT, "switches": {}, "block": 2}),
+    ("head", {"text": TEXT, "switches": {}, "block": 1, "head": 2}),
+    ("attribution", {"text": TEXT, "switches": {}, "row": 8, "target": " the", "foil": " the"}),
+    ("draw", {"text": TEXT, "switches": {}, "row": 80}),
+    ("patch", {"clean": "The cat", "corrupt": "The cat saw"}),
+    ("patch", {"clean": "The cat", "corrupt": "The cat"}),
+    ("neighbours", {"token": 9000}),
+]
+ASKED = of_scenes() + OTHERS
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        sentence = "there is no Node on this machine: install it (18.18 or newer) to test the page's engine."
+        if os.environ.get("GPT2_REQUIRE_NODE"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A cache folder of this test's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setattr(averages, "reference", lambda checkpoint: reference(checkpoint, DOCUMENTS))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Two blocks of two heads, large random weights that fit into half precision, the bundled tokenizer."""
+    tokenizer = storyteller().tokenizer
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=64, n_embd=48, n_layer=2, n_head=2)
+    model, generator = GPT2(config), torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_((parameter + 0.15 * torch.randn(parameter.shape, generator=generator)).half())
+    return gpt2.load(str(gpt2.save(model, tokenizer, tmp_path_factory.mktemp("small") / "model")))
+
+
+@pytest.fixture(scope="module")
+def session(checkpoint: Checkpoint) -> Session:
+    means = Means(checkpoint)
+    means.text = reference(checkpoint, DOCUMENTS)
+    return Session(checkpoint, means)
+
+
+def engine(node: str, folder: Path, session: Session, asked: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    (folder / "parts").write_bytes(pack(brought.parts(session)))
+    (folder / "weights").write_bytes(brought.weights(session))
+    words = [node, str(SCRIPT), str(folder / "parts"), str(folder / "weights")]
+    done = subprocess.run(words, input=json.dumps(asked), capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers(node: str, kept: Path, session: Session, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return engine(node, tmp_path_factory.mktemp("page"), session, ASKED)
+
+
+def same(expected: Any, found: Any, where: str) -> None:
+    """Whole numbers and words are equal, others within 1e-3 * max(1, RMS); ties of no weight may lie anywhere."""
+    if isinstance(expected, torch.Tensor):
+        assert list(expected.shape) == found["shape"], where
+        numbers = torch.tensor([math.nan if x is None else x for x in found["data"]], dtype=torch.float64)
+        wanted = expected.double().flatten()
+        assert torch.equal(wanted.isnan(), numbers.isnan()), where
+        if not expected.is_floating_point():
+            assert found["whole"], where
+            assert wanted.tolist() == numbers.tolist(), where
+        elif wanted.numel():
+            size = max(1.0, wanted.nan_to_num().square().mean().sqrt().item())
+            assert (wanted - numbers).nan_to_num().abs().max() <= 1e-3 * size, where
+    elif isinstance(expected, dict):
+        assert {str(key) for key in expected} == set(found), where
+        for key, value in expected.items():
+            same(value, found[str(key)], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(expected) == len(found), where
+        for i, (one, other) in enumerate(zip(expected, found)):
+            same(one, other, f"{where}[{i}]")
+    elif isinstance(expected, float):
+        assert abs(expected - found) <= 1e-3 * max(1.0, abs(expected)), where
+    else:
+        assert expected == found, where
+
+
+def forget_ties(ours: dict[str, torch.Tensor], theirs: dict[str, Any]) -> None:
+    """Sources of equal weight, or of none, may be listed in any order: which they are is not compared."""
+    weight = ours["weight"].double()
+    apart = weight.diff(dim=-1).abs() > 1e-5  # [L, T, K - 1]
+    end = torch.ones_like(apart[..., :1])
+    clear = (weight > 1e-5) & torch.cat([end, apart], -1) & torch.cat([apart, ~end], -1)
+    ours["from"] = ours["from"] * clear
+    theirs["from"]["data"] = (torch.tensor(theirs["from"]["data"]) * clear.flatten()).tolist()
+
+
+@pytest.mark.parametrize("number", range(len(ASKED)), ids=lambda n: f"{n}-{ASKED[n][0]}")
+def test_the_engine_answers_what_the_server_answers(number: int, answers: list[dict[str, Any]], session: Session) -> None:
+    name, parameters = ASKED[number]
+    question, found = QUESTIONS[name], answers[number]
+    try:
+        expected = question.answer(session, read_parameters(question, json.dumps(parameters)), lambda *a: None)
+    except UsageError as error:
+        assert found.get("error", "").lower() == str(error).lower()
+        return
+    assert "error" not in found, found
+    if name == "picture":
+        for arcs in ("mean", "written"):
+            forget_ties(expected["arcs"][arcs], found["answer"]["arcs"][arcs])
+    same(expected, found["answer"], name)
+
+
+def test_every_question_is_asked_here_or_needs_many_texts() -> None:
+    assert {name for name, _ in ASKED} | MEASURED == set(QUESTIONS)
+
+
+def test_the_engine_has_the_operations_that_a_graph_may_name() -> None:
+    source = (ROOT / "gpt2/server/web/engine/operations.js").read_text("utf-8")
+    table = source.partition("export const OPERATIONS = {")[2].partition("\n};")[0]
+    assert set(re.findall(r"^  (\w+): ", table, re.MULTILINE)) - {"item"} == set(OPERATIONS)
+
+
+def test_what_is_shipped_is_the_bundled_models() -> None:
+    """Where this fails: `python -m scripts.page_parts`."""
+    shipped = json.loads(graphs.SHIPPED.read_text("utf-8"))
+    checkpoint = storyteller()
+    assert shipped["key"] == graphs.key_of(checkpoint.model)
+    with averages.safetensors.safe_open(averages.SHIPPED, "pt") as file:
+        assert file.metadata()["key"] == averages.key_of(checkpoint, reference(checkpoint))
+
+
+def test_the_shipped_graph_gives_the_bundled_models_predictions(node: str, tmp_path: Path) -> None:
+    session = Session(storyteller())
+    text = "Once upon a time there was a little girl named Lily. Lily had a red"
+    asked = ("picture", {"text": text, "switches": {"3.head.7": "off"}})
+    (found,) = engine(node, tmp_path, session, [asked])
+    question = QUESTIONS["picture"]
+    expected = question.answer(session, read_parameters(question, json.dumps(asked[1])), lambda *a: None)
+    for name in ("norms", "writes", "scales", "top", "top_before", "losses", "losses_before", "next", "kl", "moved"):
+        same(expected[name], found["answer"][name], name)
+
+
+def test_the_file_holds_a_policy_and_nothing_of_a_hostile_prompt(
+    kept: Path, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("gpt2.server.live.page.packed", lambda content: "")
+    text = "</script><script>alert(1)</script>"
+    path = write_live(checkpoint, text, tmp_path / "new" / "page.html")
+    html = path.read_text("utf-8")
+    assert is_page(path)
+    assert "alert(1)" not in html
+    policy = re.search(r'content-security-policy" content="([^"]*)"', html)
+    assert policy is not None
+    assert "default-src 'none'; script-src 'sha256-" in policy[1]
+    assert re.findall(r"'[a-z-]*(?:eval|inline)'", policy[1]) == ["'wasm-unsafe-eval'"]
+    assert not re.search(r"(?:src|href)=.?(?:https?:)?//", html)
+
+
+def test_a_graph_and_means_are_kept(kept: Path, answers: Any, checkpoint: Checkpoint, monkeypatch: Any) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr("gpt2.server.live.graph.graph", refuse)
+    monkeypatch.setattr(averages, "take", refuse)
+    graphs.graph_of(checkpoint.model)
+    averages.averages(checkpoint)
+    for path in (kept / "glassbox-gpt2" / "live").iterdir():
+        path.write_bytes(path.read_bytes()[:-9])  # damaged: made again
+    for make in (lambda: graphs.graph_of(checkpoint.model), lambda: averages.averages(checkpoint)):
+        with pytest.raises(AssertionError, match="made again"):
+            make()
+
+
+def test_a_variant_is_referred_to_the_still_page() -> None:
+    model = build(GPT2Config(vocab_size=31, n_positions=8, n_embd=8, n_layer=1, n_head=2), {"name": "post-norm", "arguments": {}})
+    with pytest.raises(UsageError, match=r"this is a variant: write the still page, still=True"):
+        graphs.graph_of(model)
+    assert isinstance(model, GPT2)
