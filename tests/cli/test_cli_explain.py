@@ -333,13 +333,22 @@ def test_mistakes_get_one_sentence(words: list[str], code: int, says: str, capsy
 def test_an_exported_page_keeps_the_other_outputs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpt2.server.export.export_html", lambda checkpoint, text, path, tell: path)
+    def write(checkpoint: object, text: str, path: Path, tell: object) -> Path:
+        path.write_bytes(bytes(1_234_567))
+        return path
+
+    monkeypatch.setattr("gpt2.server.live.page.write_live", write)
+    monkeypatch.setattr("gpt2.server.export.export_html", write)
     page, picture = str(tmp_path / "a.html"), tmp_path / "new" / "a.png"
     code, out, err = run(capsys, TEXT, "--html", page, "--json", "--png", str(picture))
-    assert (code, err) == (0, f"written: {page}\n")
+    assert (code, err) == (0, f"written: {page} (1.2 MB)\n")
     assert json.loads(out)["model"] == "storyteller"
     assert picture.read_bytes()[1:4] == b"PNG"
-    assert run(capsys, TEXT, "--html", page) == (0, f"written: {page}\n", "")
+    for more in ([], ["--still"]):
+        assert run(capsys, TEXT, "--html", page, *more) == (0, f"written: {page} (1.2 MB)\n", "")
+    code, out, err = run(capsys, TEXT, "--still")
+    assert (code, out) == (2, "")
+    assert "--still" in err and "--html" in err
 
 
 @pytest.mark.parametrize("analysis", ["attribution", "effects"])

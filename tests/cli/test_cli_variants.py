@@ -86,7 +86,7 @@ def test_the_page_answers_its_first_questions_or_is_refused_whole(name: str) -> 
 def test_a_page_in_a_file_leaves_out_what_a_variant_has_no_answer_to(saved, run, tmp_path: Path) -> None:
     """The whole file was refused."""
     for name, missing in (("no-residuals", "attribution"), ("no-positions", "positions")):
-        assert run("explain", TEXT, "--html", str(tmp_path / "a.html"), "--model", saved(name))[0] == 0
+        assert run("explain", TEXT, "--html", str(tmp_path / "a.html"), "--still", "--model", saved(name))[0] == 0
         questions = {key.partition("{")[0] for key in answers_of((tmp_path / "a.html").read_text("utf-8"))}
         assert missing not in questions
         assert {"model", "picture", "lens", "neurons", "attention", "draw"} <= questions

@@ -4,7 +4,6 @@ The graph is traced from the model; so is the one that is shipped, which is comp
 """
 
 import json
-import math
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 import torch
 
 import gpt2
+from benchmarks.page_answers import apart, forget_ties
 from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import Checkpoint
@@ -146,43 +146,6 @@ def answers(node: str, kept: Path, session: Session, tmp_path_factory: pytest.Te
     return engine(node, tmp_path_factory.mktemp("page"), session, ASKED)
 
 
-def same(expected: Any, found: Any, where: str) -> None:
-    """Whole numbers and words are equal, others within 1e-3 * max(1, RMS); ties of no weight may lie anywhere."""
-    if isinstance(expected, torch.Tensor):
-        assert list(expected.shape) == found["shape"], where
-        numbers = torch.tensor([math.nan if x is None else x for x in found["data"]], dtype=torch.float64)
-        wanted = expected.double().flatten()
-        assert torch.equal(wanted.isnan(), numbers.isnan()), where
-        if not expected.is_floating_point():
-            assert found["whole"], where
-            assert wanted.tolist() == numbers.tolist(), where
-        elif wanted.numel():
-            size = max(1.0, wanted.nan_to_num().square().mean().sqrt().item())
-            assert (wanted - numbers).nan_to_num().abs().max() <= 1e-3 * size, where
-    elif isinstance(expected, dict):
-        assert {str(key) for key in expected} == set(found), where
-        for key, value in expected.items():
-            same(value, found[str(key)], f"{where}.{key}")
-    elif isinstance(expected, (list, tuple)):
-        assert len(expected) == len(found), where
-        for i, (one, other) in enumerate(zip(expected, found)):
-            same(one, other, f"{where}[{i}]")
-    elif isinstance(expected, float):
-        assert abs(expected - found) <= 1e-3 * max(1.0, abs(expected)), where
-    else:
-        assert expected == found, where
-
-
-def forget_ties(ours: dict[str, torch.Tensor], theirs: dict[str, Any]) -> None:
-    """Sources of equal weight, or of none, may be listed in any order: which they are is not compared."""
-    weight = ours["weight"].double()
-    apart = weight.diff(dim=-1).abs() > 1e-5  # [L, T, K - 1]
-    end = torch.ones_like(apart[..., :1])
-    clear = (weight > 1e-5) & torch.cat([end, apart], -1) & torch.cat([apart, ~end], -1)
-    ours["from"] = ours["from"] * clear
-    theirs["from"]["data"] = (torch.tensor(theirs["from"]["data"]) * clear.flatten()).tolist()
-
-
 @pytest.mark.parametrize("number", range(len(ASKED)), ids=lambda n: f"{n}-{ASKED[n][0]}")
 def test_the_engine_answers_what_the_server_answers(number: int, answers: list[dict[str, Any]], session: Session) -> None:
     name, parameters = ASKED[number]
@@ -196,7 +159,7 @@ def test_the_engine_answers_what_the_server_answers(number: int, answers: list[d
     if name == "picture":
         for arcs in ("mean", "written"):
             forget_ties(expected["arcs"][arcs], found["answer"]["arcs"][arcs])
-    same(expected, found["answer"], name)
+    assert apart(expected, found["answer"]) <= 1e-3
 
 
 def test_every_question_is_asked_here_or_needs_many_texts() -> None:
@@ -226,7 +189,7 @@ def test_the_shipped_graph_gives_the_bundled_models_predictions(node: str, tmp_p
     question = QUESTIONS["picture"]
     expected = question.answer(session, read_parameters(question, json.dumps(asked[1])), lambda *a: None)
     for name in ("norms", "writes", "scales", "top", "top_before", "losses", "losses_before", "next", "kl", "moved"):
-        same(expected[name], found["answer"][name], name)
+        assert apart(expected[name], found["answer"][name], name) <= 1e-3
 
 
 def test_the_file_holds_a_policy_and_nothing_of_a_hostile_prompt(

@@ -46,7 +46,9 @@ options of gpt2 explain TEXT:
   --page            open the live page in a browser
   --port N          port of the page (default: a free one)
   --no-browser      with --page: print the address, open no browser
-  --html FILE       write the page of this run as one file that needs no server
+  --html FILE       write the live page as one file that needs no server: the
+                    model is inside it, and answers for any text
+  --still           with --html: a file of this run alone, about 1 MB
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
   --device WHERE    cpu (default), cuda, cuda:N, mps, or auto: cuda if present
@@ -133,7 +135,7 @@ class Overview(Options):
         from gpt2.server.run import check_port
 
         if self.still and not self.html:
-            raise UsageError(argument="still", value=True, mend="it is a kind of {html}: name the file.", html=None)
+            raise UsageError("a still page is a file", "name it: {html}.", html="page.html")
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()

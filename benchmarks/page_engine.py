@@ -1,0 +1,111 @@
+"""The live page in a browser, from disk with the network off, against PyTorch; and how long a reader waits.
+
+In: a file of text; browsers; where puppeteer-core is installed (`npm install puppeteer-core`), which drives both. Out:
+the largest difference between what the page computes and what the server computes in float32, over texts of 1 to all
+tokens of the context and over edits; the texts that both write from the same seeds; waiting times.
+
+    python -m benchmarks.page_engine TEXT --puppeteer node_modules --browser chromium=/usr/bin/chromium [--json FILE]
+
+Weights are those of the bundled model, which are stored in half precision: the page's arithmetic is compared, not a
+rounding. Whole numbers and words have to be equal; where two draws differ, the margin between them is printed.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gpt2
+from benchmarks.machine import describe
+from benchmarks.page_answers import Unlike, apart, forget_ties
+from gpt2.server.live.page import write_live
+from gpt2.server.questions import QUESTIONS, read_parameters
+from gpt2.server.session import Session
+
+SCRIPT = Path(__file__).with_name("page_engine.mjs")
+LENGTHS = (1, 2, 3, 5, 8, 12, 17, 17, 24, 30, 40, 50, 60, 60, 80, 100, 150, 250, 400, 512)
+EDITS: tuple[dict[str, str], ...] = (
+    {}, {"6.head.5": "off"}, {"0.mlp": "off"}, {"0.head.1": "mean", "0.head.3": "off"}, {"embed.pos": "off"},
+    {"3.attn": "mean"}, {"4.block": "off"}, {"7.mlp": "mean", "final.scale": "mean"}, {"embed.pos": "mean"},
+    {"1.ln_1.scale": "mean", "2.ln_2.scale": "mean", "5.attn": "off"},
+)  # fmt: skip
+SEEDS, WRITTEN = 10, 200
+
+
+def asked(session: Session, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """The questions of every comparison."""
+    ids = session.tokenizer.encode(text)
+    found: list[tuple[str, dict[str, Any]]] = []
+    for k, n in enumerate(LENGTHS):
+        start = k * 600
+        part = session.tokenizer.decode(ids[start : start + n])
+        T = len(session.tokenizer.encode(part))
+        for j, switches in enumerate(EDITS):
+            scene = {"text": part, "switches": switches}
+            found.append(("picture", scene))
+            found.append(("lens", {**scene, "first": max(0, T - 8), "stop": T}))
+            found.append(("attention", {**scene, "block": j % 8}))
+            found.append(("head", {**scene, "block": (j + 3) % 8, "head": j % 11}))
+            found.append(("attribution", {**scene, "row": T - 1}))
+            found.append(("neurons", {**scene, "block": (j + 5) % 8, "row": T - 1}))
+    for seed in range(SEEDS):
+        scene = {"text": session.tokenizer.decode(ids[seed * 50 : seed * 50 + 12]), "switches": {}}
+        found.append(("continuation", {**scene, "tokens": WRITTEN, "temperature": 0.8, "top_p": 0.95, "seed": seed}))
+    return found
+
+
+def compare(session: Session, questions: list[tuple[str, dict[str, Any]]], answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The largest difference by question; what is unlike."""
+    worst: dict[str, float] = {}
+    unlike: list[str] = []
+    for (name, parameters), found in zip(questions, answers, strict=True):
+        question = QUESTIONS[name]
+        expected = question.answer(session, read_parameters(question, json.dumps(parameters)), lambda *a: None)
+        shown = f"{name}, {len(session.tokenizer.encode(parameters['text']))} tokens, {parameters['switches']}"
+        try:
+            if "answer" not in found:
+                raise Unlike(found["error"])
+            if name == "picture":
+                for arcs in ("mean", "written"):
+                    forget_ties(expected["arcs"][arcs], found["answer"]["arcs"][arcs])
+            worst[name] = max(worst.get(name, 0.0), apart(expected, found["answer"], name))
+        except Unlike as error:
+            unlike.append(f"{shown}: {error}")
+    return {"questions": len(questions), "largest difference": worst, "unlike": unlike}
+
+
+def main() -> None:
+    """Print and keep what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--puppeteer", type=Path, required=True, help="the node_modules that hold puppeteer-core")
+    parser.add_argument("--browser", action="append", default=[], help="NAME=PATH, chromium or firefox")
+    parser.add_argument("--only-times", action="store_true", help="compare nothing")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    checkpoint = gpt2.load("storyteller")
+    session = Session(checkpoint)
+    questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000])
+    result: dict[str, Any] = {"machine": describe(), "browsers": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        page = write_live(checkpoint, "The cat had a blue spoon. One day, the cat lost the blue", Path(folder) / "p.html")
+        result["bytes"] = page.stat().st_size
+        (Path(folder) / "asked.json").write_text(json.dumps(questions))
+        for name, path in (one.split("=", 1) for one in given.browser):
+            words = ["node", str(SCRIPT), str(given.puppeteer.resolve()), name, path, str(page), f"{folder}/asked.json"]
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+            found = json.loads(done.stdout)
+            compared = compare(session, questions, found.pop("answers"))
+            result["browsers"][name] = {**found, **compared}
+            print(name, json.dumps(result["browsers"][name], indent=1), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
