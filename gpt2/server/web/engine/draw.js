@@ -20,7 +20,7 @@ const { fround } = Math;
 /** @type {Record<keyof Settings, [holds: (x: any) => boolean, meant: string]>} */
 const SETTINGS = {
   temperature: [(x) => x >= 0 && x < Infinity, "0 (greedy) or more, 1 for the model's own distribution"],
-  top_k: [(x) => x === null || (Number.isInteger(x) && x >= 0), "a whole number, where 0 keeps every token"],
+  top_k: [(x) => Number.isInteger(x) && x >= 0, "a whole number, where 0 keeps every token"],
   top_p: [(x) => x > 0 && x <= 1, "above 0 and at most 1, where 1 keeps every token"],
   min_p: [(x) => x >= 0 && x <= 1, "from 0, which keeps every token, to 1"],
   repetition_penalty: [(x) => x > 0 && x < Infinity, "above 0, where 1 is no penalty"],
@@ -39,9 +39,12 @@ function isSeed(x) {
  */
 export function checked(given) {
   for (const [name, value] of Object.entries(given)) {
-    if (!(name in SETTINGS)) throw new RangeError(`There is no setting ${name}: use ${Object.keys(SETTINGS)}.`);
+    if (!Object.hasOwn(SETTINGS, name)) {
+      throw new RangeError(`There is no setting ${name} here: use ${Object.keys(SETTINGS).join(", ")}.`);
+    }
     const [holds, meant] = SETTINGS[/** @type {keyof Settings} */ (name)];
-    const ofType = typeof value === "number" || typeof value === "bigint" || value === null;
+    const ofType = typeof value === "number" || (name === "seed" && typeof value === "bigint");
+    if (name === "top_k" && value === null) continue;
     if (!ofType || !holds(value)) throw new RangeError(`${name} is ${value}: it must be ${meant}.`);
   }
   const { temperature = 1, top_k = 0, top_p = 1, min_p = 0, repetition_penalty = 1, seed = 0, sample = 0 } = given;
