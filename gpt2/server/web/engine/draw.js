@@ -2,8 +2,8 @@
 // In: logits [V] in single precision, the ids of the text so far, settings. Out: scores, probabilities, one id.
 //
 // The rules are repetition penalty, temperature, top-k, top-p, min-p. Their arithmetic is rounded to single precision
-// after each step, as PyTorch's is; only the two sums over exp(score) of top-p may differ from PyTorch's in the last
-// bit. The noise is that of gpt2/inference/noise.py: a function of seed, sample, position and token, in double precision.
+// after each step, as PyTorch's is; only exp and the sum in top-p, and the shares, may differ from PyTorch's in the last
+// bits. The noise is that of gpt2/inference/noise.py, in double precision: a function of seed, sample, position, token.
 
 import { noiseOf } from "./noise.js";
 
@@ -63,8 +63,8 @@ export function without(logits, ids) {
 }
 
 /**
- * The scores after every rule, -Infinity for tokens that one has cut: whose softmax is drawn from, or, at temperature 0,
- * whose largest wins.
+ * The scores after every rule, -Infinity for tokens that one has cut. Their softmax is drawn from; at temperature 0 the
+ * largest wins.
  * @param {Float32Array} logits never changed
  * @param {ArrayLike<number>} text ids so far, the prompt's included
  * @param {Settings} [settings]
