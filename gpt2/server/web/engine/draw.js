@@ -2,7 +2,7 @@
 // In: logits [V] in single precision, the ids of the text so far, settings. Out: scores, probabilities, one id.
 //
 // The rules are repetition penalty, temperature, top-k, top-p, min-p. Their arithmetic is rounded to single precision
-// after each step, as PyTorch's is; only exp and the sum in top-p, and the shares, may differ from PyTorch's in the last
+// after each step, as PyTorch's is; only exp and the sum in top-p, and the shares, may differ from it in the last
 // bits. The noise is that of gpt2/inference/noise.py, in double precision: a function of seed, sample, position, token.
 
 import { noiseOf } from "./noise.js";
