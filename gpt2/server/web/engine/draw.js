@@ -174,7 +174,9 @@ export function choose(logits, text, settings = {}) {
  */
 export function addNoise(scores, seed, sample, position) {
   const noise = noiseOf(seed, sample, position);
-  return Float64Array.from(scores, (score, id) => (score === -Infinity ? score : score + noise(id)));
+  const noisy = new Float64Array(scores.length);
+  scores.forEach((score, id) => (noisy[id] = score === -Infinity ? score : score + noise(id)));
+  return noisy;
 }
 
 /**
