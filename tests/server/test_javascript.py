@@ -1,12 +1,10 @@
 """The page's script without a browser: its unit tests (js/, run by Node), and what it shares with the server.
 
-Without Node its tests are left out, unless GPT2_REQUIRE_NODE is set, as in CI: then they fail.
+The program that runs it is conftest.py's.
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,18 +22,6 @@ from gpt2.server.wire import pack
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 HERE = Path(__file__).with_name("js")
 WEB = ROOT / "gpt2" / "server" / "web"
-
-
-@pytest.fixture(scope="module")
-def node():
-    """The path of Node."""
-    found = shutil.which("node")
-    if found is None:
-        sentence = "there is no Node on this machine: install it (18.18 or newer) to test the page's script."
-        if os.environ.get("GPT2_REQUIRE_NODE"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
 
 
 def run(node, *words):

@@ -1,7 +1,7 @@
 """The tokenizer for a browser: what web/engine/bpe.js makes the same ids of.
 
-In: a tokenizer. Out: a dictionary for `wire.pack`, or a UsageError that says in what the tokenizer differs from GPT-2's.
-For GPT-2's 50,257 tokens it is 0.6 MB, and 0.2 MB compressed.
+In: a tokenizer. Out: a dictionary for `wire.pack`, or a UsageError that says in what the tokenizer differs from
+GPT-2's. With GPT-2's 50,257 tokens it is 0.6 MB, and 0.2 MB compressed.
 """
 
 from array import array

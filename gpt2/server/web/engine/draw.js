@@ -2,8 +2,8 @@
 // In: logits [V] in single precision, the ids of the text so far, settings. Out: scores, probabilities, one id.
 //
 // The rules are repetition penalty, temperature, top-k, top-p, min-p. Their arithmetic is rounded to single precision
-// after each step, as PyTorch's is; only the two sums over exp(score) of top-p may differ from PyTorch's in the last
-// bit. The noise is that of gpt2/inference/noise.py: a function of seed, sample, position and token, in double precision.
+// after each step, as PyTorch's is; only exp and the sum in top-p, and the shares, may differ from it in the last
+// bits. The noise is that of gpt2/inference/noise.py, in double precision: a function of seed, sample, position, token.
 
 import { noiseOf } from "./noise.js";
 
@@ -20,7 +20,7 @@ const { fround } = Math;
 /** @type {Record<keyof Settings, [holds: (x: any) => boolean, meant: string]>} */
 const SETTINGS = {
   temperature: [(x) => x >= 0 && x < Infinity, "0 (greedy) or more, 1 for the model's own distribution"],
-  top_k: [(x) => x === null || (Number.isInteger(x) && x >= 0), "a whole number, where 0 keeps every token"],
+  top_k: [(x) => Number.isInteger(x) && x >= 0, "a whole number, where 0 keeps every token"],
   top_p: [(x) => x > 0 && x <= 1, "above 0 and at most 1, where 1 keeps every token"],
   min_p: [(x) => x >= 0 && x <= 1, "from 0, which keeps every token, to 1"],
   repetition_penalty: [(x) => x > 0 && x < Infinity, "above 0, where 1 is no penalty"],
@@ -39,9 +39,12 @@ function isSeed(x) {
  */
 export function checked(given) {
   for (const [name, value] of Object.entries(given)) {
-    if (!(name in SETTINGS)) throw new RangeError(`There is no setting ${name}: use ${Object.keys(SETTINGS)}.`);
+    if (!Object.hasOwn(SETTINGS, name)) {
+      throw new RangeError(`There is no setting ${name} here: use ${Object.keys(SETTINGS).join(", ")}.`);
+    }
     const [holds, meant] = SETTINGS[/** @type {keyof Settings} */ (name)];
-    const ofType = typeof value === "number" || typeof value === "bigint" || value === null;
+    const ofType = typeof value === "number" || (name === "seed" && typeof value === "bigint");
+    if (name === "top_k" && value === null) continue;
     if (!ofType || !holds(value)) throw new RangeError(`${name} is ${value}: it must be ${meant}.`);
   }
   const { temperature = 1, top_k = 0, top_p = 1, min_p = 0, repetition_penalty = 1, seed = 0, sample = 0 } = given;
@@ -60,8 +63,8 @@ export function without(logits, ids) {
 }
 
 /**
- * The scores after every rule, -Infinity for tokens that one has cut: whose softmax is drawn from, or, at temperature 0,
- * whose largest wins.
+ * The scores after every rule, -Infinity for tokens that one has cut. Their softmax is drawn from; at temperature 0 the
+ * largest wins.
  * @param {Float32Array} logits never changed
  * @param {ArrayLike<number>} text ids so far, the prompt's included
  * @param {Settings} [settings]
@@ -171,7 +174,9 @@ export function choose(logits, text, settings = {}) {
  */
 export function addNoise(scores, seed, sample, position) {
   const noise = noiseOf(seed, sample, position);
-  return Float64Array.from(scores, (score, id) => (score === -Infinity ? score : score + noise(id)));
+  const noisy = new Float64Array(scores.length);
+  scores.forEach((score, id) => (noisy[id] = score === -Infinity ? score : score + noise(id)));
+  return noisy;
 }
 
 /**

@@ -30,8 +30,12 @@ function add(x, y) {
  * @param {Uint32Array} y
  */
 function multiply(x, y) {
-  const [a, b] = [x[0], y[0]];
-  const [a0, a1, b0, b1] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const a = x[0];
+  const b = y[0];
+  const a0 = a & 0xffff;
+  const a1 = a >>> 16;
+  const b0 = b & 0xffff;
+  const b1 = b >>> 16;
   const middle = a1 * b0 + ((a0 * b0) >>> 16);
   const other = a0 * b1 + (middle & 0xffff);
   const carried = a1 * b1 + (middle >>> 16) + (other >>> 16);
