@@ -2,8 +2,7 @@
 
 import { parts, readable } from "./components.js";
 import { toast } from "./dom.js";
-import { modelNow } from "./run.js";
-import { state } from "./state.js";
+import { modelNow, scene } from "./run.js";
 
 /** @import { Switches } from "./answers.d.ts" */
 
@@ -14,6 +13,9 @@ function model() {
   const { name } = modelNow();
   return name === "storyteller" ? "" : ` --model ${shell(name)}`;
 }
+
+// The command that opens this page with the model behind it, for the run that is shown.
+export const pageCommand = () => `gpt2 explain ${shell(scene().text)} --page${model()}`;
 
 /**
  * The edits of the switches, as a dictionary of gpt2.explain.
@@ -34,11 +36,11 @@ export function editsOf(switches) {
  * @param {number} row
  */
 export function pythonOf(address, row) {
-  const edits = editsOf(state.switches);
+  const edits = editsOf(scene().switches);
   const needsMean = edits.includes("(ref)");
   const names = ["trace", ...["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`))];
   if (needsMean) names.push("reference");
-  const asked = [quoted(state.text), `read=${quoted(readable(address))}`];
+  const asked = [quoted(scene().text), `read=${quoted(readable(address))}`];
   if (edits) asked.push(`edit=${edits}`);
   const lines = [
     "from gpt2 import load",
@@ -55,10 +57,10 @@ export function pythonOf(address, row) {
 /** @param {string} address */
 export function commandOf(address) {
   const { block, head, kind } = parts(address);
-  const text = shell(state.text);
-  const switched = Object.keys(state.switches);
+  const text = shell(scene().text);
+  const switched = Object.keys(scene().switches);
   if (switched.length) {
-    const off = Object.values(state.switches).includes("off") ? "zero" : "mean";
+    const off = Object.values(scene().switches).includes("off") ? "zero" : "mean";
     return `gpt2 explain off ${shell(switched.join(","))} --kind ${off} --prompt ${text}${model()}`;
   }
   if (kind === "logits") return `gpt2 explain ${text}${model()}`;

@@ -27,7 +27,10 @@
  */
 /**
  * The elements of index.html that are more than an HTMLElement.
- * @typedef {{ text: HTMLInputElement, dialog: HTMLDialogElement, export: HTMLButtonElement }} Elements
+ * @typedef {{
+ *   text: HTMLTextAreaElement, dialog: HTMLDialogElement, export: HTMLButtonElement,
+ *   undo: HTMLButtonElement, redo: HTMLButtonElement,
+ * }} Elements
  */
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,21 +1,23 @@
 // The line below the picture: what the switches did, in words.
 
+import { pageCommand } from "./copy.js";
 import { choice, fill, find, h } from "./dom.js";
 import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
 import { nextOf } from "./picture.js";
-import { pictureNow, rowNow, run, switched } from "./run.js";
+import { pictureNow, rowNow, run, scene, stale, switched } from "./run.js";
+import { live } from "./source.js";
 import { set, state } from "./state.js";
 
 export function drawSentence() {
+  if (run.failed) {
+    drawFailure(run.failed);
+    return;
+  }
   const row = rowNow();
   const picture = pictureNow();
   const next = nextOf(row);
   const token = (/** @type {string} */ word) => h("span.token", {}, word);
-  if (run.failed) {
-    fill(find("sentence"), h("span.failed", { role: "alert" }, run.failed));
-    return;
-  }
   const loss = picture.losses.data.length ? mean(picture.losses.data) : null;
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
@@ -50,19 +52,51 @@ export function drawSentence() {
       loss === null ? "" : `; loss on this text ${number(before)} → ${number(loss)} (${signed(loss - before)})`,
       ". ",
     ),
-    h("button", { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "reset" }, "all on"),
+    allOn(),
     legend(),
   );
 }
+
+/**
+ * Why there is no answer, whose run stands in view instead, and the ways on.
+ * @param {string} failed
+ */
+function drawFailure(failed) {
+  const { text, switches } = scene();
+  const shown = text.length > 40 ? `${text.slice(0, 39)}…` : text;
+  fill(
+    find("sentence"),
+    h(
+      "span",
+      {},
+      h("span.failed", { role: "alert" }, failed),
+      live ? "" : h("code", {}, ` ${pageCommand()} `),
+      stale()
+        ? [" Below, without colour, is still the run of ", h("span.token", {}, shown), whichOf(switches), "."]
+        : "",
+    ),
+    stale()
+      ? h("button", { type: "button", onclick: () => set({ text, switches }), "data-key": "back" }, "back to it")
+      : null,
+    Object.keys(state.switches).length ? allOn() : null,
+  );
+}
+
+/** @param {Record<string, string>} switches */
+const whichOf = (switches) => (Object.keys(switches).length ? `, ${describe().replace("W", "w")}` : "");
+
+const allOn = () =>
+  h("button", { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "reset" }, "all on");
 
 /** @param {Float32Array} x */
 const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
 
 // "Without head 3.1 and MLP 4, with head 2.0 at its mean"
 export function describe() {
+  const { switches } = scene();
   const named = (/** @type {string} */ kind) =>
-    Object.keys(state.switches)
-      .filter((a) => state.switches[a] === kind)
+    Object.keys(switches)
+      .filter((a) => switches[a] === kind)
       .map(shortName);
   const listed = (/** @type {string[]} */ names) => {
     if (names.length > 4) return `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;

@@ -34,9 +34,9 @@ function list() {
   return h(
     "section.barlist",
     {},
-    h("h3", {}, switched() ? "switched now" : "everything is on"),
+    h("h3", {}, set_.length ? "switched now" : "everything is on"),
     ...shown.map((address) => h("p.row", {}, h("span", {}, plainName(address)), switchButtons(address))),
-    switched()
+    set_.length
       ? h(
           "button",
           { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "all-on" },
@@ -150,7 +150,7 @@ async function continuation() {
     h(
       "p.story",
       {},
-      h("span.given", {}, state.text),
+      h("span.given", {}, scene().text),
       h("span", {}, tokens.slice(0, found.same).join("").replaceAll("·", " ")),
       h("mark", {}, tokens.slice(found.same).join("").replaceAll("·", " ")),
     );

@@ -7,8 +7,9 @@ import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
 import { Refusal, has } from "../source.js";
 import { set, state } from "../state.js";
+import { growing } from "../prompt.js";
 import { begin, progressBar, progressOf } from "../work.js";
-import { pictureNow } from "../run.js";
+import { pictureNow, scene } from "../run.js";
 
 /** @import { Patch, Sweeping } from "../answers.d.ts" */
 
@@ -32,7 +33,7 @@ const DIRECTIONS = [
 /** @param {{ again: () => void }} tools */
 export async function patch({ again }) {
   const question = {
-    clean: state.text,
+    clean: scene().text,
     corrupt: state.corrupt,
     target: "",
     foil: "",
@@ -53,13 +54,15 @@ export async function patch({ again }) {
   };
   if (possible && !found.has(key) && !progressOf("patch")) queueMicrotask(start);
   const answer = found.get(key);
-  const second = h("input", {
-    value: state.corrupt,
-    placeholder: "The dog sat on the",
-    "aria-label": "second prompt",
-    "data-key": "corrupt",
-    size: 34,
-  });
+  const second = growing(
+    h("textarea", {
+      value: state.corrupt,
+      placeholder: "The dog sat on the",
+      "aria-label": "second prompt",
+      "data-key": "corrupt",
+      rows: Math.min(5, state.corrupt.split("\n").length),
+    }),
+  );
   const sweep = (/** @type {Event} */ event) => {
     event.preventDefault();
     set({ corrupt: second.value });
