@@ -183,8 +183,9 @@ def assemble(data: str, links: Sequence[Link] = ()) -> str:
         f"<style>{style}</style>",
     ]
     above = "".join(f'<a href="{escape(address)}">{escape(title)}</a>' for title, address in links)
-    body = f'<nav id="site" aria-label="documents">{above}</nav>\n' if above else ""
-    body += sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
+    body = sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
+    if above:
+        body = body.replace("<header>", f'<nav id="site" aria-label="documents">{above}</nav>\n<header>', 1)
     stored = f'<script type="application/octet-stream" id="data">{data}</script>'
     return "\n".join([
         "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,

@@ -74,8 +74,17 @@ function filled(element, classes, attributes, children) {
     else if (name === "value") Object.assign(element, { value });
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...present(children));
+  add(element, present(children));
   return element;
+}
+
+/**
+ * One by one: a call with very many arguments fails.
+ * @param {Element} parent
+ * @param {(Node | string)[]} children
+ */
+export function add(parent, children) {
+  for (const child of children) parent.append(child);
 }
 
 /** @param {Children[]} children */
@@ -114,7 +123,8 @@ export function around(event, selector) {
 export function fill(parent, ...children) {
   const focused = document.activeElement;
   const key = focused instanceof HTMLElement && parent.contains(focused) ? focused.dataset.key : undefined;
-  parent.replaceChildren(...present(children));
+  parent.replaceChildren();
+  add(parent, present(children));
   if (key !== undefined) focusOn(parent, key);
 }
 

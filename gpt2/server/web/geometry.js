@@ -12,7 +12,7 @@ export const TOKENS = 104; // the column of the tokens
 const RIGHT = 96; // the column of each row's own prediction
 const NARROW = 84; // below this a block is squeezed, and opens when it is clicked
 const OPEN = 132;
-const LEAST = 40; // a squeezed block is not narrower: the picture scrolls instead
+const LEAST = 36; // a squeezed block is not narrower: the picture scrolls instead
 const GLYPH = 26;
 
 /**
@@ -49,7 +49,7 @@ export function layout(room, model, open) {
     blocks.push({ l, x, width: w, address: `${l}.block`, full });
     x += w;
   }
-  stations.push({ address: "final.scale", x: end + 12, size: GLYPH });
+  stations.push({ address: "final.scale", x: end + 14, size: GLYPH });
   places.push(end + 26);
   return { width, least, stations, places, blocks, squeezed, end: end + 26 };
 }

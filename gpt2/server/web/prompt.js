@@ -12,6 +12,7 @@ const asShown = (text) => text.replace(/\r\n?/g, "\n"); // a text area knows no 
  */
 export function growing(field) {
   field.addEventListener("input", () => fit(field));
+  requestAnimationFrame(() => fit(field)); // once it stands in the page
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();

@@ -9,15 +9,19 @@ import { pictureNow, rowNow, run, scene, stale, switched } from "./run.js";
 import { live } from "./source.js";
 import { set, state } from "./state.js";
 
+/** @import { Picture } from "./answers.d.ts" */
+
 export function drawSentence() {
   if (run.failed) {
     drawFailure(run.failed);
     return;
   }
+  const { text } = scene();
   const row = rowNow();
   const picture = pictureNow();
   const next = nextOf(row);
   const token = (/** @type {string} */ word) => h("span.token", {}, word);
+  const spaced = row === picture.tokens.length - 1 && endsInSpace(picture, text) ? withoutSpace(text) : null;
   const loss = picture.losses.data.length ? mean(picture.losses.data) : null;
   if (!switched()) {
     const best = next.reduce((a, b) => (b.p > a.p ? b : a));
@@ -33,6 +37,7 @@ export function drawSentence() {
         ` (${probability(best.p)}). `,
         loss === null ? "" : `Loss on this text: ${number(loss)} nats per token. `,
       ),
+      spaced,
       legend(),
     );
     return;
@@ -52,10 +57,36 @@ export function drawSentence() {
       loss === null ? "" : `; loss on this text ${number(before)} → ${number(loss)} (${signed(loss - before)})`,
       ". ",
     ),
+    spaced,
     allOn(),
     legend(),
   );
 }
+
+/**
+ * Whether the text ends in a space that the model reads as a token of its own, though its words begin with theirs.
+ * @param {Picture} picture
+ * @param {string} text
+ */
+export function endsInSpace(picture, text) {
+  const wordsOwnTheirs = Object.values(picture.words).some((word) => /^·./.test(word));
+  return text.endsWith(" ") && picture.tokens.at(-1) === "·" && wordsOwnTheirs;
+}
+
+/** @param {string} text */
+const withoutSpace = (text) =>
+  h(
+    "span.notice",
+    {},
+    "The last space is a token of its own: what follows is a piece, not a word. ",
+    live
+      ? h(
+          "button",
+          { type: "button", onclick: () => set({ text: text.replace(/ +$/, ""), row: -1 }), "data-key": "space" },
+          "without the space",
+        )
+      : null,
+  );
 
 /**
  * Why there is no answer, whose run stands in view instead, and the ways on.

@@ -54,7 +54,7 @@ test("no glyph lies on another, however many blocks there are: the picture grows
       const { stations } = layout(room, { n_layer: L }, L - 1);
       for (let k = 1; k < stations.length; k++) {
         const [left, right] = [stations[k - 1], stations[k]];
-        assert.ok(left.size >= 18);
+        assert.ok(left.size >= 16);
         assert.ok(left.x + left.size / 2 <= right.x - right.size / 2, `${room}, ${L}: ${left.address}`);
       }
     }

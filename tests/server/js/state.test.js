@@ -15,7 +15,7 @@ import {
   write,
 } from "../../../gpt2/server/web/state.js";
 import { effective } from "../../../gpt2/server/web/stations.js";
-import { describe } from "../../../gpt2/server/web/sentence.js";
+import { describe, endsInSpace } from "../../../gpt2/server/web/sentence.js";
 import { run, scene, stale, switched, wanted } from "../../../gpt2/server/web/run.js";
 
 const heard = [];
@@ -99,4 +99,11 @@ test("what is drawn speaks of the run that is shown until another is there", () 
   assert.equal(stale(), false);
   run.scene = null;
   set({ switches: {} });
+});
+
+test("a last space is a token of its own where words begin with theirs: what follows is a piece of a word", () => {
+  const words = { 1: "·cat", 2: "icy" };
+  assert.ok(endsInSpace({ words, tokens: ["The", "·"] }, "The "));
+  assert.ok(!endsInSpace({ words, tokens: ["The", "·cat"] }, "The cat"));
+  assert.ok(!endsInSpace({ words: { 1: "c", 2: "·" }, tokens: ["T", "·"] }, "T ")); // of bytes
 });

@@ -1,5 +1,6 @@
 // Detail: all heads of a block small, one enlarged, and what the selected row reads through it.
 
+import { named } from "../axes.js";
 import { parts } from "../components.js";
 import { diverge, sequence } from "../colour.js";
 import { choice, h, toast } from "../dom.js";
@@ -214,15 +215,8 @@ function matrix(kind, data, block, head) {
     columnNames: tokens,
     name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}`,
   });
-  const few = T <= 14 && !state.tables;
-  const names = (/** @type {string} */ klass) =>
-    h(
-      `div.${klass}${T > 6 ? ".upright" : ""}`,
-      klass === "below" ? { style: { width: `${SIDE}px` } } : {},
-      ...tokens.map((word) => h("span", {}, short(word, 7))),
-    );
   return [
-    h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
+    named(picture, { width: SIDE, height: SIDE, rowNames: tokens, columnNames: tokens, chosen: rowNow() }),
     scaleKey(colour, kind === "change" ? -high : 0, high, unit),
   ];
 }

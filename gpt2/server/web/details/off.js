@@ -2,12 +2,13 @@
 
 import { barList } from "../barlist.js";
 import { plainName, shortName } from "../components.js";
-import { choice, h, later } from "../dom.js";
+import { choice, find, h, later } from "../dom.js";
 import { number, signed } from "../format.js";
 import { scene, switched } from "../run.js";
 import { Refusal, ask, has, live } from "../source.js";
 import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
+import { largestOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
 /** @import { Importance } from "../answers.d.ts" */
@@ -115,13 +116,22 @@ function importance(again) {
     h(
       "div.columns",
       {},
-      ...chunks(rows, Math.ceil(rows.length / 3)).map((part) =>
-        barList("", part, { most: Math.max(...rows.map((r) => Math.abs(r.high))) }),
+      ...chunks(rows, Math.ceil(rows.length / columnsIn(find("panel").clientWidth))).map((part) =>
+        barList("", part, { most: largestOf(rows.map((r) => r.high)) }),
       ),
     ),
     h("p.fine", {}, `${answer.text}; with everything on ${number(answer.loss)}`),
   );
 }
+
+const BESIDE = 720; // what stands left and right of the lists
+const LIST = 230;
+
+/**
+ * How many lists there is room for beside each other.
+ * @param {number} width of the panel, in pixels
+ */
+export const columnsIn = (width) => Math.max(1, Math.min(3, Math.floor((width - BESIDE) / LIST)));
 
 /**
  * @template T
