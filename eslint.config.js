@@ -15,6 +15,15 @@ export default [
       "no-eval": "error",
       "no-implicit-coercion": "error",
       "no-param-reassign": "error",
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector:
+            "CallExpression[callee.property.name=/^(max|min|push|unshift|append|prepend|replaceChildren|" +
+            "fromCharCode|fromCodePoint)$/] > SpreadElement",
+          message: "A call with very many arguments fails, as on a long text: go through them one by one.",
+        },
+      ],
       "no-sequences": "error", // two statements are written as two
       "no-shadow": ["error", { allow: ["_"] }],
       "no-unused-expressions": "error",

@@ -193,8 +193,9 @@ def assemble(data: str, links: Sequence[Link] = (), model: Mapping[str, str] = N
         f"<style>{style}</style>",
     ]
     above = "".join(f'<a href="{escape(address)}">{escape(title)}</a>' for title, address in links)
-    body = f'<nav id="site" aria-label="documents">{above}</nav>\n' if above else ""
-    body += sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
+    body = sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
+    if above:
+        body = body.replace("<header>", f'<nav id="site" aria-label="documents">{above}</nav>\n<header>', 1)
     stored = "\n".join(
         f'<script type="application/octet-stream" id="{name}">{held}</script>'
         for name, held in {"data": data, **model}.items()

@@ -269,7 +269,7 @@ def test_an_exported_page_loads_nothing_and_names_its_hashes():
         inside = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)[1]
         assert f"{name} '{export._hash(inside)}'" in policy
     assert "default-src 'none'" in policy
-    above = '<body>\n<nav id="site" aria-label="documents"><a href="a.html">A &amp; B</a></nav>\n<header>'
+    above = '<div id="page">\n<nav id="site" aria-label="documents"><a href="a.html">A &amp; B</a></nav>\n<header>'
     assert above in export.assemble("", [("A & B", "a.html")])
 
 

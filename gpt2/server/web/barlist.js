@@ -3,6 +3,7 @@
 
 import { h } from "./dom.js";
 import { signed } from "./format.js";
+import { largestOf } from "./wire.js";
 
 /**
  * A row; with `pick` its label is a button, `low` and `high` are an interval, `said` is told over the number.
@@ -18,12 +19,7 @@ import { signed } from "./format.js";
  * @param {{ most?: number, format?: (x: number) => string, note?: HTMLElement | null }} [options]
  */
 export function barList(title, rows, { most, format = signed, note = null } = {}) {
-  const largest =
-    most ??
-    Math.max(
-      ...rows.map((row) => Math.max(Math.abs(row.value), Math.abs(row.low ?? 0), Math.abs(row.high ?? 0))),
-      1e-9,
-    );
+  const largest = most ?? Math.max(largestOf(rows.flatMap((row) => [row.value, row.low ?? 0, row.high ?? 0])), 1e-9);
   const negative = rows.some((row) => Math.min(row.value, row.low ?? 0) < 0);
   const zero = negative ? 50 : 0;
   const reach = negative ? 50 : 100;

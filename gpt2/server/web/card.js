@@ -56,7 +56,7 @@ function open(place, event) {
       "div.copies",
       {},
       h("button", { type: "button", onclick: () => copy(pythonOf(address, row), "Python") }, "copy as Python"),
-      h("button", { type: "button", onclick: () => copy(commandOf(address), "command") }, "copy as command"),
+      commandButton(address),
     ),
   );
   card.hidden = false;
@@ -68,6 +68,14 @@ function open(place, event) {
   const below = box.bottom + 8 + card.offsetHeight < innerHeight;
   card.style.left = `${left}px`;
   card.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - card.offsetHeight - 8)}px`;
+}
+
+/** @param {string} address */
+function commandButton(address) {
+  const command = commandOf(address);
+  const title = command ?? "No one command has these switches together: copy as Python.";
+  const onclick = () => command && copy(command, "command");
+  return h("button", { type: "button", title, disabled: command === null, onclick }, "copy as command");
 }
 
 /**

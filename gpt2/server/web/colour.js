@@ -58,9 +58,9 @@ function mix(from, to, t) {
 /** @typedef {(t: number) => string} Scale */
 
 /** @type {Scale} */
-export const sequence = (t) => mix("paper", "blue", t);
+export const sequence = (t) => mix("rest", "blue", t);
 /** @type {Scale} */
-export const diverge = (t) => (t < 0 ? mix("paper", "orange", -t) : mix("paper", "blue", t));
+export const diverge = (t) => (t < 0 ? mix("rest", "orange", -t) : mix("rest", "blue", t));
 /** @type {Scale} */
 export const agree = (t) => mix("rest", "blue", t);
 /** @type {Scale} */

@@ -2,18 +2,44 @@
 
 import { parts, readable } from "./components.js";
 import { toast } from "./dom.js";
-import { modelNow } from "./run.js";
-import { state } from "./state.js";
+import { modelNow, scene } from "./run.js";
 
 /** @import { Switches } from "./answers.d.ts" */
 
 const quoted = (/** @type {string} */ text) => JSON.stringify(text);
 const shell = (/** @type {string} */ text) => "'" + text.replaceAll("'", "'\\''") + "'";
 
+// Options that load the model of this page: other numbers than the usual ones give other answers.
 function model() {
-  const { name } = modelNow();
-  return name === "storyteller" ? "" : ` --model ${shell(name)}`;
+  const { name, dtype } = modelNow();
+  return (name === "storyteller" ? "" : ` --model ${shell(name)}`) + (dtype === "float32" ? "" : ` --dtype ${dtype}`);
 }
+
+/**
+ * `gpt2 explain` of the text that is shown. A text that reads like an option or an analysis stands behind `--`.
+ * @param {string} options
+ */
+function overview(options) {
+  const { text } = scene();
+  const plain = !text.startsWith("-") && /\s/.test(text);
+  return `gpt2 explain ${plain ? "" : "-- "}${shell(text)}${options}${model()}`;
+}
+
+/**
+ * An analysis of the text that is shown.
+ * @param {string} name
+ * @param {string} options
+ */
+function analysis(name, options) {
+  const { text } = scene();
+  const words = `${options}${model()}`;
+  if (text === "-") return `printf - | gpt2 explain ${name}${words}`; // alone it means standard input
+  if (text.startsWith("-")) return `gpt2 explain ${name}${words} -- ${shell(text)}`;
+  return `gpt2 explain ${name} ${shell(text)}${words}`;
+}
+
+// The command that opens this page with the model behind it, for the text that is shown.
+export const pageCommand = () => overview(" --page");
 
 /**
  * The edits of the switches, as a dictionary of gpt2.explain.
@@ -34,16 +60,17 @@ export function editsOf(switches) {
  * @param {number} row
  */
 export function pythonOf(address, row) {
-  const edits = editsOf(state.switches);
+  const { name, dtype } = modelNow();
+  const edits = editsOf(scene().switches);
   const needsMean = edits.includes("(ref)");
-  const names = ["trace", ...["zero", "mean", "freeze"].filter((name) => edits.includes(`: ${name}`))];
+  const names = ["trace", ...["zero", "mean", "freeze"].filter((edit) => edits.includes(`: ${edit}`))];
   if (needsMean) names.push("reference");
-  const asked = [quoted(state.text), `read=${quoted(readable(address))}`];
+  const asked = [quoted(scene().text), `read=${quoted(readable(address))}`];
   if (edits) asked.push(`edit=${edits}`);
   const lines = [
     "from gpt2 import load",
     `from gpt2.explain import ${names.join(", ")}`,
-    `checkpoint = load(${quoted(modelNow().name)})`,
+    `checkpoint = load(${quoted(name)}${dtype === "float32" ? "" : `, dtype=${quoted(dtype)}`})`,
   ];
   if (needsMean) lines.push("ref = reference(checkpoint)");
   lines.push(`run = trace(checkpoint, ${asked.join(", ")})`);
@@ -52,19 +79,25 @@ export function pythonOf(address, row) {
   return lines.join("\n");
 }
 
-/** @param {string} address */
+/**
+ * The command for a component; with switches, the one that measures these switches together. Null where there is none:
+ * no command has both off and mean, or takes a block at its mean.
+ * @param {string} address
+ */
 export function commandOf(address) {
-  const { block, head, kind } = parts(address);
-  const text = shell(state.text);
-  const switched = Object.keys(state.switches);
-  if (switched.length) {
-    const off = Object.values(state.switches).includes("off") ? "zero" : "mean";
-    return `gpt2 explain off ${shell(switched.join(","))} --kind ${off} --prompt ${text}${model()}`;
+  const { kind } = parts(address);
+  const { switches, text } = scene();
+  const addresses = Object.keys(switches);
+  if (addresses.length) {
+    const kinds = new Set(Object.values(switches));
+    if (kinds.size > 1 || addresses.some((a) => a.endsWith(".block") && switches[a] === "mean")) return null;
+    const replaced = kinds.has("off") ? "zero" : "mean";
+    return `gpt2 explain off ${addresses.sort().join(",")} --kind ${replaced} --prompt=${shell(text)}${model()}`;
   }
-  if (kind === "logits") return `gpt2 explain ${text}${model()}`;
-  if (kind === "head") return `gpt2 explain attention ${text} --head ${block}.head.${head}${model()}`;
-  if (/resid|embed.out/.test(kind)) return `gpt2 explain lens ${text} --points ${address}${model()}`;
-  return `gpt2 explain trace ${text} --read ${readable(address)}${model()}`;
+  if (kind === "logits") return overview("");
+  if (kind === "head") return analysis("attention", ` --head ${address}`);
+  if (/resid|embed.out/.test(kind)) return analysis("lens", ` --points ${address}`);
+  return analysis("trace", ` --read ${readable(address)}`);
 }
 
 /**

@@ -1,7 +1,9 @@
 // The lower part: tabs, what is selected with its switch, and the detail of the chosen tab.
 
 import { plainName } from "./components.js";
+import { pageCommand } from "./copy.js";
 import { fill, find, focusOn, h } from "./dom.js";
+import { VIEWS } from "./link.js";
 import { Refusal, live } from "./source.js";
 import { set, state } from "./state.js";
 import { switched } from "./run.js";
@@ -23,13 +25,12 @@ import { positions } from "./details/positions.js";
 
 /** @type {Record<string, Detail>} */
 const DETAILS = { attention, lens, attribution, neurons, off, patch, positions };
-export const VIEWS = Object.keys(DETAILS);
 /** @type {Record<string, string>} */
 const TITLES = { off: "off and on" };
 let latest = 0;
 
 export function drawDetail() {
-  const view = VIEWS.includes(state.view) ? state.view : VIEWS[0];
+  const { view } = state;
   fill(
     find("tabs"),
     ...VIEWS.map((name) =>
@@ -84,21 +85,16 @@ function between(event, name) {
 async function refresh(view) {
   const turn = ++latest;
   const panel = find("panel");
+  if (panel.dataset.view !== view) fill(panel, h("p.fine", {}, "…"));
   panel.dataset.view = view;
+  panel.ariaBusy = "true"; // what stands there until the answer comes is an older one
   try {
     const drawn = await DETAILS[view]({ again: drawDetail });
     if (turn === latest) fill(panel, ...drawn.flat());
   } catch (error) {
     if (turn !== latest || error.name === "AbortError") return;
-    if (!(error instanceof Refusal)) throw error;
-    fill(
-      panel,
-      h(
-        "p.refusal",
-        {},
-        error.message,
-        live ? "" : h("code", {}, ` gpt2 explain ${JSON.stringify(state.text)} --page`),
-      ),
-    );
+    if (!(error instanceof Refusal)) reportError(error);
+    fill(panel, h("p.refusal", {}, error.message, live ? "" : h("code", {}, ` ${pageCommand()}`)));
   }
+  if (turn === latest) panel.ariaBusy = "false";
 }

@@ -27,7 +27,10 @@
  */
 /**
  * The elements of index.html that are more than an HTMLElement.
- * @typedef {{ text: HTMLInputElement, dialog: HTMLDialogElement, export: HTMLButtonElement }} Elements
+ * @typedef {{
+ *   text: HTMLTextAreaElement, dialog: HTMLDialogElement, export: HTMLButtonElement,
+ *   undo: HTMLButtonElement, redo: HTMLButtonElement,
+ * }} Elements
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -71,8 +74,17 @@ function filled(element, classes, attributes, children) {
     else if (name === "value") Object.assign(element, { value });
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...present(children));
+  add(element, present(children));
   return element;
+}
+
+/**
+ * One by one: a call with very many arguments fails.
+ * @param {Element} parent
+ * @param {(Node | string)[]} children
+ */
+export function add(parent, children) {
+  for (const child of children) parent.append(child);
 }
 
 /** @param {Children[]} children */
@@ -111,7 +123,8 @@ export function around(event, selector) {
 export function fill(parent, ...children) {
   const focused = document.activeElement;
   const key = focused instanceof HTMLElement && parent.contains(focused) ? focused.dataset.key : undefined;
-  parent.replaceChildren(...present(children));
+  parent.replaceChildren();
+  add(parent, present(children));
   if (key !== undefined) focusOn(parent, key);
 }
 

@@ -3,6 +3,7 @@
 import { copy, pythonOf } from "./copy.js";
 import { parts } from "./components.js";
 import { around, find, focusOn, h } from "./dom.js";
+import { VIEWS } from "./link.js";
 import { show } from "./picture.js";
 import { modelNow, pictureNow, rowNow, run } from "./run.js";
 import { set, state } from "./state.js";
@@ -24,13 +25,12 @@ const KEYS = [
   ["Esc", "close"],
 ];
 
-/** @param {string[]} views */
-export function watchKeys(views) {
+export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !run.picture) return;
     if (around(event, "input, select, textarea, dialog")) return;
     const inPicture = !around(event, "#detail, #next, header");
-    const done = act(event.key, inPicture, views);
+    const done = act(event.key, inPicture);
     if (done) event.preventDefault();
   });
 }
@@ -39,9 +39,8 @@ export function watchKeys(views) {
  * Whether the key meant something.
  * @param {string} key
  * @param {boolean} inPicture
- * @param {string[]} views
  */
-function act(key, inPicture, views) {
+function act(key, inPicture) {
   if (inPicture && key.startsWith("Arrow")) return move(key);
   if (key === "x") toggle(state.at);
   else if (key === "m") toMean(state.at);
@@ -51,7 +50,7 @@ function act(key, inPicture, views) {
   else if (key === "a") set({ switches: {}, show: "run" });
   else if (key === "/") find("text").focus();
   else if (key === "?") showKeys();
-  else if (views[Number(key) - 1]) set({ view: views[Number(key) - 1] });
+  else if (VIEWS[Number(key) - 1]) set({ view: VIEWS[Number(key) - 1] });
   else return false;
   return true;
 }
@@ -70,7 +69,7 @@ function move(key) {
   const now = places.indexOf(kind === "head" || kind === "block" ? `${block}.attn` : state.at);
   const next = places[Math.min(places.length - 1, Math.max(0, now + (key === "ArrowLeft" ? -1 : 1)))];
   const focused = find("stations").contains(document.activeElement);
-  select(next);
+  select(next, true); // a norm has a glyph only where its block is open
   if (focused) focusOn(find("stations"), next);
   return true;
 }

@@ -6,6 +6,7 @@ import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, switched } from "./run.js";
 import { drawControls, drawShare } from "./sampling.js";
 import { set, state } from "./state.js";
+import { largestOf } from "./wire.js";
 
 /** @import { Next } from "./picture.js" */
 
@@ -16,7 +17,7 @@ export function drawNext() {
   const tokens = nextOf(row)
     .sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before))
     .slice(0, SHOWN);
-  const most = Math.max(...tokens.map((n) => Math.max(n.p, n.before)));
+  const most = largestOf(tokens.map((n) => Math.max(n.p, n.before)));
   const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) =>
     h("th", { scope: "col" }, name),
   );

@@ -3,11 +3,11 @@
 
 import { arcs, ofHead, strongest } from "./arcs.js";
 import { plainName } from "./components.js";
-import { around, fill, find, h, s } from "./dom.js";
+import { add, around, fill, find, h, s } from "./dom.js";
 import { probability, short, signed } from "./format.js";
 import { layout, rowHeight, thickness, TOKENS } from "./geometry.js";
 import { nodes, river, tintsOf } from "./rivers.js";
-import { lensOf, pictureNow, rowNow, run, switched } from "./run.js";
+import { lensOf, pictureNow, rowNow, run, scene, switched } from "./run.js";
 import { set, state } from "./state.js";
 import { drawStations, effective } from "./stations.js";
 import { at, largestOf, row as rowOf } from "./wire.js";
@@ -16,23 +16,23 @@ import { at, largestOf, row as rowOf } from "./wire.js";
 /** @import { Geometry } from "./geometry.js" */
 /** @import { State } from "./state.js" */
 
-let open = 0; // the block that is open where blocks are squeezed
 let drawnFor = ""; // the text whose selected row was last brought into view
 
 export function drawPicture() {
   const { picture, model } = run;
   if (!picture || !model) return;
   const box = find("rows");
-  const geometry = layout(box.clientWidth, model, open);
-  drawStations(geometry, (l) => {
-    if (!geometry.squeezed || l === null || l === open) return;
-    open = l;
-    requestAnimationFrame(drawPicture);
-  });
+  const geometry = layout(box.clientWidth, model, state.open);
+  find("flow").style.setProperty("--picture", `${geometry.least + box.offsetWidth - box.clientWidth}px`);
+  drawStations(geometry);
+  box.role = state.tables ? "group" : "grid";
   if (state.tables) {
+    box.removeAttribute("aria-activedescendant");
     drawTable(box);
     return;
   }
+  box.setAttribute("aria-rowcount", String(picture.tokens.length));
+  box.setAttribute("aria-activedescendant", `row-${rowNow()}`);
   const T = picture.tokens.length;
   const height = rowHeight(box.clientHeight, T);
   const y = (/** @type {number} */ row) =>
@@ -44,23 +44,24 @@ export function drawPicture() {
   const selected = rowNow();
   const P = picture.points.length;
   const largest = largestOf(picture.writes.data);
-  const drawing = s("svg", { width: box.clientWidth, height: Math.max(T * height, 1), role: "presentation" });
+  const shown = (/** @type {string} */ address) => effective(address, scene().switches);
+  const drawing = s("svg", { width: geometry.width, height: Math.max(T * height, 1), role: "presentation" });
   drawing.append(
-    s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: box.clientWidth - 4, height: height - 2, rx: 6 }),
+    s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: geometry.width - 4, height: height - 2, rx: 6 }),
   );
   for (const row of rows) {
     const widths = Array.from({ length: P }, (_, p) => width(at(picture.norms, p, row)));
     const tints = tintsOf(lensOf(row), P, switched() ? state.show : "run");
     drawing.append(s("g.river", { "data-row": row }, ...river(geometry.places, widths, tints, y(row))));
   }
-  drawing.append(...arcs(geometry, rows, selected, sourcesNow(picture), y, effective));
-  for (const row of rows) drawing.append(...nodes(geometry, picture.writes, largest, y(row), row, effective));
-  for (const row of rows) drawing.append(...words(geometry, row, y(row), selected));
+  add(drawing, arcs(geometry, rows, selected, sourcesNow(picture), y, shown));
+  for (const row of rows) add(drawing, nodes(geometry, picture.writes, largest, y(row), row, shown));
+  for (const row of rows) add(drawing, words(geometry, row, y(row), selected));
   box.setAttribute("aria-label", describe(selected));
-  fill(box, drawing);
+  fill(box, drawing, h("div.unseen", { role: "rowgroup" }, ...rows.map((row) => spoken(row, selected))));
   drawUnder(geometry, selected);
-  if (drawnFor !== state.text) {
-    drawnFor = state.text;
+  if (drawnFor !== scene().text) {
+    drawnFor = scene().text;
     show(selected, height);
   }
 }
@@ -98,6 +99,23 @@ function words(geometry, row, y, selected) {
     s("rect.hit", { x: 0, y: y - 13, width: TOKENS - 4, height: 26, "data-row": row }),
     s("title", {}, `${picture.tokens[row]} → ${picture.words[top] ?? ""} ${probability(p)}`),
   ];
+}
+
+/**
+ * A row for a screen reader: its number, its token, what it predicts.
+ * @param {number} row
+ * @param {number} selected
+ */
+function spoken(row, selected) {
+  const picture = pictureNow();
+  const top = picture.top.data[row];
+  const p = nextOf(row).find((n) => n.id === top)?.p;
+  const cells = [String(row), picture.tokens[row], `predicts ${picture.words[top] ?? ""} ${probability(p)}`];
+  return h(
+    "div",
+    { role: "row", id: `row-${row}`, "aria-rowindex": row + 1, "aria-selected": String(row === selected) },
+    ...cells.map((cell) => h("span", { role: "gridcell" }, cell)),
+  );
 }
 
 /**

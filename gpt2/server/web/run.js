@@ -1,23 +1,32 @@
 // The run that is shown: the model's sizes, the picture's numbers, and the lens, once they have come.
-// Written by main.js only; everything that draws reads it.
+// Written by load.js and main.js only; everything that draws reads it, and speaks of this run alone: what the reader
+// has asked for may still be computed, or be refused.
 
+import { key } from "./source.js";
 import { state } from "./state.js";
 
-/** @import { Floats, Lens, Model, Picture } from "./answers.d.ts" */
+/** @import { Floats, Lens, Model, Picture, Switches } from "./answers.d.ts" */
+/** @typedef {{ text: string, switches: Switches }} Scene */
 
 /**
  * @type {{
  *   model: Model | null,
  *   picture: Picture | null,
+ *   scene: Scene | null,
  *   lens: Map<number, Lens>,
  *   heads: { pattern: Floats, block: number } | null,
  *   failed: string | null,
  * }}
  */
-export const run = { model: null, picture: null, lens: new Map(), heads: null, failed: null };
+export const run = { model: null, picture: null, scene: null, lens: new Map(), heads: null, failed: null };
 
-export const scene = () => ({ text: state.text, switches: state.switches });
-export const switched = () => Object.keys(state.switches).length > 0;
+/** @type {() => Scene} */
+export const wanted = () => ({ text: state.text, switches: state.switches });
+export const scene = () => run.scene ?? wanted();
+export const switched = () => Object.keys(scene().switches).length > 0;
+
+// Whether what is shown is not what the reader has asked for.
+export const stale = () => run.scene !== null && key("picture", run.scene) !== key("picture", wanted());
 
 // For all that draws, which happens only once both are there.
 export function modelNow() {

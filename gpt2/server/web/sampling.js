@@ -3,7 +3,7 @@
 
 import { h, toast } from "./dom.js";
 import { number, probability } from "./format.js";
-import { pictureNow, scene } from "./run.js";
+import { pictureNow, scene, stale } from "./run.js";
 import { ask, has } from "./source.js";
 import { set, state } from "./state.js";
 
@@ -52,7 +52,7 @@ export async function loadShares(row, then) {
 /** @param {number} row */
 export function drawControls(row) {
   const last = row === pictureNow().tokens.length - 1;
-  const can = has("draw", question(row));
+  const can = has("draw", question(row)) && !stale();
   /** @type {HTMLButtonElement} */
   const stepping = h(
     "button",

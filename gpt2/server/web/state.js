@@ -3,16 +3,17 @@
 
 /** @import { Switches } from "./answers.d.ts" */
 
-const DEFAULTS = {
+export const DEFAULTS = {
   text: "The cat sat on the",
   row: -1, // -1: the last
   at: "0.attn", // the address that is selected
+  open: 0, // the block that is drawn in full where the others are squeezed
   view: "attention",
   switches: /** @type {Switches} */ ({}),
   arcs: "mean", // what the arcs show: mean over heads, written, head
   show: "run", // or change
   tables: 0, // 1: every picture as a table
-  heat: "pattern", // attention matrix: pattern, written, change
+  heat: "pattern", // the attention matrix
   colour: "p", // lens grid
   target: "", // attribution: "" is the prediction
   foil: "", // "" is the runner-up
@@ -30,7 +31,7 @@ const DEFAULTS = {
 const NAMES = /** @type {(keyof State)[]} */ (Object.keys(DEFAULTS));
 
 /** @type {State} */
-export const state = { ...DEFAULTS, ...read(location.hash) };
+export const state = { ...DEFAULTS };
 
 /** @type {((names: Set<string>) => void)[]} */
 const listeners = [];
@@ -40,17 +41,42 @@ export function listen(listener) {
   listeners.push(listener);
 }
 
+// The steps that the browser's Back and Forward go through: how many lie before this one, and the last.
+const steps = { now: 0, last: 0 };
+export const canUndo = () => steps.now > 0;
+export const canRedo = () => steps.now < steps.last;
+
 /**
- * Take over some fields; listeners get the names that changed.
+ * Take over some fields; listeners get the names that changed. A new prompt or switch is a step that can be undone,
+ * unless `quiet`.
  * @param {Partial<State>} changes
+ * @param {{ quiet?: boolean }} [how]
  */
-export function set(changes) {
+export function set(changes, { quiet = false } = {}) {
   const names = /** @type {(keyof State)[]} */ (Object.keys(changes));
   const changed = names.filter((name) => JSON.stringify(state[name]) !== JSON.stringify(changes[name]));
   if (!changed.length) return;
   Object.assign(state, changes);
-  history.replaceState(null, "", "#" + write(state));
+  const address = "#" + write(state);
+  if (!quiet && changed.some((name) => name === "text" || name === "switches")) {
+    steps.now += 1;
+    steps.last = steps.now;
+    history.pushState({ step: steps.now }, "", address);
+  } else {
+    history.replaceState({ step: steps.now }, "", address);
+  }
   for (const listener of listeners) listener(new Set(changed));
+}
+
+/**
+ * The reader has gone Back, Forward, or to an address typed by hand, which begins anew.
+ * @param {Partial<State>} values
+ */
+export function arrive(values) {
+  const step = history.state?.step;
+  if (Number.isInteger(step)) steps.now = step;
+  else steps.now = steps.last = 0;
+  set({ ...DEFAULTS, ...values }, { quiet: true });
 }
 
 /**
@@ -85,37 +111,3 @@ export function write(values) {
   }
   return fields.toString().replaceAll("+", "%20").replaceAll("%2C", ",");
 }
-
-/**
- * What such a fragment says; a number that is none is left out, and so is a name that is unknown.
- * @param {string} hash
- * @returns {Partial<State>}
- */
-export function read(hash) {
-  const fields = new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"));
-  /** @type {Record<string, string | number>} */
-  const values = {};
-  for (const name of NAMES) {
-    const word = fields.get(name);
-    if (word === null) continue;
-    if (typeof DEFAULTS[name] === "string") values[name] = word;
-    else if (Number.isFinite(Number(word))) values[name] = Number(word);
-  }
-  /** @type {Switches} */
-  const switches = {};
-  for (const kind of ["off", "mean"]) {
-    for (const address of (fields.get(kind) ?? "").split(",").filter(Boolean)) switches[address] = kind;
-  }
-  return { ...values, switches };
-}
-
-/**
- * An exported file opens in the state it was saved in, unless its address says more.
- * @param {{ view: string, text: string, corrupt: string }} meta
- */
-export function restore(meta) {
-  if (location.hash.length < 2) Object.assign(state, DEFAULTS, read(meta.view));
-  Object.assign(state, { text: meta.text, corrupt: meta.corrupt });
-}
-
-addEventListener("hashchange", () => set({ ...DEFAULTS, ...read(location.hash) }));

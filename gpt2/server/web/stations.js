@@ -6,6 +6,7 @@ import { glyph } from "./glyphs.js";
 import { toggle } from "./switches.js";
 import { set, state, switchOf } from "./state.js";
 
+/** @import { Switches } from "./answers.d.ts" */
 /** @import { Child } from "./dom.js" */
 /** @import { Geometry } from "./geometry.js" */
 
@@ -13,9 +14,8 @@ let drawn = ""; // what the glyphs show: a click must not lose its target to a d
 
 /**
  * @param {Geometry} geometry
- * @param {(block: number | null) => void} open hears of the block that the reader points at
  */
-export function drawStations(geometry, open) {
+export function drawStations(geometry) {
   const now = JSON.stringify([geometry, state.switches, state.at]);
   if (now === drawn) return;
   drawn = now;
@@ -24,17 +24,17 @@ export function drawStations(geometry, open) {
       b.address,
       { left: `${b.x + 2}px`, width: `${b.width - 4}px` },
       "block",
-      geometry.squeezed && !b.full ? String(b.l) : `block ${b.l}`,
-      () => open(b.l),
+      b.full ? `block ${b.l}` : String(b.l),
+      () => (b.full ? press(b.address) : select(b.address, true)),
     ),
   );
   const glyphs = geometry.stations.map((station) =>
     button(
       station.address,
-      { left: `${station.x - 13}px` },
-      station.small ? "place.small" : "place",
+      { left: `${station.x - station.size / 2}px`, width: `${station.size}px` },
+      "place",
       glyph(station.address, effective(station.address)),
-      () => open(parts(station.address).block),
+      () => press(station.address),
     ),
   );
   const ends = [
@@ -49,9 +49,9 @@ export function drawStations(geometry, open) {
  * @param {Record<string, string>} style
  * @param {string} classes
  * @param {Child} content
- * @param {() => void} pointed
+ * @param {() => void} pressed
  */
-function button(address, style, classes, content, pointed) {
+function button(address, style, classes, content, pressed) {
   const name = `${plainName(address)}: ${switchOf(address)}`;
   const chosen = parts(state.at).kind === "head" ? `${parts(state.at).block}.attn` : state.at;
   return h(
@@ -65,33 +65,37 @@ function button(address, style, classes, content, pointed) {
       "data-key": address,
       "data-state": effective(address),
       tabindex: chosen === address ? 0 : -1,
-      onclick: () => (state.at === address ? toggle(address) : select(address)),
-      onpointerenter: pointed,
+      onclick: pressed,
     },
     content,
   );
 }
 
+const press = (/** @type {string} */ address) => (state.at === address ? toggle(address) : select(address));
+
 /**
- * What a component does in this run: a block that is off takes its parts with it.
+ * What a component does with these switches: a block that is off takes its parts with it.
  * @param {string} address
+ * @param {Switches} [switches] the reader's, where none are given
  */
-export function effective(address) {
+export function effective(address, switches = state.switches) {
   const { block, kind } = parts(address);
-  const own = switchOf(address);
+  const set_ = (/** @type {string} */ other) => switches[other] ?? "on";
+  const own = set_(address);
   if (own !== "on" || block === null || kind === "block") return own;
-  if (switchOf(`${block}.block`) !== "on") return switchOf(`${block}.block`);
-  if (kind === "head") return switchOf(`${block}.attn`);
-  const heads = Object.keys(state.switches).some((a) => a.startsWith(`${block}.head.`));
+  if (set_(`${block}.block`) !== "on") return set_(`${block}.block`);
+  if (kind === "head") return set_(`${block}.attn`);
+  const heads = Object.keys(switches).some((a) => a.startsWith(`${block}.head.`));
   return kind === "attn" && heads ? "part" : own;
 }
 
 /**
- * Selecting a component opens the detail that shows it; the picture stays where it is.
+ * Selecting a component opens the detail that shows it; the picture stays where it is, unless its block is to open.
  * @param {string} address
+ * @param {boolean} [opening] whether its block is drawn in full from now on
  */
-export function select(address) {
-  const { kind } = parts(address);
+export function select(address, opening = false) {
+  const { block, kind } = parts(address);
   /** @type {Record<string, string>} */
   const views = {
     attn: "attention",
@@ -100,5 +104,6 @@ export function select(address) {
     "embed.pos": "positions",
     logits: "attribution",
   };
-  set({ at: address, view: views[kind] ?? "off" });
+  const open = opening && block !== null ? block : state.open;
+  set({ at: address, view: views[kind] ?? "off", open });
 }

@@ -80,9 +80,13 @@ export function row(x, ...index) {
 
 /**
  * The largest size of a number among them, 0 where there are none. Math.max(...data) fails where they are many.
- * @param {Float32Array} data
+ * @param {Iterable<number>} data
  */
-export const largestOf = (data) => data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+export function largestOf(data) {
+  let most = 0;
+  for (const x of data) if (Math.abs(x) > most) most = Math.abs(x);
+  return most;
+}
 
 /** @param {number[]} shape */
 const size = (shape) => shape.reduce((a, b) => a * b, 1);

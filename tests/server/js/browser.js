@@ -5,6 +5,15 @@ export const listeners = {};
 export const addresses = []; // each that the page has written
 
 globalThis.location = { hash: "" };
-globalThis.history = { replaceState: (...words) => addresses.push(words[2]) };
+export const pushed = []; // those among them that are a step of the browser's Back
+
+globalThis.history = {
+  state: null,
+  replaceState: (...words) => addresses.push(words[2]),
+  pushState(...words) {
+    addresses.push(words[2]);
+    pushed.push(words[2]);
+  },
+};
 globalThis.addEventListener = (name, listener) => (listeners[name] = listener);
 globalThis.document = { getElementById: () => null, documentElement: { dataset: { theme: "light" } } };

@@ -15,6 +15,7 @@ function light(colour) {
 
 const steps = Array.from({ length: 41 }, (_, i) => i / 40);
 const themes = ["light", "dark"];
+const PAPERS = { light: "rgb(250, 249, 246)", dark: "rgb(20, 24, 31)" }; // as in style.css
 
 test("the theme is the one that the reader chose, or else that of the system", () => {
   const { dataset } = document.documentElement;
@@ -25,7 +26,7 @@ test("the theme is the one that the reader chose, or else that of the system", (
   dataset.theme = "light";
 });
 
-test("amounts go from paper to blue, evenly to the eye, and stop at both ends", () => {
+test("amounts go from a grey to blue, evenly to the eye, and stop at both ends", () => {
   for (const name of themes) {
     document.documentElement.dataset.theme = name;
     const lights = steps.map((t) => light(sequence(t)));
@@ -34,6 +35,9 @@ test("amounts go from paper to blue, evenly to the eye, and stop at both ends", 
     assert.equal(sequence(-1), sequence(0));
     assert.equal(sequence(2), sequence(1));
     assert.equal(sequence(NaN), sequence(0));
+    for (const least of [sequence(0), diverge(0)]) {
+      assert.ok(Math.abs(light(least) - light(PAPERS[name])) > 0.02); // it once faded into the page
+    }
     const [r, , b] = numbers(sequence(1));
     assert.ok(b > r + 50); // blue
   }

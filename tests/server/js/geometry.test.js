@@ -18,9 +18,9 @@ test("two places in each block, one before and one behind, from left to right", 
     assert.ok(rising(found.places), `${width}, ${L}, ${open}`);
     assert.ok(rising(found.stations.map((station) => station.x)));
     assert.ok(found.places[0] >= TOKENS);
-    assert.ok(found.end < width);
+    assert.ok(found.end < found.width && found.width >= width);
     const last = found.blocks.at(-1);
-    assert.ok(Math.abs(last.x + last.width - (width - 126)) < 1e-6); // blocks fill the room between the columns
+    assert.ok(Math.abs(last.x + last.width - (found.width - 126)) < 1e-6); // blocks fill the room between the columns
   }
 });
 
@@ -44,8 +44,31 @@ test("squeezed blocks leave their norms out, but for the open one, which is wide
     ["7.ln_1.scale"],
   );
   assert.ok(blocks[7].width > 1.5 * blocks[0].width);
-  assert.ok(stations.find((station) => station.address === "0.attn").small);
-  assert.ok(!stations.find((station) => station.address === "7.attn").small);
+  const size = (address) => stations.find((station) => station.address === address).size;
+  assert.ok(size("0.attn") < size("7.attn"));
+});
+
+test("no glyph lies on another, however many blocks there are: the picture grows wider than its room", () => {
+  for (const room of [360, 610, 900, 1500]) {
+    for (const L of [1, 2, 6, 8, 12, 48]) {
+      const { stations } = layout(room, { n_layer: L }, L - 1);
+      for (let k = 1; k < stations.length; k++) {
+        const [left, right] = [stations[k - 1], stations[k]];
+        assert.ok(left.size >= 16);
+        assert.ok(left.x + left.size / 2 <= right.x - right.size / 2, `${room}, ${L}: ${left.address}`);
+      }
+    }
+  }
+});
+
+test("a block that is opened by a click stays under the pointer, so that a second click is on it too", () => {
+  for (const L of [8, 12, 48]) {
+    for (let l = 0; l < L; l++) {
+      const [before] = layout(900, { n_layer: L }, l === 0 ? L - 1 : 0).blocks.filter((block) => block.l === l);
+      const [after] = layout(900, { n_layer: L }, l).blocks.filter((block) => block.l === l);
+      assert.ok(after.x <= before.x + 1e-6 && after.x + after.width >= before.x + before.width - 1e-6);
+    }
+  }
 });
 
 test("arcs start in the block, before its attention", () => {

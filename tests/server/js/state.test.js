@@ -1,39 +1,28 @@
-import { addresses, listeners } from "./browser.js";
+import { addresses, pushed } from "./browser.js";
 
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { listen, read, restore, set, setSwitch, state, switchOf, write } from "../../../gpt2/server/web/state.js";
+import {
+  arrive,
+  canRedo,
+  canUndo,
+  listen,
+  set,
+  setSwitch,
+  state,
+  switchOf,
+  write,
+} from "../../../gpt2/server/web/state.js";
 import { effective } from "../../../gpt2/server/web/stations.js";
-import { describe } from "../../../gpt2/server/web/sentence.js";
-import { switched } from "../../../gpt2/server/web/run.js";
+import { describe, endsInSpace } from "../../../gpt2/server/web/sentence.js";
+import { run, scene, stale, switched, wanted } from "../../../gpt2/server/web/run.js";
 
 const heard = [];
 listen((names) => heard.push([...names].sort()));
 
-test("an address holds the state and gives it back", () => {
-  const values = {
-    ...state,
-    text: "50% of A+B = ä·, #1 & more",
-    row: 2,
-    temperature: 1.25,
-    switches: { "4.mlp": "off", "3.head.1": "off", "1.ln_1.scale": "mean" },
-    target: "·grass",
-  };
-  const address = write(values);
-  assert.match(address, /off=3\.head\.1,4\.mlp/); // in the order of the names, so that equal states are equal
-  assert.match(address, /mean=1\.ln_1\.scale/);
-  assert.ok(!address.includes("+"));
-  assert.deepEqual({ ...state, ...read(`#${address}`) }, values);
-});
-
-test("what is usual is left out, but for the text", () => {
+test("what is usual is left out of the address, but for the text", () => {
   assert.equal(write(state), "text=The%20cat%20sat%20on%20the");
-});
-
-test("an address typed by hand: spaces, a plus sign, numbers that are none, names that are unknown", () => {
-  const found = read("#text=1+1 is&row=two&seed=7&colour=rank&nonsense=1&off=,3.mlp,");
-  assert.deepEqual(found, { text: "1+1 is", seed: 7, colour: "rank", switches: { "3.mlp": "off" } });
 });
 
 test("listeners hear the names that changed, and nothing where nothing did", () => {
@@ -78,13 +67,43 @@ test("a block that is off takes its parts with it, attention its heads", () => {
   set({ switches: {} });
 });
 
-test("an exported file opens as it was saved, unless its address says more", () => {
-  restore({ view: "text=Hello&row=1&off=0.mlp", text: "Hello", corrupt: "Hallo" });
-  assert.deepEqual([state.text, state.row, state.corrupt], ["Hello", 1, "Hallo"]);
-  assert.deepEqual(state.switches, { "0.mlp": "off" });
-  location.hash = "#row=0&off=1.mlp";
-  listeners.hashchange();
-  assert.deepEqual([state.row, state.switches], [0, { "1.mlp": "off" }]);
-  restore({ view: "row=1&off=0.mlp", text: "Hello", corrupt: "" });
-  assert.deepEqual([state.text, state.row, state.switches], ["Hello", 0, { "1.mlp": "off" }]);
+test("a new prompt or switch is a step that Back undoes; a row, a tab, and what is quiet are none", () => {
+  globalThis.history.state = null;
+  arrive({});
+  pushed.length = 0;
+  set({ row: 1, view: "lens" });
+  set({ text: "A" }, { quiet: true });
+  assert.deepEqual([pushed.length, canUndo(), canRedo()], [0, false, false]);
+  set({ text: "B" });
+  setSwitch("0.mlp", "off");
+  assert.deepEqual([pushed.length, canUndo(), canRedo()], [2, true, false]);
+  globalThis.history.state = { step: 1 };
+  arrive({ text: "B" });
+  assert.deepEqual([state.switches, pushed.length, canUndo(), canRedo()], [{}, 2, true, true]);
+  globalThis.history.state = { step: 0 };
+  arrive({ text: "A" });
+  assert.deepEqual([state.text, canUndo(), canRedo()], ["A", false, true]);
+  set({ text: "C" }); // from here on there is another future
+  assert.deepEqual([canUndo(), canRedo()], [true, false]);
+});
+
+test("what is drawn speaks of the run that is shown until another is there", () => {
+  set({ text: "old", switches: { "0.mlp": "off" } });
+  run.scene = wanted();
+  assert.equal(stale(), false);
+  set({ text: "new", switches: { "1.mlp": "off" } });
+  assert.equal(stale(), true);
+  assert.deepEqual(scene(), { text: "old", switches: { "0.mlp": "off" } });
+  assert.equal(describe(), "Without MLP 0");
+  set({ text: "old", switches: { "0.mlp": "off" } });
+  assert.equal(stale(), false);
+  run.scene = null;
+  set({ switches: {} });
+});
+
+test("a last space is a token of its own where words begin with theirs: what follows is a piece of a word", () => {
+  const words = { 1: "·cat", 2: "icy" };
+  assert.ok(endsInSpace({ words, tokens: ["The", "·"] }, "The "));
+  assert.ok(!endsInSpace({ words, tokens: ["The", "·cat"] }, "The cat"));
+  assert.ok(!endsInSpace({ words: { 1: "c", 2: "·" }, tokens: ["T", "·"] }, "T ")); // of bytes
 });

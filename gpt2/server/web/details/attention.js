@@ -1,5 +1,6 @@
 // Detail: all heads of a block small, one enlarged, and what the selected row reads through it.
 
+import { named } from "../axes.js";
 import { parts } from "../components.js";
 import { diverge, sequence } from "../colour.js";
 import { choice, h, toast } from "../dom.js";
@@ -120,7 +121,8 @@ function scoring(again, block, head) {
         { type: "button", disabled: !has("heads", {}), onclick: start, "data-key": "heads" },
         "score all heads",
       ),
-      " Below each head: what it mostly does on this text. Scores on random and natural text take some seconds.",
+      " Below each head: what it mostly does on this text. Scores on random and natural text ",
+      has("heads", {}) ? "take some seconds." : ["are measured by ", h("code", {}, "gpt2 explain heads"), "."],
     );
   }
   const one = report.heads[`${block}.head.${head}`];
@@ -214,15 +216,8 @@ function matrix(kind, data, block, head) {
     columnNames: tokens,
     name: kind === "mean" ? `${unit} of block ${block}` : `${unit}, head ${block}.${head}`,
   });
-  const few = T <= 14 && !state.tables;
-  const names = (/** @type {string} */ klass) =>
-    h(
-      `div.${klass}${T > 6 ? ".upright" : ""}`,
-      klass === "below" ? { style: { width: `${SIDE}px` } } : {},
-      ...tokens.map((word) => h("span", {}, short(word, 7))),
-    );
   return [
-    h("div.matrix", {}, few ? names("left") : null, picture, few ? names("below") : null),
+    named(picture, { width: SIDE, height: SIDE, rowNames: tokens, columnNames: tokens, chosen: rowNow() }),
     scaleKey(colour, kind === "change" ? -high : 0, high, unit),
   ];
 }

@@ -66,7 +66,7 @@ export async function lens() {
         "the text passes through the blocks from bottom to top; the top line is the model's own prediction",
       ),
     ),
-    h("div.scroll", {}, h("table.grid", {}, h("tbody", {}, ...body.reverse(), head))),
+    h("div.scroll", {}, h("table.grid", {}, h("thead", {}, head), h("tbody", {}, ...body.reverse()))),
   ];
 }
 

@@ -2,12 +2,13 @@
 
 import { barList } from "../barlist.js";
 import { plainName, shortName } from "../components.js";
-import { choice, h, later } from "../dom.js";
+import { choice, find, h, later } from "../dom.js";
 import { number, signed } from "../format.js";
 import { scene, switched } from "../run.js";
 import { Refusal, ask, has, live } from "../source.js";
 import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
+import { largestOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
 
 /** @import { Importance } from "../answers.d.ts" */
@@ -34,9 +35,9 @@ function list() {
   return h(
     "section.barlist",
     {},
-    h("h3", {}, switched() ? "switched now" : "everything is on"),
+    h("h3", {}, set_.length ? "switched now" : "everything is on"),
     ...shown.map((address) => h("p.row", {}, h("span", {}, plainName(address)), switchButtons(address))),
-    switched()
+    set_.length
       ? h(
           "button",
           { type: "button", onclick: () => set({ switches: {}, show: "run" }), "data-key": "all-on" },
@@ -93,6 +94,7 @@ function importance(again) {
             { type: "button", onclick: start, disabled: !has("importance", parameters), "data-key": "measure" },
             "measure",
           ),
+    has("importance", parameters) ? null : h("span.fine", {}, "It is measured on many texts: ", h("code", {}, "gpt2 explain off")),
   );
   if (!answer && has("importance", parameters) && !live) start();
   if (!answer) return h("section.wide", {}, h("h3", {}, "how much is each missed, on other texts?"), bar);
@@ -115,13 +117,22 @@ function importance(again) {
     h(
       "div.columns",
       {},
-      ...chunks(rows, Math.ceil(rows.length / 3)).map((part) =>
-        barList("", part, { most: Math.max(...rows.map((r) => Math.abs(r.high))) }),
+      ...chunks(rows, Math.ceil(rows.length / columnsIn(find("panel").clientWidth))).map((part) =>
+        barList("", part, { most: largestOf(rows.map((r) => r.high)) }),
       ),
     ),
     h("p.fine", {}, `${answer.text}; with everything on ${number(answer.loss)}`),
   );
 }
+
+const BESIDE = 720; // what stands left and right of the lists
+const LIST = 230;
+
+/**
+ * How many lists there is room for beside each other.
+ * @param {number} width of the panel, in pixels
+ */
+export const columnsIn = (width) => Math.max(1, Math.min(3, Math.floor((width - BESIDE) / LIST)));
 
 /**
  * @template T
@@ -150,7 +161,7 @@ async function continuation() {
     h(
       "p.story",
       {},
-      h("span.given", {}, state.text),
+      h("span.given", {}, scene().text),
       h("span", {}, tokens.slice(0, found.same).join("").replaceAll("·", " ")),
       h("mark", {}, tokens.slice(found.same).join("").replaceAll("·", " ")),
     );

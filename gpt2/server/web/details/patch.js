@@ -1,5 +1,6 @@
 // Detail: activation patching. A second prompt, a sweep with progress, the heat map of where the difference travels.
 
+import { named } from "../axes.js";
 import { diverge } from "../colour.js";
 import { choice, h } from "../dom.js";
 import { number } from "../format.js";
@@ -7,8 +8,10 @@ import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
 import { Refusal, has } from "../source.js";
 import { set, state } from "../state.js";
+import { growing } from "../prompt.js";
+import { largestOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
-import { pictureNow } from "../run.js";
+import { pictureNow, scene } from "../run.js";
 
 /** @import { Patch, Sweeping } from "../answers.d.ts" */
 
@@ -32,7 +35,7 @@ const DIRECTIONS = [
 /** @param {{ again: () => void }} tools */
 export async function patch({ again }) {
   const question = {
-    clean: state.text,
+    clean: scene().text,
     corrupt: state.corrupt,
     target: "",
     foil: "",
@@ -42,6 +45,7 @@ export async function patch({ again }) {
   const key = JSON.stringify(question);
   const possible = state.corrupt !== "" && has("patch", question);
   const start = async () => {
+    if (found.has(key) || progressOf("patch")) return; // drawn twice before it began
     try {
       const answer = await begin("patch", "patch", question, again);
       if (answer) found.set(key, answer);
@@ -53,13 +57,15 @@ export async function patch({ again }) {
   };
   if (possible && !found.has(key) && !progressOf("patch")) queueMicrotask(start);
   const answer = found.get(key);
-  const second = h("input", {
-    value: state.corrupt,
-    placeholder: "The dog sat on the",
-    "aria-label": "second prompt",
-    "data-key": "corrupt",
-    size: 34,
-  });
+  const second = growing(
+    h("textarea", {
+      value: state.corrupt,
+      placeholder: "The dog sat on the",
+      "aria-label": "second prompt",
+      "data-key": "corrupt",
+      rows: Math.min(5, state.corrupt.split("\n").length),
+    }),
+  );
   const sweep = (/** @type {Event} */ event) => {
     event.preventDefault();
     set({ corrupt: second.value });
@@ -111,42 +117,30 @@ function map(data, answer) {
   const columns =
     answer?.columns ??
     Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : (pictureNow().tokens[k] ?? "")));
-  const names = Array.from({ length: L }, (_, l) => String(l));
-  const high = Math.max(1, ...data.scores.data.filter(Number.isFinite).map(Math.abs));
+  const blocks = Array.from({ length: L }, (_, i) => `block ${L - 1 - i}`);
+  const high = Math.max(1, largestOf(data.scores.data.filter(Number.isFinite)));
   const wide = Math.min(720, Math.max(K * 64, 240));
+  const tall = Math.min(190, L * 30);
   const picture = heat({
     rows: L,
     columns: K,
     width: wide,
-    height: Math.min(190, L * 30),
+    height: tall,
     value: (i, j) =>
       Number.isNaN(data.scores.data[(L - 1 - i) * K + j]) ? null : data.scores.data[(L - 1 - i) * K + j],
     colour: (x) => diverge(x / high),
     said: (i, j) => `block ${L - 1 - i}, ${columns[j]}: ${number(data.scores.data[(L - 1 - i) * K + j])}`,
-    rowNames: [...names].reverse(),
+    rowNames: blocks,
     columnNames: columns,
     name: "patching scores, block by position",
   });
-  const table = state.tables;
   return h(
     "div",
     {},
     answer
       ? h("h3", {}, answer.title, ` · lead ${number(answer.m_clean)} clean, ${number(answer.m_corrupt)} second`)
       : h("h3", {}, "sweeping"),
-    h(
-      "div.matrix",
-      {},
-      table ? null : h("div.left", {}, ...[...names].reverse().map((n) => h("span", {}, `block ${n}`))),
-      picture,
-      table
-        ? null
-        : h(
-            "div.below",
-            { style: { width: `${wide}px` } },
-            ...columns.map((c) => h("span", { title: c }, K > 20 ? "" : c)),
-          ),
-    ),
+    named(picture, { width: wide, height: tall, rowNames: blocks, columnNames: columns }),
     scaleKey((x) => diverge(x / high), -high, high, "share of the difference moved"),
   );
 }

@@ -1,5 +1,6 @@
 // Detail: how alike the position vectors are, and the tokens whose vectors lie nearest to the selected one.
 
+import { named } from "../axes.js";
 import { barList } from "../barlist.js";
 import { diverge } from "../colour.js";
 import { h } from "../dom.js";
@@ -37,7 +38,7 @@ export async function positions() {
       "div",
       {},
       h("h3", {}, `similarity of the vectors of positions 0 to ${at[n - 1]}`),
-      picture,
+      named(picture, { width: 218, height: 218, rowNames: at, columnNames: at }),
       scaleKey(diverge, -1, 1, "cosine"),
     ),
     h(

@@ -1,0 +1,69 @@
+// The page's two dialogs: what the model is, and the page as a file.
+
+import { find, h } from "./dom.js";
+import { count } from "./format.js";
+import { modelNow, scene } from "./run.js";
+import { state, write } from "./state.js";
+import { begin, progressBar } from "./work.js";
+
+const closing = () => h("button", { type: "button", onclick: () => find("dialog").close() }, "close");
+
+export function showModel() {
+  const m = modelNow();
+  const box = find("dialog");
+  /** @type {[name: string, value: string | number][]} */
+  const rows = [
+    ["parameters", count(m.parameters)],
+    ["blocks", m.n_layer],
+    ["heads per block", m.n_head],
+    ["width of the stream", m.n_embd],
+    ["neurons a block", m.n_inner],
+    ["vocabulary", count(m.vocab_size)],
+    ["context, tokens", m.n_positions],
+    ["numbers", m.dtype],
+  ];
+  box.replaceChildren(
+    h("h2", {}, m.name),
+    h("dl.keys", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
+    h(
+      "p",
+      {},
+      "Nothing is put before your text: the first token is yours. Another model: ",
+      h("code", {}, `gpt2 explain "..." --page --model gpt2`),
+    ),
+    closing(),
+  );
+  box.showModal();
+}
+
+// The page as a file: the server answers every switch of the run that is shown in advance.
+export async function exportPage() {
+  const box = find("dialog");
+  const { corrupt } = state;
+  const shown = scene();
+  const drawProgress = () =>
+    box.replaceChildren(
+      h("h2", {}, "Export"),
+      h("p", {}, "Every switch of this run is answered in advance, so that the file needs no model."),
+      progressBar("export") ?? h("p", {}, "done"),
+      closing(),
+    );
+  box.showModal();
+  try {
+    const view = write({ ...state, ...shown });
+    const answer = await begin("export", "export", { ...shown, corrupt, view }, drawProgress);
+    if (!answer) {
+      box.close();
+      return;
+    }
+    const link = h("a", {
+      href: URL.createObjectURL(new Blob([answer.html], { type: "text/html" })),
+      download: "glassbox-gpt2.html",
+    });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    box.close();
+  } catch (error) {
+    box.replaceChildren(h("p", {}, error.message), closing());
+  }
+}
