@@ -94,7 +94,9 @@ function importance(again) {
             { type: "button", onclick: start, disabled: !has("importance", parameters), "data-key": "measure" },
             "measure",
           ),
-    has("importance", parameters) ? null : h("span.fine", {}, "It is measured on many texts: ", h("code", {}, "gpt2 explain off")),
+    has("importance", parameters)
+      ? null
+      : h("span.fine", {}, "It is measured on many texts: ", h("code", {}, "gpt2 explain off")),
   );
   if (!answer && has("importance", parameters) && !live) start();
   if (!answer) return h("section.wide", {}, h("h3", {}, "how much is each missed, on other texts?"), bar);

@@ -43,7 +43,7 @@ export class BytePairs {
     this.alphabet.forEach((id, byte) => (this.spelled[id] = String.fromCharCode(byte)));
     for (const [id, hex] of Object.entries(packed.others)) {
       const bytes = hex.match(/../g) ?? [];
-      this.spelled[Number(id)] = String.fromCharCode(...bytes.map((byte) => parseInt(byte, 16)));
+      this.spelled[Number(id)] = bytes.map((byte) => String.fromCharCode(parseInt(byte, 16))).join("");
     }
     /**
      * The place of each merge in the list, by the pair that it joins.

@@ -46,8 +46,8 @@ function readHeader(bytes) {
     throw damaged;
   }
   delete header.__metadata__;
-  const ends = Object.values(header).map(({ data_offsets }) => data_offsets[1]);
-  if (8 + length + Math.max(0, ...ends) > bytes.byteLength) throw damaged;
+  const end = Object.values(header).reduce((last, { data_offsets }) => Math.max(last, data_offsets[1]), 0);
+  if (8 + length + end > bytes.byteLength) throw damaged;
   return { header, start: 8 + length };
 }
 
