@@ -58,7 +58,9 @@ def asked(session: Session, text: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def compare(session: Session, questions: list[tuple[str, dict[str, Any]]], answers: list[dict[str, Any]]) -> dict[str, Any]:
+def compare(
+    session: Session, questions: list[tuple[str, dict[str, Any]]], answers: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The largest difference by question; what is unlike."""
     worst: dict[str, float] = {}
     unlike: list[str] = []
@@ -93,7 +95,9 @@ def main() -> None:
     questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000])
     result: dict[str, Any] = {"machine": describe(), "browsers": {}}
     with tempfile.TemporaryDirectory() as folder:
-        page = write_live(checkpoint, "The cat had a blue spoon. One day, the cat lost the blue", Path(folder) / "p.html")
+        page = write_live(
+            checkpoint, "The cat had a blue spoon. One day, the cat lost the blue", Path(folder) / "p.html"
+        )
         result["bytes"] = page.stat().st_size
         (Path(folder) / "asked.json").write_text(json.dumps(questions))
         for name, path in (one.split("=", 1) for one in given.browser):

@@ -4,9 +4,7 @@ The graph is traced from the model; so is the one that is shipped, which is comp
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -92,17 +90,6 @@ ASKED = of_scenes() + OTHERS
 
 
 @pytest.fixture(scope="module")
-def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        sentence = "there is no Node on this machine: install it (18.18 or newer) to test the page's engine."
-        if os.environ.get("GPT2_REQUIRE_NODE"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
-
-
-@pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A cache folder of this test's own."""
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +134,9 @@ def answers(node: str, kept: Path, session: Session, tmp_path_factory: pytest.Te
 
 
 @pytest.mark.parametrize("number", range(len(ASKED)), ids=lambda n: f"{n}-{ASKED[n][0]}")
-def test_the_engine_answers_what_the_server_answers(number: int, answers: list[dict[str, Any]], session: Session) -> None:
+def test_the_engine_answers_what_the_server_answers(
+    number: int, answers: list[dict[str, Any]], session: Session
+) -> None:
     name, parameters = ASKED[number]
     question, found = QUESTIONS[name], answers[number]
     try:
@@ -224,7 +213,9 @@ def test_a_graph_and_means_are_kept(kept: Path, answers: Any, checkpoint: Checkp
 
 
 def test_a_variant_is_referred_to_the_still_page() -> None:
-    model = build(GPT2Config(vocab_size=31, n_positions=8, n_embd=8, n_layer=1, n_head=2), {"name": "post-norm", "arguments": {}})
+    model = build(
+        GPT2Config(vocab_size=31, n_positions=8, n_embd=8, n_layer=1, n_head=2), {"name": "post-norm", "arguments": {}}
+    )
     with pytest.raises(UsageError, match=r"this is a variant: write the still page, still=True"):
         graphs.graph_of(model)
     assert isinstance(model, GPT2)

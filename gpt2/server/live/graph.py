@@ -70,7 +70,7 @@ class _Writer:
         found = [self.place[node] for node in returned]
         L = config.n_layer
         addresses = [point if layer is None else f"{layer}.{point}" for layer, point in self.read]
-        named = dict(zip([*addresses], found[1:-2 * L], strict=True))
+        named = dict(zip([*addresses], found[1 : -2 * L], strict=True))
         sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
         return {
             "nodes": self.nodes,

@@ -31,7 +31,9 @@ def graph_of(model: GPT2) -> dict[str, Any]:
     if getattr(model, "variant", None) is not None:
         raise UsageError(
             "the live page computes a plain GPT-2, and this is a variant",
-            "write the still page, {still}, or give {page}.", still=True, page=True,
+            "write the still page, {still}, or give {page}.",
+            still=True,
+            page=True,
         )
     key = key_of(model)
     own = kept(f"graph-{key[:32]}.json")

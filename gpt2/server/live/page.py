@@ -66,5 +66,3 @@ def opening(session: Session, text: str) -> Iterator[Asked]:
     for start in sorted({0, first}):
         yield "lens", {**scene, "first": start, "stop": start + LENS_ROWS}
     yield "draw", {**scene, "row": T - 1, **SAMPLING}
-
-
