@@ -126,7 +126,7 @@ def _numbers(word: str | None, n: int, what: str, text: str) -> Sequence[int | N
 
 
 def _nearest(text: str, layer: str, head: str | None, point: str) -> list[str]:
-    """Valid names like a text that is none; a misspelt head (`6.hed.6`, `3.1`) is offered by its number."""
+    """The valid names nearest to a text that is none. A misspelt head (`6.hed.6`, `3.1`) is found by its number."""
     numbers = re.findall(r"\d+", point)
     head = head or (numbers[-1] if numbers else "0")
     names = [f"{layer}.{name.replace('head', f'head.{head}')}" for name in ("head", *LAYER_POINTS)]

@@ -58,7 +58,7 @@ class Pass:
         return replace(self, positions=positions, mask=mask, lengths=lengths)
 
     def at(self, layer: int) -> "Pass":
-        """The same pass inside one block."""
+        """The same pass, as it is inside one block."""
         return replace(self, layer=layer)
 
     def end(self) -> None:

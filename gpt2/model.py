@@ -33,7 +33,7 @@ class Transformer(nn.Module):
 
 
 class GPT2(nn.Module):
-    """GPT-2 (Radford et al. 2019, section 2.3): `config`, its sizes; `seed` of fresh weights. `gpt2.load` loads one."""
+    """GPT-2 (Radford et al. 2019, section 2.3) of the sizes in `config`. `seed` decides the fresh weights."""
 
     settings: Any = None  # what the files of its checkpoint say beside the sizes
 

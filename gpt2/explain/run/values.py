@@ -35,7 +35,7 @@ class Values:
         return list(self._tensors)
 
     def covers(self, keys: set[Key]) -> bool:
-        """Whether another pass would find no more of these."""
+        """Whether another pass would find nothing more of these."""
         return keys <= self._tensors.keys() | self._absent
 
     def stored(self, layer: int | None, point: str) -> Tensor:
