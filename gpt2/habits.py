@@ -58,7 +58,7 @@ def _told(forward: Callable[..., Any]) -> Callable[..., Any]:
         for name in named:
             if name not in ARGUMENTS:
                 check_names(named, ARGUMENTS, "argument of model()", ELSEWHERE)
-        ids = args[0] if args else named.get("ids")
+        ids: Any = args[0] if args else named.get("ids")
         several = isinstance(ids, list | tuple)
         if isinstance(ids[0] if several and ids else ids, str):
             each = " for each text" if several else ""

@@ -272,6 +272,7 @@ def test_the_next_token_takes_few_files():
     assert "model.py" in entered
     assert len(entered) <= 23, entered
     assert {part(name) for name in loaded} & {"data", "training", "ablation", "explain", "inference", "server"} == set()
+    assert {"gpt2.habits", "gpt2.base.calls", "gpt2.base.names"} & set(loaded) == set()  # answers for callers in Python
 
 
 @pytest.mark.parametrize("name", gpt2.__all__)
