@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from gpt2.base.notes import Note
     from gpt2.base.presets import PRESETS
     from gpt2.cache import KVCache
-    from gpt2.checkpoint.files import Checkpoint, save
-    from gpt2.checkpoint.opened import load
+    from gpt2.checkpoint.files import Checkpoint
+    from gpt2.checkpoint.opened import load, save
     from gpt2.evaluation.token_scores import TextScore, TokenScore, score
     from gpt2.evaluation.word_scores import WordScore
     from gpt2.explain.run.trace import trace
@@ -113,8 +113,8 @@ __getattr__, __dir__ = lazily(
         "gpt2.base.notes": "Note",
         "gpt2.base.presets": "PRESETS",
         "gpt2.cache": "KVCache",
-        "gpt2.checkpoint.files": "Checkpoint save",
-        "gpt2.checkpoint.opened": "load",
+        "gpt2.checkpoint.files": "Checkpoint",
+        "gpt2.checkpoint.opened": "load save",
         "gpt2.evaluation.token_scores": "TextScore TokenScore score",
         "gpt2.evaluation.word_scores": "WordScore",
         "gpt2.explain.run.trace": "trace",

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from gpt2.config import GPT2Config
-
 
 class Point(NamedTuple):
     """One place of the model: its axes for one text (T positions, C, H, D, F, V sizes), and what stands there."""
@@ -27,11 +25,6 @@ class Point(NamedTuple):
     name: str
     axes: str
     meaning: str
-
-    def shape(self, config: GPT2Config, T: int) -> tuple[int, ...]:
-        """The sizes of the axes for one text of T tokens."""
-        sizes = {"T": T, "C": config.n_embd, "H": config.n_head, "D": config.head_dim, "F": config.inner_dim}
-        return tuple((sizes | {"V": config.vocab_size})[axis] for axis in self.axes.split())
 
 
 LAYER = (
@@ -133,7 +126,7 @@ def _numbers(word: str | None, n: int, what: str, text: str) -> Sequence[int | N
 
 
 def _nearest(text: str, layer: str, head: str | None, point: str) -> list[str]:
-    """Valid names like a text that is none; a misspelt head (`6.hed.6`, `3.1`) is offered by its number."""
+    """The valid names nearest to a text that is none. A misspelt head (`6.hed.6`, `3.1`) is found by its number."""
     numbers = re.findall(r"\d+", point)
     head = head or (numbers[-1] if numbers else "0")
     names = [f"{layer}.{name.replace('head', f'head.{head}')}" for name in ("head", *LAYER_POINTS)]

@@ -17,11 +17,11 @@ Mask = Tensor | None  # [B, 1, T, T_key], True where a query may see a key; None
 
 
 class KVCache:
-    """Preallocated keys and values, [B, H, capacity, D] per layer, and how many positions each row holds: for a model
-    of `config`, B = `batch_size`.
+    """Preallocated keys and values, [B, H, capacity, D] per layer, and how many positions each row holds.
 
-    `options` are those of `torch.zeros` (dtype, device). Raises ValueError when more is written than fits: positions
-    are baked into keys and values, so a full cache cannot roll; the text's last part has to be computed afresh.
+    `config` is that of the model, and B is `batch_size`. `options` are those of `torch.zeros` (dtype, device). Raises
+    ValueError when more is written than fits: positions are baked into keys and values, so a full cache cannot roll;
+    the last part of the text has to be computed afresh.
     """
 
     def __init__(self, config: GPT2Config, batch_size: int, capacity: int, **options: Any) -> None:

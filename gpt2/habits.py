@@ -1,8 +1,8 @@
 """The model, which answers for the names that other libraries' models have: `model.generate` says what to write.
 
-In: gpt2.model.GPT2. Out: the same class; a name that it lacks raises an AttributeError with a hint, and an argument of
-a call that there is not, such as `labels`, a UsageError. It stands outside of model.py, so that the model is read
-without it. Read next: base/habits.py, checkpoint/files.py.
+In: gpt2.model.GPT2. Out: the same class; a name that it lacks raises an AttributeError with a hint. A call of the model
+with an argument that there is not, such as `labels`, or with ids that it cannot read, raises a UsageError. It stands
+outside of model.py, so that the model is read without it. Read next: base/habits.py, checkpoint/opened.py.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gpt2.base.errors import UsageError
 from gpt2.base.habits import MODEL, Absent, hint
@@ -50,23 +50,37 @@ def _missing(model: GPT2, name: str) -> Any:
 
 
 def _told(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward pass, which refuses a text in place of ids, and an argument that there is not by the name that it has
-    here."""
+    """A forward pass, which refuses an argument that there is not by the name that it has here, and what is no ids of
+    this model: a text, a list, another shape or type, an id outside the vocabulary."""
 
     @wraps(forward)
     def told(model: GPT2, *args: Any, **named: Any) -> Any:
         for name in named:
             if name not in ARGUMENTS:
                 check_names(named, ARGUMENTS, "argument of model()", ELSEWHERE)
-        ids = args[0] if args else named.get("ids")
+        ids: Any = args[0] if args else named.get("ids")
         several = isinstance(ids, list | tuple)
         if isinstance(ids[0] if several and ids else ids, str):
             each = " for each text" if several else ""
             call = "model" if forward.__name__ == "forward" else f"model.{forward.__name__}"
             raise UsageError(f"the ids are a text: write {call}(torch.tensor([tokenizer.encode(text)])){each}.")
-        return forward(model, *args, **named)
+        if (args or "ids" in named) and not _are_ids(ids):
+            what = f"{ids.dtype} {[*ids.shape]}" if isinstance(ids, Tensor) else f"a {type(ids).__name__}"
+            raise UsageError(f"the ids are {what}: give a tensor [B, T] of whole numbers, as in torch.tensor([[5]]).")
+        try:
+            return forward(model, *args, **named)
+        except IndexError:  # a table of vectors has no such row; on a GPU the device says so itself
+            last = model.config.vocab_size - 1
+            if int(ids.min()) >= 0 and int(ids.max()) <= last:
+                raise
+            raise UsageError(f"ids are not all in the vocabulary: it has 0 to {last}.") from None
 
     return told
+
+
+def _are_ids(value: object) -> bool:
+    """Whether it is a tensor of two axes, without fractions."""
+    return isinstance(value, Tensor) and value.dim() == 2 and not value.is_floating_point()
 
 
 _from_pretrained = Absent(MODEL)

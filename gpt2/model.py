@@ -20,23 +20,12 @@ PLAIN = Pass()  # no companions
 WPE_STD = 0.01  # OpenAI's code; Hugging Face's and most reproductions use 0.02
 
 
-class TokenVectors(nn.Embedding):
-    """The table of token vectors."""
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """The vectors [B, T, C] of ids [B, T]. Raises ValueError for ids outside the vocabulary."""
-        try:
-            return super().forward(ids)
-        except IndexError:
-            raise ValueError(f"ids are not all in the vocabulary: it has 0 to {len(self.weight) - 1}.") from None
-
-
 class Transformer(nn.Module):
     """The tables of token and position vectors, the blocks and the final norm."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.wte = TokenVectors(config.vocab_size, config.n_embd)
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
         self.h = cast(Sequence[Block], nn.ModuleList(Block(config, layer) for layer in range(config.n_layer)))
@@ -44,7 +33,7 @@ class Transformer(nn.Module):
 
 
 class GPT2(nn.Module):
-    """GPT-2 (Radford et al. 2019, section 2.3): `config`, its sizes; `seed` of fresh weights. `gpt2.load` loads one."""
+    """GPT-2 (Radford et al. 2019, section 2.3) of the sizes in `config`. `seed` decides the fresh weights."""
 
     settings: Any = None  # what the files of its checkpoint say beside the sizes
 

@@ -235,3 +235,9 @@ def test_a_rule_sees_the_text_so_far_and_decides() -> None:
 def test_a_rule_that_changes_nothing_changes_nothing() -> None:
     for sampling in (Sampling(max_tokens=4, temperature=0), Sampling(max_tokens=4, repetition_penalty=1.3, seed=2)):
         assert go([[5]], sampling=sampling, rule=lambda scores, texts: scores) == go([[5]], sampling=sampling)
+
+
+def test_an_index_error_of_an_edit_says_nothing_of_the_ids() -> None:
+    """The error of a table without such a row is told apart from one that a user's function raises."""
+    with pytest.raises(IndexError):
+        MODEL(torch.tensor([[1]]), probe=gpt2.Probe(edit={"0.resid_pre": lambda x: x[:, 99]}))

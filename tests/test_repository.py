@@ -99,7 +99,7 @@ def test_the_core_imports_nothing_else_of_the_package(name):
 def test_the_core_is_read_in_one_sitting():
     """GPT-2 whole, docstrings included: every file that the core imports is counted."""
     lines = {name: len(MODULES[name].read_text("utf-8").splitlines()) for name in CORE}
-    assert sum(lines.values()) < 960, lines
+    assert sum(lines.values()) < 940, lines
 
 
 @pytest.mark.parametrize("name", sorted(CORE))
@@ -270,8 +270,9 @@ def test_the_next_token_takes_few_files():
     code, entered, loaded = json.loads(done.stdout.splitlines()[-1])
     assert code == 0
     assert "model.py" in entered
-    assert len(entered) <= 24, entered
+    assert len(entered) <= 23, entered
     assert {part(name) for name in loaded} & {"data", "training", "ablation", "explain", "inference", "server"} == set()
+    assert {"gpt2.habits", "gpt2.base.calls", "gpt2.base.names"} & set(loaded) == set()  # answers for callers in Python
 
 
 @pytest.mark.parametrize("name", gpt2.__all__)

@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpt2.base.calls import check_name, one_sentence
-from gpt2.base.habits import MODEL, TOKENIZER, hint
 from gpt2.base.notes import note
 from gpt2.checkpoint.foreign import foreign_tensors, say_what_is_assumed
 from gpt2.checkpoint.hf_config import (
@@ -63,6 +61,8 @@ class Checkpoint(NamedTuple):
 
     def __getattr__(self, name: str) -> Any:
         """Always an AttributeError, which says whose name it is: the model's, the tokenizer's, or another library's."""
+        from gpt2.base.habits import MODEL, TOKENIZER, hint
+
         said = hint(MODEL, name, "checkpoint.") or hint(TOKENIZER, name, "checkpoint.")
         for part in () if name.startswith("_") else ("model", "tokenizer"):
             if hasattr(getattr(self, part), name):
@@ -102,6 +102,8 @@ def load(
     given: tuple[tuple[str, Any], ...] = (("name", name), ("tokenizer", tokenizer or ""))
     for argument, value in given:
         if not isinstance(value, str | Path):
+            from gpt2.base.calls import check_name
+
             check_name(argument, value, "'storyteller'")
     device = as_device(device)
     dtype = None if dtype is None else pick_dtype(dtype, device)
@@ -174,7 +176,7 @@ def load_model(
 
     from gpt2.base.device import as_device, pick_dtype
     from gpt2.checkpoint.weights import NoDraws, assemble, check_sizes, own_head, read_tensors
-    from gpt2.habits import GPT2
+    from gpt2.model import GPT2
 
     directory, device = Path(directory), as_device(device)
     number = torch.float32 if dtype is None else pick_dtype(dtype, device)
@@ -222,7 +224,6 @@ def _tied(model: "GPT2") -> bool:
     return model.lm_head.weight is model.transformer.wte.weight
 
 
-@one_sentence("gpt2.save(model, tokenizer, directory)")
 def save(
     model: "nn.Module",
     tokenizer: "Tokenizer | None",
@@ -246,6 +247,7 @@ def save(
     directory holds something and `overwrite` does not allow it,
     ValueError when the tokenizer does not fit or weights are not finite, OSError when the disk refuses.
     """
+    from gpt2.base.calls import check_name
     from gpt2.base.device import pick_dtype
     from gpt2.checkpoint.saving import config_fields, to_stored, unwrapped, write_tensors
 

@@ -97,11 +97,8 @@ class QuantisedTokens(_Holds):
     """The table of token vectors with 8 bits a number: ids of any shape [...] -> [..., C] in the model's type."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        """The vectors of ids. Raises ValueError for ids outside the vocabulary."""
-        try:
-            return self.quantised.rows(ids, self.like.dtype)
-        except IndexError:
-            raise ValueError(f"ids are not all in the vocabulary: it has 0 to {self.shape[0] - 1}.") from None
+        """The vectors of ids. Raises IndexError for ids outside the vocabulary, as `nn.Embedding` does."""
+        return self.quantised.rows(ids, self.like.dtype)
 
 
 def quantise_model(model: GPT2, kind: Kind) -> GPT2:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 from gpt2.cache import KVCache
 from gpt2.config import GPT2Config
+from gpt2.habits import GPT2
 from gpt2.kernels import library
 from gpt2.kernels.linear import QuantisedLinear, QuantisedTokens, quantise_model
 from gpt2.kernels.quantised import quantise
-from gpt2.model import GPT2
 
 KERNEL = pytest.mark.skipif(library.library() is None, reason="the kernel was not compiled here")
 CONFIG = GPT2Config(vocab_size=97, n_positions=64, n_embd=64, n_layer=2, n_head=4)
@@ -107,7 +107,7 @@ def test_what_cannot_be_quantised_leaves_the_model_as_it_was() -> None:
     model.transformer.h[1].mlp.c_proj.weight.data[0, 0] = torch.inf
     with pytest.raises(ValueError, match="not all finite"):
         quantise_model(model, "int8")
-    assert type(model.transformer.wte).__name__ == "TokenVectors"
+    assert type(model.transformer.wte).__name__ == "Embedding"
 
 
 def rounded(x: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ class BeforeAfter(Result):
         return next((k for k, (a, b) in pairs if a != b), min(len(self.before_ids), len(self.after_ids)))
 
     def table(self) -> "Table":
-        """Side by side."""
+        """Both texts, side by side."""
         from rich.table import Table
 
         made = Table(title=self.prompt, title_justify="left")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """One set of pairs. All three explanations are None for a behaviour that the model lacks: nothing is to explain.
+    """One set of pairs. All three explanations are None where the model lacks the behaviour.
 
     `left_out` says, by name, why one of the three alone is None.
     """

@@ -1,4 +1,4 @@
-"""Direct, indirect and total: through which way does a component move a logit?
+"""Direct, indirect and total: in which way does a component move a logit?
 
 In: a `Run`, a replacement (an edit), a target and a foil. Out: `Effects`, for each component
 
@@ -96,7 +96,7 @@ class Effects(Result):
         return made
 
     def to_dict(self) -> dict[str, Any]:
-        """One record a component."""
+        """One record per component."""
         columns = zip(self.names, *(x.tolist() for x in (self.total, self.direct, self.indirect, self.scale)))
         keys = ("name", "total", "direct", "indirect", "scale")
         numbers = ("names", "total", "direct", "indirect", "scale")

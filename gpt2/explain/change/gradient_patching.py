@@ -1,8 +1,9 @@
 """Attribution patching: the same grids as patching.py from one backward pass, to first order.
 
-In: a `Patching`. Out: a `PatchGrid` a grid, with `method="gradient"`; its `correlation` with the exact grid says how
-far to trust it. A cell is <source value - receiver value, d m / d value at the receiver>, over m_source - m_receiver.
-It is exact where m is linear between the two values, and poor for large steps, such as a whole stream's.
+In: a `Patching`. Out: one `PatchGrid` per grid, with `method="gradient"`; its `correlation` with the exact grid says
+how far to trust it. A cell is <source value - receiver value, d m / d value at the receiver>, divided by
+m_source - m_receiver. It is exact where m is linear between the two values, and poor for large steps, such as a whole
+stream's.
 Source: Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale"; Syed, Rager and Conmy 2023, arXiv
 2310.10348, section 3.
 """

@@ -2,7 +2,7 @@
 
 In: a model, a text. Out: a `HeadReport`: on a sequence of random tokens that comes twice, and on natural text, how much
 each head attends to the previous token, to itself, to the first token, to earlier copies of its token, and to what
-followed them (induction); entropy, distance and copying; what the loss of the second copy rises by without the head.
+followed them (induction); entropy, distance, copying; by how much the loss of the second copy rises without the head.
 A label needs a score above 0.4 and an interval above both baselines. Weight alone is not effect: a label is called
 causal only where the loss agrees.
 Source: Olsson et al. 2022, "In-context Learning and Induction Heads"; Elhage et al. 2021, "A Mathematical Framework
@@ -195,7 +195,7 @@ def copying_scores(model: GPT2) -> Tensor:
 def second_copy(
     model: GPT2, rows: Sequence[Sequence[int]], n: int, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[Estimate, Estimate]:
-    """The losses of both copies [2], and what the second one's rises by with each head mean-ablated, [L, H].
+    """The losses of both copies [2], and the rise of the second one's with each head mean-ablated, [L, H].
 
     A copy's loss is the mean over its tokens but the first, which nothing announces. The means are those of the same
     repeated sequences, so that what is lost is what the head tells apart in them.

@@ -142,7 +142,7 @@ def off(
     means: Reference | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Off:
-    """Switch each component off, alone, and read a text without it.
+    """Switch each component off by itself, and read a text without it.
 
     components  addresses; `*` for each layer or head in turn; "3.head.7,5.mlp" for both at once
     kind        what stands in its place, see `switch`

@@ -37,7 +37,7 @@ PLACES = ("differing", "between", "last")
 
 
 def silent(done: int, total: int) -> None:
-    """Tells nobody."""
+    """The default `progress`: it tells nobody."""
 
 
 def _short(name: str, effect: Estimate) -> str:
@@ -102,7 +102,7 @@ class PairEffects(Result):
         return figure
 
     def to_dict(self) -> dict[str, Any]:
-        """A record a name."""
+        """One record per name."""
         records = [{"name": name, **self.values[k].to_dict()} for k, name in enumerate(self.names)]
         for k, record in enumerate(records):
             if self.right is not None:

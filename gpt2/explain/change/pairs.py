@@ -1,6 +1,6 @@
 """Pairs of prompts: one prompt is an anecdote, a hundred pairs are an experiment.
 
-In: a .jsonl file, an object a line with the texts `clean`, `corrupt`, `target`, `foil`; or the name of a bundled set.
+In: a .jsonl file, with the texts `clean`, `corrupt`, `target`, `foil` on each line; or the name of a bundled set.
 Out: a `PairSet` of token ids, each pair checked; `accuracy`, how often the model prefers the right word.
 Read next: pair_effects.py, which asks what carries the preference.
 """
@@ -139,22 +139,22 @@ class Accuracy(Result):
 
     @property
     def clean(self) -> Estimate:
-        """See above."""
+        """The share of pairs with a lead above 0 after the clean prompt."""
         return self._share(self.leads[:, 0] > 0)
 
     @property
     def corrupt(self) -> Estimate:
-        """See above."""
+        """The share of pairs with a lead below 0 after the corrupt prompt."""
         return self._share(self.leads[:, 1] < 0)
 
     @property
     def both(self) -> Estimate:
-        """See above."""
+        """The share of pairs that are right after both prompts."""
         return self._share((self.leads[:, 0] > 0) & (self.leads[:, 1] < 0))
 
     @property
     def lead(self) -> Estimate:
-        """See above."""
+        """The mean lead after the clean prompt, in logits, with its bootstrap interval over pairs."""
         return bootstrap(self.leads[:, 0])
 
     @property

@@ -1,4 +1,4 @@
-"""Activation patching: which places carry what makes the model answer differently to two prompts.
+"""Activation patching: which places make the model answer two prompts differently?
 
 In: two prompts of equal token length, a target and a foil. Out: grids of scores, layer x position or layer x head: how
 far one value, taken from one prompt's run and put into the other's, moves the answer.
@@ -130,7 +130,7 @@ class Patching:
         return self.model.config.n_head if grid == "head" else len(self.clean)
 
     def cells(self, grid: str) -> Iterator[PatchedCell]:
-        """Patch cell after cell of one grid; each comes when it is known, and closing the iterator stops the work.
+        """Patch cell after cell of one grid. Each is handed out once it is known; closing the iterator ends the work.
 
         Cells at which both runs agree come first: they are 0 and are not computed. Those are the positions before the
         first token that differs, and of the stream that enters block 0 every position with the same token.

@@ -69,7 +69,7 @@ def _edit(kind: Kind, what: str, text: Reference, other: Run | None) -> Edit:
 
 
 def expand(model: GPT2, components: str | Sequence[str]) -> tuple[str, ...]:
-    """One name a component: `*` stands for each layer or head alone; what commas join stays together.
+    """One name per component: `*` stands for each layer or head alone; what commas join stays together.
 
     What this model, a variant, is without is left out where `*` names it: of a group that part alone. Raises UsageError
     for nothing to switch off: no address, one without `*` that this model lacks, or no other; ValueError for an

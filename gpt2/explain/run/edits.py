@@ -8,7 +8,7 @@
     to_first()                          for a head: attention to key 0 alone
 
 In: a copy of the value and where it stands (`gpt2.probe.At`). Out: a value of the same shape. An edit is a function of
-those two alone, so cached decoding gives what a full pass gives. A function of one's own does as well.
+those two alone, so cached decoding gives what a full pass gives. Your own function may stand there too.
 Every edit has a `label`. Read next: trace.py.
 """
 
@@ -53,7 +53,7 @@ def zero(x: Tensor, at: At) -> Tensor:
 
 @_makes_edits
 def keep_constant() -> Edit:
-    """z = b_V: what the head's z is as long as the values' varying part is 0 and its weights sum to 1.
+    """z = b_V, which is the head's z where the varying part of the values is 0 and its weights sum to 1.
 
     Where b_V has been folded into b_O, this is what zero is. UsageError anywhere but at a head or `l.attn.z`.
     """

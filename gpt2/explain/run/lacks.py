@@ -1,6 +1,6 @@
-"""What a model is without: a variant of `gpt2 ablate` may lack attention, MLPs or norms.
+"""What a model does not have: a variant of `gpt2 ablate` may lack attention, MLPs or norms.
 
-In: a model, addresses or parts. Out: those addresses that a pass comes by; words for the parts that are not there.
+In: a model, addresses or parts. Out: those addresses that a pass reaches; words for the parts that are not there.
 Read next: off.py, heads.py and patching.py, which refuse by it, in one sentence and before they compute.
 """
 
@@ -27,7 +27,7 @@ class Lacking(UsageError):
 
 
 def there(model: GPT2, addresses: Iterable[str]) -> set[str]:
-    """Those of the addresses whose every point a pass through this model comes by. ValueError for an unknown one."""
+    """Those of the addresses of which a pass through this model reaches every point. ValueError for an unknown one."""
     sizes = model.config.n_layer, model.config.n_head
     places = {text: parse(text, *sizes) for text in addresses}
     probe = Probe([a.text.partition("@")[0].partition("#")[0] for found in places.values() for a in found])

@@ -63,7 +63,7 @@ def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
 
 
 def ours(text: str) -> list[str]:
-    """Our addresses of what another library calls by this name; none for what nobody calls so."""
+    """Our addresses of what another library calls by this name; none where no library has such a name."""
     name, *after = re.split(r"(?=[@#])", text.strip(), maxsplit=1)
     name = re.sub(r"\[(\d+|\*)\]", r".\1", re.sub(f"^{BEFORE}", "", name.lower())).replace("hook_", "").strip(".")
     for pattern, address in WHOLE:

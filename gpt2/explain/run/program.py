@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gpt2.addresses import POINTS, Address, Key
 from gpt2.explain.run.given_keys import GivenKeys
 from gpt2.explain.run.places import parse
+from gpt2.explain.run.values import shape
 from gpt2.forward_pass import Pass
 from gpt2.model import GPT2
 from gpt2.probe import Probe
@@ -98,11 +99,11 @@ def neutral(model: GPT2, switches: Sequence[str], T: int, P: int = 0) -> tuple[l
     """
     gates, values = [], []
     for key in points(model, switches):
-        axes, shape = POINTS[key[1]].axes.split(), [*POINTS[key[1]].shape(model.config, T)]
+        axes, sizes = POINTS[key[1]].axes.split(), [*shape(key[1], model.config, T)]
         if axes.count("T") == 2:  # scores and pattern: the keys are all positions
-            shape[-1] = P + T
-        gates.append(torch.ones(1, *shape[:-1], 1) if len(shape) > 1 else torch.ones(1, *shape))
-        values.append(torch.zeros(1, *shape))
+            sizes[-1] = P + T
+        gates.append(torch.ones(1, *sizes[:-1], 1) if len(sizes) > 1 else torch.ones(1, *sizes))
+        values.append(torch.zeros(1, *sizes))
     return gates, values
 
 

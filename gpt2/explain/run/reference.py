@@ -134,7 +134,7 @@ class Reference(Result):
 
 
 def reference(model: Model, text: str | Path | Sequence[str] | Sequence[Sequence[int]] = STORIES) -> Reference:
-    """Documents to take means over.
+    """The documents over which means are taken.
 
     text  a file (.txt with `<|endoftext|>` lines between documents, or .jsonl), a list of documents, or of token ids
           (for a bare GPT2; taken as they are). A document is cut at the context length

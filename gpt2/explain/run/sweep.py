@@ -51,7 +51,7 @@ class Base:
         self.stream = [self.probe[f"{l}.resid_pre"] for l in range(last + 1)] + [self.probe[f"{last}.resid_post"]]
 
     def sweep(self, cells: Sequence[Cell]) -> Iterator[Batch]:
-        """Run every cell, in an order that makes full batches; stop iterating and no more is computed.
+        """Run every cell, in an order that makes full batches. Nothing more is computed once the iteration is stopped.
 
         Raises as the edits do, and ValueError for an unknown address.
         """
@@ -123,7 +123,7 @@ class Rows(Probe):
         self._probes = [Probe(edit=cell) for cell in cells]
 
     def begin(self, model: GPT2, positions: Tensor, lengths: Sequence[int], n_keys: int) -> None:
-        """As in Probe; a pass may have fewer rows than there are cells: the later ones have yet to join."""
+        """As in Probe; a pass may have fewer rows than there are cells, as the later ones join it later."""
         for r, length in enumerate(lengths):
             self._probes[r].begin(model, positions, [length], n_keys)
         self._rows = len(lengths)

@@ -277,7 +277,7 @@ def _run(
 
 
 def _with(edit: Mapping[str, Edit], watch: Mapping[str, Watch]) -> dict[str, Edit]:
-    """Edits, and behind them what watches: an edit that gives back what it was handed."""
+    """The edits, then the watchers, each of which is an edit that returns its value unchanged."""
 
     def seeing(look: Watch) -> Edit:
         def unchanged(x: Tensor, at: At) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gpt2.addresses import DERIVED, LAYER_POINTS, MODEL_POINTS, PER_HEAD, POINTS, Address, Key
 from gpt2.base.errors import UsageError
+from gpt2.config import GPT2Config
 from gpt2.explain.run.places import parse
 from gpt2.model import GPT2
 
@@ -34,7 +35,7 @@ class Values:
         return list(self._tensors)
 
     def covers(self, keys: set[Key]) -> bool:
-        """Whether another pass would find no more of these."""
+        """Whether another pass would find nothing more of these."""
         return keys <= self._tensors.keys() | self._absent
 
     def stored(self, layer: int | None, point: str) -> Tensor:
@@ -96,6 +97,15 @@ def select(x: Tensor, a: Address) -> Tensor:
     return x
 
 
+def shape(point: str, config: GPT2Config, T: int) -> tuple[int, ...]:
+    """The sizes of a point's axes for one text of T tokens."""
+    sizes = {
+        "T": T, "C": config.n_embd, "H": config.n_head, "D": config.head_dim, "F": config.inner_dim,
+        "V": config.vocab_size,
+    }  # fmt: skip
+    return tuple(sizes[axis] for axis in POINTS[point].axes.split())
+
+
 def size(model: GPT2, read: Iterable[str], T: int, B: int = 1) -> int:
     """Bytes that the values at these addresses take, for B texts of T tokens; what two names share counts once."""
     c = model.config
@@ -103,5 +113,5 @@ def size(model: GPT2, read: Iterable[str], T: int, B: int = 1) -> int:
     same: dict[Key, Key] = {(l, "resid_pre"): (l - 1, "resid_post") for l in range(1, c.n_layer)}
     same[0, "resid_pre"] = (None, "embed.out")
     distinct = {same.get(key, key) for key in points}
-    numbers = sum(math.prod(POINTS[point].shape(c, T)) for _, point in distinct)
+    numbers = sum(math.prod(shape(point, c, T)) for _, point in distinct)
     return B * numbers * torch.finfo(model.lm_head.weight.dtype).bits // 8

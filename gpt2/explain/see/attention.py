@@ -2,7 +2,7 @@
 
 In: a `Run`. Out: `Attention`, patterns A [L, H, T, T] and value-weighted ones A[i, j] ||v_j W_O||
 (Kobayashi et al. 2020, "Attention is Not Only a Weight", section 3): a large weight on a small value writes little.
-Attention weight is no effect: for that, switch the head off.
+An attention weight is not an effect: switch the head off to see that.
 """
 
 from dataclasses import dataclass

@@ -130,7 +130,7 @@ def attribution(
     of: str | None = None,
     row: int = 0,
 ) -> Attribution:
-    """What adds to the lead of `target` over `vs` at position `at`.
+    """What each part adds to the lead of `target` over `vs` at position `at`.
 
     target  a word of one token or an id; None: the likeliest token there
     vs      the foil, likewise; None: the runner-up, which is the likeliest other token; "mean": the mean logit over
@@ -193,7 +193,7 @@ def contributions(run: "Run", form: Readout) -> list[Part]:
     x = get(None, "embed.tok") + get(None, "embed.pos")
 
     def reach(l: int | None, point: str, sum_: Tensor) -> Tensor:
-        """The stream at a point that should be `sum_`, the difference noted."""
+        """The stream at a point, which should be `sum_`; a difference becomes a part, or a NoSum."""
         here, name = get(l, point), point if l is None else f"{l}.{point}"
         if {(l, point), (l, "block" if point == "resid_post" else point)} & edited:
             parts.append(Part(f"{name} (edit)", "edit", form.read(here - sum_)))

@@ -134,7 +134,7 @@ def _likely(logits: Tensor, logits_before: Tensor) -> Tensor:
 
 
 class Beside(NamedTuple):
-    """A run beside the original one, for each position T.
+    """A run beside the original one, at each of T positions.
 
     ids [T, N] the tokens that are likeliest in either, with `p`, `p_before` and `logit` [T, N]
     top [T] the likeliest token; losses [T - 1] -log p of the token that really follows; both `_before` too

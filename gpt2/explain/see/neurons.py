@@ -1,6 +1,6 @@
 """The neurons of one MLP at one position: which write most, and which tokens they raise and lower.
 
-In: a `Run`, a block, a position. Out: an `ActiveNeurons`. What each adds to the prediction says attribution.py
+In: a `Run`, a block, a position. Out: an `ActiveNeurons`. attribution.py says what each adds to the prediction
 (`of="2.mlp"`). Read next: change/neurons.py, one neuron over many texts.
 """
 

@@ -80,7 +80,7 @@ def heat(
 
 
 def ticks(axis: Any, labels: Sequence[str], most: int = 48, **options: Any) -> None:
-    """One tick a label, or every second, third ... where there would be more than `most`."""
+    """One tick per label; only at every second, third ... label where there would be more than `most`."""
     step = -(-len(labels) // most)
     places = range(0, len(labels), step)
     axis.set_ticks(list(places), [labels[i] for i in places], fontsize=7.5, **MONOSPACE, **options)

@@ -5,6 +5,7 @@ In: a configuration. Out: rows for `gpt2 explain points`, made from the one tabl
 
 from gpt2.addresses import LAYER_POINTS, POINTS
 from gpt2.config import GPT2Config
+from gpt2.explain.run.values import shape
 
 HEADS = {
     "attn.z": ("l.head.h", "one head's z: what it fetches, with its own idea of where to look"),
@@ -16,12 +17,12 @@ def points(config: GPT2Config) -> list[tuple[str, str, str]]:
     """(address, shape for one text of T tokens, one sentence) of every point; `l` is a block, `h` a head."""
     rows = []
     for name, point in POINTS.items():
-        sizes = dict(zip(point.axes.split(), point.shape(config, 0)))
-        shape = ["T" if axis == "T" else str(sizes[axis]) for axis in point.axes.split()]
+        axes = point.axes.split()
+        sizes = ["T" if axis == "T" else str(n) for axis, n in zip(axes, shape(name, config, 0), strict=True)]
         if name != "head.out":  # it is named by head alone
             address = f"l.{name}" if name in LAYER_POINTS else name
-            rows.append((address, f"[{', '.join(shape)}]", point.meaning))
+            rows.append((address, f"[{', '.join(sizes)}]", point.meaning))
         if name in HEADS:
             address, meaning = HEADS[name]
-            rows.append((address, f"[{', '.join(shape[1:])}]", meaning))
+            rows.append((address, f"[{', '.join(sizes[1:])}]", meaning))
     return rows
