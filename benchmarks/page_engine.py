@@ -22,7 +22,7 @@ import torch
 import gpt2
 from benchmarks.machine import describe
 from benchmarks.page_answers import Unlike, apart, forget_ties
-from gpt2.server.live.page import write_live
+from gpt2.server.live import write_live
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 

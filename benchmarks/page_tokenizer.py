@@ -27,9 +27,9 @@ from torch import Tensor
 import gpt2
 from benchmarks.tokenizer_parity import gpt2_files, random_text
 from gpt2.checkpoint.files import Checkpoint
+from gpt2.explain.live.tokenizer import tokenizer_data
 from gpt2.inference import generate as generation
 from gpt2.inference.sampling import Sampling, add_noise, choose, distribution, ruled
-from gpt2.server.live.tokenizer import tokenizer_data
 from gpt2.server.wire import pack
 from gpt2.text.byte_pairs import classes
 from gpt2.text.tokenizer import Tokenizer

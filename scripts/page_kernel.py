@@ -1,18 +1,17 @@
-"""Compile the page's kernel (gpt2/server/live/kernel.c) to WebAssembly, and write it as a module of the page.
+"""Compile the page's kernel (gpt2/server/kernel.c) to WebAssembly, and write it as a module of the page.
 
-In: clang and wasm-ld with the target wasm32. Out: gpt2/server/web/engine/wasm.js, which holds the bytes as base64, since
-a page that opens from disk can load no second file. It is committed: no user and no test needs the compiler.
+In: clang and wasm-ld with the target wasm32. Out: gpt2/server/web/engine/wasm.js, which holds the bytes in hexadecimal,
+since a page that opens from disk can load no second file. It is committed: no user and no test needs the compiler.
 
     python -m scripts.page_kernel
 """
 
-import base64
 import subprocess
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "gpt2/server/live/kernel.c"
+SOURCE = ROOT / "gpt2/server/kernel.c"
 MODULE = ROOT / "gpt2/server/web/engine/wasm.js"
 OPTIONS = (
     "--target=wasm32 -O3 -msimd128 -nostdlib -fno-builtin -fno-unroll-loops -fno-vectorize -fno-slp-vectorize "
@@ -30,10 +29,10 @@ def compiled() -> bytes:
 
 def main() -> None:
     """Write the module."""
-    text = base64.b64encode(compiled()).decode()
+    text = compiled().hex()
     lines = "".join(f'  "{text[start : start + 100]}" +\n' for start in range(0, len(text), 100)).rstrip(" +\n")
     MODULE.write_text(
-        "// Written by `python -m scripts.page_kernel` from gpt2/server/live/kernel.c: the kernel's bytes as base64.\n\n"
+        "// Written by `python -m scripts.page_kernel` from gpt2/server/kernel.c: its bytes in hexadecimal.\n\n"
         f"export const WASM =\n{lines};\n"
     )
     print(f"{MODULE.relative_to(ROOT)}: {len(compiled()):,} bytes of WebAssembly")

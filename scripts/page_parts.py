@@ -2,7 +2,7 @@
 
     python -m scripts.page_parts
 
-It has to be run when gpt2/model.py or another file of `gpt2.server.live.graphs.TRACED` has changed, and when the
+It has to be run when gpt2/model.py or another file of `gpt2.explain.live.graphs.TRACED` has changed, and when the
 bundled weights or stories have: a test says so.
 """
 
@@ -12,8 +12,9 @@ import safetensors.torch
 
 import gpt2
 from gpt2.explain import reference
-from gpt2.server.live import averages, graphs
-from gpt2.server.live.graph import graph
+from gpt2.explain.live import averages, graphs
+from gpt2.explain.live.graph import graph
+from gpt2.server.switches import SWITCHED
 
 
 def main() -> None:
@@ -22,8 +23,8 @@ def main() -> None:
     made = {"key": graphs.key_of(checkpoint.model), **graph(checkpoint.model)}
     graphs.SHIPPED.write_text(json.dumps(made, separators=(",", ":")) + "\n", encoding="utf-8")
     over = reference(checkpoint)
-    means = averages.take(over)
-    safetensors.torch.save_file(means, averages.SHIPPED, {"key": averages.key_of(checkpoint, over)})
+    means = averages.take(over, SWITCHED)
+    safetensors.torch.save_file(means, averages.SHIPPED, {"key": averages.key_of(checkpoint, over, SWITCHED)})
     for path in (graphs.SHIPPED, averages.SHIPPED):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 

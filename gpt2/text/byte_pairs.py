@@ -1,7 +1,7 @@
 """A byte-level BPE as plain numbers, for an encoder in another language.
 
 In: a tokenizer. Out: `BytePairs`, of which the same ids follow without any library, or one sentence that says in what
-the tokenizer differs from GPT-2's. `gpt2/server/live/tokenizer.py` sends them to a browser, where
+the tokenizer differs from GPT-2's. `gpt2/explain/live/tokenizer.py` sends them to a browser, where
 `gpt2/server/web/engine/bpe.js` reads them.
 
 The classes of characters in the split pattern are part of it. Each engine of regular expressions has those of its own

@@ -337,7 +337,7 @@ def test_an_exported_page_keeps_the_other_outputs(
         path.write_bytes(bytes(1_234_567))
         return path
 
-    monkeypatch.setattr("gpt2.server.live.page.write_live", write)
+    monkeypatch.setattr("gpt2.server.live.write_live", write)
     monkeypatch.setattr("gpt2.server.export.export_html", write)
     page, picture = str(tmp_path / "a.html"), tmp_path / "new" / "a.png"
     code, out, err = run(capsys, TEXT, "--html", page, "--json", "--png", str(picture))
@@ -348,7 +348,7 @@ def test_an_exported_page_keeps_the_other_outputs(
         assert run(capsys, TEXT, "--html", page, *more) == (0, f"written: {page} (1.2 MB)\n", "")
     code, out, err = run(capsys, TEXT, "--still")
     assert (code, out) == (2, "")
-    assert "--still" in err and "--html" in err
+    assert "name it: --html page.html" in err
 
 
 @pytest.mark.parametrize("analysis", ["attribution", "effects"])

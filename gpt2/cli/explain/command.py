@@ -165,7 +165,7 @@ class Overview(Options):
         from pathlib import Path
 
         from gpt2.server.export import export_html
-        from gpt2.server.live.page import write_live
+        from gpt2.server.live import write_live
 
         def told(share: float = 0.0, partial: Any = None) -> None:
             if share > 0:

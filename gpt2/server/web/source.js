@@ -224,5 +224,5 @@ export async function* frames(reader) {
   }
 }
 
-// For a reader's own questions, in the browser's console: await glassbox.ask("lens", { text: "The cat", switches: {} }).
+// For a reader's own questions, in the browser's console: await glassbox.ask("lens", { text: "A cat", switches: {} })
 Object.assign(globalThis, { glassbox: { ask } });

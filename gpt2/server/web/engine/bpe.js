@@ -1,5 +1,5 @@
 // GPT-2's byte-level byte-pair encoding: text to token ids and back, with the ids that gpt2/text/tokenizer.py gives.
-// In: what gpt2/server/live/tokenizer.py writes. Out: ids, which index the rows of `wte`, and text again.
+// In: what gpt2/explain/live/tokenizer.py writes. Out: ids, which index the rows of `wte`, and text again.
 //
 // A text is cut into words by GPT-2's pattern,
 //     '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+

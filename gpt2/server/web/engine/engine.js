@@ -1,5 +1,5 @@
 // The model in the reader's browser: what the server answers, answered here.
-// In: the two parts that a live page brings (gpt2/server/live/brought.py). Out: a session that answers questions.
+// In: the two parts that a live page brings (gpt2/explain/live/brought.py). Out: a session that answers questions.
 
 import { unpack } from "../wire.js";
 import { BytePairs } from "./bpe.js";

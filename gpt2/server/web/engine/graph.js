@@ -1,4 +1,4 @@
-// One forward pass in the browser: the graph that PyTorch traced from gpt2/model.py (gpt2/server/live/graph.py),
+// One forward pass in the browser: the graph that PyTorch traced from gpt2/model.py (gpt2/explain/live/graph.py),
 // node by node.
 // In: token ids, keys and values of earlier positions, switches, and the addresses that are wanted. Out: their values.
 

@@ -1,4 +1,4 @@
-// The products of matrices, in WebAssembly: see gpt2/server/live/kernel.c.
+// The products of matrices, in WebAssembly: see gpt2/server/kernel.c.
 // In: arrays of 32-bit floats. Out: the same. The weights lie in the kernel's memory from the start; what is multiplied
 // by them is copied in and out, a few rows at a time.
 
@@ -100,7 +100,7 @@ export async function makeKernel(floats) {
   try {
     const pages = Math.ceil((START + 4 * (floats + WORK)) / PAGE);
     memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    const bytes = Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(WASM.match(/../g) ?? [], (hex) => parseInt(hex, 16));
     ({ instance } = await WebAssembly.instantiate(bytes, { env: { memory } }));
   } catch (error) {
     throw new NoEngine(

@@ -1,4 +1,4 @@
-// What a graph of gpt2/server/live/graph.py may compute, by the names of PyTorch's ATen operations.
+// What a graph of gpt2/explain/live/graph.py may compute, by the names of PyTorch's ATen operations.
 // In: tensors, numbers and lists, in PyTorch's order; the engine's kernel first. Out: a tensor, a number or a list.
 
 import { fill, pairwise, single } from "./each.js";

@@ -12,7 +12,9 @@ import { logitsOf, look } from "./flow.js";
 /** @typedef {Scene & { row: number, target?: string, foil?: string, of?: string }} Why */
 /**
  * The direction that a logit reads, [C]; what it is divided by; <beta, w>; the logit; the range of all logits.
- * @typedef {{ at: number, direction: Float64Array, sigma: number, constant: number, whole: number, spread: number }} Form
+ * @typedef {{
+ *   at: number, direction: Float64Array, sigma: number, constant: number, whole: number, spread: number,
+ * }} Form
  */
 
 const SHOWN = 24;

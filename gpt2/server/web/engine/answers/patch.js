@@ -137,7 +137,7 @@ async function answers(session, { target = "", foil = "" }, first, second) {
 }
 
 /**
- * The last hidden state of the receiver's pass with one value from the source's: only the blocks from l on are computed.
+ * The last hidden state of the receiver's pass with one value from the source's: only blocks from l on are computed.
  * @param {Session} session
  * @param {Run} receiver
  * @param {Run} source

@@ -7,18 +7,20 @@ not: the page greys it out, with the command.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
+from gpt2.explain.live.brought import parts, weights
+from gpt2.inference.generate import ends_of
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.export import LENS_ROWS, SAMPLING, Asked, Link, assemble, is_page, key, packed, store
 from gpt2.server.jobs import Tell, silent
-from gpt2.server.live.brought import parts, weights
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
+from gpt2.server.switches import SWITCHED
 from gpt2.server.wire import pack
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[
     """The file's text. `links` stand above the page: those of a site whose front page it is."""
     asked = list(opening(session, text))
     tell(0.02)
-    model = {"parts": packed(pack(parts(session, lambda share=0.0, partial=None: tell(0.02 + 0.68 * share))))}
+    model = {"parts": packed(model_parts(session, lambda share: tell(0.02 + 0.68 * share)))}
     tell(0.7)
     answers = {}
     for name, parameters in asked:
@@ -51,9 +53,15 @@ def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, silent))
     tell(0.75)
-    model["weights"] = packed(weights(session))
+    model["weights"] = packed(weights(session.checkpoint))
     tell(0.95)
     return assemble(store(answers, {"view": "", "text": text, "corrupt": ""}), links, model)
+
+
+def model_parts(session: Session, progress: Callable[[float], None] = lambda share: None) -> bytes:
+    """All that the page's engine is made of but the weights: see `gpt2.explain.live.brought.parts`."""
+    ends = list(ends_of(session.model, session.tokenizer))
+    return pack({**parts(session.checkpoint, SWITCHED, progress), "ends": ends})
 
 
 def opening(session: Session, text: str) -> Iterator[Asked]:

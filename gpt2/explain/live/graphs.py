@@ -13,13 +13,13 @@ from typing import Any
 
 import gpt2
 from gpt2.base.errors import UsageError
+from gpt2.explain.live.kept import keep, kept
 from gpt2.model import GPT2
-from gpt2.server.live.kept import keep, kept
 
 SHIPPED = Path(__file__).with_name("graph.json")
 TRACED = (
     "attention.py", "block.py", "model.py", "forward_pass.py", "explain/run/program.py", "explain/run/given_keys.py",
-    "server/live/graph.py",
+    "explain/live/graph.py",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def graph_of(model: GPT2) -> dict[str, Any]:
     for path in (SHIPPED, own):
         if (found := _read(path)) is not None and found.get("key") == key:
             return found
-    from gpt2.server.live.graph import graph
+    from gpt2.explain.live.graph import graph
 
     made = {"key": key, **graph(model)}
     keep(own, json.dumps(made, separators=(",", ":")).encode())

@@ -1,10 +1,11 @@
-"""The mean at every switch of the page, which takes a pass over many stories: shipped, kept before, or taken now.
+"""The mean at every switch of a page, which takes a pass over many stories: shipped, kept before, or taken now.
 
 In: a checkpoint. Out: a tensor for each switch, [C], [H, D] or a single number. The bundled model's are shipped; others
 are kept on this machine, by the weights and by the stories.
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gpt2.addresses import MODEL_POINTS
 from gpt2.explain import Reference, reference
-from gpt2.server.jobs import Tell, silent
-from gpt2.server.live.kept import keep, kept
-from gpt2.server.switches import SWITCHED
+from gpt2.explain.live.kept import keep, kept
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -24,33 +24,35 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).with_name("means.safetensors")
 
 
-def averages(checkpoint: "Checkpoint", tell: Tell = silent) -> dict[str, Tensor]:
-    """The means, by address; `tell` hears the share of the stories that has been read."""
+def averages(
+    checkpoint: "Checkpoint", points: Sequence[str], progress: Callable[[float], None] = lambda share: None
+) -> dict[str, Tensor]:
+    """The means at these points of every block, by address; `progress` hears the share of the stories that is read."""
     over = reference(checkpoint)
-    key = key_of(checkpoint, over)
+    key = key_of(checkpoint, over, points)
     own = kept(f"means-{key[:32]}.safetensors")
     for path in (SHIPPED, own):
         if (found := _read(path, key)) is not None:
             return found
-    over.compute(lambda done, total: tell(done / total))
-    taken = take(over)
+    over.compute(lambda done, total: progress(done / total))
+    taken = take(over, points)
     keep(own, safetensors.torch.save(taken, {"key": key}))
     return taken
 
 
-def take(over: Reference) -> dict[str, Tensor]:
+def take(over: Reference, points: Sequence[str]) -> dict[str, Tensor]:
     """The means of a reference text."""
     found = {}
     for layer in (None, *range(over.model.config.n_layer)):
-        for point in SWITCHED:
-            if (point in ("embed.pos", "final.scale")) == (layer is None):
+        for point in points:
+            if (point in MODEL_POINTS) == (layer is None):
                 found[point if layer is None else f"{layer}.{point}"] = over.mean(layer, point).float().contiguous()
     return found
 
 
-def key_of(checkpoint: "Checkpoint", over: Reference) -> str:
-    """The weights and the stories, as one hash."""
-    digest = hashlib.sha256(over.sha256.encode())
+def key_of(checkpoint: "Checkpoint", over: Reference, points: Sequence[str]) -> str:
+    """The weights, the stories and the points, as one hash."""
+    digest = hashlib.sha256(f"{over.sha256} {' '.join(points)}".encode())
     for name, value in checkpoint.model.state_dict().items():
         digest.update(name.encode())
         digest.update(memoryview(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
@@ -63,6 +65,6 @@ def _read(path: Path, key: str) -> dict[str, Tensor] | None:
         with safetensors.safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("key") != key:
                 return None
-            return {name: file.get_tensor(name) for name in file.keys()}
+            return {name: file.get_tensor(name) for name in list(file.keys())}
     except (OSError, safetensors.SafetensorError):
         return None

@@ -1,1 +1,0 @@
-"""The live page: what a browser needs to run the model itself."""
