@@ -167,6 +167,10 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_p
     alone.click("[data-key='1.attn']")
     expect(alone.locator("#sentence")).to_contain_text("Without attention 1")
     agree(alone, probabilities(checkpoint, text, {"1.attn": zero}))
+    alone.click("[data-key='1.mlp']")
+    alone.click("[data-key='1.mlp']")  # a second switch, for which the file has no answer
+    expect(alone.locator("#sentence")).to_contain_text(f"gpt2 explain '{text}' --page")
+    expect(alone.locator("#next")).to_have_css("opacity", "0.35")
     assert alone.locator("#export").is_disabled()
     assert [url for url in alone.asked if not url.startswith(("file:", "data:"))] == []
     assert alone.problems == []
@@ -314,6 +318,11 @@ def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
     expect(page.locator("#rows")).to_have_css("opacity", "1")
     page.click("#undo")  # as the browser's Back
     expect(page.locator("#text")).to_have_value("ab " * 600)
+    page.goto("about:blank")
+    page.goto(f"http://127.0.0.1:{port}/#text={TEXT}&row=77&view=attribution&target=two words")
+    expect(page.locator("#notice")).to_contain_text("this text has the rows 0 to 4")
+    page.get_by_role("button", name="the prediction against the runner-up").click()
+    expect(page.locator("#panel")).to_contain_text("remaining error")
     page.goto("about:blank")
     page.goto(f"http://127.0.0.1:{port}/#text=&off={BLOCKS}.head.1,2.mlp&view=constructor")  # once a blank page
     expect(page.locator("#notice")).to_contain_text(f"text=, off={BLOCKS}.head.1, view=constructor")

@@ -3,6 +3,7 @@
 
 import { chosenHead } from "./details/attention.js";
 import { find } from "./dom.js";
+import { notice } from "./notice.js";
 import { drawPicture, rowsInView } from "./picture.js";
 import { LENS_ROWS, rowNow, run, scene, stale, wanted } from "./run.js";
 import { Refusal, ask, live } from "./source.js";
@@ -54,6 +55,11 @@ async function show(asked, signal, now) {
   const picture = await ask("picture", asked, { signal });
   if (now !== turn) return false;
   Object.assign(run, { picture, scene: asked, lens: new Map(), heads: null });
+  const last = picture.tokens.length - 1;
+  if (state.row > last) {
+    notice(`The link names row ${state.row}, and this text has the rows 0 to ${last}: the last is selected.`);
+    state.row = -1;
+  }
   return true;
 }
 

@@ -5,11 +5,12 @@ import { theme } from "./colour.js";
 import { copy } from "./copy.js";
 import { drawDetail } from "./detail.js";
 import { exportPage, showModel } from "./dialogs.js";
-import { find, h, toast } from "./dom.js";
+import { find, toast } from "./dom.js";
 import { showKeys, watchKeys } from "./keys.js";
 import { readLink, readLinkOfFile, said } from "./link.js";
 import { load, loadArcs, loadLens, mark } from "./load.js";
 import { drawNext } from "./next.js";
+import { notice } from "./notice.js";
 import { drawPicture, watchPicture } from "./picture.js";
 import { growing, showPrompt, typedPrompt } from "./prompt.js";
 import { modelNow, rowNow, run } from "./run.js";
@@ -79,12 +80,7 @@ function fromAddress(file) {
   const model = modelNow();
   const { values, left } = live ? readLink(location.hash, model) : readLinkOfFile(location.hash, file, model);
   if (live && isFile) values.text ??= file.text;
-  const notice = find("notice");
-  notice.hidden = left.length === 0;
-  notice.replaceChildren(
-    h("span", {}, left.length ? said(left, model) : ""),
-    h("button", { type: "button", onclick: () => (notice.hidden = true) }, "close"),
-  );
+  notice(left.length ? said(left, model) : "");
   return values;
 }
 

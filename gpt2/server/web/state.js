@@ -42,7 +42,8 @@ export function listen(listener) {
 }
 
 // The steps that the browser's Back and Forward go through: how many lie before this one, and the last.
-const steps = { now: 0, last: 0 };
+const begun = history.state?.step ?? 0; // more than 0 where the page is loaded again
+const steps = { now: begun, last: begun };
 export const canUndo = () => steps.now > 0;
 export const canRedo = () => steps.now < steps.last;
 

@@ -67,7 +67,8 @@ export function steps() {
       title: "The stream",
       where: "#rows",
       text:
-        "Each row is one position's residual stream: a running sum, to which attention and MLPs add. " +
+        "Each row is one position's residual stream: a running sum that attention and MLPs add to, " +
+        "and nothing erases. " +
         "Its thickness is the vector's length, its colour what the model would say if it stopped there.",
       try: ["watch it through the lens", { view: "lens" }],
       answer: "Read a column upwards: the guess changes from block to block until it is the answer.",

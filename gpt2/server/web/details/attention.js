@@ -8,7 +8,7 @@ import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { modelNow, pictureNow, rowNow, scene, switched } from "../run.js";
+import { modelNow, pictureNow, rowNow, scene } from "../run.js";
 import { askPlainly, has } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
@@ -51,7 +51,7 @@ export async function attention({ again }) {
       h("div.thumbs", {}, ...Array.from({ length: modelNow().n_head }, (_, i) => thumb(all, block, i, head))),
       scoring(again, block, head),
     ),
-    h("div.large", {}, views(kind), matrix(kind, cellsOf(kind, all, one), block, head)),
+    h("div.large", {}, views(kind, kinds.includes("change")), matrix(kind, cellsOf(kind, all, one), block, head)),
     h(
       "div.sources",
       {},
@@ -160,15 +160,18 @@ function labelOf(all, i) {
   return score > 0.4 ? `${name} ${score.toFixed(2)}` : `spread ${all.entropy.data[i].toFixed(2)}`;
 }
 
-/** @param {Kind} kind */
-function views(kind) {
+/**
+ * @param {Kind} kind
+ * @param {boolean} compared whether there is a run with everything on beside this one
+ */
+function views(kind, compared) {
   /** @type {[value: Kind, text: string, hint: string][]} */
   const options = [
     ["pattern", "weights", "how much each row reads from each earlier token; a row sums to 1"],
     ["written", "written", "weight times the length of what is written: a large weight on a small value does little"],
     ["mean", "mean", "weights, averaged over all heads of the block"],
   ];
-  if (switched()) options.push(["change", "change", "weights with the switches minus those with everything on"]);
+  if (compared) options.push(["change", "change", "weights with the switches minus those with everything on"]);
   return h(
     "div.bar",
     {},

@@ -6,7 +6,7 @@ import { h, later } from "../dom.js";
 import { number, signed } from "../format.js";
 import { nextOf } from "../picture.js";
 import { modelNow, rowNow, scene } from "../run.js";
-import { askPlainly } from "../source.js";
+import { Refusal, askPlainly } from "../source.js";
 import { set, state } from "../state.js";
 
 /** @import { Attribution, Part } from "../answers.d.ts" */
@@ -14,7 +14,13 @@ import { set, state } from "../state.js";
 export async function attribution() {
   const row = rowNow();
   const question = { ...scene(), row, target: state.target, foil: state.foil };
-  const all = await askPlainly("attribution", { ...question, of: "" });
+  let all;
+  try {
+    all = await askPlainly("attribution", { ...question, of: "" });
+  } catch (error) {
+    if (!(error instanceof Refusal) || question.target + question.foil === "") throw error;
+    return wayOn(error.message);
+  }
   const ranked = [...all.parts].sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
   const blocks = byComponent(all.parts);
   const of = divided();
@@ -45,6 +51,22 @@ export async function attribution() {
       heads.map((part) => item(part, of)),
     ),
     later(finer(question, of)),
+  ];
+}
+
+/**
+ * A token of a link or of an earlier text that cannot be explained here, and the way on.
+ * @param {string} why
+ */
+function wayOn(why) {
+  const usual = () => set({ target: "", foil: "" });
+  return [
+    h(
+      "div",
+      {},
+      h("p.refusal", {}, why),
+      h("button", { type: "button", onclick: usual, "data-key": "usual" }, "the prediction against the runner-up"),
+    ),
   ];
 }
 
