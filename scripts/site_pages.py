@@ -1,7 +1,7 @@
 """What the site shows besides the documents of docs/: mkdocs calls these hooks (mkdocs.yml).
 
 In: the repository. Out: pages for
-- the front page: one run of the bundled model (front_page.py), with links to the documents,
+- the front page: the live page of the bundled model (front_page.py), with links to the documents,
 - README, CHANGELOG and CONTRIBUTING, and the notebooks with their outputs,
 - every file of the repository that a page links to, so that no link leaves the site.
 """
@@ -44,8 +44,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if files.get_file_from_path(place(path)) is None:
                 files.append(_file(config, path))
             waiting += targets(path)
-    front = front_page(tuple(_links(config.nav or [])))
-    files.append(File.generated(config, FRONT, content=front, inclusion=InclusionLevel.NOT_IN_NAV))
+    front, beside = front_page(tuple(_links(config.nav or [])))
+    for name, content in {FRONT: front, **beside}.items():
+        files.append(File.generated(config, name, content=content, inclusion=InclusionLevel.NOT_IN_NAV))
     return files
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
@@ -42,7 +42,16 @@ SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in w
 TITLE = "<title>Glassbox GPT-2: one forward pass</title>"
 Asked = tuple[str, dict[str, Any]]
 Link = tuple[str, str]  # title, address
-NO_MODEL: Mapping[str, str] = {}
+
+
+class Beside(NamedTuple):
+    """What lies in files beside a page on a server: their names, and the size of all in bytes."""
+
+    files: Sequence[str]
+    size: int
+
+
+NO_MODEL: Mapping[str, str | Beside] = {}
 
 
 class Export(Scene):
@@ -168,10 +177,15 @@ def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
 
 def packed(content: bytes) -> str:
     """Bytes as text for a page: base64 of gzip."""
-    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
+    return base64.b64encode(zipped(content)).decode()
 
 
-def assemble(data: str, links: Sequence[Link] = (), model: Mapping[str, str] = NO_MODEL) -> str:
+def zipped(content: bytes) -> bytes:
+    """gzip, the same for the same bytes."""
+    return gzip.compress(content, 6, mtime=0)
+
+
+def assemble(data: str, links: Sequence[Link] = (), model: "Mapping[str, str | Beside]" = NO_MODEL) -> str:
     """index.html with its style, its script and the data inside, and links above it where there are any.
 
     model  what the page's own engine needs, by the name of its element: only then may the page run WebAssembly
@@ -180,8 +194,9 @@ def assemble(data: str, links: Sequence[Link] = (), model: Mapping[str, str] = N
     script = join({name: source for name, source in sources.items() if name.endswith(".js")}, "main.js")
     style = "".join(source for name, source in sorted(sources.items(), reverse=True) if name.endswith(".css"))
     wasm = " 'wasm-unsafe-eval'" if model else ""
+    fetch = "connect-src 'self'; " if any(isinstance(held, Beside) for held in model.values()) else ""
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'{wasm}; style-src '{_hash(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{_hash(script)}'{wasm}; style-src '{_hash(style)}'; img-src data:; {fetch}"
         "base-uri 'none'; form-action 'none'"
     )
     head = [
@@ -196,14 +211,18 @@ def assemble(data: str, links: Sequence[Link] = (), model: Mapping[str, str] = N
     body = sources["index.html"].partition("<body>")[2].partition("</body>")[0].strip()
     if above:
         body = body.replace("<header>", f'<nav id="site" aria-label="documents">{above}</nav>\n<header>', 1)
-    stored = "\n".join(
-        f'<script type="application/octet-stream" id="{name}">{held}</script>'
-        for name, held in {"data": data, **model}.items()
-    )
+    stored = "\n".join(_element(name, held) for name, held in {"data": data, **model}.items())
     return "\n".join([
         "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,
         f"<script>{script}</script>", "</body>", "</html>", "",
     ])  # fmt: skip
+
+
+def _element(name: str, held: "str | Beside") -> str:
+    kind = f'<script type="application/octet-stream" id="{name}"'
+    if isinstance(held, str):
+        return f"{kind}>{held}</script>"
+    return f'{kind} data-files="{" ".join(held.files)}" data-size="{held.size}"></script>'
 
 
 def _hash(source: str) -> str:

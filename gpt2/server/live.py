@@ -1,22 +1,36 @@
-"""The live page as one file: the page, the model and its engine, opened from disk without a server or a network.
+"""The live page as one file that opens from disk without a server or a network, or as a folder for a server of files.
 
-In: a checkpoint and a text. Out: HTML. Any text up to the context, every switch, patching and generation are computed
-in the reader's browser; the answers for the text that it opens with are inside, so that the first picture is there
-before the model has been unpacked. What needs many texts (the scores of heads, importance, what excites a neuron) is
-not: the page greys it out, with the command.
+In: a checkpoint and a text. Out: HTML; in the folder, the model beside it. Any text up to the context, every switch,
+patching and generation are computed in the reader's browser; the answers for the text that it opens with are inside, so
+that the first picture is there before the model has been unpacked. What needs many texts (the scores of heads,
+importance, what excites a neuron) is not: the page greys it out, with the command.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2.base.disk import whole_file
-from gpt2.base.ours import check_file
+from gpt2.base.ours import Folder, always, check_directory, check_file
 from gpt2.explain.live.brought import parts, weights
 from gpt2.inference.generate import ends_of
 from gpt2.server.answers.parameters import Scene
-from gpt2.server.export import LENS_ROWS, SAMPLING, Asked, Link, assemble, is_page, key, packed, store
+from gpt2.server.export import (
+    LENS_ROWS,
+    SAMPLING,
+    Asked,
+    Beside,
+    Link,
+    assemble,
+    is_page,
+    key,
+    packed,
+    store,
+    zipped,
+)  # fmt: skip
 from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
@@ -25,6 +39,10 @@ from gpt2.server.wire import pack
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
+
+AT_ONCE = 8 * 2**20  # bytes of a piece
+PIECE = re.compile(r"(parts|weights)-[0-9a-f]{12}-\d+\.bin")
+SITE = Folder("a page that this program wrote", {r"index\.html": is_page, PIECE.pattern: always})
 
 
 def write_live(checkpoint: "Checkpoint", text: str, path: Path | str, tell: Tell = silent) -> Path:
@@ -41,11 +59,52 @@ def write_live(checkpoint: "Checkpoint", text: str, path: Path | str, tell: Tell
     return target
 
 
+def write_site(checkpoint: "Checkpoint", text: str, directory: Path | str, tell: Tell = silent) -> Path:
+    """The same as a folder for any server of files: index.html, and the model in pieces that browsers keep.
+
+    A folder that is such a site is written anew. Raises UsageError for one that holds anything else, else as
+    `write_live`.
+    """
+    target = check_directory(directory, SITE, overwrite=True, argument="site")
+    page, files = site_files(Session(checkpoint), text, tell)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in {**files, "index.html": page.encode()}.items():  # the page last: what it names is there
+        with whole_file(target / name) as temporary:
+            temporary.write_bytes(content)
+    for path in target.iterdir():
+        if PIECE.fullmatch(path.name) and path.name not in files:
+            path.unlink()
+    return target
+
+
+def site_files(
+    session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = ()
+) -> tuple[str, dict[str, bytes]]:
+    """The page of a site, and the files beside it by name: a name says what its content is, so it can be kept."""
+    files: dict[str, bytes] = {}
+
+    def beside(name: str, content: bytes) -> Beside:
+        packed, digest = zipped(content), hashlib.sha256(content).hexdigest()[:12]
+        starts = range(0, len(packed), AT_ONCE)
+        names = [f"{name}-{digest}-{k}.bin" for k in range(len(starts))]
+        files.update(zip(names, (packed[start : start + AT_ONCE] for start in starts)))
+        return Beside(names, len(packed))
+
+    html = _page(session, text, tell, links, beside)
+    return html, files
+
+
 def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = ()) -> str:
-    """The file's text. `links` stand above the page: those of a site whose front page it is."""
+    """The text of the one file. `links` stand above the page."""
+    return _page(session, text, tell, links, lambda name, content: packed(content))
+
+
+def _page(
+    session: Session, text: str, tell: Tell, links: Sequence[Link], held: Callable[[str, bytes], str | Beside]
+) -> str:
     asked = list(opening(session, text))
     tell(0.02)
-    model = {"parts": packed(model_parts(session, lambda share: tell(0.02 + 0.68 * share)))}
+    model = {"parts": held("parts", model_parts(session, lambda share: tell(0.02 + 0.68 * share)))}
     tell(0.7)
     answers = {}
     for name, parameters in asked:
@@ -53,7 +112,7 @@ def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, silent))
     tell(0.75)
-    model["weights"] = packed(weights(session.checkpoint))
+    model["weights"] = held("weights", weights(session.checkpoint))
     tell(0.95)
     return assemble(store(answers, {"view": "", "text": text, "corrupt": ""}), links, model)
 
@@ -74,3 +133,5 @@ def opening(session: Session, text: str) -> Iterator[Asked]:
     for start in sorted({0, first}):
         yield "lens", {**scene, "first": start, "stop": start + LENS_ROWS}
     yield "draw", {**scene, "row": T - 1, **SAMPLING}
+    yield "attention", {**scene, "block": 0}
+    yield "head", {**scene, "block": 0, "head": 0}

@@ -3,6 +3,7 @@
 The graph is traced from the model; so is the one that is shipped, which is compared on the bundled model.
 """
 
+import gzip
 import json
 import re
 import subprocess
@@ -23,7 +24,7 @@ from gpt2.explain.live import averages, brought, graphs
 from gpt2.explain.live.graph import OPERATIONS
 from gpt2.model import GPT2
 from gpt2.server.export import is_page
-from gpt2.server.live import model_parts, write_live
+from gpt2.server.live import model_parts, write_live, write_site
 from gpt2.server.means import Means
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
@@ -221,3 +222,33 @@ def test_a_variant_is_referred_to_the_still_page() -> None:
     with pytest.raises(UsageError, match=r"this is a variant: write the still page, still=True"):
         graphs.graph_of(model)
     assert isinstance(model, GPT2)
+
+
+def test_a_site_is_written_anew_and_spares_what_is_not_its_own(
+    kept: Path, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("gpt2.server.live.AT_ONCE", 150_000)
+    target = write_site(checkpoint, TEXT, tmp_path / "site")
+    html = (target / "index.html").read_text("utf-8")
+    assert "connect-src 'self';" in html
+    for name, first in (("parts", brought.parts), ("weights", brought.weights)):
+        (files,) = re.findall(rf'id="{name}" data-files="([^"]*)" data-size="(\d+)"></script>', html)
+        content = b"".join((target / piece).read_bytes() for piece in files[0].split())
+        assert len(content) == int(files[1])
+        if first is brought.weights:
+            assert len(files[0].split()) > 1
+            assert gzip.decompress(content) == brought.weights(checkpoint)
+    before = {path.name for path in target.iterdir()}
+    with torch.no_grad():
+        checkpoint.model.transformer.ln_f.bias[0] += 1
+    try:
+        write_site(checkpoint, TEXT, target)
+    finally:
+        with torch.no_grad():
+            checkpoint.model.transformer.ln_f.bias[0] -= 1
+    after = {path.name for path in target.iterdir()}
+    assert len(after) == len(before)
+    assert {name for name in before if name.startswith("weights")}.isdisjoint(after)
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds notes\.txt, which is not part of a page that this program wrote"):
+        write_site(checkpoint, TEXT, target)

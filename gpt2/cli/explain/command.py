@@ -48,6 +48,7 @@ options of gpt2 explain TEXT:
   --no-browser      with --page: print the address, open no browser
   --html FILE       write the live page as one file that needs no server: the
                     model is inside it, and answers for any text
+  --site DIR        write the live page as a folder for any server of files
   --still           with --html: a file of this run alone, about 1 MB
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
@@ -127,6 +128,8 @@ class Overview(Options):
     """With --page: print the address and open no browser."""
     html: File = None
     """Write the live page as one file that needs no server: the model is inside, and answers for any text."""
+    site: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Write the live page as a folder for any server of files: for larger models, whose parts browsers keep."""
     still: Flag = False
     """With --html: a file of this run alone, about 1 MB, whose answers are computed now."""
 
@@ -139,14 +142,14 @@ class Overview(Options):
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()
-        if self.html:
-            self._write(checkpoint, text, self.html)
+        if self.html or self.site:
+            self._write(checkpoint, text)
         if self.page:
             from gpt2.cli.explain.page import show_page
 
             show_page(checkpoint, text, self.port, browser=not self.no_browser)
             return
-        if self.html and not (self.png or self.json):
+        if (self.html or self.site) and not (self.png or self.json):
             return
         from gpt2.explain import trace
         from gpt2.explain.see.overview import overview
@@ -157,24 +160,28 @@ class Overview(Options):
             save_picture(result.plot(), self.png)
         if self.json:
             print_json({"model": checkpoint.name, **result.to_dict()})
-        elif not self.html:
+        elif not (self.html or self.site):
             show_table(result)
 
-    def _write(self, checkpoint: Any, text: str, html: str) -> None:
+    def _write(self, checkpoint: Any, text: str) -> None:
+        """Write the page as a file, as a folder, or both."""
         import sys
         from pathlib import Path
 
         from gpt2.server.export import export_html
-        from gpt2.server.live import write_live
+        from gpt2.server.live import write_live, write_site
 
         def told(share: float = 0.0, partial: Any = None) -> None:
             if share > 0:
                 tell(share, 1)
 
-        with progress("writing the page") as tell:
-            written = (export_html if self.still else write_live)(checkpoint, text, Path(html), tell=told)
-        size = written.stat().st_size / 1e6
-        print(f"written: {written} ({size:.1f} MB)", file=sys.stderr if self.json else sys.stdout)
+        for path, write in ((self.html, export_html if self.still else write_live), (self.site, write_site)):
+            if path is None:
+                continue
+            with progress("writing the page") as tell:
+                written = write(checkpoint, text, Path(path), tell=told)
+            size = sum(one.stat().st_size for one in ([written] if written.is_file() else written.iterdir())) / 1e6
+            print(f"written: {written} ({size:.1f} MB)", file=sys.stderr if self.json else sys.stdout)
 
 
 Command = Overview  # what `gpt2 explain` means unless `parse` finds an analysis

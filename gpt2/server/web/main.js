@@ -140,7 +140,7 @@ async function start() {
   listen(changed);
   addEventListener("hashchange", () => arrive(fromAddress(file)));
   await load(draw);
-  if (live) tourOnce();
+  if (!isFile) tourOnce(); // a file opens with the text that it was written for
 }
 
 start().catch((error) => {

@@ -5,6 +5,7 @@ import { ANSWERS } from "./engine/answers.js";
 import { openEngine } from "./engine/engine.js";
 import { NoEngine } from "./engine/kernel.js";
 import { NoAnswer } from "./engine/session.js";
+import { NotThere, pieces } from "./fetched.js";
 import { unpack } from "./wire.js";
 
 /** @import { Answers } from "./answers.d.ts" */
@@ -45,15 +46,39 @@ export async function ready() {
 }
 
 /**
- * What an element of the file holds: base64 of gzip.
+ * What an element of the file holds, base64 of gzip, or what the files that it names hold, gzip.
  * @param {HTMLElement} element
  */
 async function inside(element) {
+  const { files, size } = element.dataset;
+  /** @type {Error | null} */
+  let why = null;
+  /** @type {(error: Error) => void} */
+  const failed = (error) => {
+    why = error;
+  };
+  const packed = files
+    ? pieces(files.split(" "), Number(size), arrives, failed)
+    : new Blob([decoded(element)]).stream();
+  try {
+    return await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  } catch (error) {
+    throw why ?? new NoEngine("This file is damaged or not all there: fetch it again.", { cause: error });
+  }
+}
+
+/** @param {HTMLElement} element */
+function decoded(element) {
   const text = atob(element.textContent.trim());
-  const packed = new Uint8Array(text.length);
-  for (let i = 0; i < packed.length; i++) packed[i] = text.charCodeAt(i);
-  const unzipped = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(unzipped).arrayBuffer();
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** @param {number} share of the model that has come */
+function arrives(share) {
+  const busy = document.getElementById("busy");
+  if (busy) busy.textContent = share < 1 ? `the model is on its way: ${Math.round(100 * share)} % …` : "computing …";
 }
 
 /**
@@ -65,6 +90,7 @@ function engine(weights) {
     const parts = /** @type {HTMLElement} */ (document.getElementById("parts"));
     return openEngine(await inside(parts), await inside(weights));
   })();
+  opening.catch(() => (opening = null)); // asked for again, it is fetched again
   return opening;
 }
 
@@ -165,8 +191,8 @@ async function fromEngine(weights, name, parameters, signal, told) {
   try {
     return await ANSWERS[name](await engine(weights), parameters, tell, signal);
   } catch (error) {
-    if (error instanceof NoAnswer || error instanceof NoEngine) throw new Refusal(error.message, { cause: error });
-    throw error;
+    const isKnown = [NoAnswer, NoEngine, NotThere].some((kind) => error instanceof kind);
+    throw isKnown ? new Refusal(error.message, { cause: error }) : error;
   }
 }
 
