@@ -333,6 +333,9 @@ def test_a_wrong_prompt_or_address_is_answered_in_a_sentence(page, port):
     expect(page.locator("#sentence")).to_contain_text("shorten it by")
     expect(page.locator("#rows .river")).to_have_count(5)
     expect(page.locator("#rows")).to_have_css("opacity", "0.35")
+    page.route("**/api/positions", lambda route: None)  # never answered
+    page.click("#tab-positions")
+    expect(page.locator("#panel")).to_have_text("…")  # not the tab before
     page.problems.clear()  # the browser notes that the server refused
 
 
@@ -344,12 +347,13 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
     from gpt2.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.bytes()
-    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=256, n_embd=16, n_layer=12, n_head=2)
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, n_positions=400, n_embd=16, n_layer=12, n_head=2)
     with torch.no_grad(), serving(Checkpoint(GPT2(config).eval(), tokenizer, "tiny", tmp_path)) as port:
         page = watched(context)
         page.add_init_script("localStorage.setItem('glassbox-tour', '1')")
-        page.goto(f"http://127.0.0.1:{port}/#text={'ab ' * 66}")
+        page.goto(f"http://127.0.0.1:{port}/#text={'ab ' * 133}")
         expect(page.locator("#stations .block")).to_have_count(12)
+        expect(page.locator("#panel canvas").last).to_be_visible()  # its 398 x 398 numbers were once too many
         assert 10 <= page.locator("#rows .river").count() <= 20
 
         def width(l):
@@ -368,6 +372,6 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
         page.locator("#rows").focus()
         for _ in range(18):
             page.keyboard.press("ArrowUp")
-        expect(page.locator("#next h2")).to_contain_text("row 178")
-        expect(page.locator("#rows .river[data-row='178']")).to_have_count(1)
+        expect(page.locator("#next h2")).to_contain_text("row 379")
+        expect(page.locator("#rows .river[data-row='379']")).to_have_count(1)
         assert page.problems == []

@@ -103,7 +103,7 @@ function watchHeader() {
   find("tables").addEventListener("click", () => set({ tables: state.tables ? 0 : 1 }));
   find("tour-open").addEventListener("click", startTour);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") closeTour();
+    if (event.key === "Escape" && !find("dialog").open && find("card").hidden) closeTour();
   });
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";

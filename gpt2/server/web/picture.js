@@ -45,7 +45,7 @@ export function drawPicture() {
   const P = picture.points.length;
   const largest = largestOf(picture.writes.data);
   const shown = (/** @type {string} */ address) => effective(address, scene().switches);
-  const drawing = s("svg", { width: geometry.width, height: Math.max(T * height, 1), role: "presentation" });
+  const drawing = s("svg", { width: geometry.width, height: Math.max(T * height, 1), "aria-hidden": "true" });
   drawing.append(
     s("rect.chosen", { x: 2, y: y(selected) - height / 2 + 1, width: geometry.width - 4, height: height - 2, rx: 6 }),
   );

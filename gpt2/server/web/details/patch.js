@@ -17,6 +17,7 @@ import { pictureNow, scene } from "../run.js";
 
 /** @type {Map<string, Patch | Refusal>} */
 const found = new Map(); // by the question
+let sweeping = ""; // the question that is being answered
 
 /** @type {[value: string, text: string, hint: string][]} */
 const KINDS = [
@@ -45,17 +46,20 @@ export async function patch({ again }) {
   const key = JSON.stringify(question);
   const possible = state.corrupt !== "" && has("patch", question);
   const start = async () => {
-    if (found.has(key) || progressOf("patch")) return; // drawn twice before it began
+    if (found.has(key) || sweeping === key) return; // drawn twice before it began
+    sweeping = key;
     try {
       const answer = await begin("patch", "patch", question, again);
       if (answer) found.set(key, answer);
+      else if (sweeping === key) found.set(key, new Refusal("Cancelled: sweep begins it again."));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       found.set(key, error);
     }
+    if (sweeping === key) sweeping = "";
     again();
   };
-  if (possible && !found.has(key) && !progressOf("patch")) queueMicrotask(start);
+  if (possible && !found.has(key) && sweeping !== key) queueMicrotask(start);
   const answer = found.get(key);
   const second = growing(
     h("textarea", {
@@ -68,7 +72,9 @@ export async function patch({ again }) {
   );
   const sweep = (/** @type {Event} */ event) => {
     event.preventDefault();
-    set({ corrupt: second.value });
+    if (found.get(key) instanceof Refusal) found.delete(key);
+    if (second.value === state.corrupt) again();
+    else set({ corrupt: second.value });
   };
   return [
     h(
@@ -94,7 +100,9 @@ export async function patch({ again }) {
         "1: the whole difference between the answers moved.",
       ),
     ),
-    answer instanceof Error ? h("p.refusal", {}, answer.message) : map(answer ?? progressOf("patch")?.partial, answer),
+    answer instanceof Error
+      ? h("p.refusal", {}, answer.message)
+      : map(answer ?? (sweeping === key ? progressOf("patch")?.partial : null), answer),
   ];
 }
 
