@@ -81,7 +81,7 @@ RUN = Folder(
         HALF_FILE.pattern: always,
         r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
         re.escape(LOCK): lambda path: path.stat().st_size == 0,
-        re.escape(METRICS) + ASIDE: always,
+        f"({FILES}){ASIDE}": always,
         CHECKPOINTS: Folder(
             "the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP, STEP + ASIDE: HALF_STEP}
         ),
