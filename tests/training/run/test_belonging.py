@@ -213,7 +213,9 @@ def test_a_run_without_recipe_and_facts_starts_again_with_what_the_first_sentenc
 def test_checkpoints_that_are_no_directory(runs: tuple[Path, Path], tmp_path: Path) -> None:
     run = Path(shutil.copytree(runs[0], tmp_path / "run"))
     instead("checkpoints", Path.touch)(run, run)
-    with pytest.raises(UsageError, match=r"checkpoints is no directory, so .* move it to another place, then start"):
+    with pytest.raises(
+        UsageError, match=r"checkpoints is no directory, so .* another place \(mv .*aside\), then start"
+    ):
         find_start(run)
 
 
