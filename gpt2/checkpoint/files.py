@@ -28,7 +28,6 @@ from gpt2.checkpoint.hf_config import (
 )
 from gpt2.checkpoint.hub import base_directory, model_directory, own_directory
 from gpt2.checkpoint.layout import WEIGHT_FILES
-from gpt2.checkpoint.of_run import tell_damage
 from gpt2.checkpoint.off_note import OFF, off_entries
 from gpt2.checkpoint.quantisation import quantisation_of
 from gpt2.checkpoint.target import check_target, whole_directory
@@ -181,7 +180,10 @@ def load_model(
     number = torch.float32 if dtype is None else pick_dtype(dtype, device)
     config, variant = read_config(directory)
     foreign = directory.is_file()
-    tell_damage(directory)
+    if directory.name == "model":
+        from gpt2.checkpoint.of_run import tell_damage
+
+        tell_damage(directory)
     quantisation = None if foreign else read_quantisation(directory)
     if activation is not None:
         config = replace(config, activation_function=activation)
