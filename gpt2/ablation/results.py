@@ -19,6 +19,7 @@ from gpt2.base.errors import DiskFailure, Failure, UsageError
 from gpt2.base.kinds import parse_own
 from gpt2.base.lock import lock
 from gpt2.base.notes import note
+from gpt2.base.sealed import read_file
 
 BEGINNING = b'{"key": "'  # of a record's line, also of one that was cut off
 NUMBER, NUMBERS, SCALES = (float, None), [(float, None)], {str: [(float, None)]}
@@ -39,7 +40,7 @@ def read_records(path: Path) -> Records:
 
     Raises UsageError for a file that holds something else than results.
     """
-    return _parsed(path.read_bytes(), path) if path.exists() else {}
+    return _parsed(read_file(path), path) if path.exists() else {}
 
 
 @contextmanager

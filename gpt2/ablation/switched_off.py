@@ -20,6 +20,7 @@ from gpt2.base.disk import whole_file
 from gpt2.base.errors import UsageError
 from gpt2.base.kinds import parse_own
 from gpt2.base.ours import check_file
+from gpt2.base.sealed import read_text
 
 KINDS = {
     "losses": {str: float}, "tokens": int, "tokens_of_means": int,
@@ -167,7 +168,7 @@ def write_switched_off(result: Mapping[str, Any], path: Path) -> None:
 def read_switched_off(path: Path) -> SwitchedOff:
     """Read what was written, and compare. Raises UsageError for a file that holds something else."""
     try:
-        found = parse_own(path.read_text(encoding="utf-8"), KINDS)
+        found = parse_own(read_text(path), KINDS)
         losses = {int(seed): loss for seed, loss in found["losses"].items()}
         off = tuple(
             Off(

@@ -100,6 +100,8 @@ class DiskFailure(Advice, OSError):
 
 def shown(value: Any) -> str:
     """A value in a sentence: 0.5, 3, 'text', [1, 2]."""
+    if isinstance(value, int) and abs(value) >= 10**40:  # past 4,300 digits Python writes none
+        return "a number of more than 40 digits"
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value) if isinstance(value, PurePath) else repr(value)

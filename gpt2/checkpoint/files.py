@@ -182,6 +182,10 @@ def load_model(
     number = torch.float32 if dtype is None else pick_dtype(dtype, device)
     config, variant = read_config(directory)
     foreign = directory.is_file()
+    if directory.name == "model":
+        from gpt2.checkpoint.of_run import tell_damage
+
+        tell_damage(directory)
     quantisation = None if foreign else read_quantisation(directory)
     if activation is not None:
         config = replace(config, activation_function=activation)

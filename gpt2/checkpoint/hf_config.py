@@ -61,7 +61,7 @@ def read_config(directory: Path) -> tuple[GPT2Config, dict[str, Any] | None]:
         raise ValueError(f"{directory} has no {CONFIG_FILE}: choose a directory that holds a checkpoint.")
     fields = read_json(path)
     variant = fields.get("glassbox_variant")
-    if variant is not None and not isinstance(variant, dict):
+    if variant is not None and not (isinstance(variant, dict) and isinstance(variant.get("name"), str)):
         raise ValueError(f"{path}: glassbox_variant is {shortened(variant)}: it must be an object with a name.")
     quantised = read_quantisation(directory) is not None
     kinds = ("gpt2", VARIANT_TYPE) if quantised or variant is not None else ("gpt2",)

@@ -79,11 +79,11 @@ class Command(SamplingOptions):
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
-        talk = Talk(
-            Conversation(checkpoint.model, checkpoint.tokenizer, sampling, self.system, self.allow_special),
-            self,
-            lines,
-        )
+        with progress("reading the chat template", first=3.0):
+            conversation = Conversation(
+                checkpoint.model, checkpoint.tokenizer, sampling, self.system, self.allow_special
+            )
+        talk = Talk(conversation, self, lines)
         talk.begin(checkpoint.name)
         code = talk.run()
         if code:

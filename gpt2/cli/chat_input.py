@@ -14,6 +14,7 @@ from typing import Any
 from gpt2.base.errors import UsageError, to_utf8
 
 PROMPT, GOES_ON = "> ", ". "
+LONGEST = 1 << 24  # bytes of a message in a pipe
 MOST = 1 << 20  # bytes that are looked through after the end of a conversation
 
 
@@ -93,6 +94,8 @@ class Lines:
         searched = 0
         while (end := self._held.find(b"\n", searched) + 1) == 0 and not self._ended:
             searched = len(self._held)
+            if searched > LONGEST:
+                raise UsageError(f"line {self.number} is longer than {LONGEST >> 20} MiB: pipe in shorter messages.")
             self._read()
         line = self._held[: end or None]
         self._held = self._held[len(line) :]

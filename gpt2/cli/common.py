@@ -35,7 +35,7 @@ Device = Annotated[str, tyro.conf.arg(metavar="WHERE")]
 """Where a command trains."""
 StudyFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml", help_behavior_hint="")]
 
-
+LONGEST = 1 << 28  # bytes of a text on standard input: what never ends must not fill the memory
 MEANT = {int: "a whole number", float: "a number"}
 METAVARS = {int: "N", float: "X"}
 NUMBERS = ConstructorRegistry()
@@ -128,7 +128,10 @@ def read_text(text: str | None) -> str:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("no text: type it in quotes after the command, or pipe it in.")
         try:
-            text = sys.stdin.buffer.read().decode("utf-8")
+            content = sys.stdin.buffer.read(LONGEST + 1)
+            if len(content) > LONGEST:
+                raise UsageError(f"standard input is longer than {LONGEST >> 20} MiB: pipe in a shorter text.")
+            text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UsageError(f"standard input is not UTF-8 (byte {error.start}): {to_utf8(error)}") from None
         text = text.removesuffix("\n")

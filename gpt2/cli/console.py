@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain, repeat
 from threading import Event, Thread
 from typing import Any
@@ -101,10 +102,11 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(what: str, began: float | None = None) -> Iterator[Tell]:
+def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0]) -> Iterator[Tell]:
     """Show how far it is while the block runs, which calls `tell(done, total)`; print nothing else inside it.
 
     began   when the work began, by time.monotonic, where that was before the block
+    first   after how many seconds the first line comes, where that is no terminal
     """
     sign, over = Sign(what, began), Event()
     stream = sys.stderr
@@ -112,7 +114,7 @@ def progress(what: str, began: float | None = None) -> Iterator[Tell]:
         yield sign.tell
         return
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
-    thread = Thread(target=_draw if drawn else _lines, args=(sign, over), daemon=True)
+    thread = Thread(target=_draw if drawn else partial(_lines, first), args=(sign, over), daemon=True)
     thread.start()
     try:
         yield sign.tell
@@ -121,9 +123,9 @@ def progress(what: str, began: float | None = None) -> Iterator[Tell]:
         thread.join()
 
 
-def _lines(sign: Sign, over: Event) -> None:
+def _lines(first: float, sign: Sign, over: Event) -> None:
     """A line now and then, the seldomer the longer it takes."""
-    for seconds in chain(LINES_AFTER, repeat(LINES_AFTER[-1])):
+    for seconds in chain((first, *LINES_AFTER[1:]), repeat(LINES_AFTER[-1])):
         if over.wait(seconds):
             return
         with suppress(OSError, ValueError):  # the reader has gone: the command itself goes on

@@ -92,7 +92,7 @@ def read_documents(names: Sequence[str], field: str) -> Iterator[Document]:
         if not isinstance(stream, str):
             texts = [(STANDARD_INPUT, stream_documents(stream, "standard input"))]
         else:
-            texts = [(str(one.path), documents(one.path, field)) for one in sources([name])[0]]
+            texts = [(str(one.path), documents(one.path, field)) for one in sources([name], pipes=True)[0]]
         for file, found in texts:
             with of_another_task(file):
                 yield from (Document(file, number, text) for number, text in enumerate(found, start=1))

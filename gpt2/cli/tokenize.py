@@ -38,6 +38,7 @@ class Command:
         """Print the tokens; torch is not needed and not imported."""
         from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
+        from gpt2.cli.console import progress
         from gpt2.cli.next import readable
         from gpt2.text.ids import encode_told
 
@@ -57,9 +58,11 @@ class Command:
         table.add_column("position", justify="right", no_wrap=True)
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("token", overflow="fold")
-        for position, token_id in enumerate(ids):
-            token = Text(tokenizer.label(token_id), style="bold")
-            table.add_row(str(position), str(token_id), token)
+        with progress("naming the tokens") as tell:
+            for position, token_id in enumerate(ids):
+                tell(position, len(ids))
+                token = Text(tokenizer.label(token_id), style="bold")
+                table.add_row(str(position), str(token_id), token)
         # In a pipe the width is unknown and nothing may be cut.
         out.print(table, width=None if out.is_terminal else 10_000)
         size = sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)

@@ -19,8 +19,10 @@ from typing import Any, BinaryIO
 
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import plain_name
+from gpt2.base.given import kind_given, open_given
 from gpt2.base.lfs import refuse_pointer
 from gpt2.base.notes import note
+from gpt2.base.sealed import kind_of
 from gpt2.checkpoint.layout import ADAPTER_WEIGHTS, BUNDLED, HUB_IDS, WEIGHT_FILES
 from gpt2.data.shards import MANIFEST, read_manifest
 
@@ -54,11 +56,12 @@ LOOP = "link that leads back to a folder above it"
 AGAIN = "link to a folder that is read already"
 
 
-def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list[LeftOut]]:
+def sources(paths: Iterable[str | os.PathLike[str]], pipes: bool = False) -> tuple[list[Source], list[LeftOut]]:
     """The files that `paths` name, and what directories hold beside them that is left out; a note counts it.
 
     A directory stands for the files in it and below it, sorted by their names. A linked folder is read as others are,
-    but once. Hidden files and prepared data sets are left out. Raises ValueError for a path that is missing, unreadable
+    but once. Hidden files, prepared data sets and what is no file are left out. A pipe that is named is read where
+    `pipes` says so: by whoever reads each file once. Raises ValueError for a path that is missing, unreadable
     or of an unknown kind, and for a directory without text; UsageError for a model.
     """
     found: list[Source] = []
@@ -66,10 +69,12 @@ def sources(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Source], list
     for path in map(Path, paths):
         refuse_model(path)
         if not path.is_dir():
-            found.append(Source(check(path), path.name))
+            found.append(Source(check(path, pipes), path.name))
             continue
         left: list[LeftOut] = []
         names = {file.relative_to(path).as_posix(): file for file in _below(path, left)}
+        odd = {name: kind for name, file in names.items() if (kind := kind_of(file)) and kind != "a link to nothing"}
+        left += [LeftOut(names.pop(name), kind.removeprefix("a ")) for name, kind in sorted(odd.items())]
         inside = [Source(check(names[name]), name) for name in sorted(names) if has_kind(name)]
         if not inside and LeftOut(path, PREPARED) in left:
             raise ValueError(f"{path} is a prepared data set, which holds tokens: {_its_text(path)}.")
@@ -89,7 +94,7 @@ def _counted(directory: Path, left: list[LeftOut]) -> str:
     for what in dict.fromkeys(one.what for one in left):
         names = [one.path.relative_to(directory).as_posix() for one in left if one.what == what]
         noun, _, rest = what.partition(" ")
-        if noun in ("hidden", "prepared"):
+        if noun in ("hidden", "prepared", "named"):
             noun, rest = what, ""
         plural = "hidden files and folders" if what == HIDDEN else f"{noun}s {rest}".strip().replace("leads", "lead")
         shown = ", ".join([*names[:3], *["..."][: len(names) > 3]])
@@ -173,8 +178,8 @@ def refuse_model(path: Path) -> None:
         raise UsageError(what, mend, model=str([*models, path][0]))
 
 
-def check(path: str | os.PathLike[str]) -> Path:
-    """The path, if it is a file of a known kind; raises ValueError otherwise."""
+def check(path: str | os.PathLike[str], pipes: bool = True) -> Path:
+    """The path, if it is a file of a known kind, or with `pipes` a pipe; raises ValueError otherwise."""
     path = Path(path)
     refuse_model(path)
     if path.is_dir():
@@ -185,6 +190,8 @@ def check(path: str | os.PathLike[str]) -> Path:
             what = f"{path} does not exist: if it is a data set of the hub"
             raise ValueError(f"{what}, {call} in Python fetches it; then give {path.name}.")
         raise ValueError(f"{path} does not exist: check the file's name.")
+    if kind := kind_given(path, pipes and not has_kind(path.name, ".parquet")):
+        raise ValueError(f"{path} is {kind}: name a file ({KNOWN}).")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read: change its permissions.")
     refuse_pointer(path)
@@ -200,7 +207,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     Raises ValueError, within the block, for a disk that refuses and for broken compression.
     """
     try:
-        with open(path, "rb") as file:
+        with open_given(path) as file:
             stream: Any = file
             if path.suffix.lower() == ".gz":
                 stream = gzip.GzipFile(fileobj=file, mode="rb")
@@ -225,6 +232,8 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 def _is_text(path: Path) -> bool:
     """Whether a file begins as a text does, without control characters: no compressed file does."""
+    if kind_of(path):
+        return False  # what a pipe held is read
     with open(path, "rb") as file:
         head = file.read(1024)
     return not any(byte < 32 and byte not in b"\t\n\f\r" for byte in head)

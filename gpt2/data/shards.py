@@ -25,7 +25,7 @@ import numpy as np
 
 from gpt2.base.foreign import plain_name
 from gpt2.base.kinds import is_like, parse_own
-from gpt2.base.sealed import OWN, hash_file, own_hash
+from gpt2.base.sealed import OWN, hash_file, own_hash, read_text
 from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -182,7 +182,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{directory} is not a prepared data set (no {MANIFEST}): make one with gpt2 prepare.")
     try:
-        manifest: dict[str, Any] = parse_own(path.read_text(encoding="utf-8"), {"format": int, "dtype": str})
+        manifest: dict[str, Any] = parse_own(read_text(path), {"format": int, "dtype": str})
         version, kind = manifest["format"], manifest["dtype"]
         known = version == FORMAT and kind == "uint16"
         if known and not is_like(manifest, KINDS):

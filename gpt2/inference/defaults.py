@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from gpt2.base.calls import one_sentence
-from gpt2.base.errors import UsageError
+from gpt2.base.errors import Spelling, UsageError
 from gpt2.base.foreign import check_fields, shortened
 from gpt2.base.names import check_names
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
@@ -56,13 +56,20 @@ def sampling_for(model: GPT2, **options: Any) -> Sampling:
     found = _read(file, bool(sampled))
     if "max_tokens" in found or "max_tokens" in options:
         found.pop("max_length", None)
-    elif "max_length" in found:
-        found["max_tokens"] = found["max_length"]
     try:
         Sampling(**found)
     except UsageError as error:
-        raise ValueError(f"{path} cannot be followed: {error}") from None
+        raise ValueError(f"{path} cannot be followed: {error.spelled(_Fields())}") from None
+    if "max_length" in found:
+        found["max_tokens"] = found["max_length"]
     return Sampling(**(found | options))
+
+
+class _Fields(Spelling):
+    """Settings as generation_config.json calls them."""
+
+    def name(self, name: str) -> str:
+        return next((theirs for theirs, ours in NAMES.items() if ours == name), name)
 
 
 def _read(file: Mapping[str, Any], sampled: bool) -> dict[str, Any]:

@@ -37,6 +37,12 @@ ELSEWHERE = {
     "num_beams": "beams are not built; n draws several texts",
 }
 """What other libraries' names mean here."""
+MOST_TOKENS, MOST_SAMPLES = 1_000_000, 1024  # of one text, and of one prompt: more is a slip, or a hostile file
+WHOLE: dict[str, tuple[int, int | None]] = {
+    "max_tokens": (1, MOST_TOKENS), "n": (1, MOST_SAMPLES), "seed": (0, 2**64 - 1), "top_k": (1, None),
+    "logprobs": (0, None), "max_length": (1, MOST_TOKENS), "no_repeat_ngram_size": (0, None),
+}  # fmt: skip
+"""The least and the most of each setting that is a whole number; None: any."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Sampling:
         gpt2.Sampling(max_tokens=40, temperature=0)     # the likeliest token each time
         gpt2.Sampling(top_k=40, seed=7, n=3)            # three samples of each prompt
 
-    max_tokens            new tokens at most
+    max_tokens            new tokens at most; 1 to 1,000,000
     max_length            tokens at most, the prompt's included; None: no such limit
     temperature           divides the scores; 0 is greedy: the likeliest token that the two rules on repeats leave
     top_k                 only the k likeliest tokens; None: all
@@ -61,7 +67,7 @@ class Sampling:
     ignore_eos            go on past a token that ends a text; it is then part of the text
     logprobs              log probabilities of each token and of this many likeliest alternatives; None: none
     seed                  the same seed gives the same text, alone or in a batch; 0 to 2^64 - 1
-    n                     samples for each prompt, with noise of their own
+    n                     samples for each prompt, with noise of their own; 1 to 1,024
     slide                 past the context, go on from its last half; False: stop there
     truncate              "left": of a prompt longer than the context keep the last tokens, with room for max_tokens new
                           ones, but at least half of the context; None: refuse such a prompt
@@ -103,18 +109,16 @@ class Sampling:
         if self.truncate not in (None, "left"):
             mend = "{truncate} keeps the last tokens of a prompt, and there is no other way."
             raise UsageError(argument="truncate", value=self.truncate, mend=mend, truncate="left")
-        for name, least in (
-            ("max_tokens", 1), ("n", 1), ("seed", 0), ("top_k", 1), ("logprobs", 0), ("max_length", 1),
-            ("no_repeat_ngram_size", 0),
-        ):  # fmt: skip
+        for name, (least, most) in WHOLE.items():
             value = getattr(self, name)
             if value is None and name in ("top_k", "logprobs", "max_length"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 mend = f"it must be a whole number of at least {least}."
                 raise UsageError(argument=name, value=value, mend=mend)
-        if self.seed >= 2**64:
-            raise UsageError(argument="seed", value=self.seed, mend="it must be below 2^64.")
+            if most is not None and value > most:
+                limit = "below 2^64" if name == "seed" else f"at most {most:,}"
+                raise UsageError(argument=name, value=value, mend=f"it must be {limit}.")
         for name, good, meant in (
             (
                 "temperature",

@@ -84,4 +84,5 @@ def _finite(text: str) -> float:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise UsageError(f"the number {short(text, 30)} is out of range: send a smaller one.")
+    mend = "send a smaller one" if text.strip("-")[:1].isdigit() else "send a finite number, or null"
+    raise UsageError(f"the number {short(text, 30)} is out of range: {mend}.")

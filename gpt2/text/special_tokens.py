@@ -224,9 +224,12 @@ def put_around(
         content["post_processor"] = json.loads(made.__getstate__())
 
 
-def around_of(library: "tokenizers.Tokenizer") -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids that the post-processor of `library` puts before and after those of a text."""
-    with off_the_terminal(), panics_are_errors("`tokenizers` cannot encode with it"):
+def around_of(library: "tokenizers.Tokenizer", name: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the post-processor of `library` puts before and after those of a text.
+
+    name   the tokenizer's file, for the sentence of a ValueError
+    """
+    with off_the_terminal(), panics_are_errors(f"{name}: `tokenizers` cannot put its special tokens around a text"):
         encoding = library.encode("a")
         alone = library.encode("a", add_special_tokens=False).ids
     for start in range(len(encoding.ids) - len(alone) + 1):

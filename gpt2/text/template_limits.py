@@ -12,7 +12,7 @@ from gpt2.text.template_machine import answer
 MEMORY = 2**30
 """Bytes that reading or rendering a template may take."""
 SECONDS = 10
-"""Of processor time, for one conversation."""
+"""Of processor time, for one conversation; of the clock `CLOCK` times as many (gpt2/base/limited.py)."""
 
 
 def within_limits(question: str, *given: Any) -> Any:

@@ -70,6 +70,8 @@ def rendered(source: str, variables: Mapping[str, Any]) -> tuple[str, list[Span]
             written.blocks.append(block)
     except jinja2.TemplateError as error:
         raise ValueError(f"the chat template refuses this conversation: {_sentence(error)}") from None
+    except MemoryError:  # whoever set the limit says so
+        raise
     except Exception as error:  # a template is a program: it may fail as any other
         raise ValueError(f"the chat template fails on this conversation: {_failure(error)}") from None
     finally:
@@ -78,7 +80,7 @@ def rendered(source: str, variables: Mapping[str, Any]) -> tuple[str, list[Span]
 
 
 def _failure(error: Exception) -> str:
-    return _sentence(f"{type(error).__name__}: {error}")
+    return _sentence(f"{type(error).__name__}: {error}".removesuffix(": "))
 
 
 def _sentence(error: object) -> str:
@@ -164,5 +166,7 @@ def _compiled(source: str) -> "jinja2.Template":
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(f"the chat template cannot be read (line {error.lineno}): {_sentence(error)}") from None
+    except MemoryError:
+        raise
     except (Exception, RecursionError) as error:  # Python refuses the program that jinja2 made of it
         raise ValueError(f"the chat template cannot be read: {_failure(error)}") from None

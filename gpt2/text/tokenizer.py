@@ -214,7 +214,7 @@ class Tokenizer:
             return (), ()
         from gpt2.text.special_tokens import around_of
 
-        return around_of(self.library(True))
+        return around_of(self.library(True), "the tokenizer" if self.found is None else self.found.path)
 
     @property
     def before(self) -> tuple[int, ...]:

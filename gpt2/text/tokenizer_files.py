@@ -138,7 +138,7 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start}): fetch the tokenizer again.") from None
+        raise ValueError(f"{path} is not UTF-8 (byte {error.start}): fetch that file again.") from None
 
 
 def read_json(path: Path) -> Any:
@@ -147,7 +147,7 @@ def read_json(path: Path) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): fetch the tokenizer again.") from None
+        raise ValueError(f"{path} is not JSON ({error}): fetch that file again.") from None
 
 
 def read_merges(path: Path) -> list[tuple[str, str]]:

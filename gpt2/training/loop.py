@@ -25,8 +25,8 @@ from gpt2.training.machine.distributed import World, spread, whole, without_sync
 from gpt2.training.machine.first_step import FirstStep
 from gpt2.training.optimizer import build_optimizers
 from gpt2.training.recipe import Recipe
-from gpt2.training.run.going_on import Start
 from gpt2.training.run.interrupts import savers
+from gpt2.training.run.start import Start
 from gpt2.training.schedule import factor
 from gpt2.training.task import Task, pretraining
 

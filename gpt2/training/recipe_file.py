@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from gpt2.base.errors import UsageError, to_utf8
 from gpt2.base.foreign import parse_toml, plain_name, shortened
+from gpt2.base.given import read_given
 from gpt2.base.names import setting_in_place_of
 from gpt2.training.recipe import Recipe
 
@@ -28,12 +29,14 @@ def read_toml(path: Path, what: str, examples: str) -> dict[str, Any]:
     examples   where in the repository others lie
     """
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
+        return parse_toml(read_given(path).decode("utf-8"))
     except FileNotFoundError:
         mend = f"name a .toml file of yours, or one from {examples} in the repository."
         raise UsageError(f"there is no {what} {path}: {mend}") from None
     except IsADirectoryError:
         raise UsageError(f"{path} is a directory: name a {what}, a .toml file.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a {what}, a .toml file.") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a TOML file (byte {error.start} is not UTF-8): {to_utf8(error)}") from None
     except ValueError as error:

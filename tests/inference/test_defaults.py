@@ -12,11 +12,12 @@ from gpt2.base import notes
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint import load, save
 from gpt2.checkpoint.generation_fields import ALWAYS, SAMPLING
+from gpt2.checkpoint.hf_config import Settings
 from gpt2.inference.defaults import sampling_for
 from gpt2.inference.generate import ends_of, generate
 from gpt2.inference.sampling import Sampling, distribution
 from gpt2.text.tokenizer import Tokenizer
-from tests.checkpoints import hub_format, set_field
+from tests.checkpoints import hub_format, random_gpt2, set_field
 
 PROMPT = [10, 20, 30]
 
@@ -168,7 +169,7 @@ REFUSED = [
 @pytest.mark.parametrize("generation", REFUSED, ids=str)
 def test_what_is_not_supported_stops_generation_and_nothing_else(generation, tmp_path):
     ours = load(str(directory(tmp_path / "x", generation)))
-    name = {"max_new_tokens": "max_tokens"}.get(list(generation)[-1], list(generation)[-1])
+    name = list(generation)[-1]
     with pytest.raises(ValueError, match=rf"generation_config.json.*{name}"):
         generate(ours.model, ours.tokenizer, [PROMPT])
     generate(ours.model, ours.tokenizer, [PROMPT], Sampling(max_tokens=1))
@@ -206,3 +207,13 @@ def test_no_generation_file_is_written_where_there_was_none(tmp_path):
     ours = load(str(directory(tmp_path / "x", None)))
     save(ours.model, ours.tokenizer, tmp_path / "y")
     assert not (tmp_path / "y" / "generation_config.json").exists()
+
+
+@pytest.mark.parametrize("field", ["num_return_sequences", "max_new_tokens", "max_length"])
+@pytest.mark.parametrize("digits", [9, 30, 4200])
+def test_a_number_that_would_never_be_written_is_refused_by_its_field(field, digits):
+    model = random_gpt2()
+    model.settings = Settings(generation={field: 10**digits})
+    most = "1,024" if field == "num_return_sequences" else "1,000,000"
+    with pytest.raises(ValueError, match=rf"generation_config.json cannot be followed: {field} is .*at most {most}\.$"):
+        sampling_for(model)

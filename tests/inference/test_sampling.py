@@ -291,3 +291,9 @@ def test_logprobs_are_those_of_the_raw_logits():
         assert [p for _, p in entry.top] == [row[i].item() for i, _ in entry.top]
     assert log_probabilities(logits, [1, 1, 1], 0)[0].top == ()
     assert len(log_probabilities(logits, [1, 1, 1], 99)[0].top) == 20
+
+
+@pytest.mark.parametrize("name", ["n", "max_tokens", "max_length", "seed"])
+def test_numbers_of_any_size_are_refused_in_a_sentence(name):
+    with pytest.raises(UsageError, match=f"^{name} is a number of more than 40 digits: it must be"):
+        Sampling(**{name: 10**5000})

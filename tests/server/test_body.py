@@ -28,7 +28,7 @@ ALL = {**QUESTIONS, "export": Question(Export, answer)}
         (b'{"text": "\\ud800"}', "half of a surrogate pair"),
         (b'{"\\udfff": 1}', "half of a surrogate pair"),
         (b'{"row": NaN}', "NaN is out of range"),
-        (b'{"row": -Infinity}', "-Infinity is out of range"),
+        (b'{"row": -Infinity}', "-Infinity is out of range: send a finite number, or null"),
         (b'{"row": 1e400}', "1e400 is out of range"),
         (b'{"row": ' + b"9" * 5000 + b"}", "out of range"),
         (b"[" * 100_000, "nested too deeply"),

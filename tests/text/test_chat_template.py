@@ -346,6 +346,12 @@ def test_a_template_that_never_ends_is_ended(source, monkeypatch):
     assert ChatTemplate("{{ messages | length }}").render([]) == "0"
 
 
+def test_a_template_that_fills_the_memory_is_told_the_limit():
+    """Its failure read "MemoryError:.", without a word on the limit."""
+    with pytest.raises(ValueError, match=r"more than 10 seconds or 1 GiB"):
+        ChatTemplate("{{ '{:>30000000000}'.format(1) }}").render([])
+
+
 def test_a_template_that_is_no_text_is_named(tmp_path):
     Tokenizer.train(["a"], 257).save(tmp_path)
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")

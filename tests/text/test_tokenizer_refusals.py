@@ -108,3 +108,15 @@ def test_a_tokenizer_is_not_saved_over_other_files(tmp_path: Path) -> None:
     mine.symlink_to(elsewhere)
     with pytest.raises(UsageError, match=r"vocab.json is not a file of a tokenizer"):
         tokenizer.save(tmp_path, overwrite=True)
+
+
+def test_a_post_processor_with_an_unknown_token_names_the_file(tmp_path):
+    Tokenizer.bytes().save(tmp_path)
+    part = [{"SpecialToken": {"id": "<x>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    pair = [*part, {"Sequence": {"id": "B", "type_id": 1}}]
+    made = {"type": "TemplateProcessing", "single": part, "pair": pair, "special_tokens": {}}
+    whole = json.loads((tmp_path / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**whole, "post_processor": made}))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(ValueError, match=r"tokenizer\.json: `tokenizers` cannot put its special tokens around a text"):
+        Tokenizer.load(tmp_path)

@@ -18,6 +18,7 @@ from torch import Tensor
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.foreign import shortened
+from gpt2.base.given import read_given
 from gpt2.base.onednn import forward_only
 from gpt2.base.plain import plain
 from gpt2.base.twin import in_evaluation
@@ -93,7 +94,7 @@ def read_pairs(model: Model, file: str | os.PathLike[str]) -> PairSet:
         raise UsageError("a bare GPT2 has no tokenizer to read pairs with: give what gpt2.load(name) returns.")
     path = BUNDLED / f"{file}.jsonl" if str(file) in BEHAVIOURS else Path(file)
     try:
-        content = path.read_bytes()
+        content = read_given(path)
     except OSError as error:
         known = ", ".join(BEHAVIOURS)
         raise ValueError(f"{file} cannot be read ({error.strerror}): give a .jsonl file, or one of {known}.") from None

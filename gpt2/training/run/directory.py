@@ -27,6 +27,7 @@ from gpt2.base.foreign import parse_json
 from gpt2.base.lock import lock
 from gpt2.base.ours import Folder, always, check_directory, remove, stranger
 from gpt2.base.sealed import kind_of, read_text
+from gpt2.base.visible import quoted
 from gpt2.checkpoint.target import CHECKPOINT, HALF, TENSORS, litter
 from gpt2.training.run.metrics import METRICS, mean_validation, read_metrics
 
@@ -81,7 +82,7 @@ RUN = Folder(
         HALF_FILE.pattern: always,
         r"\.recipe\.json|\.environment\.json|\.finetune\.json": always,
         re.escape(LOCK): lambda path: path.stat().st_size == 0,
-        re.escape(METRICS) + ASIDE: always,
+        f"({FILES}){ASIDE}": always,
         CHECKPOINTS: Folder(
             "the checkpoints of a run", {STEP: STEP_OF_RUN, litter(STEP): HALF_STEP, STEP + ASIDE: HALF_STEP}
         ),
@@ -150,7 +151,9 @@ def latest(run: Path) -> Path:
     command = "finetune" if (run / FINETUNE).is_file() else "train"
     if os.path.lexists(run / CHECKPOINTS) and not (run / CHECKPOINTS).is_dir():
         what = f"{run / CHECKPOINTS} is no directory, so {run} has no checkpoint"
-        mend = f"move it to another place, then start again with gpt2 {command} {{resume}} {{overwrite}}"
+        place = quoted(str(run / CHECKPOINTS))
+        mend = f"move it to another place (mv {place} {place}.aside), then start again with gpt2 {command}"
+        mend = f"{mend} {{resume}} {{overwrite}}"
         raise UsageError(what, mend, resume=run, overwrite=True)
     if not found and (run / METRICS).exists():
         what = f"{run} has no checkpoint, since it ended too early"

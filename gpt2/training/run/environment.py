@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2.base.cores import cores
 from gpt2.base.disk import naming
+from gpt2.base.sealed import sealed
 from gpt2.training.run.directory import ENVIRONMENT
 
 if TYPE_CHECKING:
     import torch
+
+
+FIELDS = (
+    "gpt2", "torch", "python", "system", "processor", "cores", "threads", "gpu", "cuda", "commit",
+    "uncommitted_changes",
+)  # fmt: skip
+"""What `describe` gives; environment.json has beside it the hash of these fields."""
 
 
 def describe(device: "torch.device") -> dict[str, Any]:
@@ -46,7 +54,7 @@ def write_environment(run: Path, environment: dict[str, Any]) -> None:
     """RUN/environment.json: of the process that started the run, or that resumed it last."""
     temporary = run / f".{ENVIRONMENT}"
     with naming(run / ENVIRONMENT):
-        temporary.write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(sealed(environment), indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, run / ENVIRONMENT)
 
 

@@ -8,25 +8,23 @@ is damaged, and each checkpoint that is later, is set aside under another name, 
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import Failure, UsageError
 from gpt2.base.foreign import parse_json
 from gpt2.base.kinds import is_like
-from gpt2.base.sealed import kind_of, read_file, read_text
+from gpt2.base.sealed import read_file, read_text
 from gpt2.training.recipe import Recipe
 from gpt2.training.recipe_file import build_table
 from gpt2.training.run.belonging import differing, foreign, kept_recipe
+from gpt2.training.run.beside import damaged_files, out_of_place, strangers
 from gpt2.training.run.directory import (
     CHECKPOINTS,
-    ENVIRONMENT,
     FINETUNE,
-    LOCK,
     NAME,
     RECIPE,
-    ROWS,
     checkpoint_path,
     checkpoints,
     latest,
@@ -35,32 +33,7 @@ from gpt2.training.run.directory import (
 from gpt2.training.run.intact import Damaged, Misnamed, check, read_facts
 from gpt2.training.run.metrics import METRICS, good_lines, is_sealed, wrong_lines
 from gpt2.training.run.resume import FACTS, Facts
-
-FILES = (RECIPE, ENVIRONMENT, FINETUNE, ROWS, LOCK, f".{RECIPE}", f".{ENVIRONMENT}")
-"""Names under which a run writes files, beside its log."""
-UNSEALED = "{} was written by an earlier version, without hashes: a changed byte in it would not be noticed."
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run goes on.
-
-    facts  of the checkpoint
-    aside  checkpoints that are damaged or later than it: they are set aside before the first step
-    log    how many bytes of metrics.jsonl stay; None: the lines of the steps that are done
-    mend   whether metrics.jsonl is damaged: then it is set aside, and its good lines stay
-    lost   whether lines of it are lost then
-    odd    what stands in the place of files of the run and is none: it is set aside before anything is written
-    other  settings that recipe.json has otherwise than the checkpoint
-    """
-
-    facts: Facts
-    aside: tuple[Path, ...] = ()
-    log: int | None = None
-    mend: bool = False
-    lost: bool = False
-    odd: tuple[Path, ...] = ()
-    other: tuple[str, ...] = ()
+from gpt2.training.run.start import Start
 
 
 def run_of(named: Path) -> tuple[Path, Path | None]:
@@ -180,15 +153,14 @@ def find_start(run: Path, chosen: Path | None = None) -> tuple[Path, Start]:
         except Damaged as damage:
             found[one] = damage
     own = next(facts for one, facts in found.items() if one.name == path.name)
-    damages = [facts for facts in reversed(found.values()) if isinstance(facts, Damaged)]
-    if isinstance(own, Damaged):
-        raise _with_mend(run, own)
-    if damages and chosen is None:
-        raise _with_mend(run, damages[0])
+    bad = {one: facts for one, facts in reversed(found.items()) if isinstance(facts, Damaged)}
+    if isinstance(own, Damaged) or (bad and chosen is None):
+        first = own if isinstance(own, Damaged) else next(iter(bad.values()))
+        raise _with_mend(run, first, [one.name for one, damage in bad.items() if damage is not first])
     go_on = f"gpt2 {_command(run)} {{resume}}"
-    odd = tuple(run / name for name in FILES if kind_of(run / name))
+    odd = out_of_place(run)
     if odd and chosen is None:
-        what = f"{odd[0]} is {kind_of(odd[0])}, where a file of the run belongs."
+        what = " ".join(f"{one} is {kind} of the run belongs." for one, kind in odd.items())
         raise Failure(what, f"It is set aside when you go on with {go_on}", resume=path)
     why = wrong_lines(run / METRICS, own.step, own.log)
     if why and chosen is None:
@@ -197,7 +169,8 @@ def find_start(run: Path, chosen: Path | None = None) -> tuple[Path, Start]:
     over = own.step >= own.recipe.get("train", {}).get("steps", 0)
     size = None if why or own.log is None or over else int(own.log["bytes"])
     lost = bool(why) and not _is_mended(run, own)
-    return path, Start(own, aside, size, bool(why), lost, odd, tuple(differing(run, own)))
+    wrong, more = damaged_files(run, own), strangers(path, own)
+    return path, Start(own, aside, size, bool(why), lost, odd, wrong, tuple(differing(run, own)), tuple(more))
 
 
 def _is_mended(run: Path, facts: Facts) -> bool:
@@ -209,54 +182,31 @@ def _is_mended(run: Path, facts: Facts) -> bool:
     return facts.log is not None and is_sealed(content, facts.log)
 
 
-def said(path: Path, start: Start) -> list[str]:
-    """What the user should know of a start, a sentence each."""
-    notes = [] if start.facts.hashes else [UNSEALED.format(path)]
-    if start.other:
-        notes.append(f"{RECIPE} has another {', '.join(start.other)} than {path.name}, whose settings count.")
-    if start.aside:
-        names = ", ".join(p.name for p in start.aside)
-        notes.append(f"{names} {'is' if len(start.aside) == 1 else 'are'} set aside in {path.parent}, as STEP.aside.")
-    notes += [f"{odd} is set aside as {odd.name}.aside, since it is no file." for odd in start.odd]
-    if start.mend:
-        what = "lines of it that are lost stay lost" if start.lost else "no line of it is lost"
-        notes.append(f"the damaged {METRICS} is set aside as {METRICS}.aside; {what}.")
-    return notes
-
-
-def set_aside(path: Path) -> Path:
-    """Give a file or directory a name under which nothing reads it; what has that name already stays."""
-    target, n = path.with_name(f"{path.name}.aside"), 1
-    while os.path.lexists(target):
-        n += 1
-        target = path.with_name(f"{path.name}.aside-{n}")
-    os.rename(path, target)
-    return target
-
-
 def _command(run: Path) -> str:
     return "finetune" if is_finetune(run) else "train"
 
 
-def _with_mend(run: Path, damage: Damaged) -> Failure:
-    """The damage, and what to type: the newest good checkpoint is read whole before it is offered."""
+def _with_mend(run: Path, damage: Damaged, more: Sequence[str] = ()) -> Failure:
+    """The damage, and what to type: the newest good checkpoint is read whole before it is offered.
+
+    more   other checkpoints that are damaged, by their names
+    """
+    problem = damage.problem + (f" So {'is' if len(more) == 1 else 'are'} {', '.join(more)}." if more else "")
     good = newest_good(run)
     command = f"gpt2 {_command(run)}"
     if good is not None:
         step = step_of(good) or 0
         mend = f"The last good checkpoint is that after {counted(step, 'step')}: go on with {command} {{resume}}"
-        return Failure(damage.problem, mend, resume=good)
+        return Failure(problem, mend, resume=good)
     if mend := _renaming(run):
-        return Failure(
-            damage.problem, f"No checkpoint has the name of its steps: {mend} {command} {{resume}}", resume=run
-        )
+        return Failure(problem, f"No checkpoint has the name of its steps: {mend} {command} {{resume}}", resume=run)
     none = "No checkpoint of the run is good"
     if _can_start_again(run):
         mend = f"{none}: start again with {command} {{resume}} {{overwrite}}"
-        return Failure(damage.problem, mend, resume=run, overwrite=True)
+        return Failure(problem, mend, resume=run, overwrite=True)
     what, given = ("settings", "FILE") if is_finetune(run) else ("recipe", "RECIPE.toml")
     mend = f"{none}, and its {what} cannot be read: start again with {command} {given} {{out}} {{overwrite}}"
-    return Failure(damage.problem, mend, out=run, overwrite=True)
+    return Failure(problem, mend, out=run, overwrite=True)
 
 
 def _renaming(run: Path) -> str:

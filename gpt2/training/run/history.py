@@ -4,6 +4,7 @@ In: run directories, or metrics.jsonl files alone. Out: a `History` each. Read n
 Nothing here imports torch.
 """
 
+import os
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,13 @@ from gpt2.base.costs import n_params
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.base.kinds import parse_own
-from gpt2.base.sealed import read_text
+from gpt2.base.notes import note
+from gpt2.base.sealed import kind_of, read_text
 from gpt2.checkpoint.hf_config import read_config
 from gpt2.training.run.directory import FINETUNE, checkpoints, is_running
-from gpt2.training.run.metrics import METRICS, Event, read_metrics
+from gpt2.training.run.intact import Damaged, read_facts
+from gpt2.training.run.metrics import METRICS, Event, read_metrics, wrong_lines
+from gpt2.training.run.resume import Facts
 
 RECIPE = "recipe.json"
 State = Literal["finished", "ended early", "stopped", "diverged", "running"]
@@ -96,6 +100,8 @@ def find_runs(paths: list[str]) -> list[Path]:
         inside = sorted(p.parent for p in path.glob(f"*/{METRICS}")) if path.is_dir() else []
         if path.is_file() or (path / METRICS).is_file():
             runs.append(path)
+        elif (kind := kind_of(log := path / METRICS if path.is_dir() else path)) and kind != "a directory":
+            raise UsageError(f"{log} is {kind}, where a file of a run belongs: name another run.")
         elif inside:
             runs += inside
         elif path.is_dir():
@@ -120,8 +126,10 @@ def read_history(path: Path) -> History:
     steps = [event for event in events if "loss" in event]
     if not steps:
         raise ValueError(f"{log} has no step yet: wait for the first one.")
-    of_steps = None if run is None else _steps_of_recipe(run)
     done = steps[-1]["step"] + 1
+    facts = None if run is None else _last_facts(run)
+    _tell_damage(log, done, facts)
+    of_steps = None if run is None else _steps_of_recipe(run, facts)
     speeds = [event["tokens_per_s"] for event in steps if event.get("tokens_per_s")]
     return History(
         name=path.resolve().name if run is not None else path.stem,
@@ -178,12 +186,33 @@ def _validation(events: list[Event]) -> dict[str, list[tuple[int, int, float]]]:
     return curves
 
 
-def _steps_of_recipe(run: Path) -> int | None:
+def _last_facts(run: Path) -> Facts | None:
+    """What the last checkpoint of a run says; None where it is damaged, which resuming says, or there is none."""
+    for path in reversed(checkpoints(run).values()):
+        try:
+            return read_facts(path)
+        except Damaged:
+            return None
+    return None
+
+
+def _tell_damage(log: Path, done: int, facts: Facts | None) -> None:
+    """Say what is wrong with the log of a run that has done so many steps, or more by its last checkpoint."""
+    steps, seal = (done, None) if facts is None else (max(done, facts.step), facts.log)
+    if why := wrong_lines(log, steps, seal, later_too=True):
+        note(f"{log} is damaged: {why}; the figures are those of the lines that can be read.")
+
+
+def _steps_of_recipe(run: Path, facts: Facts | None) -> int | None:
+    """The steps of recipe.json, or else of the last checkpoint, and then a note."""
     try:
         text = read_text(run / RECIPE)
         steps: int = parse_own(text, {"train": {"steps": int}})["train"]["steps"]
     except (OSError, ValueError):
-        return None
+        why = "cannot be read" if os.path.lexists(run / RECIPE) else "is missing"
+        what = "how many steps the run was to have is not known" if facts is None else "its last checkpoint counts"
+        note(f"{run / RECIPE} {why}: {what}.")
+        return None if facts is None else int(facts.recipe["train"]["steps"])
     return steps
 
 

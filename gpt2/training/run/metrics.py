@@ -12,6 +12,7 @@ where step counts from 0 and `val` was measured after that step. A line is compl
 may be torn when the process was killed. Each checkpoint holds a hash of the lines before it.
 """
 
+import codecs
 import hashlib
 import json
 import os
@@ -161,10 +162,11 @@ def good_events(path: Path, start: int) -> list[Event]:
     return [event for event, _, _ in _lines(content) if event is not None]
 
 
-def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -> str:
+def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None, later_too: bool = False) -> str:
     """What is wrong with the log of a run that has done so many steps; empty where nothing is.
 
-    seal   what `MetricsLog.seal` gave then; without it a changed number is not noticed
+    seal       what `MetricsLog.seal` gave then; without it a changed number is not noticed
+    later_too  whether lines after those steps count as well; otherwise they are to be cut
     """
     kind = kind_of(path)
     if kind:
@@ -175,15 +177,18 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
         return f"it is missing, with the lines of {steps} steps" if steps else ""
     except OSError as error:
         return f"it cannot be read ({(error.strerror or str(error)).lower()})"
-    if seal is not None and is_sealed(content, seal):
+    is_whole = seal is not None and is_sealed(content, seal)
+    if is_whole and not later_too:
         return ""
+    if content.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark"
     seen: dict[int, int] = {}
     later: tuple[int, int] | None = None
     for event, number, _ in _lines(content):
         step = -1 if event is None else event["step"]
-        if event is None and len(seen) < steps and later is None:
+        if event is None and (later_too or (len(seen) < steps and later is None)):
             return f"line {number} cannot be read"
-        if step >= steps:
+        if step >= steps and not later_too:
             later = later or (number, step)
         elif event is not None and "loss" in event:
             if later is not None:
@@ -191,11 +196,14 @@ def wrong_lines(path: Path, steps: int, seal: Mapping[str, Any] | None = None) -
             if step in seen:
                 return f"line {number} repeats step {step} of line {seen[step]}"
             seen[step] = number
-    lost = steps - len(seen)
+    end = content.rpartition(b"\n")[2]
+    if later_too and end[:1] not in (b"", b"{"):  # a line that is half written begins as a whole one
+        return "its end cannot be read"
+    lost = steps - sum(step < steps for step in seen)
     if lost > 0:
         first = next(step for step in count() if step not in seen)
         return f"it has no line of step {first}{f' and {lost - 1} more' if lost > 1 else ''}"
-    return "its lines are not those that were written" if seal is not None else ""
+    return "its lines are not those that were written" if seal is not None and not is_whole else ""
 
 
 def is_sealed(content: bytes, seal: Mapping[str, Any]) -> bool:
@@ -209,16 +217,17 @@ def logged_losses(content: bytes) -> dict[int, float]:
 
 
 def good_lines(content: bytes, start: int) -> bytes:
-    """The lines of the first `start` steps that can be read, each once, of a log that is damaged."""
+    """The lines of the first `start` steps that can be read, each once and in order, of a log that is damaged."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     lines, kept, seen = content.split(b"\n"), [], set()
     for event, number, _ in _lines(content):
         if event is None or event["step"] >= start:
             continue
         what = (event["step"], *(name for name in MEASURED if name in event))
         if what not in seen or len(what) == 1:
-            kept.append(lines[number - 1] + b"\n")
+            kept.append((event["step"], lines[number - 1] + b"\n"))
         seen.add(what)
-    return b"".join(kept)
+    return b"".join(line for _, line in sorted(kept, key=lambda one: one[0]))
 
 
 def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:
@@ -227,7 +236,7 @@ def _lines(content: bytes) -> Iterator[tuple[Event | None, int, int]]:
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         end += len(line) + 1
         try:
-            event = parse_own(line, EVENT)
+            event = parse_own(line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8"), EVENT)
             yield (event if event["step"] >= 0 else None), number, end
         except ValueError:
             yield None, number, end

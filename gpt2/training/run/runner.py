@@ -19,6 +19,7 @@ from gpt2.base.sealed import kind_of, read_file
 from gpt2.checkpoint.target import CHECKPOINT
 from gpt2.training.guards import Diverged
 from gpt2.training.loop import TrainingRun
+from gpt2.training.run.beside import MISSING
 from gpt2.training.run.directory import (
     RECIPE,
     check_resumed,
@@ -29,11 +30,12 @@ from gpt2.training.run.directory import (
     results,
 )
 from gpt2.training.run.environment import describe, write_environment
-from gpt2.training.run.going_on import find_start, newest_good, run_of, said, set_aside
+from gpt2.training.run.going_on import find_start, newest_good, run_of
 from gpt2.training.run.interrupts import explain_out_of_memory
 from gpt2.training.run.metrics import METRICS, good_lines
 from gpt2.training.run.resume import check_resume
 from gpt2.training.run.session import Outcome, Report, Session, facts_of
+from gpt2.training.run.start import said, set_aside
 from gpt2.training.run.state import restore
 
 __all__ = ["Outcome", "Report", "resume", "train"]
@@ -49,14 +51,16 @@ def resume(run: TrainingRun, out: Path, override: bool = False) -> list[str]:
     """
     path, start = find_start(*run_of(out))
     before = start.facts
-    notes = check_resume(before, facts_of(run, before.step), override)
+    notes = said(path, start) + check_resume(before, facts_of(run, before.step), override)
     restore(path, run.model, run.optimizers)
-    for odd in start.odd if run.world.is_main else ():
-        set_aside(odd)
+    if run.world.is_main:
+        wrong = (path.absolute().parents[1] / name for name, why in start.wrong.items() if why != MISSING)
+        for odd in (*start.odd, *wrong):
+            set_aside(odd)
     run.world.barrier()
     run.load_carried(before.carried)
     run.steps_done, run.start = before.step, start
-    return said(path, start) + notes
+    return notes
 
 
 def train(

@@ -1,5 +1,7 @@
 """What is in a run's directory and is not of this run, or is no file: it is named, and what is offered works."""
 
+import codecs
+import dataclasses
 import json
 import os
 import re
@@ -17,10 +19,13 @@ from gpt2.base.sealed import sealed
 from gpt2.cli.main import main
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
+from gpt2.training.run.beside import damaged_files
 from gpt2.training.run.directory import check_run, checkpoints
-from gpt2.training.run.going_on import Start, find_start, first_recipe, run_of, said
+from gpt2.training.run.environment import write_environment
+from gpt2.training.run.going_on import find_start, first_recipe, run_of
 from gpt2.training.run.metrics import METRICS, good_lines, wrong_lines
 from gpt2.training.run.runner import train
+from gpt2.training.run.start import Start, said
 from tests.prepared import prepared
 
 SIZES = ModelRecipe(n_layer=1, n_head=1, n_embd=4, n_positions=8)
@@ -53,7 +58,7 @@ def instead(name: str, make: Callable[[Path], object]) -> Damage:
 
     def damage(run: Path, other: Path) -> None:
         path = run / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         make(path)
 
     return damage
@@ -131,6 +136,11 @@ DAMAGES: dict[str, tuple[Damage, str, int]] = {
     "log a pipe": (instead(METRICS, FIFO), LOG + f"it is {KIND}", 4),
     "log a link": (instead(METRICS, lambda path: path.symlink_to("x")), LOG + "it is a link to nothing", 4),
     "recipe a directory": (instead("recipe.json", Path.mkdir), "recipe.json is a directory, where a file", 4),
+    "model a file": (instead("model", Path.touch), "model is a file, where a directory of the run belongs", 4),
+    "snapshots a file": (instead("snapshots", Path.touch), "snapshots is a file, where a directory", 4),
+    "two checkpoints": (both(flip, lambda run, other: os.truncate(step(run, 2) / "training.safetensors", 9)),
+                        "since its SHA-256 differs. So is step-000002. No checkpoint", 0),
+    "a byte order mark": (lines(lambda all: [codecs.BOM_UTF8, *all]), LOG + "it begins with a byte order mark", 4),
     "lock a directory": (instead(".lock", Path.mkdir), ".lock is a directory, where a file of the run belongs", 4),
     "lock a pipe": (instead(".lock", FIFO), f".lock is {KIND}", 4),
     "a line twice": (lines(lambda all: all[:2] + all[1:]), LOG + "line 3 repeats step 1 of line 2", 4),
@@ -203,7 +213,9 @@ def test_a_run_without_recipe_and_facts_starts_again_with_what_the_first_sentenc
 def test_checkpoints_that_are_no_directory(runs: tuple[Path, Path], tmp_path: Path) -> None:
     run = Path(shutil.copytree(runs[0], tmp_path / "run"))
     instead("checkpoints", Path.touch)(run, run)
-    with pytest.raises(UsageError, match=r"checkpoints is no directory, so .* move it to another place, then start"):
+    with pytest.raises(
+        UsageError, match=r"checkpoints is no directory, so .* another place \(mv .*aside\), then start"
+    ):
         find_start(run)
 
 
@@ -228,10 +240,20 @@ def test_what_is_lost_of_a_log_is_said(runs: tuple[Path, Path], tmp_path: Path) 
     run = Path(shutil.copytree(runs[0], tmp_path / "run"))
     whole = (run / METRICS).read_bytes()
     all_lines = whole.splitlines(keepends=True)
-    for damaged, what in ((all_lines[:2] + all_lines[1:], "no line of it is lost"), (all_lines[1:], "stay lost")):
+    for damaged, what in (
+        (all_lines[:2] + all_lines[1:], "no line of it is lost"),
+        ([codecs.BOM_UTF8, *all_lines], "no line of it is lost"),
+        ([all_lines[1], all_lines[0], *all_lines[2:]], "no line of it is lost"),
+        (all_lines[1:], "stay lost"),
+    ):
         (run / METRICS).write_bytes(b"".join(damaged))
         assert what in said(*find_start(run, step(run)))[0]
-    assert good_lines(b"".join(all_lines[:2] + all_lines[1:]), 4) == whole
+    (run / METRICS).unlink()
+    assert said(*find_start(run, step(run))) == [
+        "metrics.jsonl is missing: it is begun anew, and the lines of the steps so far stay lost."
+    ]
+    for damaged in (all_lines[:2] + all_lines[1:], [codecs.BOM_UTF8, *all_lines]):
+        assert good_lines(b"".join(damaged), 4) == whole
     (run / METRICS).write_bytes(whole)
     assert wrong_lines(run / METRICS, 4) == ""
     recipe = json.loads((run / "recipe.json").read_text())
@@ -239,3 +261,62 @@ def test_what_is_lost_of_a_log_is_said(runs: tuple[Path, Path], tmp_path: Path) 
     path, start = find_start(run)
     assert isinstance(start, Start)
     assert said(path, start) == ["recipe.json has another train.seed than step-000004, whose settings count."]
+
+
+def replaced(old: bytes, new: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(path.read_bytes().replace(old, new))
+
+
+BESIDE: list[tuple[str, Callable[[Path], object], str]] = [
+    ("recipe.json", replaced(b'"lr"', b'"lq"'), "cannot be read"),
+    ("recipe.json", lambda path: path.write_text(""), "cannot be read"),
+    ("recipe.json", lambda path: path.write_text("[1]"), "cannot be read"),
+    ("recipe.json", lambda path: path.write_text('{"optim": {"lr": "0.1"}}'), "cannot be read"),
+    ("recipe.json", Path.unlink, "is missing"),
+    ("environment.json", replaced(b"Linux", b"Linuy"), "is not what was written"),
+    ("environment.json", replaced(b"sha256", b"sha257"), "is not what was written"),
+    ("environment.json", lambda path: path.write_bytes(b"\0\xff"), "cannot be read"),
+    ("environment.json", Path.unlink, "is missing"),
+]
+
+
+@pytest.mark.parametrize("name, damage, why", BESIDE)
+def test_a_damaged_file_beside_the_checkpoints_is_said_and_kept(
+    name: str, damage: Callable[[Path], object], why: str, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """It stopped nothing, and was written anew without a word."""
+    run = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    write_environment(run, json.loads((run / "environment.json").read_text()) | {"system": "Linux x86_64"})
+    assert said(*find_start(run)) == []
+    damage(run / name)
+    aside = "" if why == "is missing" else f"set aside as {name}.aside, and "
+    source = " from step-000004" if name == "recipe.json" else ""
+    assert said(*find_start(run)) == [f"{name} {why}: it is {aside}written anew{source}."]
+
+
+def test_damaged_files_are_set_aside_and_a_whole_run_goes_on(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    whole = (run / "recipe.json").read_bytes()
+    (run / "recipe.json").write_text("mine")
+    (step(run) / "mine.txt").write_text("mine")
+    shutil.rmtree(run / "model", ignore_errors=True)
+    (run / "model").write_text("mine")
+    errors = commands(["train", "--resume", str(run)], capsys)
+    assert len(errors) == 1
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "recipe.json cannot be read: it is set aside as recipe.json.aside, and written anew from step-0" in told
+    assert "holds mine.txt, which the run did not write" in told
+    assert "model.aside, since it is no directory" in told
+    assert (run / "recipe.json").read_bytes() == whole
+    assert (run / "recipe.json.aside").read_text() == (run / "model.aside").read_text() == "mine"
+    assert (run / "model" / "model.safetensors").is_file()
+
+
+def test_a_run_of_the_first_edition_need_not_have_them(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    _, start = find_start(run)
+    for name in ("recipe.json", "environment.json"):
+        (run / name).unlink()
+    assert damaged_files(run, dataclasses.replace(start.facts, hashes={})) == {}

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.damage import KINDS
+from gpt2.base import notes
 from gpt2.base.errors import UsageError
+from gpt2.checkpoint.files import load_model
 from gpt2.cli.main import main
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainRecipe
@@ -227,3 +230,15 @@ def test_the_benchmark_damages_what_is_there(run: Path) -> None:
     for number, kind in enumerate(KINDS):
         copy = Path(shutil.copytree(run, run.with_name(f"copy-{number}")))
         assert kind(copy, random.Random(number))
+
+
+def test_a_changed_weight_is_said_where_the_model_of_a_checkpoint_is_loaded(run: Path) -> None:
+    """It generated without a word, though training.json beside it holds its hash."""
+    model = [*checkpoints(run).values()][-1] / "model"
+    notes.forget()
+    with warnings.catch_warnings(record=True) as told:
+        load_model(model)
+        assert [str(one.message) for one in told] == []
+    flip(model / "model.safetensors")
+    with pytest.warns(notes.Note, match=r"model\.safetensors is not what the run wrote, since its SHA-256"):
+        load_model(model)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpt2.training.run.environment import commit, describe, write_environment
+from gpt2.base.sealed import sealed
+from gpt2.training.run.environment import FIELDS, commit, describe, write_environment
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,8 @@ def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(environment["processor"]) > 2
     write_environment(tmp_path, environment)
     text = (tmp_path / "environment.json").read_text()
-    assert json.loads(text) == environment
+    assert json.loads(text) == sealed(environment)
+    assert {*environment} == {*FIELDS}
     assert [word for word in (platform.node(), str(tmp_path), str(Path.home())) if word and word in text] == []
     assert [path.name for path in tmp_path.iterdir()] == ["environment.json"]
 

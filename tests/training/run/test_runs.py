@@ -1,12 +1,14 @@
 """`gpt2 runs`: what it finds, says and draws."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
 
+from gpt2.base import notes
 from gpt2.base.costs import n_params
 from gpt2.base.palette import KINDS
 from gpt2.checkpoint.files import save
@@ -149,3 +151,44 @@ def test_refusals(
     Path("text.txt").write_text("Once upon a time\n")
     assert main(["runs", *words]) == code
     assert sentence in capsys.readouterr().err
+
+
+def told(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    notes.forget()
+    assert main(["runs", *words]) == 0
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda lines: [*lines[:3], *lines[6:]], "it has no line of step 3 and 1 more"),
+        (lambda lines: [*lines, b"\xff\xfe\n"], "line 16 cannot be read"),
+        (lambda lines: [*lines, b"\0\0\0"], "its end cannot be read"),
+        (lambda lines: [*lines, b'{"step": 1'], ""),
+        (lambda lines: [*lines[:3], *lines[2:]], "line 4 repeats step 2 of line 3"),
+    ],
+)
+def test_a_damaged_log_is_said(
+    runs: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[list[bytes]], list[bytes]], why: str
+) -> None:
+    log = runs / "wide" / "metrics.jsonl"
+    log.write_bytes(b"".join(damage(log.read_bytes().splitlines(keepends=True))))
+    said = f"gpt2: {log} is damaged: {why}; the figures are those of the lines that can be read.\n" if why else ""
+    assert told([str(runs / "wide")], capsys) == said
+
+
+def test_a_recipe_that_is_lost_is_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "deep" / "recipe.json").write_text("{")
+    assert "recipe.json cannot be read: how many steps" in told([str(runs / "deep")], capsys)
+    (runs / "deep" / "recipe.json").unlink()
+    assert "recipe.json is missing: how many steps" in told([str(runs / "deep")], capsys)
+
+
+def test_a_log_that_is_no_file_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = runs / "wide" / "metrics.jsonl"
+    log.unlink()
+    log.symlink_to("/dev/zero")
+    for path in (log, log.parent):
+        assert main(["runs", str(path)]) == 2
+        assert f"{log} is a device, where a file of a run belongs" in capsys.readouterr().err
