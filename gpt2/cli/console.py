@@ -114,7 +114,7 @@ def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0
         yield sign.tell
         return
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
-    thread = Thread(target=_draw if drawn else partial(_lines, first), args=(sign, over), daemon=True)
+    thread = Thread(target=_draw if drawn else partial(_lines, first=first), args=(sign, over), daemon=True)
     thread.start()
     try:
         yield sign.tell
@@ -123,7 +123,7 @@ def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0
         thread.join()
 
 
-def _lines(first: float, sign: Sign, over: Event) -> None:
+def _lines(sign: Sign, over: Event, first: float = LINES_AFTER[0]) -> None:
     """A line now and then, the seldomer the longer it takes."""
     for seconds in chain((first, *LINES_AFTER[1:]), repeat(LINES_AFTER[-1])):
         if over.wait(seconds):
