@@ -17,7 +17,7 @@ from gpt2.server.answers.model import answer
 from gpt2.server.means import Means
 from gpt2.server.session import Session
 from tests.explained import shallow
-from tests.server.test_javascript import node, run  # noqa: F401  (node is a fixture)
+from tests.server.test_javascript import run
 
 TEXT = "Tom's cat\nsat on -"
 ADDRESSES = ["embed.out", "embed.pos", "0.ln_1.scale", "0.attn", "0.head.1", "0.resid_mid", "0.mlp", "0.block"]
@@ -65,7 +65,7 @@ def named(checkpoint, name):
     return checkpoint
 
 
-def copied(node, session, asked):  # noqa: F811
+def copied(node, session, asked):
     name = str(session.checkpoint.directory)
     model = {**answer(session, None, None), "name": name}
     return json.loads(
@@ -87,7 +87,7 @@ def executed(python):
     return names["run"]
 
 
-def test_the_lines_of_every_component_give_its_numbers(node, session, capsys):  # noqa: F811
+def test_the_lines_of_every_component_give_its_numbers(node, session, capsys):
     for address, (command, python) in zip(ADDRESSES, copied(node, session, [(a, {}) for a in ADDRESSES])):
         found, ran = printed(capsys, command), executed(python)
         assert found["model"] == str(session.checkpoint.directory)
@@ -96,7 +96,7 @@ def test_the_lines_of_every_component_give_its_numbers(node, session, capsys):  
             assert torch.allclose(torch.tensor(value["values"]), ran[name][0], atol=1e-4), address
 
 
-def test_the_lines_of_switches_are_of_these_switches_together(node, session, capsys, monkeypatch):  # noqa: F811
+def test_the_lines_of_switches_are_of_these_switches_together(node, session, capsys, monkeypatch):
     """A line may be missing, and then no command can do it; one that is there once took mean for zero."""
     lines = copied(node, session, [("logits", switches) for switches in PAIRS])
     ids = session.encode(TEXT)

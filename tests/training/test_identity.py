@@ -20,10 +20,11 @@ from gpt2.training.identity import VERSION_0_1, identity
 from gpt2.training.loop import TrainingRun
 from gpt2.training.recipe import DataRecipe, ModelRecipe, Recipe
 from gpt2.training.run import resume as comparison
-from gpt2.training.run.going_on import UNSEALED, resumed_recipe
+from gpt2.training.run.going_on import resumed_recipe
 from gpt2.training.run.metrics import read_metrics
 from gpt2.training.run.resume import changed_fields
 from gpt2.training.run.runner import resume, train
+from gpt2.training.run.start import UNSEALED
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "fixtures" / "version_0_1"

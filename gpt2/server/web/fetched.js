@@ -51,7 +51,7 @@ async function open(name) {
   if (!response?.ok || !response.body) {
     throw new NotThere(
       location.protocol === "file:"
-        ? "The model lies in files beside this page, which a browser does not read from disk: put the folder on a server."
+        ? "The model is in files beside this page, which no browser reads from disk: put the folder on a server."
         : `The server of this page does not give ${name}: load the page again, or put the whole folder there.`,
     );
   }
