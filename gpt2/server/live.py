@@ -129,8 +129,8 @@ def opening(session: Session, text: str) -> Iterator[Asked]:
     scene = Scene(text=text).model_dump()
     yield "model", {}
     yield "picture", scene
-    first = (T - 1) // LENS_ROWS * LENS_ROWS
-    for start in sorted({0, first}):
+    last = (T - 1) // LENS_ROWS * LENS_ROWS
+    for start in range(max(0, last - 3 * LENS_ROWS), T, LENS_ROWS):  # the rows that are in view at the end
         yield "lens", {**scene, "first": start, "stop": start + LENS_ROWS}
     yield "draw", {**scene, "row": T - 1, **SAMPLING}
     yield "attention", {**scene, "block": 0}

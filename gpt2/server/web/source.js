@@ -78,7 +78,7 @@ function decoded(element) {
 /** @param {number} share of the model that has come */
 function arrives(share) {
   const busy = document.getElementById("busy");
-  if (busy) busy.textContent = share < 1 ? `the model is on its way: ${Math.round(100 * share)} % …` : "computing …";
+  if (busy) busy.textContent = share < 1 ? `the model comes: ${Math.round(100 * share)} % …` : "computing …";
 }
 
 /**

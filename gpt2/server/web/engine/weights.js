@@ -1,4 +1,4 @@
-// Weights from a safetensors file (https://github.com/huggingface/safetensors: a header of JSON, then the numbers).
+// Weights from a safetensors file (Hugging Face's format: a header of JSON, then the numbers).
 // In: its bytes. Out: tensors by name, in the kernel's memory, in 32-bit floats.
 
 import { makeKernel, NoEngine } from "./kernel.js";
