@@ -348,7 +348,7 @@ def test_an_exported_page_keeps_the_other_outputs(
         assert run(capsys, TEXT, "--html", page, *more) == (0, f"written: {page} (1.2 MB)\n", "")
     code, out, err = run(capsys, TEXT, "--still")
     assert (code, out) == (2, "")
-    assert "name it: --html page.html" in err
+    assert "name one, such as --html page.html" in err
 
 
 @pytest.mark.parametrize("analysis", ["attribution", "effects"])

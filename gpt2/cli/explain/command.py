@@ -138,7 +138,7 @@ class Overview(Options):
         from gpt2.server.run import check_port
 
         if self.still and not self.html:
-            raise UsageError("a still page is a file", "name it: {html}.", html="page.html")
+            raise UsageError("a still page is written to a file", "name one, such as {html}.", html="page.html")
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         checkpoint = self.load()

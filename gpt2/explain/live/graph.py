@@ -29,9 +29,10 @@ SWITCHED = (
     "*.mlp.post", "*.mlp.out", "*.block", "*.resid_post", "final.scale",
 )  # fmt: skip
 OPERATIONS = (
-    "add", "arange", "bitwise_not", "cat", "clamp", "div", "embedding", "erf", "expand", "gelu", "layer_norm", "le",
-    "linear", "masked_fill", "matmul", "mean", "mul", "pow", "relu", "reshape", "sigmoid", "silu", "size", "softmax",
-    "softplus", "split", "sqrt", "sub", "tanh", "transpose", "unsqueeze", "var", "view",
+    "add", "arange", "bitwise_not", "cat", "clamp", "div", "embedding", "erf", "expand", "gelu", "hardswish",
+    "hardtanh", "layer_norm", "le", "leaky_relu", "linear", "masked_fill", "matmul", "mean", "mish", "mul", "pow",
+    "relu", "relu6", "reshape", "sigmoid", "silu", "size", "softmax", "softplus", "split", "sqrt", "square", "sub",
+    "tanh", "transpose", "unsqueeze", "var", "view",
 )  # fmt: skip
 NOTHING = ("dropout", "contiguous", "to", "clone", "alias")  # in evaluation they hand on what they are given
 FREE = ("device", "pin_memory", "layout", "dtype")  # what the engine decides itself
@@ -124,7 +125,10 @@ class _Writer:
             return self._add(node, "switch", [*self._plain(node.args[:1]), address])
         if name not in OPERATIONS:
             raise UsageError(
-                f"the page's engine cannot compute {name!r}, which this model needs: use gpt2 explain in the terminal."
+                f"the live page cannot compute {name!r}, which this model needs",
+                "write the still page, {still}, or give {page}.",
+                still=True,
+                page=True,
             )
         options = {key: value for key, value in node.kwargs.items() if key not in FREE and value is not None}
         arguments = self._plain([*node.args])

@@ -53,6 +53,12 @@ export const OPERATIONS = {
   silu: (_, x) => single(x, (v) => v / (1 + Math.exp(-v))),
   relu: (_, x) => single(x, (v) => Math.max(v, 0)),
   softplus: (_, x) => single(x, (v) => (v > 20 ? v : Math.log1p(Math.exp(v)))),
+  relu6: (_, x) => single(x, (v) => Math.min(Math.max(v, 0), 6)),
+  hardswish: (_, x) => single(x, (v) => (v * Math.min(Math.max(v + 3, 0), 6)) / 6),
+  hardtanh: (_, x, low = -1, high = 1) => single(x, (v) => Math.min(Math.max(v, low), high)),
+  leaky_relu: (_, x, slope = 0.01) => single(x, (v) => (v > 0 ? v : slope * v)),
+  mish: (_, x) => single(x, (v) => v * Math.tanh(v > 20 ? v : Math.log1p(Math.exp(v)))),
+  square: (_, x) => single(x, (v) => v * v),
   pow: (_, x, power) => single(x, (v) => v ** power),
   clamp: (_, x, low, high) => single(x, (v) => Math.min(Math.max(v, low), high)),
 };
