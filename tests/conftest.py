@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn.get(item.path, len(turn)))
 
 
+@pytest.fixture(autouse=True)
+def no_early_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command prints does not depend on how busy the machine is: its first line of progress comes late."""
+    monkeypatch.setattr("gpt2.cli.console.LINES_AFTER", (120.0,))
+
+
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Chromium: Debian's or Playwright's own (`playwright install chromium`), or the one that GPT2_CHROMIUM names.

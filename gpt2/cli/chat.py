@@ -79,7 +79,7 @@ class Command(SamplingOptions):
 
         checkpoint = self.load()
         sampling = self.sampling(checkpoint, typed)
-        with progress("reading the chat template", first=3.0):
+        with progress("reading the chat template"):
             conversation = Conversation(
                 checkpoint.model, checkpoint.tokenizer, sampling, self.system, self.allow_special
             )

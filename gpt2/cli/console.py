@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import chain, repeat
 from threading import Event, Thread
 from typing import Any
@@ -28,7 +27,7 @@ from gpt2.cli.terminal import beneath
 
 Tell = Callable[..., None]  # tell(done, total), perhaps tell(done, total, "7 MB/s")
 BAR_AFTER = 1.0  # seconds
-LINES_AFTER = (30.0, 30.0, 60.0, 120.0, 240.0)  # seconds before each line; then as the last
+LINES_AFTER = (3.0, 27.0, 60.0, 120.0, 240.0)  # seconds before each line; then as the last
 
 
 class VisibleConsole(Console):
@@ -102,11 +101,10 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0]) -> Iterator[Tell]:
+def progress(what: str, began: float | None = None) -> Iterator[Tell]:
     """Show how far it is while the block runs, which calls `tell(done, total)`; print nothing else inside it.
 
     began   when the work began, by time.monotonic, where that was before the block
-    first   after how many seconds the first line comes, where that is no terminal
     """
     sign, over = Sign(what, began), Event()
     stream = sys.stderr
@@ -114,7 +112,7 @@ def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0
         yield sign.tell
         return
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
-    thread = Thread(target=_draw if drawn else partial(_lines, first=first), args=(sign, over), daemon=True)
+    thread = Thread(target=_draw if drawn else _lines, args=(sign, over), daemon=True)
     thread.start()
     try:
         yield sign.tell
@@ -123,9 +121,9 @@ def progress(what: str, began: float | None = None, first: float = LINES_AFTER[0
         thread.join()
 
 
-def _lines(sign: Sign, over: Event, first: float = LINES_AFTER[0]) -> None:
+def _lines(sign: Sign, over: Event) -> None:
     """A line now and then, the seldomer the longer it takes."""
-    for seconds in chain((first, *LINES_AFTER[1:]), repeat(LINES_AFTER[-1])):
+    for seconds in chain(LINES_AFTER, repeat(LINES_AFTER[-1])):
         if over.wait(seconds):
             return
         with suppress(OSError, ValueError):  # the reader has gone: the command itself goes on

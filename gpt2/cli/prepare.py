@@ -167,7 +167,7 @@ class Command:
         for name, problems in [] if self.json else found.items():
             print("\n".join(problems) or f"{name}: every file is as it was written")
         if wrong := [name for name, problems in found.items() if problems]:
-            raise ValueError(f"{', '.join(wrong)}: not as it was written: prepare it again with --overwrite.")
+            raise ValueError(f"{', '.join(wrong)}: not as it was written.")
 
 
 def _size(texts: "list[Source]") -> int:

@@ -26,6 +26,7 @@ import numpy as np
 from gpt2.base.foreign import plain_name
 from gpt2.base.kinds import is_like, parse_own
 from gpt2.base.sealed import OWN, hash_file, own_hash, read_text
+from gpt2.base.visible import quoted
 from gpt2.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -113,16 +114,16 @@ class TokenShards:
             path = self.directory / shard["file"]
             want, have = shard["tokens"] * DTYPE.itemsize, path.stat().st_size if path.is_file() else None
             if have is None:
-                raise ValueError(f"{path} is missing: run gpt2 prepare again.")
+                raise ValueError(f"{path} is missing: {_again(self.directory)}.")
             if have != want:
                 raise ValueError(
-                    f"{path} has {have:,} bytes, not the {want:,} of its manifest: run gpt2 prepare again."
+                    f"{path} has {have:,} bytes, not the {want:,} of its manifest: {_again(self.directory)}."
                 )
             self._maps.append(np.memmap(path, dtype=DTYPE, mode="r").view(np.ndarray))  # slices of it are cheaper
         self._starts = [0, *accumulate(len(shard) for shard in self._maps)]
         if len(self) != self.manifest["tokens"]:
             raise ValueError(
-                f"{self.directory / MANIFEST} contradicts itself about its tokens: run gpt2 prepare again."
+                f"{self.directory / MANIFEST} contradicts itself about its tokens: {_again(self.directory)}."
             )
         self.doc_starts = _read_doc_starts(self.directory / DOC_STARTS, self.manifest["documents"])
 
@@ -163,10 +164,10 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
     for name, expected in files:
         path = directory / name
         if not path.is_file():
-            yield f"{path} is missing: run gpt2 prepare again."
+            yield f"{path} is missing: {_again(directory)}."
             continue
         if expected not in (None, hash_file(path)):
-            yield f"{path} was changed: its SHA-256 is not that of the manifest, run gpt2 prepare again."
+            yield f"{path} was changed: its SHA-256 is not that of the manifest: {_again(directory)}."
         done += path.stat().st_size
         if progress:
             progress(done)
@@ -174,6 +175,16 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
         _read_tokenizer(directory, manifest)
     except ValueError as error:
         yield str(error)
+
+
+def _again(directory: Path) -> str:
+    """What to type where a data set is damaged; FILE stands for the texts, whose places a manifest does not keep."""
+    return f"make it again with gpt2 prepare FILE ... --out {quoted(str(directory))} --overwrite"
+
+
+def _elsewhere(directory: Path) -> str:
+    """The same where the manifest is damaged: nothing tells what in the directory may be replaced (own.py)."""
+    return f"make it again in another directory with gpt2 prepare FILE ... --out {quoted(f'{directory}.new')}"
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -190,7 +201,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         if known and OWN in manifest and manifest[OWN] != own_hash(manifest):  # version 0.1 wrote none
             raise ValueError
     except ValueError:
-        raise ValueError(f"{path} is damaged: run gpt2 prepare again.") from None
+        raise ValueError(f"{path} is damaged: {_elsewhere(directory)}.") from None
     if not known:
         mine = f"this version reads format {FORMAT} with uint16"
         raise ValueError(f"{path} is of format {version} with {plain_name(kind)} ids: {mine}.")
@@ -203,14 +214,19 @@ def _read_doc_starts(path: Path, documents: int) -> np.ndarray:
         if starts.ndim != 1 or starts.dtype != np.uint64:
             raise ValueError
     except (OSError, ValueError, TypeError, OverflowError, EOFError, RecursionError, MemoryError):
-        raise ValueError(f"{path} is missing or damaged: run gpt2 prepare again.") from None
+        raise ValueError(f"{path} is missing or damaged: {_again(path.parent)}.") from None
     if len(starts) != documents:
-        raise ValueError(f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest.")
+        raise ValueError(
+            f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest: {_again(path.parent)}."
+        )
     return starts
 
 
 def _read_tokenizer(directory: Path, manifest: dict[str, Any]) -> Tokenizer:
-    tokenizer = Tokenizer.load(directory / TOKENIZER)
-    if tokenizer.hash != manifest["tokenizer_hash"]:
-        raise ValueError(f"{directory / TOKENIZER} is not the tokenizer of these shards: run gpt2 prepare again.")
+    try:
+        same = (tokenizer := Tokenizer.load(directory / TOKENIZER)).hash == manifest["tokenizer_hash"]
+    except ValueError:
+        raise ValueError(f"{directory / TOKENIZER} is damaged: {_again(directory)}.") from None
+    if not same:
+        raise ValueError(f"{directory / TOKENIZER} is not the tokenizer of these shards: {_again(directory)}.")
     return tokenizer

@@ -1,6 +1,8 @@
 """`gpt2 prepare` as it is typed: what it prints and refuses, what it verifies, special tokens in a text."""
 
 import json
+import re
+import shlex
 from importlib import import_module
 
 import pytest
@@ -92,7 +94,7 @@ def test_verify_names_every_file_that_differs(command, stories, tmp_path):
         (out / name).write_bytes(data)
     code, stdout, err = command("--verify", other, out)
     assert code == 1
-    assert err == f"gpt2: {out}: not as it was written: prepare it again with --overwrite.\n"
+    assert err == f"gpt2: {out}: not as it was written.\n"
     for name in written:
         assert f"{out / name} was changed: its SHA-256 is not that of the manifest" in stdout
         (out / name).unlink()
@@ -100,7 +102,21 @@ def test_verify_names_every_file_that_differs(command, stories, tmp_path):
     assert code == 1
     problems = json.loads(stdout)[str(out)]
     for name in written:
-        assert f"{out / name} is missing: run gpt2 prepare again." in problems
+        again = f"make it again with gpt2 prepare FILE ... --out {out} --overwrite"
+        assert f"{out / name} is missing: {again}." in problems
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "doc_starts.npy", "shard-00000.bin", "tokenizer/tokenizer.json"])
+def test_the_command_that_a_damaged_set_offers_works_as_typed(command, stories, tmp_path, name):
+    out = tmp_path / "a set"
+    prepared([stories], out)
+    data = (out / name).read_bytes()
+    (out / name).write_bytes(data[:40] + bytes([data[40] ^ 5]) + data[41:-3])
+    code, stdout, err = command("--verify", out)
+    assert code == 1
+    words = shlex.split(re.search(r"gpt2 prepare FILE \.\.\. (.*?)\.\n", stdout + err)[1])
+    assert command(stories, "--tokenizer", "bytes", *words)[0] == 0
+    assert command("--verify", words[1])[0] == 0
 
 
 def test_a_signal_behind_the_end_says_that_all_is_done(command, stories, tmp_path, monkeypatch):
