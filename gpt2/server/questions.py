@@ -8,7 +8,19 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from gpt2.server.answers import attention, attribution, draw, lens, model, neurons, off, patch, picture, positions
+from gpt2.server.answers import (
+    attention,
+    attribution,
+    calculation,
+    draw,
+    lens,
+    model,
+    neurons,
+    off,
+    patch,
+    picture,
+    positions,
+)
 from gpt2.server.body import checked, read_object
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
@@ -28,6 +40,7 @@ QUESTIONS = {
     "attention": Question(attention.Block, attention.block),
     "head": Question(attention.Head, attention.head),
     "heads": Question(attention.Report, attention.report),
+    "calculation": Question(calculation.Number, calculation.answer),
     "attribution": Question(attribution.Why, attribution.answer),
     "neurons": Question(neurons.Neurons, neurons.neurons),
     "contexts": Question(neurons.Contexts, neurons.contexts),

@@ -46,6 +46,25 @@ SWITCHES: list[dict[str, str]] = [
 ]
 
 
+NUMBERS = (
+    "embed.tok embed.pos embed.out 1.resid_pre 1.ln_1.scale 1.ln_1.out 1.attn.q 1.attn.k 1.attn.v 1.attn.scores "
+    "1.attn.pattern 1.attn.z 1.attn.out 1.resid_mid 1.ln_2.scale 1.ln_2.out 1.mlp.pre 1.mlp.post 1.mlp.out "
+    "1.resid_post final.scale final.out logits probability"
+).split()
+
+
+def calculations(scene: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """One number of every step of the model."""
+    inside = [address.split(".")[-1] in {"q", "k", "v", "scores", "pattern", "z"} for address in NUMBERS]
+    return [
+        (
+            "calculation",
+            {**scene, "address": a, "row": 6, "index": 0 if "scale" in a else 3, **({"head": 1} if i else {})},
+        )
+        for a, i in zip(NUMBERS, inside, strict=True)
+    ]
+
+
 def of_scenes() -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     for switches in SWITCHES:
@@ -61,6 +80,7 @@ def of_scenes() -> list[tuple[str, dict[str, Any]]]:
             ("attribution", {**scene, "row": 8, "of": "1.mlp"}),
             ("attribution", {**scene, "row": 8, "of": "1.head.0"}),
             ("neurons", {**scene, "block": 1, "row": 5}),
+            *calculations(scene),
             ("draw", {**scene, "row": 6, "temperature": 0.9, "top_k": 40, "top_p": 0.8, "seed": 5}),
             ("continuation", {**scene, "tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 1}),
         ]
@@ -86,6 +106,22 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("patch", {"clean": "The cat", "corrupt": "The cat saw"}),
     ("patch", {"clean": "The cat", "corrupt": "The cat"}),
     ("neighbours", {"token": 9000}),
+    *(
+        ("calculation", {"text": TEXT, "switches": {}, "row": 6, "index": 3} | more)
+        for more in (
+            {"address": "1.attn.pattern", "head": 0, "index": 9},  # a later position
+            {"address": "0.resid_pre"},
+            {"address": "2.mlp.out"},
+            {"address": "1.attn.q"},
+            {"address": "1.mlp.out", "head": 1},
+            {"address": "1.attn.q", "head": 2},
+            {"address": "1.block"},
+            {"address": "nonsense"},
+            {"address": "1.mlp.out", "index": 48},
+            {"address": "1.mlp.out", "row": 99},
+            {"address": "1.ln_1.scale"},
+        )
+    ),
 ]
 ASKED = of_scenes() + OTHERS
 

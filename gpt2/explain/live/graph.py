@@ -6,7 +6,8 @@ browser is traced from the one model and never written a second time. It holds n
     nodes    [operation, arguments] in the order of computation; an argument {"node": n} is the result of node n
     points   where each address of gpt2/addresses.py stands: {"3.attn.pattern": n, ...}
     keys, values   per block the node of all keys and values: a later pass is given them as its earlier ones
-    config   vocab_size, n_positions, n_embd, n_layer, n_head, n_inner
+    config   vocab_size, n_positions, n_embd, n_layer, n_head, n_inner; what each block divides its scores by, and the
+             epsilon of the norms: what no address holds
 
 Operations are those of ATen by their names, and four more: `input` (ids, keys.l, values.l), `weight` (a parameter's
 name), `item` (one of several results) and `switch` (x * gate + value at an address, x where nothing is switched).
@@ -78,7 +79,12 @@ class _Writer:
             "points": {**named, "logits": found[0]},
             "keys": found[-2 * L : -L],
             "values": found[-L:],
-            "config": {name: getattr(config, name) for name in sizes} | {"n_inner": config.inner_dim},
+            "config": {
+                **{name: getattr(config, name) for name in sizes},
+                "n_inner": config.inner_dim,
+                "divisors": [block.attn.divisor for block in self.model.transformer.h],
+                "epsilon": config.layer_norm_epsilon,
+            },
         }  # fmt: skip
 
     def _inputs(self) -> dict[str, tuple[str, str]]:

@@ -191,6 +191,20 @@ export interface Draw {
 }
 
 // The answer to each question, by its name.
+// One number of the run, and the calculation that made it (gpt2/explain/walk/calculation.py has the kinds).
+export interface Calculation {
+  kind: string;
+  value: number; // what the pass went on with
+  computed: number; // what the operands give: another number where the component is switched
+  numbers: Record<string, number>;
+  at: Ints; // [n] where the terms that weigh most stand
+  left: Floats; // [n]
+  right: Floats; // [n], or [0]
+  of: number; // terms there are
+  rest: number; // what the others come to
+  word: string; // the token of this index, where there is one for each
+}
+
 export interface Answers {
   model: Model;
   picture: Picture;
@@ -199,6 +213,7 @@ export interface Answers {
   head: Head;
   heads: Heads;
   attribution: Attribution;
+  calculation: Calculation;
   neurons: Neurons;
   contexts: Contexts;
   importance: Importance;

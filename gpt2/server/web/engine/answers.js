@@ -3,6 +3,7 @@
 
 import { attention, head } from "./answers/attention.js";
 import { attribution } from "./answers/attribution.js";
+import { calculation } from "./answers/calculation.js";
 import { picture } from "./answers/flow.js";
 import { lens } from "./answers/lens.js";
 import { neurons } from "./answers/neurons.js";
@@ -16,6 +17,7 @@ import { continuation, draw } from "./answers/writing.js";
 export const ANSWERS = {
   attention,
   attribution,
+  calculation,
   continuation,
   draw,
   head,

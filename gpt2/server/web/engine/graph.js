@@ -10,11 +10,17 @@ import { Tensor } from "./tensor.js";
 /** @typedef {{ gate?: Tensor | number, value?: Tensor | number }} Switch the pass goes on with x * gate + value */
 /**
  * @typedef {{
+ *   vocab_size: number, n_positions: number, n_embd: number, n_layer: number, n_head: number, n_inner: number,
+ *   divisors: number[], epsilon: number,
+ * }} Sizes
+ */
+/**
+ * @typedef {{
  *   nodes: [string, ...any][],
  *   points: Record<string, number>,
  *   keys: number[],
  *   values: number[],
- *   config: Record<string, number>,
+ *   config: Sizes,
  * }} Description
  */
 /** @typedef {{ length: number, keys: Tensor[], values: Tensor[] }} Past of earlier positions, [1, H, P, D] each */
@@ -135,7 +141,7 @@ export class Graph {
 
 /**
  * No earlier positions; `kept` where a pass shall hand back its keys and values.
- * @param {Record<string, number>} config
+ * @param {Sizes} config
  * @param {boolean} [kept]
  * @returns {Past}
  */
@@ -149,7 +155,7 @@ export function empty({ n_layer, n_head, n_embd }, kept = false) {
  * @param {string} name
  * @param {number[]} ids
  * @param {Past} past
- * @param {Record<string, number>} config
+ * @param {Sizes} config
  */
 function input(name, ids, past, config) {
   if (name === "ids") return new Tensor(Int32Array.from(ids), [1, ids.length]);
