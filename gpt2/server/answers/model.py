@@ -27,6 +27,7 @@ def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
         "n_inner": config.inner_dim,
         "n_positions": config.n_positions,
         "vocab_size": config.vocab_size,
+        "activation": config.activation_function,
         "parameters": sum(p.numel() for p in session.model.parameters()),
         "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
         "points": {address: {"shape": shape, "meaning": meaning} for address, shape, meaning in points(config)},

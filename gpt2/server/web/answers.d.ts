@@ -23,6 +23,7 @@ export interface Model {
   n_inner: number;
   n_positions: number;
   vocab_size: number;
+  activation: string; // the name of its function
   parameters: number;
   dtype: string;
   points: Record<string, { shape: string; meaning: string }>; // l is a block, h a head

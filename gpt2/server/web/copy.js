@@ -38,6 +38,24 @@ function analysis(name, options) {
   return `gpt2 explain ${name} ${shell(text)}${words}`;
 }
 
+/**
+ * The command that prints the same numbers; with switches there is none.
+ * @param {number | null} block
+ * @param {number | null} head
+ * @param {number} row
+ */
+export function walkCommand(block, head, row) {
+  const { text, switches } = scene();
+  if (Object.keys(switches).length) return null;
+  const options = [
+    block === null ? "" : ` --block ${block}`,
+    head === null ? "" : ` --heads ${head}`,
+    ` --at ${row}${model()}`,
+  ].join("");
+  if (text === "-") return `printf - | gpt2 walk${options}`;
+  return text.startsWith("-") ? `gpt2 walk${options} -- ${shell(text)}` : `gpt2 walk ${shell(text)}${options}`;
+}
+
 // The command that opens this page with the model behind it, for the text that is shown.
 export const pageCommand = () => overview(" --page");
 

@@ -8,6 +8,7 @@ import { Refusal, live } from "./source.js";
 import { set, state } from "./state.js";
 import { switched } from "./run.js";
 import { switchButtons } from "./switches.js";
+import { maths } from "./details/maths.js";
 import { attention } from "./details/attention.js";
 import { attribution } from "./details/attribution.js";
 import { lens } from "./details/lens.js";
@@ -24,7 +25,7 @@ import { positions } from "./details/positions.js";
  */
 
 /** @type {Record<string, Detail>} */
-const DETAILS = { attention, lens, attribution, neurons, off, patch, positions };
+const DETAILS = { maths, attention, lens, attribution, neurons, off, patch, positions };
 /** @type {Record<string, string>} */
 const TITLES = { off: "off and on" };
 let latest = 0;

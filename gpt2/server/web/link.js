@@ -2,6 +2,7 @@
 // In: a fragment such as text=The%20cat&off=3.head.1. Out: the fields that can be, and a line on each that cannot.
 
 import { parts } from "./components.js";
+import { parsed } from "./places.js";
 import { DEFAULTS } from "./state.js";
 
 /** @import { Model, Switches } from "./answers.d.ts" */
@@ -22,7 +23,7 @@ const between = (low, high, whole) => (word) => {
 const HIGH = 2 ** 31 - 1;
 const any = () => true;
 
-export const VIEWS = ["attention", "lens", "attribution", "neurons", "off", "patch", "positions"];
+export const VIEWS = ["maths", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"];
 
 /** @type {Record<Exclude<keyof State, "switches">, (word: string, model: Known) => boolean>} */
 const RULES = {
@@ -45,6 +46,7 @@ const RULES = {
   corrupt: any,
   kind: oneOf("resid", "attn", "mlp", "head"),
   direction: oneOf("denoise", "noise"),
+  calc: (word) => parsed(word) !== null, // whether the model has such a number the answer says
 };
 
 /**

@@ -4,6 +4,7 @@ import { watchCards } from "./card.js";
 import { theme } from "./colour.js";
 import { copy } from "./copy.js";
 import { drawDetail } from "./detail.js";
+import { watchNumbers } from "./details/maths.js";
 import { exportPage, showModel } from "./dialogs.js";
 import { find, toast } from "./dom.js";
 import { showKeys, watchKeys } from "./keys.js";
@@ -136,6 +137,7 @@ async function start() {
   watchHeader();
   watchRows();
   watchCards();
+  watchNumbers();
   watchKeys();
   listen(changed);
   addEventListener("hashchange", () => arrive(fromAddress(file)));

@@ -24,6 +24,7 @@ export const DEFAULTS = {
   corrupt: "",
   kind: "resid",
   direction: "denoise",
+  calc: "", // the number whose calculation is shown: places.js; "" is the likeliest token's probability
 };
 
 /** @typedef {typeof DEFAULTS} State */

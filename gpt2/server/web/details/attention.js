@@ -8,6 +8,8 @@ import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
+import { numberOf } from "./maths.js";
+import { written as placeText } from "../places.js";
 import { modelNow, pictureNow, rowNow, scene } from "../run.js";
 import { askPlainly, has } from "../source.js";
 import { set, state } from "../state.js";
@@ -180,6 +182,14 @@ function views(kind, compared) {
 }
 
 /**
+ * Where the weight of the selected row on a source stands.
+ * @param {number} block
+ * @param {number} head
+ */
+const weightAt = (block, head) => (/** @type {number} */ j) =>
+  placeText({ address: `${block}.attn.pattern`, head, row: -1, index: j });
+
+/**
  * The numbers [T, T] of a matrix.
  * @param {Kind} kind
  * @param {Attention} all
@@ -205,6 +215,7 @@ function matrix(kind, data, block, head) {
   const scale = kind === "change" ? diverge : sequence;
   const colour = (/** @type {number} */ x) => scale(x / high);
   const unit = UNITS[kind];
+  const at = weightAt(block, head);
   const picture = heat({
     rows: T,
     columns: T,
@@ -213,7 +224,7 @@ function matrix(kind, data, block, head) {
     value: (i, j) => (j > i ? null : data[i * T + j]),
     colour,
     said: (i, j) => `${tokens[i]} (${i}) reads from ${tokens[j]} (${j}): ${number(data[i * T + j])}`,
-    picked: (i) => set({ row: i }),
+    picked: (i, j) => set(kind === "pattern" ? { row: i, view: "maths", calc: at(j) } : { row: i }),
     chosen: [rowNow(), null],
     rowNames: tokens,
     columnNames: tokens,
@@ -230,6 +241,8 @@ function matrix(kind, data, block, head) {
  * @param {Head} one
  */
 function sources(one) {
+  const { block, head } = chosenHead();
+  const at = weightAt(block, head);
   const T = one.pattern.shape[0];
   const row = rowNow();
   const written = one.written.data.subarray(row * T, row * T + row + 1);
@@ -253,7 +266,7 @@ function sources(one) {
           {},
           h("th", { scope: "row" }, h("small", {}, `${j} `), short(pictureNow().tokens[j], 12)),
           h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })),
-          h("td", {}, probability(weight)),
+          h("td", {}, numberOf(at(j), probability(weight))),
           h("td", {}, `${number(100 * share)} %`),
         ),
       ),

@@ -3,6 +3,7 @@
 import { parts } from "../components.js";
 import { choice, h, later } from "../dom.js";
 import { number, short, signed } from "../format.js";
+import { numberOf } from "./maths.js";
 import { modelNow, rowNow, scene } from "../run.js";
 import { ask, askPlainly } from "../source.js";
 import { set, state } from "../state.js";
@@ -39,7 +40,7 @@ export async function neurons({ again }) {
           `#${n.n}`,
         ),
       ),
-      h("td", {}, number(n.activation)),
+      h("td", {}, numberOf(`${block}.mlp.post~~~${n.n}`, number(n.activation))),
       h("td", {}, number(n.size)),
       h("td", {}, n.adds === null ? "–" : signed(n.adds)),
       h("td.words", {}, n.promotes.map((w) => short(w, 9)).join(" ")),
