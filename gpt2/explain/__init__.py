@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     from gpt2.explain.see.embeddings import neighbours, position_similarity
     from gpt2.explain.see.lens import Lens, lens
     from gpt2.explain.see.stream import gradient_norms, stream
+    from gpt2.explain.walk.calculation import Calculation, calculation
 
 __all__ = [
-    "Attribution", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
-    "attribution_over_pairs", "before_after", "behaviours", "effects", "excerpt", "fold", "freeze", "gradient_grids",
-    "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours", "neuron", "off",
+    "Attribution", "Calculation", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
+    "attribution_over_pairs", "before_after", "behaviours", "calculation", "effects", "excerpt", "fold", "freeze",
+    "gradient_grids", "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours", "neuron", "off",
     "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference", "resample", "scale",
     "stream", "switch", "take", "to_first", "trace", "zero",
 ]  # fmt: skip
@@ -72,5 +73,6 @@ __getattr__, __dir__ = lazily(
         "gpt2.explain.see.embeddings": "neighbours position_similarity",
         "gpt2.explain.see.lens": "Lens lens",
         "gpt2.explain.see.stream": "gradient_norms stream",
+        "gpt2.explain.walk.calculation": "Calculation calculation",
     },
 )
