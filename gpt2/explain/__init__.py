@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Attribution", "Calculation", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
     "attribution_over_pairs", "before_after", "behaviours", "calculation", "effects", "excerpt", "fold", "freeze",
-    "gradient_grids", "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours", "neuron",
-    "off", "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference", "resample", "scale",
-    "stream", "switch", "take", "to_first", "trace", "zero",
+    "gradient_grids", "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours",
+    "neuron", "off", "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference",
+    "resample", "scale", "stream", "switch", "take", "to_first", "trace", "zero",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
