@@ -140,7 +140,7 @@ def trace_written(checkpoint):
     for l, block in enumerate(checkpoint.model.transformer.h):
         lengths = block.attn.head_writes(run[f"{l}.attn.v"])[0].norm(dim=-1)  # (H, T)
         sizes = (run[f"{l}.attn.pattern"][0, :, -1] * lengths).sum(dim=0)
-        yield float(sizes[0] / sizes.sum())
+        yield (sizes[0] / sizes.sum()).item()
 
 
 def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpoint):
@@ -264,8 +264,10 @@ SMALL = """() => {
 OVERLAPS = """() => {
   const all = [...document.querySelectorAll("#stations :is(.name, .does, .column, .block)")];
   const boxes = all.map((e) => [e.textContent, e.getBoundingClientRect()]);
-  const touch = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
-  return boxes.flatMap(([name, a], i) => boxes.slice(i + 1).filter(([, b]) => touch(a, b)).map(([n]) => `${name} ${n}`));
+  const across = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5;
+  const touch = (a, b) => across(a, b) && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const on = ([name, a], i) => boxes.slice(i + 1).filter(([, b]) => touch(a, b)).map(([other]) => `${name} ${other}`);
+  return boxes.flatMap(on);
 }"""
 
 CONTRAST = """() => {

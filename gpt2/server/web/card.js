@@ -1,5 +1,6 @@
 // The card that appears over a component: its name, what it does, its address and shape, the number of this run.
 
+import { onFirst } from "./arcs.js";
 import { commandOf, copy, pythonOf } from "./copy.js";
 import { parts, plainName, readable, sentence, shape } from "./components.js";
 import { around, fill, find, h } from "./dom.js";
@@ -7,6 +8,7 @@ import { number, probability } from "./format.js";
 import { lensOf, modelNow, pictureNow, rowNow, run } from "./run.js";
 import { state, switchOf } from "./state.js";
 import { statesOf } from "./switches.js";
+import { sourcesNow } from "./under.js";
 import { at } from "./wire.js";
 
 /** @import { Child } from "./dom.js" */
@@ -130,6 +132,8 @@ function facts(address, row) {
       `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,
     ]);
   }
+  const resting = kind === "attn" && block !== null ? onFirst(sourcesNow(), block, row) : null;
+  if (resting !== null) found.push([`rests on ${picture.tokens[0]}`, probability(resting)]);
   if (kind.endsWith(".scale")) {
     const index = block === null ? 2 * model.n_layer : 2 * block + (kind === "ln_2.scale" ? 1 : 0);
     found.push([`sigma ${here}`, number(at(picture.scales, index, row))]);
