@@ -80,7 +80,9 @@ def shown(page):
 
 
 def number(text):
-    return float(text.replace("−", "-"))
+    """What the page writes as a number; of a percentage, the share."""
+    value = float(text.replace("−", "-").rstrip("%"))
+    return value / 100 if text.endswith("%") else value
 
 
 def probabilities(checkpoint, text, edit=None):
@@ -98,7 +100,12 @@ def test_it_loads_takes_a_prompt_and_switches_a_head_off(page, port, checkpoint)
     open_(page, port)
     agree(page, probabilities(checkpoint, TEXT))
     expect(page.locator("#rows .river")).to_have_count(5)
-    assert page.locator("#rows .arc").count() > 20
+    assert page.locator("#rows .arc").count() > 10
+    assert page.locator("#rows [data-from='0']").count() == 0  # what rests on the first token has no arc, but a number
+    written = trace_written(checkpoint)
+    assert page.locator("#under .share").all_inner_texts() == [f"{round(100 * share)}%" for share in written]
+    page.locator("#rows .touch").last.hover(force=True)  # the strongest arc of the selected row
+    expect(page.locator("#card")).to_contain_text("row 4 ·the reads row")
 
     text = "Once upon a time there was a little"
     page.fill("#text", text)
@@ -118,7 +125,7 @@ def test_it_loads_takes_a_prompt_and_switches_a_head_off(page, port, checkpoint)
             int(row.get_attribute("data-token")),
             number(row.locator("td.change").inner_text().replace("+", "")),
         )
-        assert change == pytest.approx(float(edited[token] - plain[token]), rel=1e-2, abs=2e-7)
+        assert change / 100 == pytest.approx(float(edited[token] - plain[token]), rel=1e-2, abs=2e-7)
     assert "off=2.head.1" in page.url
     assert page.locator("#stations [data-key='2.attn'] svg").get_attribute("data-state") == "part"
 
@@ -128,6 +135,15 @@ def test_it_loads_takes_a_prompt_and_switches_a_head_off(page, port, checkpoint)
     page.get_by_role("button", name="all on").first.click()
     expect(page.locator("#sentence")).not_to_contain_text("Without")
     agree(page, plain)
+
+
+def trace_written(checkpoint):
+    """The share of what each block's attention writes to the last row that it reads from the first."""
+    run = trace(checkpoint, TEXT, read=["*.attn.v", "*.attn.pattern"])
+    for l, block in enumerate(checkpoint.model.transformer.h):
+        lengths = block.attn.head_writes(run[f"{l}.attn.v"])[0].norm(dim=-1)  # (H, T)
+        sizes = (run[f"{l}.attn.pattern"][0, :, -1] * lengths).sum(dim=0)
+        yield (sizes[0] / sizes.sum()).item()
 
 
 def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpoint):
@@ -267,8 +283,12 @@ def test_every_number_leads_to_the_calculation_that_made_it(page, port, capsys):
 
 
 def test_every_control_has_a_name_and_words_can_be_read(page, port):
-    """Names for a screen reader; contrast of text against its background of at least 4.5 to 1, light and dark."""
+    """Names for a screen reader; text of 12 pixels or more whose contrast is at least 4.5 to 1, light and dark."""
     open_(page, port, "&off=2.head.1")
+    assert page.evaluate(OVERLAPS) == []
+    expect(page.locator("#stations .name")).to_have_text(
+        ["position table", "norm", "attention", "norm", "MLP", *["attn", "MLP"] * (BLOCKS - 1), "final norm"]
+    )
     for view in ("maths", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
         page.click(f"#tab-{view}")
         page.wait_for_load_state("networkidle")
@@ -277,10 +297,32 @@ def test_every_control_has_a_name_and_words_can_be_read(page, port):
             "!(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title)).map(e => e.outerHTML)"
         )
         assert unnamed == []
+        assert page.evaluate(SMALL) == []
         for _ in range(2):
             assert page.evaluate(CONTRAST) == []
             page.click("#theme")
 
+
+SMALL = """() => {
+  const small = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const [text, e] = [texts.currentNode.data.trim(), texts.currentNode.parentElement];
+    if (text && e.checkVisibility() && !e.closest("title") && parseFloat(getComputedStyle(e).fontSize) < 12)
+      small.push(`${e.tagName} ${text}`);
+  }
+  return small;
+}"""
+
+# Names at the head of the picture that lie on one another.
+OVERLAPS = """() => {
+  const all = [...document.querySelectorAll("#stations :is(.name, .does, .column, .block)")];
+  const boxes = all.map((e) => [e.textContent, e.getBoundingClientRect()]);
+  const across = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5;
+  const touch = (a, b) => across(a, b) && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const on = ([name, a], i) => boxes.slice(i + 1).filter(([, b]) => touch(a, b)).map(([other]) => `${name} ${other}`);
+  return boxes.flatMap(on);
+}"""
 
 CONTRAST = """() => {
   const numbers = (c) => c.match(/[\\d.]+/g).map(Number);
@@ -414,6 +456,7 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
             return page.evaluate(f"document.querySelector('[data-key=\"{l}.block\"]').getBoundingClientRect().width")
 
         assert width(0) > 1.5 * width(7)
+        assert page.evaluate(OVERLAPS) == []
         for l in (1, 6, 11):  # a block that opened under the pointer once moved its glyph away
             page.hover(f"#stations [data-key='{l}.attn']")
             page.mouse.down()
@@ -421,7 +464,7 @@ def test_a_model_of_many_blocks_and_a_long_text_are_drawn(context, tmp_path):
             expect(page.locator("#chosen")).to_contain_text(f"attention of block {l}")
         assert width(0) > 1.5 * width(7)
         page.click("#stations [data-key='7.block']")
-        expect(page.locator("#stations [data-key='7.block']")).to_have_text("block 7")
+        expect(page.locator("#stations [data-key='7.block']")).to_have_text("BLOCK 7 of 12")
         assert width(7) > 1.5 * width(0)
         page.locator("#rows").focus()
         for _ in range(18):

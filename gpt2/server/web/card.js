@@ -1,12 +1,14 @@
 // The card that appears over a component: its name, what it does, its address and shape, the number of this run.
 
+import { onFirst } from "./arcs.js";
 import { commandOf, copy, pythonOf } from "./copy.js";
 import { parts, plainName, readable, sentence, shape } from "./components.js";
 import { around, fill, find, h } from "./dom.js";
 import { number, probability } from "./format.js";
 import { lensOf, modelNow, pictureNow, rowNow, run } from "./run.js";
-import { switchOf } from "./state.js";
+import { state, switchOf } from "./state.js";
 import { statesOf } from "./switches.js";
+import { sourcesNow } from "./under.js";
 import { at } from "./wire.js";
 
 /** @import { Child } from "./dom.js" */
@@ -51,7 +53,14 @@ function open(place, event) {
     card,
     h("strong", {}, plainName(address)),
     h("p", {}, sentence(address, modelNow())),
-    h("dl", {}, ...facts(address, row).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    h(
+      "dl",
+      {},
+      ...[...arcFacts(place), ...facts(address, row)].flatMap(([name, value]) => [
+        h("dt", {}, name),
+        h("dd", {}, value),
+      ]),
+    ),
     h(
       "div.copies",
       {},
@@ -88,6 +97,22 @@ function rowAt(event) {
 }
 
 /**
+ * What an arc of attention says of the row that reads and the row that is read.
+ * @param {HTMLElement | SVGElement} place
+ * @returns {[name: string, value: Child][]}
+ */
+function arcFacts(place) {
+  const { row, from, weight } = place.dataset;
+  if (from === undefined) return [];
+  const { tokens } = pictureNow();
+  const named = (/** @type {string} */ i) => `row ${i} ${tokens[Number(i)]}`;
+  return [
+    ["this arc", `${named(String(row))} reads ${named(from)}`],
+    [state.arcs === "written" ? "of what is written" : "weight", probability(Number(weight))],
+  ];
+}
+
+/**
  * @param {string} address
  * @param {number} row
  */
@@ -107,6 +132,8 @@ function facts(address, row) {
       `a vector of length ${number(at(picture.writes, 2 * block + (kind === "mlp" ? 1 : 0), row))}`,
     ]);
   }
+  const resting = kind === "attn" && block !== null ? onFirst(sourcesNow(), block, row) : null;
+  if (resting !== null) found.push([`rests on ${picture.tokens[0]}`, probability(resting)]);
   if (kind.endsWith(".scale")) {
     const index = block === null ? 2 * model.n_layer : 2 * block + (kind === "ln_2.scale" ? 1 : 0);
     found.push([`sigma ${here}`, number(at(picture.scales, index, row))]);
@@ -121,7 +148,7 @@ function facts(address, row) {
         `${lens.data.words[at(lens.data.top, point, lens.index)]} ${probability(at(lens.data.p, point, lens.index))}`,
       ]);
     }
-    if (picture.moved) found.push(["moved by", `${number(100 * at(picture.moved, point, row))} % of its length`]);
+    if (picture.moved) found.push(["moved by", `${probability(at(picture.moved, point, row))} of its length`]);
   }
   if (statesOf(address).length > 1) found.push(["switch", `${switchOf(address)} (x off, m mean)`]);
   return found;

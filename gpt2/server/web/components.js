@@ -63,6 +63,20 @@ export function shortName(address) {
 }
 
 /**
+ * The name under the component's glyph, in full or short, and what it does.
+ * @param {string} address
+ * @param {boolean} open whether its block is
+ * @returns {{ name: string, does: string | null }}
+ */
+export function label(address, open) {
+  const { kind } = parts(address);
+  if (kind === "attn") return { name: open ? "attention" : "attn", does: "reads other rows" };
+  if (kind === "mlp") return { name: "MLP", does: "each row alone" };
+  if (kind === "final.scale") return { name: "final norm", does: null };
+  return { name: kind === "embed.pos" ? "position table" : "norm", does: null };
+}
+
+/**
  * The row of the model's table of points (gpt2/addresses.py) that an address names.
  * @param {string} address
  * @param {Pick<Model, "points">} model

@@ -1,4 +1,4 @@
-// Numbers as people read them: three significant digits, never more.
+// Numbers as people read them: three significant digits, never more; probabilities in percent.
 
 /** @typedef {number | null | undefined} MaybeNumber */
 
@@ -14,15 +14,27 @@ export function number(x) {
 }
 
 /**
- * A probability: three digits, and no long tail of zeros.
+ * A probability, or another share, in percent.
  * @param {MaybeNumber} p
  */
 export function probability(p) {
   if (p === null || p === undefined || Number.isNaN(p)) return "–";
-  if (p >= 0.0995) return p.toFixed(3);
-  if (p >= 0.00095) return p.toFixed(p >= 0.00995 ? 4 : 5);
-  return p === 0 ? "0" : p.toExponential(2).replace("-", "−");
+  return `${number(100 * p)}%`;
 }
+
+/**
+ * A change of a probability, in percentage points: "+3%" would read as a share of what it was.
+ * @param {MaybeNumber} x
+ */
+export function points(x) {
+  return x === null || x === undefined ? "–" : signed(100 * x);
+}
+
+/**
+ * A share where there is room for little.
+ * @param {number} x
+ */
+export const share = (x) => `${Math.round(100 * x)}%`;
 
 /**
  * @param {MaybeNumber} x

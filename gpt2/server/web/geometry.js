@@ -2,18 +2,28 @@
 // Out: stations (what has a glyph), places (where the stream's points begin), blocks (their brackets).
 
 /**
- * A component's glyph, `size` pixels wide; arcs of attention start at `from`.
- * @typedef {{ address: string, x: number, size: number, from?: number }} Station
- * @typedef {{ l: number, x: number, width: number, address: string, full: boolean }} Bracket
+ * A component's glyph, `size` pixels wide; arcs of attention start at `from`. Its name is in full in an `open` block,
+ * with what it `does` where that has room, and a line lower (`low`) where it would touch the one before it.
+ * @typedef {{ open: boolean, does: boolean, low: boolean }} Named
+ * @typedef {{ address: string, x: number, size: number, from?: number } & Named} Station
+ * A block with its norms is `full`; one that has its parts' names in full is `open`.
+ * @typedef {{ l: number, x: number, width: number, address: string, full: boolean, open: boolean }} Bracket
  * @typedef {ReturnType<typeof layout>} Geometry
  */
 
-export const TOKENS = 104; // the column of the tokens
-const RIGHT = 96; // the column of each row's own prediction
-const NARROW = 84; // below this a block is squeezed, and opens when it is clicked
-const OPEN = 132;
-const LEAST = 36; // a squeezed block is not narrower: the picture scrolls instead
+export const TOKENS = 110; // the column of the tokens
+const EMBEDDING = 50; // that of the position table
+const RIGHT = 96; // that of each row's own prediction
+const FINAL = 38; // that of the final norm
+const WORDS = 210; // a block that says what its parts do; below this it is squeezed, and opens when it is clicked
+const OPEN = 160; // an open block with the names alone
+const FULL = 142; // a squeezed block shows its norms from this on,
+const LOW = 54; // writes its two names at different heights below this,
+const LEAST = 36; // and is not narrower than this: the picture scrolls instead
 const GLYPH = 26;
+
+/** @type {Named} */
+const NAMED = { open: true, does: false, low: false };
 
 /**
  * @param {number} room in pixels
@@ -22,36 +32,77 @@ const GLYPH = 26;
  */
 export function layout(room, model, open) {
   const L = model.n_layer;
-  const start = TOKENS + 34;
-  const least = start + 16 + OPEN + (L - 1) * LEAST + 30 + RIGHT;
+  const start = TOKENS + EMBEDDING;
+  const others = start + (L - 1) * LEAST + FINAL + RIGHT;
+  const least = others + (room < others + OPEN ? WORDS : OPEN); // what scrolls anyway has room for the words
   const width = Math.max(room, least);
-  const end = width - RIGHT - 30;
-  const each = (end - start - 16) / L;
-  const squeezed = each < NARROW;
-  const wide = squeezed ? OPEN : each;
-  const narrow = squeezed ? (end - start - 16 - wide) / (L - 1) : each;
+  const end = width - RIGHT - FINAL;
+  const each = (end - start) / L;
+  const squeezed = each < WORDS;
+  const wide = squeezed ? Math.min(WORDS, width - others) : each;
+  const narrow = squeezed ? (end - start - wide) / (L - 1) : each;
   /** @type {Station[]} */
-  const stations = [{ address: "embed.pos", x: TOKENS + 14, size: GLYPH }];
+  const stations = [{ address: "embed.pos", x: TOKENS + 14, size: GLYPH, ...NAMED }];
   const places = [TOKENS + 2];
   /** @type {Bracket[]} */
   const blocks = [];
-  let x = start + 16;
+  let x = start;
   for (let l = 0; l < L; l++) {
-    const w = squeezed && l === open ? wide : narrow;
-    const full = !squeezed || l === open;
-    const [ln1, attn, ln2, mlp] = full ? [0.125, 0.375, 0.625, 0.875] : [0.02, 0.27, 0.5, 0.75];
+    const isOpen = !squeezed || l === open;
+    const w = isOpen ? wide : narrow;
+    const full = w >= FULL;
+    const does = w >= WORDS;
+    const [ln1, attn, ln2, mlp] = partsOf(full, isOpen, does);
     const size = Math.min(GLYPH, (full ? 0.24 : 0.46) * w);
-    if (full) stations.push({ address: `${l}.ln_1.scale`, x: x + w * ln1, size });
-    stations.push({ address: `${l}.attn`, x: x + w * attn, size, from: x + w * ln1 });
-    if (full) stations.push({ address: `${l}.ln_2.scale`, x: x + w * ln2, size });
-    stations.push({ address: `${l}.mlp`, x: x + w * mlp, size });
+    const named = { open: isOpen, does, low: false };
+    if (full) stations.push({ address: `${l}.ln_1.scale`, x: x + w * ln1, size, ...named });
+    stations.push({ address: `${l}.attn`, x: x + w * attn, size, from: x + w * ln1, ...named });
+    if (full) stations.push({ address: `${l}.ln_2.scale`, x: x + w * ln2, size, ...named });
+    stations.push({ address: `${l}.mlp`, x: x + w * mlp, size, ...named, low: w < LOW });
     places.push(x + w * attn, x + w * mlp);
-    blocks.push({ l, x, width: w, address: `${l}.block`, full });
+    blocks.push({ l, x, width: w, address: `${l}.block`, full, open: isOpen });
     x += w;
   }
-  stations.push({ address: "final.scale", x: end + 14, size: GLYPH });
-  places.push(end + 26);
-  return { width, least, stations, places, blocks, squeezed, end: end + 26 };
+  stations.push({ address: "final.scale", x: end + 20, size: GLYPH, ...NAMED });
+  places.push(end + 34);
+  return { width, least, stations, places, blocks, squeezed, end: end + 34 };
+}
+
+/**
+ * Where a block's four parts stand, in shares of its width. An open block leaves room for the word "attention".
+ * @param {boolean} full
+ * @param {boolean} open
+ * @param {boolean} does
+ */
+function partsOf(full, open, does) {
+  if (does) return [0.08, 0.32, 0.59, 0.81];
+  if (open) return [0.09, 0.37, 0.66, 0.88];
+  return full ? [0.125, 0.375, 0.625, 0.875] : [0.02, 0.27, 0.5, 0.75];
+}
+
+/**
+ * Words along a line, each written where it differs from the one before it, whole, in the first of two lanes that has
+ * room for it. Where neither has, "…" stands for it.
+ * @param {string[]} words
+ * @param {number[]} xs where each begins
+ * @param {number} width of a character
+ * @returns {{ p: number, x: number, lane: number, text: string }[]}
+ */
+export function changes(words, xs, width) {
+  const ends = [-Infinity, -Infinity];
+  /** @type {ReturnType<typeof changes>} */
+  const found = [];
+  words.forEach((word, p) => {
+    if (p > 0 && word === words[p - 1]) return;
+    const lane = ends.findIndex((end) => end <= xs[p]);
+    if (lane < 0 && found.at(-1)?.text === "…") return; // which stands for several then
+    const at = lane < 0 ? Number(ends[1] < ends[0]) : lane;
+    const x = Math.max(xs[p], ends[at]);
+    const text = lane < 0 ? "…" : word;
+    ends[at] = x + (text.length + 1) * width;
+    found.push({ p, x, lane: at, text });
+  });
+  return found;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The next token at the selected row: bars with probability, the change a switch made, and the share it is drawn with.
 
 import { fill, find, h } from "./dom.js";
-import { probability, short, signed } from "./format.js";
+import { points, probability, short } from "./format.js";
 import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, switched } from "./run.js";
 import { drawControls, drawShare } from "./sampling.js";
@@ -18,9 +18,10 @@ export function drawNext() {
     .sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before))
     .slice(0, SHOWN);
   const most = largestOf(tokens.map((n) => Math.max(n.p, n.before)));
-  const head = ["next token", "", "p", switched() ? "change" : "", "drawn"].map((name) =>
+  const head = ["next token", "", "p", switched() ? "points" : "", "drawn"].map((name) =>
     h("th", { scope: "col" }, name),
   );
+  head[3].title = "the change of p, in percentage points";
   head[4].title = "the probability it is drawn with, after temperature, top-k and top-p";
   const body = tokens.map((n) => {
     const known = state.target === n.word;
@@ -39,19 +40,24 @@ export function drawNext() {
             title: `why ${n.word}? (attribution)`,
             onclick: () => set({ target: n.word, view: "attribution" }),
           },
-          short(n.word, 11),
+          short(n.word, 10),
         ),
       ),
       h("td.bars", {}, ...bars(n, most)),
       h("td.p", {}, probability(n.p)),
-      h("td.change", { "data-sign": sign(n.p - n.before) }, switched() ? signed(n.p - n.before, probability) : ""),
+      h("td.change", { "data-sign": sign(n.p - n.before) }, switched() ? points(n.p - n.before) : ""),
       h("td.drawn", {}, drawShare(row, n)),
     );
   });
   fill(
     find("next"),
     h("h2", {}, "after ", h("span.token", {}, short(pictureNow().tokens[row], 14)), h("small", {}, ` row ${row}`)),
-    h("table.bars", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)),
+    h(
+      switched() ? "table.bars.beside" : "table.bars",
+      {},
+      h("thead", {}, h("tr", {}, ...head)),
+      h("tbody", {}, ...body),
+    ),
     drawControls(row),
   );
 }

@@ -1,18 +1,18 @@
 // The picture of the forward pass: rows of tokens, their rivers, the arcs between them, what each row predicts.
 // In: run.js and state.js. Out: SVG for the rows that are in view, and a table of the same for a screen reader.
 
-import { arcs, ofHead, strongest } from "./arcs.js";
+import { arcs } from "./arcs.js";
 import { plainName } from "./components.js";
 import { add, around, fill, find, h, s } from "./dom.js";
-import { probability, short, signed } from "./format.js";
+import { points, probability, short } from "./format.js";
 import { layout, rowHeight, thickness, TOKENS } from "./geometry.js";
 import { nodes, river, tintsOf } from "./rivers.js";
-import { lensOf, pictureNow, rowNow, run, scene, switched } from "./run.js";
+import { lensOf, modelNow, pictureNow, rowNow, run, scene, switched } from "./run.js";
 import { set, state } from "./state.js";
 import { drawStations, effective } from "./stations.js";
+import { drawUnder, restsInWords, sourcesNow } from "./under.js";
 import { at, largestOf, row as rowOf } from "./wire.js";
 
-/** @import { Picture } from "./answers.d.ts" */
 /** @import { Geometry } from "./geometry.js" */
 /** @import { State } from "./state.js" */
 
@@ -22,8 +22,9 @@ export function drawPicture() {
   const { picture, model } = run;
   if (!picture || !model) return;
   const box = find("rows");
-  const geometry = layout(box.clientWidth, model, state.open);
-  find("flow").style.setProperty("--picture", `${geometry.least + box.offsetWidth - box.clientWidth}px`);
+  const bar = box.offsetWidth - box.clientWidth; // of scrolling
+  const geometry = layout(find("flow").clientWidth - bar, model, state.open); // the rows may be wider already
+  find("flow").style.setProperty("--picture", `${geometry.least + bar}px`);
   drawStations(geometry);
   box.role = state.tables ? "group" : "grid";
   if (state.tables) {
@@ -52,9 +53,9 @@ export function drawPicture() {
   for (const row of rows) {
     const widths = Array.from({ length: P }, (_, p) => width(at(picture.norms, p, row)));
     const tints = tintsOf(lensOf(row), P, switched() ? state.show : "run");
-    drawing.append(s("g.river", { "data-row": row }, ...river(geometry.places, widths, tints, y(row))));
+    drawing.append(s("g.river", { "data-row": row }, ...river(geometry.places, widths, tints, y(row), picture.points)));
   }
-  add(drawing, arcs(geometry, rows, selected, sourcesNow(picture), y, shown));
+  add(drawing, arcs(geometry, rows, selected, sourcesNow(), y, shown));
   for (const row of rows) add(drawing, nodes(geometry, picture.writes, largest, y(row), row, shown));
   for (const row of rows) add(drawing, words(geometry, row, y(row), selected));
   box.setAttribute("aria-label", describe(selected));
@@ -64,12 +65,6 @@ export function drawPicture() {
     drawnFor = scene().text;
     show(selected, height);
   }
-}
-
-/** @param {Picture} picture */
-function sourcesNow(picture) {
-  if (state.arcs === "head" && run.heads) return ofHead(run.heads.pattern, run.heads.block);
-  return strongest(picture.arcs[state.arcs === "written" ? "written" : "mean"]);
 }
 
 /**
@@ -85,15 +80,15 @@ function words(geometry, row, y, selected) {
   const p = nextOf(row).find((n) => n.id === top)?.p ?? 0;
   const changed = top !== picture.top_before.data[row];
   return [
-    s("text.index", { x: 8, y: y + 3.5 }, String(row)),
+    s("text.index", { x: 4, y: y + 4 }, String(row)),
     s(
       "text.token",
-      { x: 28, y: y + 4, "data-row": row, class: row === selected ? "token now" : "token" },
+      { x: 36, y: y + 4.5, "data-row": row, class: row === selected ? "token now" : "token" },
       short(picture.tokens[row], 9),
     ),
     s(
       "text.predicted",
-      { x: geometry.end + 8, y: y + 4, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
+      { x: geometry.end + 8, y: y + 4.5, class: changed ? "predicted changed" : "predicted", "data-card": "logits" },
       short(picture.words[top] ?? "", 9),
     ),
     s("rect.hit", { x: 0, y: y - 13, width: TOKENS - 4, height: 26, "data-row": row }),
@@ -111,6 +106,7 @@ function spoken(row, selected) {
   const top = picture.top.data[row];
   const p = nextOf(row).find((n) => n.id === top)?.p;
   const cells = [String(row), picture.tokens[row], `predicts ${picture.words[top] ?? ""} ${probability(p)}`];
+  if (row === selected) cells.push(`rests on the first token, block by block: ${restsInWords(row)}`);
   return h(
     "div",
     { role: "row", id: `row-${row}`, "aria-rowindex": row + 1, "aria-selected": String(row === selected) },
@@ -136,34 +132,6 @@ export function nextOf(row) {
   }));
 }
 
-/**
- * Below the rows: what the lens says along the selected row.
- * @param {Geometry} geometry
- * @param {number} selected
- */
-function drawUnder(geometry, selected) {
-  const lens = lensOf(selected);
-  const places = geometry.places.slice(0, -1).map((x, p) => ({ x: p === 0 ? x : x - 4, p }));
-  const room = (/** @type {number} */ n) => (places[n + 1]?.x ?? geometry.end) - places[n].x - 6;
-  const cells = places.map(({ x, p }, n) => {
-    if (!lens || room(n) < 20) return null;
-    const { data, index } = lens;
-    const top = at(data.top, p, index);
-    const changed = data.top_before && at(data.top_before, p, index) !== top;
-    const word = short(data.words[top] ?? "", Math.max(2, Math.floor(room(n) / 7.2)));
-    return h(
-      changed ? "span.lens.changed" : "span.lens",
-      {
-        style: { left: `${x}px` },
-        "data-card": pictureNow().points[p],
-        title: `${data.words[top]} ${probability(at(data.p, p, index))}`,
-      },
-      word,
-    );
-  });
-  fill(find("under"), h("span.title", {}, "if it stopped here:"), ...cells);
-}
-
 /** @param {number} row */
 function describe(row) {
   const picture = pictureNow();
@@ -178,7 +146,15 @@ function describe(row) {
 /** @param {HTMLElement} box */
 function drawTable(box) {
   const picture = pictureNow();
-  const head = ["row", "token", "norm at the end", "predicts", "p", "change"];
+  const head = [
+    "row",
+    "token",
+    "norm at the end",
+    "predicts",
+    "p",
+    "change, points",
+    "rests on the first token, block by block",
+  ];
   const body = picture.tokens.map((token, row) => {
     const top = picture.top.data[row];
     const best = nextOf(row).find((n) => n.id === top);
@@ -190,7 +166,8 @@ function drawTable(box) {
       h("td", {}, at(picture.norms, picture.points.length - 1, row).toFixed(1)),
       h("td", {}, picture.words[top]),
       h("td", {}, probability(best?.p)),
-      h("td", {}, switched() && best ? signed(best.p - best.before, probability) : ""),
+      h("td", {}, switched() && best ? points(best.p - best.before) : ""),
+      h("td", {}, restsInWords(row)),
     );
   });
   fill(
@@ -236,7 +213,7 @@ export function watchPicture() {
       : Math.floor((event.clientY - bounds.top + box.scrollTop) / rowHeight(box.clientHeight, T));
     /** @type {Partial<State>} */
     const changes = row >= 0 && row < T ? { row } : {};
-    if (address && address !== "logits") changes.at = address;
+    if (address && address in modelNow().switches) changes.at = address; // a place along a stream has no switch
     set(changes);
   });
 }

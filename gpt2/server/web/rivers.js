@@ -18,8 +18,9 @@ const EASE = 9; // pixels over which a river changes its thickness
  * @param {number[]} widths
  * @param {string[]} tints
  * @param {number} y
+ * @param {string[]} points the addresses of the segments
  */
-export function river(places, widths, tints, y) {
+export function river(places, widths, tints, y, points) {
   const pieces = [];
   for (let p = 0; p + 1 < places.length; p++) {
     const [x0, x1] = [places[p], places[p + 1]];
@@ -30,7 +31,7 @@ export function river(places, widths, tints, y) {
     const d =
       `M${x0} ${y - now}L${turn} ${y - now}C${mid} ${y - now} ${mid} ${y - next} ${x1} ${y - next}` +
       `L${x1} ${y + next}C${mid} ${y + next} ${mid} ${y + now} ${turn} ${y + now}L${x0} ${y + now}Z`;
-    pieces.push(s("path.water", { d, fill: tints[p], "data-point": p }));
+    pieces.push(s("path.water", { d, fill: tints[p], "data-card": points[p] }));
   }
   return pieces;
 }

@@ -1,9 +1,10 @@
 // The line below the picture: what the switches did, in words.
 
 import { pageCommand } from "./copy.js";
-import { choice, fill, find, h } from "./dom.js";
+import { fill, find, h } from "./dom.js";
 import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
+import { pictureLegend as legend } from "./legend.js";
 import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, run, scene, stale, switched } from "./run.js";
 import { live } from "./source.js";
@@ -137,73 +138,4 @@ export function describe() {
   const text = [off.length ? `without ${listed(off)}` : "", flat.length ? `with ${listed(flat)} at its mean` : ""];
   const joined = text.filter(Boolean).join(", ");
   return joined[0].toUpperCase() + joined.slice(1);
-}
-
-// What the colours of the picture mean, and what may be shown instead.
-function legend() {
-  const arcs = choice(
-    "arcs",
-    [
-      ["mean", "mean", "arc width: attention weight, mean over the heads that are on"],
-      ["written", "written", "arc width: share of what attention writes, weight times the length of the value"],
-      ["head", "head", "arc width: attention weight of the head chosen below"],
-    ],
-    state.arcs,
-    (chosen) => set({ arcs: chosen }),
-  );
-  const show = switched()
-    ? choice(
-        "colours",
-        [
-          ["run", "run", "the run with these switches"],
-          ["change", "change", "how far each place moved towards or away from the original prediction"],
-        ],
-        state.show,
-        (chosen) => set({ show: chosen }),
-      )
-    : null;
-  const changing = switched() && state.show === "change";
-  const keys = changing
-    ? [
-        h("i.key", { style: { background: "var(--orange)" } }),
-        "less likely ",
-        h("i.key", { style: { background: "var(--blue)" } }),
-        "likelier",
-      ]
-    : [
-        h("i.key", { style: { background: "var(--blue)" }, title: "the lens already says what the model will say" }),
-        "final answer ",
-        h("i.key", { style: { background: "var(--sand)" }, title: "the lens says something else" }),
-        "something else",
-      ];
-  const { low, high } = range(pictureNow().norms.data);
-  return h(
-    "span.legend",
-    {},
-    show,
-    h(
-      "span",
-      { title: "the tint of a stream: what it would predict if it stopped there; the stronger, the surer" },
-      ...keys,
-    ),
-    h(
-      "span",
-      { title: "a stream's thickness is the logarithm of its vector's length (norm)" },
-      h("i.thin"),
-      number(low),
-      h("i.thick"),
-      number(high),
-    ),
-    h("span", {}, "arcs ", arcs),
-  );
-}
-
-/** @param {Float32Array} norms */
-function range(norms) {
-  let [low, high] = [Infinity, 0];
-  for (const n of norms) {
-    low = Math.min(low, n);
-    high = Math.max(high, n);
-  }
-  return { low, high };
 }

@@ -10,7 +10,7 @@ export const DEFAULTS = {
   open: 0, // the block that is drawn in full where the others are squeezed
   view: "attention",
   switches: /** @type {Switches} */ ({}),
-  arcs: "mean", // what the arcs show: mean over heads, written, head
+  arcs: "written", // what the arcs show: written, mean over heads, head
   show: "run", // or change
   tables: 0, // 1: every picture as a table
   heat: "pattern", // the attention matrix

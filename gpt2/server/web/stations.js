@@ -1,14 +1,16 @@
-// The head of the picture: blocks and the glyphs of their components. A click selects, a second click switches.
+// The head of the picture: its columns, blocks, and the glyphs of their components, each with its name below it.
+// A click selects, a second click switches.
 
-import { parts, plainName } from "./components.js";
+import { label, parts, plainName } from "./components.js";
 import { fill, find, h } from "./dom.js";
+import { TOKENS } from "./geometry.js";
 import { glyph } from "./glyphs.js";
 import { toggle } from "./switches.js";
 import { set, state, switchOf } from "./state.js";
 
 /** @import { Switches } from "./answers.d.ts" */
 /** @import { Child } from "./dom.js" */
-/** @import { Geometry } from "./geometry.js" */
+/** @import { Bracket, Geometry, Station } from "./geometry.js" */
 
 let drawn = ""; // what the glyphs show: a click must not lose its target to a drawing of the very same
 
@@ -24,8 +26,8 @@ export function drawStations(geometry) {
       b.address,
       { left: `${b.x + 2}px`, width: `${b.width - 4}px` },
       "block",
-      b.full ? `block ${b.l}` : String(b.l),
-      () => (b.full ? press(b.address) : select(b.address, true)),
+      [heading(b, geometry.blocks.length)],
+      () => (b.open ? press(b.address) : select(b.address, true)),
     ),
   );
   const glyphs = geometry.stations.map((station) =>
@@ -33,22 +35,42 @@ export function drawStations(geometry) {
       station.address,
       { left: `${station.x - station.size / 2}px`, width: `${station.size}px` },
       "place",
-      glyph(station.address, effective(station.address)),
+      [glyph(station.address, effective(station.address)), ...words(station)],
       () => press(station.address),
     ),
   );
-  const ends = [
-    h("span.end", { style: { left: "8px" } }, "tokens"),
-    h("span.end", { style: { left: `${geometry.end + 8}px` } }, "predicts"),
+  const columns = /** @type {[string, number][]} */ ([
+    ["TOKENS", 4],
+    ["EMBEDDING", TOKENS - 30],
+    ["PREDICTION", geometry.end + 8],
+  ]).map(([name, left]) => h("span.column", { style: { left: `${left}px` } }, name));
+  fill(find("stations"), columns, blocks, glyphs);
+}
+
+/**
+ * As much of a block's heading as has room.
+ * @param {Bracket} block
+ * @param {number} L
+ */
+function heading({ l, width }, L) {
+  if (width >= 112) return `BLOCK ${l} of ${L}`;
+  return width >= 72 ? `BLOCK ${l}` : String(l);
+}
+
+/** @param {Station} station */
+function words({ address, open, does, low }) {
+  const named = label(address, open);
+  return [
+    h(low ? "span.name.low" : "span.name", {}, named.name),
+    does && named.does ? h("span.does", {}, named.does) : null,
   ];
-  fill(find("stations"), ends, blocks, glyphs);
 }
 
 /**
  * @param {string} address
  * @param {Record<string, string>} style
  * @param {string} classes
- * @param {Child} content
+ * @param {Child[]} content
  * @param {() => void} pressed
  */
 function button(address, style, classes, content, pressed) {
@@ -67,7 +89,7 @@ function button(address, style, classes, content, pressed) {
       tabindex: chosen === address ? 0 : -1,
       onclick: pressed,
     },
-    content,
+    ...content,
   );
 }
 

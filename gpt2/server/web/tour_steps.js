@@ -88,7 +88,7 @@ export function steps() {
       title: "Attention: rows talk",
       where: `[data-key='${b}.attn']`,
       text:
-        "Here a row fetches from itself and from earlier rows. An arc is as wide as the weight. " +
+        "Here a row fetches from itself and from earlier rows. An arc is as wide as its share of what is written. " +
         "Several heads look in parallel, each in its own way.",
       start: { at: `${b}.attn`, open: b },
       try: ["open the heads", { at: `${b}.head.0` }],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { parts, plainName, readable, sentence, shape, shortName } from "../../../gpt2/server/web/components.js";
+import { label, parts, plainName, readable, sentence, shape, shortName } from "../../../gpt2/server/web/components.js";
 
 test("an address is a block, a head, and what is there", () => {
   assert.deepEqual(parts("3.head.11"), { block: 3, head: 11, kind: "head" });
@@ -31,6 +31,15 @@ test("components have names, short and long, and a sentence", () => {
   assert.equal(sentence("3.head.1", model), "One head's z.");
   assert.equal(sentence("2.mlp", model), "The whole write.");
   assert.equal(sentence("2.unheard", model), "");
+});
+
+test("a glyph's name is short where its block is not open", () => {
+  assert.deepEqual(label("3.attn", true), { name: "attention", does: "reads other rows" });
+  assert.equal(label("3.attn", false).name, "attn");
+  assert.equal(label("3.mlp", true).does, "each row alone");
+  assert.equal(label("3.ln_2.scale", true).name, "norm");
+  assert.equal(label("final.scale", true).name, "final norm");
+  assert.equal(label("embed.pos", true).name, "position table");
 });
 
 test("shapes are those of the address for T tokens", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { count, number, probability, short, signed } from "../../../gpt2/server/web/format.js";
+import { count, number, points, probability, share, short, signed } from "../../../gpt2/server/web/format.js";
 
 test("numbers have three digits, and a minus of their own length", () => {
   const written = [
@@ -27,26 +27,30 @@ test("numbers have three digits, and a minus of their own length", () => {
   for (const [x, text] of written) assert.equal(number(x), text, String(x));
 });
 
-test("probabilities have three digits, none where nothing is known", () => {
+test("probabilities are in percent with three digits, none where nothing is known; their changes are in points", () => {
   const written = [
-    [1, "1.000"],
-    [0.5, "0.500"],
-    [0.09949, "0.0995"],
-    [0.01234, "0.0123"],
-    [0.001234, "0.00123"],
-    [0.0001234, "1.23e−4"],
-    [0, "0"],
+    [1, "100%"],
+    [0.5, "50.0%"],
+    [0.1144, "11.4%"],
+    [0.01234, "1.23%"],
+    [0.0001234, "0.0123%"],
+    [0.00001234, "0.00123%"],
+    [0.000001234, "1.23e−4%"],
+    [0, "0%"],
     [NaN, "–"],
     [null, "–"],
   ];
   for (const [p, text] of written) assert.equal(probability(p), text, String(p));
+  assert.equal(points(-0.0325), "−3.25");
+  assert.equal(points(null), "–");
+  assert.equal(share(0.614), "61%");
 });
 
 test("signed numbers carry their sign, in any format", () => {
   assert.equal(signed(0.25), "+0.250");
   assert.equal(signed(-0.25), "−0.250");
   assert.equal(signed(-4.91e-4), "−4.91e−4");
-  assert.equal(signed(-0.25, probability), "−0.250");
+  assert.equal(signed(-0.25, probability), "−25.0%");
   assert.equal(signed(null), "–");
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { layout, rowHeight, thickness, TOKENS } from "../../../gpt2/server/web/geometry.js";
+import { changes, layout, rowHeight, thickness, TOKENS } from "../../../gpt2/server/web/geometry.js";
 
 const rising = (numbers) => numbers.every((x, i) => i === 0 || x > numbers[i - 1]);
 
@@ -20,7 +20,7 @@ test("two places in each block, one before and one behind, from left to right", 
     assert.ok(found.places[0] >= TOKENS);
     assert.ok(found.end < found.width && found.width >= width);
     const last = found.blocks.at(-1);
-    assert.ok(Math.abs(last.x + last.width - (found.width - 126)) < 1e-6); // blocks fill the room between the columns
+    assert.ok(Math.abs(last.x + last.width - (found.width - 134)) < 1e-6); // blocks fill the room between the columns
   }
 });
 
@@ -34,6 +34,44 @@ test("blocks with room are all drawn in full", () => {
     ["embed.pos", "0.ln_1.scale", "0.attn", "0.ln_2.scale", "0.mlp"],
   );
   assert.equal(stations.at(-1).address, "final.scale");
+});
+
+test("an open block has room for what its parts do; a picture that scrolls too; in between are the names alone", () => {
+  const words = (room, L) => layout(room, { n_layer: L }, 0).stations.filter((station) => station.does).length;
+  assert.equal(words(1200, 4), 16);
+  assert.equal(words(900, 12), 4);
+  assert.equal(words(714, 8), 0);
+  assert.equal(words(360, 8), 4);
+});
+
+test("two names of a squeezed block stand at two heights where they would touch", () => {
+  const low = (room) => layout(room, { n_layer: 12 }, 0).stations.filter((station) => station.low);
+  assert.deepEqual(
+    low(900).map((station) => station.address),
+    Array.from({ length: 11 }, (_, l) => `${l + 1}.mlp`),
+  );
+  assert.deepEqual(low(1500), []);
+});
+
+test("words along a line are whole, stand where they change, and lie on none before them", () => {
+  const written = changes(["·a", "·a", "·garden", "·yard", "·yard", "·tree", "·it"], [0, 20, 40, 60, 80, 100, 200], 7);
+  assert.deepEqual(written, [
+    { p: 0, x: 0, lane: 0, text: "·a" },
+    { p: 2, x: 40, lane: 0, text: "·garden" },
+    { p: 3, x: 60, lane: 1, text: "·yard" },
+    { p: 5, x: 100, lane: 0, text: "·tree" },
+    { p: 6, x: 200, lane: 0, text: "·it" },
+  ]);
+  const tight = changes(["·garden", "·yard", "·tree", "·bush", "."], [0, 10, 20, 30, 90], 7);
+  assert.deepEqual(
+    tight.map(({ text, x }) => [text, x]),
+    [
+      ["·garden", 0],
+      ["·yard", 10],
+      ["…", 52], // stands for two
+      [".", 90],
+    ],
+  );
 });
 
 test("squeezed blocks leave their norms out, but for the open one, which is wider", () => {

@@ -3,7 +3,7 @@ import "./browser.js";
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ofHead, strongest } from "../../../gpt2/server/web/arcs.js";
+import { ofHead, onFirst, strongest } from "../../../gpt2/server/web/arcs.js";
 import { nextOf } from "../../../gpt2/server/web/picture.js";
 import { tintsOf } from "../../../gpt2/server/web/rivers.js";
 import { lensOf, rowNow, run } from "../../../gpt2/server/web/run.js";
@@ -27,6 +27,20 @@ test("arcs are the listed sources of a block and row, or those of one head", () 
   ]);
   assert.deepEqual(sources(3, 0), [[0, 1]]);
   assert.deepEqual(sources(2, 1), []);
+});
+
+test("the first token has no arc: its share is told apart, where it is among the listed ones", () => {
+  const sources = () => [
+    [0, 0.5],
+    [2, 0.25],
+    [1, 0.125],
+    [2, 0.01],
+  ];
+  assert.equal(onFirst(sources, 0, 2), 0.5);
+  assert.equal(
+    onFirst(() => [[1, 1]], 0, 2),
+    null,
+  );
 });
 
 test("the row is the selected one; -1, and one that the text does not have, are the last", () => {
