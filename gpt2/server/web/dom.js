@@ -139,6 +139,14 @@ export function focusOn(parent, key) {
   element?.focus({ preventScroll: true });
 }
 
+/**
+ * A number that leads to the calculation that made it, by its place as text (places.js).
+ * @param {string} calc
+ * @param {string} text
+ */
+export const numberOf = (calc, text) =>
+  h("button.number", { type: "button", "data-calc": calc, title: "how this number came about" }, text);
+
 let fading = 0; // the timer that takes the message away
 
 /** @param {string} text */

@@ -1,6 +1,6 @@
 // The next token at the selected row: bars with probability, the change a switch made, and the share it is drawn with.
 
-import { fill, find, h } from "./dom.js";
+import { fill, find, h, numberOf } from "./dom.js";
 import { points, probability, short } from "./format.js";
 import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, switched } from "./run.js";
@@ -44,7 +44,7 @@ export function drawNext() {
         ),
       ),
       h("td.bars", {}, ...bars(n, most)),
-      h("td.p", {}, probability(n.p)),
+      h("td.p", {}, numberOf(`probability~~~${n.id}`, probability(n.p))),
       h("td.change", { "data-sign": sign(n.p - n.before) }, switched() ? points(n.p - n.before) : ""),
       h("td.drawn", {}, drawShare(row, n)),
     );

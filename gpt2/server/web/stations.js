@@ -112,6 +112,17 @@ export function effective(address, switches = state.switches) {
 }
 
 /**
+ * The first number that a component writes, as places.js names it; empty where it has none of its own.
+ * @param {string} address
+ */
+function calculated(address) {
+  const { block, head, kind } = parts(address);
+  if (kind === "head") return `${block}.attn.z~${head}~~0`;
+  if (kind === "attn" || kind === "mlp") return `${block}.${kind}.out~~~0`;
+  return kind === "embed.pos" || kind.endsWith(".scale") ? `${address}~~~0` : "";
+}
+
+/**
  * Selecting a component opens the detail that shows it; the picture stays where it is, unless its block is to open.
  * @param {string} address
  * @param {boolean} [opening] whether its block is drawn in full from now on
@@ -127,5 +138,7 @@ export function select(address, opening = false) {
     logits: "attribution",
   };
   const open = opening && block !== null ? block : state.open;
-  set({ at: address, view: views[kind] ?? "off", open });
+  const calc = calculated(address);
+  if (state.view === "maths" && calc) set({ at: address, calc, open });
+  else set({ at: address, view: views[kind] ?? "off", open });
 }

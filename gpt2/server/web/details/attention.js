@@ -3,12 +3,11 @@
 import { named } from "../axes.js";
 import { parts } from "../components.js";
 import { diverge, sequence } from "../colour.js";
-import { choice, h, toast } from "../dom.js";
+import { choice, h, numberOf, toast } from "../dom.js";
 import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { numberOf } from "./maths.js";
 import { written as placeText } from "../places.js";
 import { modelNow, pictureNow, rowNow, scene } from "../run.js";
 import { askPlainly, has } from "../source.js";
@@ -267,7 +266,7 @@ function sources(one) {
           h("th", { scope: "row" }, h("small", {}, `${j} `), short(pictureNow().tokens[j], 12)),
           h("td.bars", {}, h("i.bar", { style: { width: `${100 * weight}%` } })),
           h("td", {}, numberOf(at(j), probability(weight))),
-          h("td", {}, `${number(100 * share)} %`),
+          h("td", {}, probability(share)),
         ),
       ),
     ),

@@ -3,6 +3,7 @@
 
 import { walkCommand } from "../copy.js";
 import { h } from "../dom.js";
+import { probability } from "../format.js";
 import { nextOf } from "../picture.js";
 import { hasHead, moved, order, parsed, split, step, written } from "../places.js";
 import { modelNow, pictureNow, rowNow, scene } from "../run.js";
@@ -45,14 +46,6 @@ function operand(place, x) {
     exact(x),
   );
 }
-
-/**
- * A number elsewhere on the page that leads to its calculation, by its place as text.
- * @param {string} calc
- * @param {string} text
- */
-export const numberOf = (calc, text) =>
-  h("button.number", { type: "button", "data-calc": calc, title: "how this number came about" }, text);
 
 /** @param {Place} place */
 function nameOf(place) {
@@ -99,7 +92,8 @@ function title(place, one, found) {
         ? ""
         : `, number ${place.index}`;
   const at = reads ? "" : `, at row ${row} ${tokens[row]}`;
-  return [`${one.name}${where}${of}${at} = `, h("b", {}, exact(found.value))];
+  const share = found.kind === "softmax" ? ` (${probability(found.value)})` : "";
+  return [`${one.name}${where}${of}${at} = `, h("b", {}, exact(found.value)), share];
 }
 
 /**

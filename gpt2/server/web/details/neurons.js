@@ -1,9 +1,8 @@
 // Detail: the strongest neurons of one MLP at the selected row, and what excites one of them.
 
 import { parts } from "../components.js";
-import { choice, h, later } from "../dom.js";
+import { choice, h, later, numberOf } from "../dom.js";
 import { number, short, signed } from "../format.js";
-import { numberOf } from "./maths.js";
 import { modelNow, rowNow, scene } from "../run.js";
 import { ask, askPlainly } from "../source.js";
 import { set, state } from "../state.js";
@@ -93,8 +92,8 @@ async function contexts(block, neuron) {
     h(
       "p.fine",
       {},
-      `above 0 at ${number(100 * found.active)} % of positions; held at its mean, the loss changes by ` +
-        `${signed(change)} (95 % interval ${signed(low)} to ${signed(high)}) nats per token. ${found.text}.`,
+      `above 0 at ${number(100 * found.active)}% of positions; held at its mean, the loss changes by ` +
+        `${signed(change)} (95% interval ${signed(low)} to ${signed(high)}) nats per token. ${found.text}.`,
     ),
   );
 }

@@ -108,13 +108,13 @@ function importance(again) {
     high: r.high,
     card: r.address,
     key: `importance:${r.address}`,
-    said: `95 % interval ${signed(r.low)} to ${signed(r.high)}; KL ${number(r.kl)}`,
+    said: `95% interval ${signed(r.low)} to ${signed(r.high)}; KL ${number(r.kl)}`,
     pick: () => setSwitch(r.address, asked.kind === "mean" ? "mean" : "off"),
   }));
   return h(
     "section.wide",
     {},
-    h("h3", {}, "loss without it, nats per token, with 95 % intervals"),
+    h("h3", {}, "loss without it, nats per token, with 95% intervals"),
     bar,
     h(
       "div.columns",
