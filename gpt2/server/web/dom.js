@@ -147,6 +147,13 @@ export function focusOn(parent, key) {
 export const numberOf = (calc, text) =>
   h("button.number", { type: "button", "data-calc": calc, title: "how this number came about" }, text);
 
+/**
+ * The head of a table; what has no name is no heading.
+ * @param {string[]} names
+ */
+export const headRow = (names) =>
+  h("thead", {}, h("tr", {}, ...names.map((name) => (name ? h("th", { scope: "col" }, name) : h("td")))));
+
 let fading = 0; // the timer that takes the message away
 
 /** @param {string} text */

@@ -1,6 +1,6 @@
 // The next token at the selected row: bars with probability, the change a switch made, and the share it is drawn with.
 
-import { fill, find, h, numberOf } from "./dom.js";
+import { fill, find, h, headRow, numberOf } from "./dom.js";
 import { points, probability, short } from "./format.js";
 import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, switched } from "./run.js";
@@ -18,11 +18,10 @@ export function drawNext() {
     .sort((a, b) => Math.max(b.p, b.before) - Math.max(a.p, a.before))
     .slice(0, SHOWN);
   const most = largestOf(tokens.map((n) => Math.max(n.p, n.before)));
-  const head = ["next token", "", "p", switched() ? "points" : "", "drawn"].map((name) =>
-    h("th", { scope: "col" }, name),
-  );
-  head[3].title = "the change of p, in percentage points";
-  head[4].title = "the probability it is drawn with, after temperature, top-k and top-p";
+  const head = headRow(["next token", "", "p", switched() ? "points" : "", "drawn"]);
+  const [, , , change, drawn] = /** @type {HTMLElement[]} */ ([...head.rows[0].cells]);
+  change.title = "the change of p, in percentage points";
+  drawn.title = "the probability it is drawn with, after temperature, top-k and top-p";
   const body = tokens.map((n) => {
     const known = state.target === n.word;
     return h(
@@ -52,12 +51,7 @@ export function drawNext() {
   fill(
     find("next"),
     h("h2", {}, "after ", h("span.token", {}, short(pictureNow().tokens[row], 14)), h("small", {}, ` row ${row}`)),
-    h(
-      switched() ? "table.bars.beside" : "table.bars",
-      {},
-      h("thead", {}, h("tr", {}, ...head)),
-      h("tbody", {}, ...body),
-    ),
+    h(switched() ? "table.bars.beside" : "table.bars", {}, head, h("tbody", {}, ...body)),
     drawControls(row),
   );
 }

@@ -3,7 +3,7 @@
 
 import { arcs } from "./arcs.js";
 import { plainName } from "./components.js";
-import { add, around, fill, find, h, s } from "./dom.js";
+import { add, around, fill, find, h, headRow, s } from "./dom.js";
 import { points, probability, short } from "./format.js";
 import { layout, rowHeight, thickness, TOKENS } from "./geometry.js";
 import { nodes, river, tintsOf } from "./rivers.js";
@@ -170,15 +170,7 @@ function drawTable(box) {
       h("td", {}, restsInWords(row)),
     );
   });
-  fill(
-    box,
-    h(
-      "table.plain",
-      {},
-      h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, ...body),
-    ),
-  );
+  fill(box, h("table.plain", {}, headRow(head), h("tbody", {}, ...body)));
   find("under").replaceChildren();
 }
 

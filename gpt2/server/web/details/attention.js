@@ -3,7 +3,7 @@
 import { named } from "../axes.js";
 import { parts } from "../components.js";
 import { diverge, sequence } from "../colour.js";
-import { choice, h, numberOf, toast } from "../dom.js";
+import { choice, h, headRow, numberOf, toast } from "../dom.js";
 import { number, probability, short, signed } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
@@ -255,7 +255,7 @@ function sources(one) {
   return h(
     "table.list",
     {},
-    h("thead", {}, h("tr", {}, ...["reads from", "", "weight", "written"].map((n) => h("th", { scope: "col" }, n)))),
+    headRow(["reads from", "", "weight", "written"]),
     h(
       "tbody",
       {},

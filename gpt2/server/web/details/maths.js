@@ -2,7 +2,7 @@
 // In: the place in state.calc, or else the likeliest token's probability. The numbers are those that gpt2 walk prints.
 
 import { walkCommand } from "../copy.js";
-import { h } from "../dom.js";
+import { h, headRow } from "../dom.js";
 import { probability } from "../format.js";
 import { nextOf } from "../picture.js";
 import { hasHead, moved, order, parsed, split, step, written } from "../places.js";
@@ -179,7 +179,7 @@ function terms(one, found) {
   return h(
     "table.list",
     {},
-    h("thead", {}, h("tr", {}, ...["", ...heads].map((name) => h("th", { scope: "col" }, name)))),
+    headRow(["", ...heads]),
     h("tbody", {}, ...shown.map(row)),
     h(
       "tfoot",

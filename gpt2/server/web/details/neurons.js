@@ -1,7 +1,7 @@
 // Detail: the strongest neurons of one MLP at the selected row, and what excites one of them.
 
 import { parts } from "../components.js";
-import { choice, h, later, numberOf } from "../dom.js";
+import { choice, h, headRow, later, numberOf } from "../dom.js";
 import { number, short, signed } from "../format.js";
 import { modelNow, rowNow, scene } from "../run.js";
 import { ask, askPlainly } from "../source.js";
@@ -58,12 +58,7 @@ export async function neurons({ again }) {
         choice("block", blocks, block, (l) => set({ at: `${l}.mlp` })),
         h("small", {}, `${found.active} of ${found.of} neurons are above 0 at row ${row}`),
       ),
-      h(
-        "table.list.neurons",
-        {},
-        h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, ...body),
-      ),
+      h("table.list.neurons", {}, headRow(head), h("tbody", {}, ...body)),
     ),
     later(contexts(block, current), "looking for what excites it"),
   ];
