@@ -29,7 +29,7 @@ from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.static import files
-from gpt2.server.switches import components, states
+from gpt2.server.switches import SCALED, components, states
 from gpt2.server.wire import pack
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def questions(session: Session, ask: Export) -> Iterator[Asked]:
     ids, config = session.encode(ask.text), session.config
     T, L, H = len(ids), config.n_layer, config.n_head
     on = {"text": ask.text, "switches": {}}
-    scenes = [on, *({"text": ask.text, "switches": {a: s}} for a in components(config) for s in states(a))]
+    switched = ((a, s) for a in components(config) for s in states(a) if s not in SCALED)  # a small file holds no more
+    scenes = [on, *({"text": ask.text, "switches": {a: s}} for a, s in switched)]
     if ask.switches and ask.switches not in [scene["switches"] for scene in scenes]:
         scenes.append({"text": ask.text, "switches": ask.switches})
     rows = range(max(0, T - ROWS), T)

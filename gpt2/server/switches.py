@@ -1,4 +1,4 @@
-"""The page's switches: which components have one, and what off and mean do to each.
+"""The page's switches: which components have one, and what each state does to it: off, mean, half, double.
 
 In: {"3.head.7": "off", "final.scale": "mean", ...}. Out: edits for a Probe. Read next: session.py.
 """
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from gpt2.base.errors import UsageError
 from gpt2.config import GPT2Config
-from gpt2.explain import freeze, mean, zero
+from gpt2.explain import freeze, mean, scale, zero
 from gpt2.explain.run.places import parse
 from gpt2.probe import Edit
 
 if TYPE_CHECKING:
     from gpt2.server.session import Session
 
+SCALED = {"half": 0.5, "double": 2.0}
 SWITCHED = ("attn.z", "attn.out", "mlp.out", "block", "ln_1.scale", "ln_2.scale", "final.scale", "embed.pos")
 
 
@@ -29,7 +30,7 @@ def components(config: GPT2Config) -> list[str]:
 
 def states(address: str) -> tuple[str, ...]:
     """The states beside "on": a norm's divisor cannot be off, only frozen at its mean."""
-    return ("mean",) if address.endswith(".scale") else ("off", "mean")
+    return ("mean",) if address.endswith(".scale") else ("off", "mean", *SCALED)
 
 
 def check(config: GPT2Config, switches: Mapping[str, str]) -> None:
@@ -44,12 +45,14 @@ def check(config: GPT2Config, switches: Mapping[str, str]) -> None:
 
 
 def edits(session: "Session", switches: Mapping[str, str]) -> dict[str, Edit]:
-    """The edit of each switch: zero, or the mean over the session's reference text. UsageError as for `check`."""
+    """The edit of each switch: zero, a multiple, or the mean over the session's text. UsageError as for `check`."""
     check(session.config, switches)
     made: dict[str, Edit] = {}
     for address, state in switches.items():
         if state == "off":
             made[address] = zero
+        elif state in SCALED:
+            made[address] = scale(SCALED[state])
         else:
             made[address] = freeze(session.means) if address.endswith(".scale") else mean(session.means)
     return made

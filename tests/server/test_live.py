@@ -43,6 +43,7 @@ SWITCHES: list[dict[str, str]] = [
     {"embed.pos": "off", "1.attn": "mean"},
     {"1.block": "off", "final.scale": "mean"},
     {"0.block": "mean", "1.mlp": "off", "1.ln_2.scale": "mean"},
+    {"0.head.1": "double", "1.head.0": "half", "0.mlp": "double", "1.block": "half"},
 ]
 
 

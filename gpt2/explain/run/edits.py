@@ -146,7 +146,9 @@ def resample(run: Run) -> Edit:
 @_makes_edits
 def scale(k: float) -> Edit:
     """k times the value."""
-    return _named(lambda x, at: k * x, f"scale({k:g})")
+    edit = _named(lambda x, at: k * x, f"scale({k:g})")
+    edit.factor = k  # type: ignore[attr-defined]
+    return edit
 
 
 @_makes_edits

@@ -107,9 +107,12 @@ def flow(model: Model, text: Text, edit: Mapping[str, Edit] = NO_EDIT) -> Flow:
 
 
 def heads_on(model: GPT2, layer: int, edit: Mapping[str, Edit]) -> list[int]:
-    """The heads of a block that bring what they read: none where the block or its attention is edited as a whole."""
+    """The heads of a block that bring what they read: none where the block or its attention is edited as a whole.
+
+    A multiple of what they bring (`scale`) is still that.
+    """
     c, off = model.config, set[int]()
-    for text in edit:
+    for text in (text for text, change in edit.items() if not getattr(change, "factor", 0)):
         for a in parse(text, c.n_layer, c.n_head):
             if a.layer == layer and a.point in ("attn.z", "head.out", "attn.out", "block"):
                 off |= set(range(c.n_head)) if a.head is None else {a.head}

@@ -12,7 +12,7 @@ export interface Ints {
   shape: number[];
 }
 
-export type Switches = Record<string, string>; // address -> "off" or "mean"
+export type Switches = Record<string, string>; // address -> "off", "mean", "half" or "double"
 export type Words = Record<string, string>; // the id of a token -> the token as it is shown
 
 export interface Model {

@@ -59,6 +59,9 @@ export function walkCommand(block, head, row) {
 // The command that opens this page with the model behind it, for the text that is shown.
 export const pageCommand = () => overview(" --page");
 
+/** @type {Record<string, number>} */
+const FACTORS = { half: 0.5, double: 2 };
+
 /**
  * The edits of the switches, as a dictionary of gpt2.explain.
  * @param {Switches} switches
@@ -67,6 +70,7 @@ export function editsOf(switches) {
   /** @type {(address: string, kind: string) => string} */
   const edit = (address, kind) => {
     if (kind === "off") return "zero";
+    if (kind in FACTORS) return `scale(${FACTORS[kind]})`;
     return address.endsWith(".scale") ? "freeze(ref)" : "mean(ref)";
   };
   const made = Object.entries(switches).map(([address, kind]) => `${quoted(address)}: ${edit(address, kind)}`);
@@ -81,7 +85,7 @@ export function pythonOf(address, row) {
   const { name, dtype } = modelNow();
   const edits = editsOf(scene().switches);
   const needsMean = edits.includes("(ref)");
-  const names = ["trace", ...["zero", "mean", "freeze"].filter((edit) => edits.includes(`: ${edit}`))];
+  const names = ["trace", ...["zero", "mean", "freeze", "scale"].filter((edit) => edits.includes(`: ${edit}`))];
   if (needsMean) names.push("reference");
   const asked = [quoted(scene().text), `read=${quoted(readable(address))}`];
   if (edits) asked.push(`edit=${edits}`);
@@ -99,7 +103,7 @@ export function pythonOf(address, row) {
 
 /**
  * The command for a component; with switches, the one that measures these switches together. Null where there is none:
- * no command has both off and mean, or takes a block at its mean.
+ * no command has both off and mean, a multiple, or a block at its mean.
  * @param {string} address
  */
 export function commandOf(address) {
@@ -108,7 +112,8 @@ export function commandOf(address) {
   const addresses = Object.keys(switches);
   if (addresses.length) {
     const kinds = new Set(Object.values(switches));
-    if (kinds.size > 1 || addresses.some((a) => a.endsWith(".block") && switches[a] === "mean")) return null;
+    const scaled = kinds.has("half") || kinds.has("double");
+    if (kinds.size > 1 || scaled || addresses.some((a) => a.endsWith(".block") && switches[a] === "mean")) return null;
     const replaced = kinds.has("off") ? "zero" : "mean";
     return `gpt2 explain off ${addresses.sort().join(",")} --kind ${replaced} --prompt=${shell(text)}${model()}`;
   }

@@ -3,7 +3,7 @@
 
 import { parts } from "./components.js";
 import { parsed } from "./places.js";
-import { DEFAULTS } from "./state.js";
+import { DEFAULTS, STATES } from "./state.js";
 
 /** @import { Model, Switches } from "./answers.d.ts" */
 /** @import { State } from "./state.js" */
@@ -76,7 +76,7 @@ export function readLink(fragment, model) {
   /** @type {string[]} */
   const left = [];
   for (const [name, word] of fields) {
-    if (name === "off" || name === "mean") {
+    if (STATES.includes(name)) {
       for (const address of word.split(",").filter(Boolean)) {
         const has = Object.hasOwn(model.switches, address) && model.switches[address].includes(name);
         if (has && !Object.hasOwn(switches, address)) switches[address] = name;
@@ -118,7 +118,7 @@ export function readLinkOfFile(fragment, file, model) {
 export function said(left, model) {
   const shown = left.slice(0, 5).map((field) => (field.length > 60 ? field.slice(0, 59) + "…" : field));
   const more = left.length > 5 ? ` and ${left.length - 5} more` : "";
-  const blocks = left.some((field) => /^(off|mean|at|open)=/.test(field))
+  const blocks = left.some((field) => /^(off|mean|half|double|at|open)=/.test(field))
     ? ` This model has the blocks 0 to ${model.n_layer - 1}.`
     : "";
   return `The link names what is not here, and the page leaves it out: ${shown.join(", ")}${more}.${blocks}`;

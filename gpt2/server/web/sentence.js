@@ -8,7 +8,7 @@ import { pictureLegend as legend } from "./legend.js";
 import { nextOf } from "./picture.js";
 import { pictureNow, rowNow, run, scene, stale, switched } from "./run.js";
 import { live } from "./source.js";
-import { set, state } from "./state.js";
+import { STATES, set, state } from "./state.js";
 
 /** @import { Picture } from "./answers.d.ts" */
 
@@ -134,8 +134,12 @@ export function describe() {
     if (names.length > 4) return `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
     return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
   };
-  const [off, flat] = [named("off"), named("mean")];
-  const text = [off.length ? `without ${listed(off)}` : "", flat.length ? `with ${listed(flat)} at its mean` : ""];
+  const [off, ...others] = STATES.map(named);
+  const how = ["at its mean", "halved", "doubled"];
+  const text = [
+    off.length ? `without ${listed(off)}` : "",
+    ...others.map((names, n) => (names.length ? `with ${listed(names)} ${how[n]}` : "")),
+  ];
   const joined = text.filter(Boolean).join(", ");
   return joined[0].toUpperCase() + joined.slice(1);
 }

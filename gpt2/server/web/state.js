@@ -29,6 +29,9 @@ export const DEFAULTS = {
 
 /** @typedef {typeof DEFAULTS} State */
 
+// What a component may be beside on.
+export const STATES = ["off", "mean", "half", "double"];
+
 const NAMES = /** @type {(keyof State)[]} */ (Object.keys(DEFAULTS));
 
 /** @type {State} */
@@ -107,7 +110,7 @@ export function write(values) {
     if (name === "text") fields.set("text", values.text);
     else if (name !== "switches" && values[name] !== DEFAULTS[name]) fields.set(name, String(values[name]));
   }
-  for (const kind of ["off", "mean"]) {
+  for (const kind of STATES) {
     const named = Object.keys(values.switches).filter((address) => values.switches[address] === kind);
     if (named.length) fields.set(kind, named.sort().join(","));
   }

@@ -1,4 +1,4 @@
-// Switching a component: on, off, mean; which states it has, and the three buttons that set them.
+// Switching a component: on, off, mean, scaled; which states it has, and the buttons that set them.
 
 import { plainName } from "./components.js";
 import { choice, toast } from "./dom.js";
@@ -26,11 +26,14 @@ const HINTS = {
   on: "as the model is",
   off: "its output is replaced by zero",
   mean: "its output is replaced by its mean over a reference text",
+  half: "its output is multiplied by 0.5",
+  double: "its output is multiplied by 2",
 };
 
 /** @param {string} address */
 export function switchButtons(address) {
-  const named = (/** @type {string} */ kind) => (kind === "mean" && address.endsWith(".scale") ? "frozen" : kind);
+  const named = (/** @type {string} */ kind) =>
+    kind === "mean" && address.endsWith(".scale") ? "frozen" : ({ half: "× ½", double: "× 2" }[kind] ?? kind);
   return choice(
     `switch ${plainName(address)}`,
     statesOf(address).map((kind) => [kind, named(kind), HINTS[kind]]),

@@ -21,11 +21,13 @@ test("a number's Python line reads its address, with the switches as edits", () 
       'print(run["3.mlp.out"])',
     ].join("\n"),
   );
-  set({ switches: { "2.head.1": "off", "0.mlp": "mean", "1.ln_1.scale": "mean" } });
+  set({ switches: { "2.head.1": "off", "0.mlp": "mean", "1.ln_1.scale": "mean", "3.attn": "double" } });
   const lines = pythonOf("logits", 2).split("\n");
-  assert.equal(lines[1], "from gpt2.explain import trace, zero, mean, freeze, reference");
+  assert.equal(lines[1], "from gpt2.explain import trace, zero, mean, freeze, scale, reference");
   assert.equal(lines[3], "ref = reference(checkpoint)");
-  assert.ok(lines[4].endsWith('edit={"2.head.1": zero, "0.mlp": mean(ref), "1.ln_1.scale": freeze(ref)})'));
+  assert.ok(
+    lines[4].endsWith('edit={"2.head.1": zero, "0.mlp": mean(ref), "1.ln_1.scale": freeze(ref), "3.attn": scale(2)})'),
+  );
   assert.equal(lines[5], "print(run.logits[0, 2].softmax(-1).topk(10))");
   assert.equal(editsOf({}), "");
 });

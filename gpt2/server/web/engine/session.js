@@ -12,6 +12,8 @@ import { word } from "./words.js";
 /** @typedef {{ ids: number[], switches: Switches, values: Record<string, Tensor>, signal?: AbortSignal }} Run */
 
 const KEPT = 12; // runs
+/** @type {Record<string, number>} */
+const FACTORS = { off: 0, mean: 0, half: 0.5, double: 2 };
 
 // The engine has no answer: the message says why, and what to do.
 export class NoAnswer extends Error {}
@@ -162,12 +164,12 @@ export class Session {
         const D = n_embd / H;
         made[point] ??= { gate: new Tensor(new Float32Array(H).fill(1), [1, H, 1, 1]), value: zeros([1, H, 1, D]) };
         const { gate, value } = /** @type {{ gate: Tensor, value: Tensor }} */ (made[point]);
-        gate.data[Number(head)] = 0;
+        gate.data[Number(head)] = FACTORS[state];
         if (state === "mean") value.data.set(row(this.mean(point).floats, Number(head), D), Number(head) * D);
         continue;
       }
       const point = kind === "attn" || kind === "mlp" ? `${address}.out` : address;
-      made[point] = state === "mean" ? { gate: 0, value: this.mean(point) } : { gate: 0 };
+      made[point] = state === "mean" ? { gate: 0, value: this.mean(point) } : { gate: FACTORS[state] };
     }
     return made;
   }

@@ -112,8 +112,9 @@ export function writeLengths(session, l, v) {
  * @param {Switches} switches
  */
 function headsOn(H, l, switches) {
-  if (`${l}.attn` in switches || `${l}.block` in switches) return [];
-  return Array.from({ length: H }, (_, h) => h).filter((h) => !(`${l}.head.${h}` in switches));
+  const gone = (/** @type {string} */ address) => ["off", "mean"].includes(switches[address]);
+  if (gone(`${l}.attn`) || gone(`${l}.block`)) return [];
+  return Array.from({ length: H }, (_, h) => h).filter((h) => !gone(`${l}.head.${h}`));
 }
 
 /**
