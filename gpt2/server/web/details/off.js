@@ -48,8 +48,8 @@ function list() {
       "p.fine",
       {},
       "Off puts zero in a component's place. The model never met that in training, so mean, its average over ",
-      "a reference text, is the fairer question. Half and double its output are smaller changes. A LayerNorm can only be ",
-      "frozen at its mean divisor.",
+      "a reference text, is the fairer question. To halve or double its output is a smaller change. A LayerNorm can ",
+      "only be frozen at its mean divisor.",
     ),
   );
 }
