@@ -15,7 +15,7 @@ from gpt2.checkpoint.files import load
 from gpt2.cli.main import main
 from gpt2.explain import reference, trace, zero
 from gpt2.explain.change.patching import Patching
-from tests.explained import BLOCKS, shallow
+from tests.explained import BLOCKS, HEADS, shallow
 
 TEXT = "The cat sat on the"
 
@@ -278,6 +278,11 @@ def test_every_number_leads_to_the_calculation_that_made_it(page, port, capsys):
     page.click("#tab-attention")
     page.locator("#panel .sources button").first.click()
     expect(panel).to_contain_text("attention weight, head 0.0")
+    page.click("#tab-attention")
+    page.get_by_role("button", name="all blocks").click()
+    expect(page.locator("#panel .heads-grid .thumb")).to_have_count(BLOCKS * HEADS)
+    page.locator("#panel .heads-grid .thumb").last.click()
+    expect(page.locator("#chosen")).to_contain_text(f"head {BLOCKS - 1}.{HEADS - 1}")
     compared, wrong = page.evaluate(OPERANDS)
     assert wrong == []
     assert compared > 90

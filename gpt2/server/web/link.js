@@ -35,6 +35,7 @@ const RULES = {
   arcs: oneOf("mean", "written", "head"),
   show: oneOf("run", "change"),
   tables: between(0, 1, true),
+  heads: oneOf("block", "all"),
   heat: oneOf("pattern", "written", "mean", "change"),
   colour: oneOf("p", "rank", "entropy", "kl"),
   target: any, // whether it is one token the answer says, and the detail offers a way on

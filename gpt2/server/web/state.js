@@ -13,6 +13,7 @@ export const DEFAULTS = {
   arcs: "written", // what the arcs show: written, mean over heads, head
   show: "run", // or change
   tables: 0, // 1: every picture as a table
+  heads: "block", // whose heads are shown, or all
   heat: "pattern", // the attention matrix
   colour: "p", // lens grid
   target: "", // attribution: "" is the prediction

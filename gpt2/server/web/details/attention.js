@@ -15,6 +15,7 @@ import { set, state } from "../state.js";
 import { effective } from "../stations.js";
 import { largestOf, row as rowOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
+import { allHeads } from "./heads.js";
 
 /** @import { Attention, Head, Heads } from "../answers.d.ts" */
 
@@ -38,6 +39,7 @@ let report = null; // the head report, once it has been measured
 /** @param {{ again: () => void }} tools */
 export async function attention({ again }) {
   const { block, head } = chosenHead();
+  if (state.heads === "all") return allHeads(whose());
   const [all, one] = await Promise.all([
     askPlainly("attention", { ...scene(), block }),
     askPlainly("head", { ...scene(), block, head }),
@@ -48,6 +50,7 @@ export async function attention({ again }) {
     h(
       "div.heads",
       {},
+      whose(),
       h("h3", {}, `heads of block ${block}`),
       h("div.thumbs", {}, ...Array.from({ length: modelNow().n_head }, (_, i) => thumb(all, block, i, head))),
       scoring(again, block, head),
@@ -60,6 +63,20 @@ export async function attention({ again }) {
       sources(one),
     ),
   ];
+}
+
+// Whether the heads of one block are shown, or all.
+function whose() {
+  /** @type {[value: string, text: string][]} */
+  const options = [
+    ["block", "one block"],
+    ["all", "all blocks"],
+  ];
+  return h(
+    "div.bar",
+    {},
+    choice("heads", options, state.heads, (heads) => set({ heads })),
+  );
 }
 
 /**
