@@ -16,11 +16,11 @@ function model() {
 }
 
 /**
- * `gpt2 explain` of the text that is shown. A text that reads like an option or an analysis stands behind `--`.
+ * `gpt2 explain` of a text. One that reads like an option or an analysis stands behind `--`.
  * @param {string} options
+ * @param {string} [text] that is shown, where no other is given
  */
-function overview(options) {
-  const { text } = scene();
+function overview(options, text = scene().text) {
   const plain = !text.startsWith("-") && /\s/.test(text);
   return `gpt2 explain ${plain ? "" : "-- "}${shell(text)}${options}${model()}`;
 }
@@ -38,8 +38,11 @@ function analysis(name, options) {
   return `gpt2 explain ${name} ${shell(text)}${words}`;
 }
 
-// The command that opens this page with the model behind it, for the text that is shown.
-export const pageCommand = () => overview(" --page");
+/**
+ * The command that opens this page with the model behind it.
+ * @param {string} [text]
+ */
+export const pageCommand = (text) => overview(" --page", text);
 
 /**
  * The edits of the switches, as a dictionary of gpt2.explain.

@@ -22,7 +22,7 @@ const between = (low, high, whole) => (word) => {
 const HIGH = 2 ** 31 - 1;
 const any = () => true;
 
-export const VIEWS = ["attention", "lens", "attribution", "neurons", "off", "patch", "positions"];
+export const VIEWS = ["story", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"];
 
 /** @type {Record<Exclude<keyof State, "switches">, (word: string, model: Known) => boolean>} */
 const RULES = {
