@@ -159,9 +159,9 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_p
     expect(alone.locator("#panel table.grid tr")).to_have_count(2 * checkpoint.model.config.n_layer + 2)
     alone.get_by_role("button", name="all on").first.click()
     agree(alone, probabilities(checkpoint, text))
-    for view in ("attention", "attribution", "neurons", "positions"):
+    for view in ("why", "attention", "attribution", "neurons", "positions"):
         alone.click(f"#tab-{view}")
-        expect(alone.locator("#panel .barlist, #panel canvas, #panel table").first).to_be_visible()
+        expect(alone.locator("#panel .why, #panel .barlist, #panel canvas, #panel table").first).to_be_visible()
         expect(alone.locator("#panel .refusal")).to_have_count(0)
     alone.click("[data-key='1.attn']")
     alone.click("[data-key='1.attn']")
@@ -215,7 +215,7 @@ def test_the_keyboard_reaches_everything(page, port, checkpoint):
 def test_every_control_has_a_name_and_words_can_be_read(page, port):
     """Names for a screen reader; contrast of text against its background of at least 4.5 to 1, light and dark."""
     open_(page, port, "&off=2.head.1")
-    for view in ("attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
+    for view in ("story", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
         page.click(f"#tab-{view}")
         page.wait_for_load_state("networkidle")
         unnamed = page.evaluate(

@@ -62,9 +62,11 @@ class Run:
             return top if kind == "top" else float(table[column][-1][ids.index(word)])
         if kind in ("loss", "lossbefore"):
             return float(self.picture["losses" if kind == "loss" else "losses_before"].mean())
+        config = self.session.config
+        if kind == "heads":
+            return config.n_layer * config.n_head
         if kind == "sinks":
-            blocks = range(self.session.config.n_layer)
-            return sum(int((self.ask("attention", block=l)["first"] > 0.5).sum()) for l in blocks)
+            return sum(int((self.ask("attention", block=l)["first"] > 0.5).sum()) for l in range(config.n_layer))
         block, _, head = words[0].split(".")
         if kind == "previous":
             return float(self.ask("attention", block=int(block))["previous"][int(head)])
@@ -96,7 +98,8 @@ def test_every_claim_of_every_story_holds_on_the_bundled_model(stories: list[dic
             assert step["claims"]
             for claim in step["claims"]:
                 assert holds(run, claim), (story["name"], claim, run.value(claim[0]))
-            assert all(run.value(measure) is not None for measure in step["measures"])  # a token that is not listed fails
+            for measure in step["measures"]:
+                run.value(measure)  # a token that is not listed fails
 
 
 def test_no_mlp_is_missed_more_than_the_first(stories: list[dict[str, Any]]) -> None:

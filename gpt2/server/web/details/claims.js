@@ -7,6 +7,7 @@
 //   weight HEAD WORD       what a head of the last row puts on the tokens WORD, all of them together
 //   previous HEAD          what it puts on the token before, on average over the rows
 //   sinks                  how many heads of the model put more than half on the first token, on average over the rows
+//   heads                  how many the model has
 
 import { number, probability } from "../format.js";
 import { at } from "../wire.js";
@@ -15,7 +16,7 @@ import { at } from "../wire.js";
 /** @import { Claim, Step } from "./stories.js" */
 /** @typedef {number | string | undefined} Value */
 /** @typedef {(name: "attention" | "head", parameters: object) => Promise<any>} Asking */
-/** @typedef {{ picture: Picture, blocks: number, ask: Asking }} Measured */
+/** @typedef {{ picture: Picture, blocks: number, heads: number, ask: Asking }} Measured */
 
 const SLOT = /\{([^}]+)\}/;
 
@@ -30,7 +31,7 @@ function head(address) {
  * @param {Measured} run
  * @returns {Promise<Value>}
  */
-async function valueOf(measure, { picture, blocks, ask }) {
+async function valueOf(measure, { picture, blocks, heads, ask }) {
   const [kind, ...words] = measure.split(" ");
   const last = picture.tokens.length - 1;
   /** @type {(name: "p" | "p_before", word: string) => number | undefined} */
@@ -44,6 +45,7 @@ async function valueOf(measure, { picture, blocks, ask }) {
   if (kind === "before") return likely("p_before", words[0]);
   if (kind === "top") return top;
   if (kind === "ptop") return likely("p", top);
+  if (kind === "heads") return blocks * heads;
   if (kind === "loss") return mean(picture.losses.data);
   if (kind === "lossbefore") return mean(picture.losses_before.data);
   if (kind === "previous") {
@@ -113,7 +115,7 @@ export function holds([left, is, right], values) {
  */
 export function written(measure, value) {
   if (typeof value === "string") return value;
-  if (measure === "sinks") return String(value);
+  if (measure === "sinks" || measure === "heads") return String(value);
   return measure.startsWith("loss") ? number(value) : probability(value);
 }
 

@@ -212,7 +212,7 @@ export const STORIES = [
         switches: [],
         at: "6.head.10",
         said:
-          "It puts {weight 6.head.10 Once} of its weight on the first token. It is not alone: {sinks} of the heads " +
+          "It puts {weight 6.head.10 Once} of its weight on the first token. It is not alone: {sinks} of the {heads} heads " +
           "put more than half of theirs there, on average over the rows after the first.",
         claims: [
           ["weight 6.head.10 Once", ">", 0.9],

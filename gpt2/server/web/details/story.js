@@ -172,6 +172,7 @@ async function answered({ story: one, step }, again) {
   const values = await measured(here, {
     picture: pictureNow(),
     blocks: modelNow().n_layer,
+    heads: modelNow().n_head,
     ask: (name, parameters) => ask(name, { ...own, ...parameters }),
   });
   const seen = here.claims.every((claim) => holds(claim, values));

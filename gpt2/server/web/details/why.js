@@ -116,17 +116,18 @@ function graph(all, { drawn }, read) {
     "div.why",
     { role: "group", "aria-label": all.question, style: { width: `${width}px`, height: `${places.height}px` } },
     lines,
-    ...Array.from(places.tokens, ([row, box]) => tokenNode(row, at(box))),
+    ...Array.from(places.tokens, ([row, box]) => tokenNode(row, box.w, at(box))),
     ...drawn.map((part) => partNode(part, read.get(part.name), at(/** @type {Box} */ (places.parts.get(part.name))))),
-    targetNode(all, at(places.target)),
+    targetNode(all, { ...at(places.target), minHeight: `${places.span + 8}px` }),
   );
 }
 
 /**
  * @param {number} row
- * @param {Record<string, string>} [style]
+ * @param {number} width
+ * @param {Record<string, string>} style
  */
-function tokenNode(row, style) {
+function tokenNode(row, width, style) {
   const token = pictureNow().tokens[row];
   const said = `row ${row}, ${token}: explain what is predicted after it`;
   const pick = () => set({ row });
@@ -134,7 +135,7 @@ function tokenNode(row, style) {
     "button.part.token",
     { type: "button", style, title: said, "aria-label": said, "data-key": `row:${row}`, onclick: pick },
     h("small", {}, `${row} `),
-    short(token, 9),
+    short(token, Math.floor((width - 10) / 7.3) - String(row).length - 1),
   );
 }
 
@@ -147,7 +148,9 @@ function tokenNode(row, style) {
 function partNode({ name, value }, sources, style) {
   const label = name === "embed.tok" ? "token vector" : shortName(name);
   const adds = h("b", {}, signed(value));
-  if (!Object.hasOwn(modelNow().switches, name)) return h("span.part", { style, "data-part": name }, label, adds);
+  if (!Object.hasOwn(modelNow().switches, name)) {
+    return h("span.part", { style, "data-part": name, "data-adds": value }, label, adds);
+  }
   const mode = effective(name);
   const pick = () => (state.at === name ? toggle(name) : set({ at: name }));
   return h(
@@ -156,6 +159,7 @@ function partNode({ name, value }, sources, style) {
       type: "button",
       style,
       "data-part": name,
+      "data-adds": value,
       "data-key": `part:${name}`,
       "data-card": name,
       "data-state": mode,
@@ -177,7 +181,7 @@ function readsFrom(sources) {
 
 /**
  * @param {Attribution} all
- * @param {Record<string, string>} [style]
+ * @param {Record<string, string>} style
  */
 function targetNode(all, style) {
   return h(

@@ -71,7 +71,8 @@ export function layout(width, drawn, rows, blocks) {
   };
   const thickness = scaled(largestOf(drawn.map(({ value }) => value)));
   const widths = drawn.map(({ value }) => (value === 0 ? 0 : thickness(value)));
-  let end = (height - widths.reduce((a, b) => a + b, 0)) / 2; // the lines arrive beside each other
+  const all = widths.reduce((a, b) => a + b, 0);
+  let end = (height - all) / 2; // the lines arrive beside each other
   const ends = widths.map((size) => {
     end += size;
     return end - size / 2;
@@ -84,6 +85,7 @@ export function layout(width, drawn, rows, blocks) {
     ),
     lines: new Map(drawn.map(({ name }, i) => [name, { width: widths[i], end: ends[i] }])),
     target: { x: width - target, y: height / 2, w: target },
+    span: all, // of all lines where they arrive
   };
 }
 
