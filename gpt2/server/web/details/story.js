@@ -31,7 +31,7 @@ function menu(again) {
   const said = bundled
     ? "Guess first; then the page shows the run. Each begins with everything on. "
     : `The stories were found on the bundled model, ${FOUND_ON}. On this one they may not be so. `;
-  const file = "This file holds one run: the command under a story opens the page that tells it. ";
+  const file = "This file holds one run: the command under a story opens a page whose tab story tells it. ";
   return [
     h("div.side", {}, h("h3", {}, "stories of this model"), h("p.fine", {}, live ? said : file), back(again)),
     h("div.stories", {}, ...STORIES.map((one) => entry(one, again))),
@@ -128,7 +128,7 @@ async function told(telling, again) {
  */
 function choiceOf(text, i, { story: one, guess }, guessed) {
   const known = guess !== null;
-  const mark = known && i === one.right ? " ✓" : "";
+  const mark = known && i === one.right && modelNow().name === FOUND_ON ? " ✓" : "";
   return h(
     "button",
     {
