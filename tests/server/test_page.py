@@ -179,9 +179,9 @@ def test_it_exports_a_file_that_opens_from_disk_without_a_network(context, tmp_p
     expect(alone.locator("#panel table.grid tr")).to_have_count(2 * checkpoint.model.config.n_layer + 2)
     alone.get_by_role("button", name="all on").first.click()
     agree(alone, probabilities(checkpoint, text))
-    for view in ("attention", "attribution", "neurons", "positions"):
+    for view in ("why", "attention", "attribution", "neurons", "positions"):
         alone.click(f"#tab-{view}")
-        expect(alone.locator("#panel .barlist, #panel canvas, #panel table").first).to_be_visible()
+        expect(alone.locator("#panel .why, #panel .barlist, #panel canvas, #panel table").first).to_be_visible()
         expect(alone.locator("#panel .refusal")).to_have_count(0)
     alone.click("[data-key='1.attn']")
     alone.click("[data-key='1.attn']")
@@ -295,7 +295,7 @@ def test_every_control_has_a_name_and_words_can_be_read(page, port):
     expect(page.locator("#stations .name")).to_have_text(
         ["position table", "norm", "attention", "norm", "MLP", *["attn", "MLP"] * (BLOCKS - 1), "final norm"]
     )
-    for view in ("maths", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
+    for view in ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
         page.click(f"#tab-{view}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate(SMALL) == []

@@ -16,11 +16,11 @@ function model() {
 }
 
 /**
- * `gpt2 explain` of the text that is shown. A text that reads like an option or an analysis stands behind `--`.
+ * `gpt2 explain` of a text. One that reads like an option or an analysis stands behind `--`.
  * @param {string} options
+ * @param {string} [text] that is shown, where no other is given
  */
-function overview(options) {
-  const { text } = scene();
+function overview(options, text = scene().text) {
   const plain = !text.startsWith("-") && /\s/.test(text);
   return `gpt2 explain ${plain ? "" : "-- "}${shell(text)}${options}${model()}`;
 }
@@ -56,8 +56,11 @@ export function walkCommand(block, head, row) {
   return text.startsWith("-") ? `gpt2 walk${options} -- ${shell(text)}` : `gpt2 walk ${shell(text)}${options}`;
 }
 
-// The command that opens this page with the model behind it, for the text that is shown.
-export const pageCommand = () => overview(" --page");
+/**
+ * The command that opens this page with the model behind it.
+ * @param {string} [text]
+ */
+export const pageCommand = (text) => overview(" --page", text);
 
 /** @type {Record<string, number>} */
 const FACTORS = { half: 0.5, double: 2 };

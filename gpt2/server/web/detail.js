@@ -16,6 +16,8 @@ import { neurons } from "./details/neurons.js";
 import { off } from "./details/off.js";
 import { patch } from "./details/patch.js";
 import { positions } from "./details/positions.js";
+import { story } from "./details/story.js";
+import { why } from "./details/why.js";
 
 /** @import { Children } from "./dom.js" */
 
@@ -25,7 +27,7 @@ import { positions } from "./details/positions.js";
  */
 
 /** @type {Record<string, Detail>} */
-const DETAILS = { maths, attention, lens, attribution, neurons, off, patch, positions };
+const DETAILS = { story, maths, why, attention, lens, attribution, neurons, off, patch, positions };
 /** @type {Record<string, string>} */
 const TITLES = { off: "off and on" };
 let latest = 0;
@@ -62,7 +64,7 @@ export function drawDetail() {
  * @param {string} view
  */
 function plainNotice(view) {
-  if (live || !switched() || !["attention", "attribution", "neurons"].includes(view)) return null;
+  if (live || !switched() || !["why", "attention", "attribution", "neurons"].includes(view)) return null;
   return h("em.notice", {}, "as with everything on: this file holds no other");
 }
 

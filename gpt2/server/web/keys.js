@@ -10,13 +10,15 @@ import { set, state } from "./state.js";
 import { toggle, toMean } from "./switches.js";
 import { select } from "./stations.js";
 
+const PLACES = "1234567890"; // the keys of the first ten details, in their order
+
 const KEYS = [
   ["↑ ↓", "previous, next token"],
   ["← →", "previous, next component"],
   ["x", "switch what is selected off, or on"],
   ["m", "set it to its mean"],
   ["h l", "previous, next head"],
-  ["1 … 7", "the details below"],
+  [VIEWS.length > 9 ? "1 … 9 0" : `1 … ${VIEWS.length}`, "the details below"],
   ["c", "copy the Python line for what is selected"],
   ["t", "pictures as tables"],
   ["a", "everything on again"],
@@ -50,7 +52,7 @@ function act(key, inPicture) {
   else if (key === "a") set({ switches: {}, show: "run" });
   else if (key === "/") find("text").focus();
   else if (key === "?") showKeys();
-  else if (VIEWS[Number(key) - 1]) set({ view: VIEWS[Number(key) - 1] });
+  else if (VIEWS[PLACES.indexOf(key)]) set({ view: VIEWS[PLACES.indexOf(key)] });
   else return false;
   return true;
 }

@@ -23,7 +23,18 @@ const between = (low, high, whole) => (word) => {
 const HIGH = 2 ** 31 - 1;
 const any = () => true;
 
-export const VIEWS = ["maths", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"];
+export const VIEWS = [
+  "story",
+  "maths",
+  "why",
+  "attention",
+  "lens",
+  "attribution",
+  "neurons",
+  "off",
+  "patch",
+  "positions",
+];
 
 /** @type {Record<Exclude<keyof State, "switches">, (word: string, model: Known) => boolean>} */
 const RULES = {

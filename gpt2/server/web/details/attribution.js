@@ -58,7 +58,7 @@ export async function attribution() {
  * A token of a link or of an earlier text that cannot be explained here, and the way on.
  * @param {string} why
  */
-function wayOn(why) {
+export function wayOn(why) {
   const usual = () => set({ target: "", foil: "" });
   return [
     h(
@@ -136,7 +136,7 @@ async function finer(question, of) {
  * @param {number} row
  * @param {Attribution} all
  */
-function asked(row, all) {
+export function asked(row, all) {
   /** @type {Option[]} */
   const words = nextOf(row).map(({ word }) => [word, word]);
   /** @type {(name: "target" | "foil", shown: string, first: string) => HTMLElement} */
