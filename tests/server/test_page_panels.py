@@ -40,14 +40,14 @@ def test_a_story_and_the_graph_of_a_prediction(browser):
         assert "off=" not in page.url
         page.click("#panel [data-key='guess:2']")
         expect(answered).to_contain_text("No. The answer is: yes, almost as surely.")
-        expect(answered).to_contain_text(f"{of_spoon(checkpoint):.3f} → {of_spoon(checkpoint, '6.head.5'):.3f}")
+        expect(answered).to_contain_text(f"{of_spoon(checkpoint):.1%} → {of_spoon(checkpoint, '6.head.5'):.1%}")
         page.click("#panel [data-key='more']")
         three = of_spoon(checkpoint, "6.head.5", "6.head.7", "6.head.10")
-        expect(answered).to_contain_text(f"→ {three:.3f}")
+        expect(answered).to_contain_text(f"→ {three:.1%}")
         page.get_by_role("group", name="switch head 6.10").get_by_text("on", exact=True).click()
         expect(answered).to_contain_text("no longer those of the story")  # it does not speak of another run
         page.click("#panel [data-key='resume']")
-        expect(answered).to_contain_text(f"→ {three:.3f}")
+        expect(answered).to_contain_text(f"→ {three:.1%}")
         page.click("#panel [data-key='mine']")
         expect(page.locator("#text")).to_have_value(TEXT)
         expect(page.locator("#sentence")).to_contain_text("Without MLP 2")

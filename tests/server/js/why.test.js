@@ -84,5 +84,5 @@ test("a claim needs what it compares; a sentence has the numbers of the run", ()
     Array(3).fill(false),
   );
   const step = { said: "From {before ·a} to {p ·a}, {top}; {sinks}, {loss}; {p ·none}." };
-  assert.equal(sentence(step, values).join(""), "From 0.500 to 0.250, ·b; 39, 2.19; –.");
+  assert.equal(sentence(step, values).join(""), "From 50.0% to 25.0%, ·b; 39, 2.19; –.");
 });
