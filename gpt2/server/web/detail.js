@@ -29,7 +29,7 @@ import { why } from "./details/why.js";
 /** @type {Record<string, Detail>} */
 const DETAILS = { story, maths, why, attention, lens, attribution, neurons, off, patch, positions };
 /** @type {Record<string, string>} */
-const TITLES = { off: "off and on" };
+const TITLES = { off: "break it" };
 let latest = 0;
 
 export function drawDetail() {

@@ -30,6 +30,7 @@ let opening = null;
 /** @type {Map<string, Promise<any>>} */
 const known = new Map();
 const KEPT = 200;
+const NOT_BROUGHT = "This is measured on many texts, which a page without a server does not bring.";
 
 export const live = !stored || Boolean(model); // whether something new can be computed
 export const isFile = Boolean(stored);
@@ -171,7 +172,8 @@ export async function askPlainly(name, parameters) {
 
 /** @param {string} id */
 async function fromFile(id) {
-  if (!(id in file.index)) throw new Refusal("This needs the model, and this file holds one run of it.");
+  if (!(id in file.index))
+    throw new Refusal(model ? NOT_BROUGHT : "This needs the model, and this file holds one run.");
   const [start, length] = file.index[id];
   return unpack(file.bytes.slice(start, start + length));
 }
