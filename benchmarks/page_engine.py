@@ -30,7 +30,8 @@ SCRIPT = Path(__file__).with_name("page_engine.mjs")
 LENGTHS = (1, 2, 3, 5, 8, 12, 17, 17, 24, 30, 40, 50, 60, 60, 80, 100, 150, 250, 400, 512)
 EDITS: tuple[dict[str, str], ...] = (
     {}, {"6.head.5": "off"}, {"0.mlp": "off"}, {"0.head.1": "mean", "0.head.3": "off"}, {"embed.pos": "off"},
-    {"3.attn": "mean"}, {"4.block": "off"}, {"7.mlp": "mean", "final.scale": "mean"}, {"embed.pos": "mean"},
+    {"3.attn": "half", "2.mlp": "double"}, {"4.block": "off"}, {"7.mlp": "mean", "final.scale": "mean"},
+    {"embed.pos": "mean"},
     {"1.ln_1.scale": "mean", "2.ln_2.scale": "mean", "5.attn": "off"},
 )  # fmt: skip
 SEEDS, WRITTEN = 10, 200
@@ -52,6 +53,9 @@ def asked(session: Session, text: str) -> list[tuple[str, dict[str, Any]]]:
             found.append(("head", {**scene, "block": (j + 3) % 8, "head": j % 11}))
             found.append(("attribution", {**scene, "row": T - 1}))
             found.append(("neurons", {**scene, "block": (j + 5) % 8, "row": T - 1}))
+            number = {**scene, "row": T - 1, "index": T // 2}
+            found.append(("calculation", {**number, "address": f"{j % 8}.attn.scores", "head": j % 11}))
+            found.append(("calculation", {**number, "address": ("probability", "3.ln_2.out", "5.resid_post")[j % 3]}))
     for seed in range(SEEDS):
         scene = {"text": session.tokenizer.decode(ids[seed * 50 : seed * 50 + 12]), "switches": {}}
         found.append(("continuation", {**scene, "tokens": WRITTEN, "temperature": 0.8, "top_p": 0.95, "seed": seed}))
