@@ -1,10 +1,10 @@
 // Detail: all switches that are set, what each component is worth on a text set, a continuation before and after.
 
 import { barList } from "../barlist.js";
-import { plainName, shortName } from "../components.js";
+import { parts, plainName, shortName } from "../components.js";
 import { choice, find, h, later } from "../dom.js";
 import { number, signed } from "../format.js";
-import { scene, switched } from "../run.js";
+import { modelNow, scene, switched } from "../run.js";
 import { Refusal, ask, has, live } from "../source.js";
 import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
@@ -35,6 +35,7 @@ function list() {
   return h(
     "section.barlist",
     {},
+    many(),
     h("h3", {}, set_.length ? "switched now" : "everything is on"),
     ...shown.map((address) => h("p.row", {}, h("span", {}, plainName(address)), switchButtons(address))),
     set_.length
@@ -52,6 +53,33 @@ function list() {
       "only be frozen at its mean divisor.",
     ),
   );
+}
+
+// Components that are switched off together.
+function many() {
+  const blocks = Array.from({ length: modelNow().n_layer }, (_, l) => l);
+  const block = parts(state.at).block ?? 0;
+  const heads = Array.from({ length: modelNow().n_head }, (_, i) => `${block}.head.${i}`);
+  /** @type {[text: string, addresses: string[]][]} */
+  const sets = [
+    ["all MLPs", blocks.map((l) => `${l}.mlp`)],
+    ["all attention", blocks.map((l) => `${l}.attn`)],
+    [`all heads of block ${block}`, heads],
+    ["position table", ["embed.pos"]],
+  ];
+  const off_ = (/** @type {string[]} */ addresses) => Object.fromEntries(addresses.map((a) => [a, "off"]));
+  const buttons = sets.map(([text, addresses]) =>
+    h(
+      "button",
+      {
+        type: "button",
+        "data-key": text,
+        onclick: () => set({ switches: { ...state.switches, ...off_(addresses) } }),
+      },
+      text,
+    ),
+  );
+  return h("p.row.many", {}, h("span", {}, "switch off:"), ...buttons);
 }
 
 /** @param {() => void} again */
