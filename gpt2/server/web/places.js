@@ -4,7 +4,7 @@
 /** @import { Model } from "./answers.d.ts" */
 /** A row of -1 is the one that is selected. */
 /** @typedef {{ address: string, head: number | null, row: number, index: number }} Place */
-/** @typedef {Pick<Model, "n_layer" | "n_head" | "n_embd" | "activation">} Sizes */
+/** @typedef {Pick<Model, "n_layer" | "n_head" | "n_embd" | "vocab_size" | "activation">} Sizes */
 /** @typedef {(i: number) => Place | null} Operand where the i-th operand stands; null for a weight */
 /**
  * What a step is called, its formula in symbols, what its operands are called, and where they stand.
@@ -55,7 +55,7 @@ export const hasHead = (address) => PER_HEAD.includes(split(address).point);
  * @param {Sizes} model
  * @returns {Step}
  */
-export function step({ address, head, row, index }, { n_layer, n_head, n_embd, activation }) {
+export function step({ address, head, row, index }, { n_layer, n_head, n_embd, vocab_size, activation }) {
   const { block, point } = split(address);
   const D = n_embd / n_head;
   /** @type {(point: string, from?: Partial<Place>) => Operand} */
@@ -169,7 +169,7 @@ export function step({ address, head, row, index }, { n_layer, n_head, n_embd, a
     logits: () => linear("logit", "Σ finished stream × the token's vector", "finished stream", "final.out"),
     probability: () => ({
       name: "probability",
-      formula: "exp(logit) / sum of exp(logits); the highest is taken off all of them first, which changes nothing",
+      formula: `exp(logit) / sum of exp over all ${vocab_size} tokens; the highest is taken off all first, which changes nothing`,
       left: "logit",
       right: "",
       at: inside("logits", same),

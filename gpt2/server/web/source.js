@@ -172,8 +172,9 @@ export async function askPlainly(name, parameters) {
 
 /** @param {string} id */
 async function fromFile(id) {
-  if (!(id in file.index))
+  if (!(id in file.index)) {
     throw new Refusal(model ? NOT_BROUGHT : "This needs the model, and this file holds one run.");
+  }
   const [start, length] = file.index[id];
   return unpack(file.bytes.slice(start, start + length));
 }

@@ -26,6 +26,8 @@ const UNITS = {
   mean: "weight, mean of the heads",
   change: "change of weight",
 };
+const MASK =
+  "Each row adds up to 100%. No row reads a later one (the causal mask): it is to guess what comes next, and would see it.";
 /** @typedef {keyof typeof UNITS} Kind */
 
 export function chosenHead() {
@@ -249,6 +251,7 @@ function matrix(kind, data, block, head) {
   return [
     named(picture, { width: SIDE, height: SIDE, rowNames: tokens, columnNames: tokens, chosen: rowNow() }),
     scaleKey(colour, kind === "change" ? -high : 0, high, unit),
+    kind === "pattern" ? h("p.fine.under", {}, MASK) : null,
   ];
 }
 
