@@ -14,6 +14,7 @@
  * }} Step
  */
 
+const HIGHEST = "the highest is taken off all of them first, which changes nothing";
 const TANH = ["gelu_new", "gelu_accurate", "gelu_fast", "gelu_python_tanh", "gelu_pytorch_tanh"];
 const GELU = "GELU(x) = 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))";
 const PER_HEAD = ["attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern", "attn.z"];
@@ -127,7 +128,7 @@ export function step({ address, head, row, index }, { n_layer, n_head, n_embd, v
     }),
     "attn.pattern": () => ({
       name: "attention weight",
-      formula: "exp(score) / sum of exp(scores); the highest is taken off all of them first, which changes nothing",
+      formula: `exp(score) / sum of exp over all scores; ${HIGHEST}`,
       left: "score",
       right: "weight",
       at: inside("attn.scores"),
@@ -169,7 +170,7 @@ export function step({ address, head, row, index }, { n_layer, n_head, n_embd, v
     logits: () => linear("logit", "Σ finished stream × the token's vector", "finished stream", "final.out"),
     probability: () => ({
       name: "probability",
-      formula: `exp(logit) / sum of exp over all ${vocab_size} tokens; the highest is taken off all first, which changes nothing`,
+      formula: `exp(logit) / sum of exp over all ${vocab_size} tokens; ${HIGHEST}`,
       left: "logit",
       right: "",
       at: inside("logits", same),

@@ -27,7 +27,8 @@ const UNITS = {
   change: "change of weight",
 };
 const MASK =
-  "Each row adds up to 100%. No row reads a later one (the causal mask): it is to guess what comes next, and would see it.";
+  "The weights of a row add up to 100%. No row reads a later one (the causal mask): " +
+  "each is to guess what comes next, and would see it.";
 /** @typedef {keyof typeof UNITS} Kind */
 
 export function chosenHead() {
@@ -63,6 +64,7 @@ export async function attention({ again }) {
       {},
       h("h3", {}, `head ${block}.${head}, from row ${rowNow()} `, h("span.token", {}, pictureNow().tokens[rowNow()])),
       sources(one),
+      h("p.fine.under", {}, MASK),
     ),
   ];
 }
@@ -251,7 +253,6 @@ function matrix(kind, data, block, head) {
   return [
     named(picture, { width: SIDE, height: SIDE, rowNames: tokens, columnNames: tokens, chosen: rowNow() }),
     scaleKey(colour, kind === "change" ? -high : 0, high, unit),
-    kind === "pattern" ? h("p.fine.under", {}, MASK) : null,
   ];
 }
 
