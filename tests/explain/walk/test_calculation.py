@@ -9,7 +9,7 @@ from gpt2.base.errors import UsageError
 from gpt2.explain import trace
 from gpt2.explain.run.edits import zero
 from gpt2.explain.run.trace import Run
-from gpt2.explain.walk.calculation import Calculation, calculation
+from gpt2.explain.walk.calculation import Calculation, calculation, to_read
 from gpt2.explain.walk.walk import walk
 from tests.explained import storyteller
 
@@ -19,7 +19,7 @@ ROW, BLOCK, HEAD = 6, 3, 4
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return trace(storyteller(), TEXT)
+    return trace(storyteller(), TEXT, read=to_read(f"{BLOCK}.mlp.out", storyteller().model.config.n_layer))
 
 
 def test_every_step_is_what_the_walk_records(run: Run) -> None:
