@@ -150,6 +150,12 @@ def trace_written(checkpoint):
 def test_it_sweeps_a_patch_with_the_scores_that_python_gives(page, port, checkpoint):
     open_(page, port, "&view=patch&tables=1")
     page.get_by_label("second prompt").fill("The dog ran to the")
+    page.route("**/api/patch", lambda route: None)  # no answer comes
+    page.get_by_role("button", name="sweep").click()
+    page.get_by_role("button", name="cancel").click()
+    expect(page.locator("#panel")).to_contain_text("Cancelled: sweep begins it again.")
+    expect(page.locator("#panel table.plain, #panel progress")).to_have_count(0)
+    page.unroute("**/api/patch")
     page.get_by_role("button", name="sweep").click()
     expect(page.locator("#panel table.plain tbody tr")).to_have_count(BLOCKS)
     expect(page.locator("#panel h3").nth(1)).to_contain_text("lead")
