@@ -2,8 +2,8 @@
 
 In: a checkpoint and a text. Out: HTML; in the folder, the model beside it. Any text up to the context, every switch,
 patching and generation are computed in the reader's browser; the answers for the text that it opens with are inside, so
-that the first picture is there before the model has been unpacked. What needs many texts (the scores of heads,
-importance, what excites a neuron) is not: the page greys it out, with the command.
+that the first picture is there before the model has been unpacked. What needs many texts is inside as far as it has
+been measured (measured.py); else the page names the command.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ from gpt2.server.export import (
     zipped,
 )  # fmt: skip
 from gpt2.server.jobs import Tell, silent
+from gpt2.server.measured import measured
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.switches import SWITCHED
@@ -111,6 +112,7 @@ def _page(
         question = QUESTIONS[name]
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, silent))
+    answers |= {key(name, parameters): pack(answer) for name, parameters, answer in measured(session)}
     tell(0.75)
     model["weights"] = held("weights", weights(session.checkpoint))
     tell(0.95)

@@ -26,6 +26,8 @@ from gpt2.model import GPT2
 from gpt2.server.export import is_page
 from gpt2.server.live import model_parts, write_live, write_site
 from gpt2.server.means import Means
+from gpt2.server.measured import ASKED as ASKED_OF_MANY
+from gpt2.server.measured import measured
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.switches import SWITCHED
@@ -205,6 +207,18 @@ def test_what_is_shipped_is_the_bundled_models() -> None:
     assert shipped["key"] == graphs.key_of(checkpoint.model)
     with averages.safetensors.safe_open(averages.SHIPPED, "pt") as file:
         assert file.metadata()["key"] == averages.key_of(checkpoint, reference(checkpoint), SWITCHED)
+
+
+def test_what_was_measured_on_many_texts_is_brought_for_just_these_weights(session: Session) -> None:
+    bundled = Session(storyteller())
+    found = {(name, *parameters.values()): answer for name, parameters, answer in measured(bundled)}
+    assert len(found) == len(ASKED_OF_MANY) == 7
+    config = bundled.config
+    assert len(found[("heads",)]["heads"]) == config.n_layer * config.n_head
+    rows = found[("importance", "heads", "mean")]["rows"]
+    assert {row["address"] for row in rows} == {*found[("heads",)]["heads"]}
+    assert all(row["low"] <= row["change"] <= row["high"] for row in rows)
+    assert list(measured(session)) == []
 
 
 def test_the_shipped_graph_gives_the_bundled_models_predictions(node: str, tmp_path: Path) -> None:

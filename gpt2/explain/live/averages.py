@@ -53,10 +53,22 @@ def take(over: Reference, points: Sequence[str]) -> dict[str, Tensor]:
 def key_of(checkpoint: "Checkpoint", over: Reference, points: Sequence[str]) -> str:
     """The weights, the stories and the points, as one hash."""
     digest = hashlib.sha256(f"{over.sha256} {' '.join(points)}".encode())
+    add_weights(digest, checkpoint)
+    return digest.hexdigest()
+
+
+def weights_hash(checkpoint: "Checkpoint") -> str:
+    """The SHA-256 of the weights as they are in memory, with their names."""
+    digest = hashlib.sha256()
+    add_weights(digest, checkpoint)
+    return digest.hexdigest()
+
+
+def add_weights(digest: "hashlib._Hash", checkpoint: "Checkpoint") -> None:
+    """Names and numbers of all parameters, in their order."""
     for name, value in checkpoint.model.state_dict().items():
         digest.update(name.encode())
         digest.update(memoryview(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
-    return digest.hexdigest()
 
 
 def _read(path: Path, key: str) -> dict[str, Tensor] | None:

@@ -5,6 +5,8 @@ Read next: picture.py.
 
 from typing import Any
 
+from gpt2 import __version__
+from gpt2.explain.live.averages import weights_hash
 from gpt2.explain.show.points import points
 from gpt2.server.answers.parameters import Parameters
 from gpt2.server.jobs import Tell
@@ -29,6 +31,8 @@ def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "activation": config.activation_function,
         "parameters": sum(p.numel() for p in session.model.parameters()),
+        "weights": session.kept(("weights",), lambda: weights_hash(session.checkpoint)),
+        "version": __version__,
         "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
         "points": {address: {"shape": shape, "meaning": meaning} for address, shape, meaning in points(config)},
         "switches": {address: list(states(address)) for address in components(config)},

@@ -26,6 +26,8 @@ export interface Model {
   activation: string; // the name of its function
   parameters: number;
   dtype: string;
+  weights: string; // their SHA-256
+  version: string; // of this program
   points: Record<string, { shape: string; meaning: string }>; // l is a block, h a head
   switches: Record<string, string[]>; // address -> its states beside "on"
 }

@@ -62,6 +62,13 @@ export function walkCommand(block, head, row) {
  */
 export const pageCommand = (text) => overview(" --page", text);
 
+/**
+ * The command that wrote a file.
+ * @param {string} text
+ * @param {string} kind
+ */
+export const fileCommand = (text, kind) => overview(` --html page.html${kind}`, text);
+
 /** @type {Record<string, number>} */
 const FACTORS = { half: 0.5, double: 2 };
 

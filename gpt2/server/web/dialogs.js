@@ -1,8 +1,10 @@
 // The page's two dialogs: what the model is, and the page as a file.
 
-import { find, h } from "./dom.js";
+import { fileCommand } from "./copy.js";
+import { fill, find, h } from "./dom.js";
 import { count } from "./format.js";
 import { modelNow, scene } from "./run.js";
+import { isFile, live, textOfFile } from "./source.js";
 import { state, write } from "./state.js";
 import { begin, progressBar } from "./work.js";
 
@@ -21,8 +23,11 @@ export function showModel() {
     ["vocabulary", count(m.vocab_size)],
     ["context, tokens", m.n_positions],
     ["numbers", m.dtype],
+    ["weights, SHA-256", m.weights.slice(0, 16)],
+    ["made by", `glassbox-gpt2 ${m.version}`],
   ];
-  box.replaceChildren(
+  fill(
+    box,
     h("h2", {}, m.name),
     h("dl.keys", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
     h(
@@ -31,10 +36,14 @@ export function showModel() {
       "Nothing is put before your text: the first token is yours. Another model: ",
       h("code", {}, `gpt2 explain "..." --page --model gpt2`),
     ),
+    isFile ? written() : null,
     closing(),
   );
   box.showModal();
 }
+
+const written = () =>
+  h("p", {}, "This file was written by ", h("code", {}, fileCommand(textOfFile(), live ? "" : " --still")), ".");
 
 // The page as a file: the server answers every switch of the run that is shown in advance.
 export async function exportPage() {

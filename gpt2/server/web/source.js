@@ -46,6 +46,9 @@ export async function ready() {
   return file.meta;
 }
 
+// The text that a file was written for.
+export const textOfFile = () => file.meta.text;
+
 /**
  * What an element of the file holds, base64 of gzip, or what the files that it names hold, gzip.
  * @param {HTMLElement} element

@@ -10,7 +10,7 @@ import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
 import { written as placeText } from "../places.js";
 import { modelNow, pictureNow, rowNow, scene } from "../run.js";
-import { askPlainly, has } from "../source.js";
+import { askPlainly, has, isFile } from "../source.js";
 import { set, state } from "../state.js";
 import { effective } from "../stations.js";
 import { largestOf, row as rowOf } from "../wire.js";
@@ -135,6 +135,7 @@ function scoring(again, block, head) {
       }
       again();
     };
+    if (isFile && has("heads", {})) queueMicrotask(start); // it is there already
     return h(
       "p.fine",
       {},

@@ -5,7 +5,7 @@ import { parts, plainName, shortName } from "../components.js";
 import { choice, find, h, later } from "../dom.js";
 import { number, signed } from "../format.js";
 import { modelNow, scene, switched } from "../run.js";
-import { Refusal, ask, has, live } from "../source.js";
+import { Refusal, ask, has, isFile } from "../source.js";
 import { set, setSwitch, state } from "../state.js";
 import { statesOf, switchButtons } from "../switches.js";
 import { largestOf } from "../wire.js";
@@ -127,7 +127,7 @@ function importance(again) {
       ? null
       : h("span.fine", {}, "It is measured on many texts: ", h("code", {}, "gpt2 explain off")),
   );
-  if (!answer && has("importance", parameters) && !live) start();
+  if (!answer && has("importance", parameters) && isFile) start();
   if (!answer) return h("section.wide", {}, h("h3", {}, "how much is each missed, on other texts?"), bar);
   if (answer instanceof Error) return h("section.wide", {}, bar, h("p.fine", {}, answer.message));
   const rows = answer.rows.map((r) => ({
