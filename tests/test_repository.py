@@ -205,7 +205,7 @@ def test_the_server_asks_and_computes_nothing(name):
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 OTHERS_OPTIONS = {  # options that are not of the caller, by module
     "gpt2.base.errors": {"--overwrite"},  # says in its docstring how a command spells `overwrite=True`
-    "gpt2.data.shards": {"--out", "--overwrite"},  # of `gpt2 prepare`, whoever reads a damaged data set
+    "gpt2.data.shards": {"--out", "--overwrite", "--tokenizer"},  # of `gpt2 prepare`, whoever reads a damaged data set
     "gpt2.evaluation.lm_eval_adapter": {"--model", "--model_args", "--tasks"},  # of `python -m`, for lm-eval
     "gpt2.training.run.environment": {"--porcelain", "--untracked-files"},  # of git
 }

@@ -103,7 +103,7 @@ def show(model: str, machine: dict[str, Any], found: "Bench") -> None:
             size(rate.memory),
             rate.way,
         )
-    out.print(table, width=None if out.is_terminal else 10_000)
+    out.print(table)
     out.print()
     for line in legend(machine, found):
         out.print(Text(line, "dim"), soft_wrap=True)

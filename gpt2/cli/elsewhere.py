@@ -59,7 +59,8 @@ TABLE = {
     "topp nucleus top-p-sampling": "--top-p P",
     "repeat-penalty penalty": "--repetition-penalty X",
     "no-repeat-ngram ngram no-repeat-ngram-size": "--no-repeat-ngram-size N | --repetition-penalty X",
-    "stop-sequence stop-sequences stop-string stop-strings stop-token eos reverse-prompt truncate-at": "--stop TEXT",
+    "stop-sequence stop-sequences stop-string stop-strings stop-token eos eos-token eos-token-id reverse-prompt "
+    "truncate-at": "--stop TEXT",
     "logit-bias bias bad-words-ids suppress-tokens":
         "logit_bias is a setting of gpt2.Sampling in Python, as in gpt2.generate(model, tokenizer, text, "
         "logit_bias={262: -100}), and of a request to `gpt2 serve`",
@@ -157,7 +158,8 @@ TABLE = {
     "base log-base unit units nats":
         "@score surprisal and entropy are in bits, log p is in nats, so leave it out | "
         "@files losses are in nats; bits per byte are printed beside them, so leave it out",
-    "decode detokenize ids token-ids input-ids from-ids": "@tokenize ids become a text in Python: type "
+    "ids token-ids show-ids": "@tokenize the ids are shown already, so leave it out; --json gives them as a list",
+    "decode detokenize input-ids from-ids": "@tokenize ids become a text in Python: type "
         "`python -c \"import gpt2; print(gpt2.load('storyteller').tokenizer.decode([464, 318]))\"`",
     "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers

@@ -188,7 +188,7 @@ def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:
     for style, figures in result.figures.items():
         for measure, figure in figures.items():
             table.add_row(style, measure, *_cells(figure, measure, size is not None))
-    out.print(table, width=None if out.is_terminal else 10_000)
+    out.print(table)
     if size:
         out.print(Text(f"published: for OpenAI's {size}, see docs/evaluation.md in the repository", "dim"))
 

@@ -59,7 +59,9 @@ class Command:
         tyro.conf.arg(metavar="ADDRESSES", help_behavior_hint="(default: all stay on)"),
     ] = ()
     """Switch these off in the weights, such as 3.head.7,5.mlp or "2.head.*"; may be given several times."""
-    kind: Literal["mean", "zero"] = "mean"
+    kind: Annotated[
+        Literal["mean", "zero"] | None, tyro.conf.arg(metavar="{mean,zero}", help_behavior_hint="(default: mean)")
+    ] = None
     """What stands in the place of what is off."""
     means: File = None
     """Documents that the means are taken over (default: the bundled stories)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def check_off(command: "Command") -> None:
     """Raise UsageError for options that go with --off where it is missing, before anything is read."""
-    for option, given in (("--kind", command.kind == "zero"), ("--means", command.means is not None)):
+    for option, given in (("--kind", command.kind is not None), ("--means", command.means is not None)):
         if given and not command.off:
             raise UsageError(f"{option} is about what is switched off: name that with --off, or leave {option} out.")
     if command.means is not None and command.kind == "zero":
@@ -37,7 +37,7 @@ def load(command: "Command", dtype: str) -> "Checkpoint":
     if command.kind != "zero":
         means = reference_text(checkpoint, command.means, "--means") or reference(checkpoint)
         take_means(means)
-    return checkpoint._replace(model=fold(checkpoint, command.off, command.kind, means))
+    return checkpoint._replace(model=fold(checkpoint, command.off, command.kind or "mean", means))
 
 
 def show_off(off: list[dict[str, Any]]) -> None:

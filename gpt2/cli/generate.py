@@ -18,7 +18,7 @@ from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
 from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
 from gpt2.cli.console import progress
-from gpt2.cli.hints import tell_backslashes, tell_file, tell_space_at_the_end
+from gpt2.cli.hints import tell_backslashes, tell_file, tell_same, tell_space_at_the_end
 from gpt2.cli.terminal import beneath
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Command(SamplingOptions):
         (ids,) = encode_prompts(checkpoint.tokenizer, [whole], checkpoint.model.config, sampling)
         tell_space_at_the_end(checkpoint.tokenizer, text)
         tell_file(text)
+        tell_same(sampling.temperature, sampling.n)
         ends_of(checkpoint.model, checkpoint.tokenizer)  # what it has to say comes before the text
         notes: list[str] = []
 
@@ -266,10 +267,9 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
     table.add_column("logprob", justify="right", no_wrap=True)
     table.add_column("likeliest")
     entries = completion.logprobs or []
-    width = out.width if out.is_terminal else 10_000  # in a pipe nothing may be wrapped or clipped
-    room = max(20, width - max([5, *(cell_len(name(entry.id)) for entry in entries)]) - len("logprob") - 4)
+    room = max(20, out.width - max([5, *(cell_len(name(entry.id)) for entry in entries)]) - len("logprob") - 4)
     for entry in entries:
         pairs = "  ".join(f"{name(i)}\0{p:.3f}" for i, p in entry.top)  # a line never ends within a pair
         likeliest = textwrap.fill(pairs, room, break_on_hyphens=False).replace("\0", " ")
         table.add_row(Text(name(entry.id), style="bold"), f"{entry.logprob:.3f}", Text(likeliest))
-    out.print(table, width=width)
+    out.print(table)

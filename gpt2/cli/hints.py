@@ -37,6 +37,12 @@ def tell_file(text: str) -> None:
         note(f"the text is {shown(text)} itself; to read a file, pipe it in: - < {text}")
 
 
+def tell_same(temperature: float, n: int) -> None:
+    """Say so where all continuations will be the same text."""
+    if n > 1 and temperature == 0:
+        note(f"at --temperature 0 all {n} texts are the same: leave out --n, or give a --temperature above 0.")
+
+
 def tell_backslashes(stops: Sequence[str]) -> None:
     """Say how a new line is typed where a stop string holds a backslash and an n, or the like."""
     for stop in stops:

@@ -256,7 +256,7 @@ def _table(out: Any, header: list[str], sides: str, rows: list[list[Any]], bars:
     for row in rows:
         table.add_row(*row)
     out.print()
-    out.print(table, width=None if out.is_terminal else 10_000)
+    out.print(table)
 
 
 def _bar(share: float) -> Any:

@@ -104,5 +104,4 @@ def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
         bar = [Text("█" * max(1, round(probability * BAR)), style="cyan")] if bars else []
         name = Text(tokenizer.label(token), style="bold")
         table.add_row(str(rank), name, f"{probability:.2%}", *bar, f"{logit:.3f}")
-    # In a pipe the width is unknown and nothing may be clipped.
-    out.print(table, width=None if bars else 10_000)
+    out.print(table)

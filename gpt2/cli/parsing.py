@@ -80,8 +80,8 @@ def describe(event: Any, known: "Known", argv: Sequence[str]) -> str:
         if said := VALUES_ELSEWHERE.get(name, {}).get(event.value.lower(), ""):
             first = next((quoted(word) for word in Line(argv, known.options, prog).places), "FILE")
             return f"{name} is {event.value!r}: {said.replace('{first}', first)}."
-        near = difflib.get_close_matches(event.value, event.choices, n=1)
-        mend = f"did you mean {near[0]}?" if near else f"choose {listed(event.choices)}."
+        near = difflib.get_close_matches(event.value, event.choices, n=2)
+        mend = f"did you mean {near[0]}?" if len(near) == 1 else f"choose {listed(event.choices)}."
         return f"{name_of(event.argument)} is {event.value!r}: {mend}"
     if kind == "InstantiationFailure" and event.argument is not None:
         return f"{name_of(event.argument)} cannot be read: {str(event.message).rstrip('.')}."
@@ -97,7 +97,7 @@ def unknown(tokens: Sequence[str], known: "Known", prog: str, argv: Sequence[str
         word for word in tokens if word.startswith("-")
     ]
     words = list(takewhile(lambda word: word not in options, tokens))
-    lines = _misplaced(words, known, prog, argv)
+    lines = _misplaced(words, known, prog, [word for word in argv if word not in options])
     lines += [_no_option(word, known, prog, argv) for word in options]
     return "\n".join(dict.fromkeys(lines))
 
@@ -121,7 +121,11 @@ def _no_option(word: str, known: "Known", prog: str, argv: Sequence[str]) -> str
     name = typed.replace("_", "-")
     if opposite(name) in known.options:
         return f"there is no option {typed}: leave out {opposite(name)}."
-    mend = nearest(name, value, known, prog, argv) or f"`{prog} --help` lists the options."
+    mend = nearest(name, value, known, prog, argv)
+    if not mend:
+        is_text = "text" in known.places and (" " in word or word == argv[0])
+        text = f"; if it is the text, type `{prog} -- {quoted(word)}`" if is_text else ""
+        mend = f"`{prog} --help` lists the options{text}."
     return f"there is no option {typed}: {mend}"
 
 

@@ -69,8 +69,7 @@ def show(histories: list["History"]) -> None:
             run.name, _short(run.parameters), steps, _short(run.tokens), f"{run.training[-1][1]:.4f}",
             _short(run.tokens_per_s), _time(run.seconds), run.ending,
         )  # fmt: skip
-    width = None if out.is_terminal else 10_000  # in a pipe nothing may be clipped
-    out.print(table, width=width)
+    out.print(table)
     sets = list(dict.fromkeys(name for run in histories for name in run.validation))
     if not sets:
         return
@@ -79,7 +78,7 @@ def show(histories: list["History"]) -> None:
         found = run.to_dict()["validation"]
         table.add_row(run.name, *(_loss(found[name]) if name in found else "-" for name in sets))
     out.print()
-    out.print(table, width=width)
+    out.print(table)
 
 
 def _table(first: str, *columns: str) -> "Table":

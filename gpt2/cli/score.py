@@ -249,7 +249,7 @@ def show(items: "Sequence[Stimulus]", found: "Sequence[TextScore]", words: bool)
             cells = [cell(t.log_prob), cell(t.surprisal), rank, cell(t.entropy)]
             table.add_row(Text(visible(t.token.encode()), "bold"), *cells)
         # In a pipe the width is unknown and nothing may be cut.
-        out.print(table, width=None if out.is_terminal else 10_000)
+        out.print(table)
         size = counted(len(one.tokens), "token") if one.words is None else counted(len(one.words), "word")
         out.print(Text(f"{size}, {one.surprisal:.4f} bits", "dim"))
 
@@ -272,6 +272,6 @@ def show_pairs(checkpoint: "Checkpoint", result: "PairsResult") -> None:
         cells = [f"{sizes[name]:,}", f"{figure.value:.2%}", f"{figure.low:.2%} to {figure.high:.2%}"]
         beside = "-" if figure.published is None else f"{figure.published:.1%}"
         table.add_row(name, *cells, *([beside] if published else []))
-    out.print(table, width=None if out.is_terminal else 10_000)
+    out.print(table)
     if published:
         out.print(Text("chance is 50%; GPT-2 large: the table of BLiMP's authors", "dim"))

@@ -39,10 +39,12 @@ class Command:
         from gpt2.base.counted import counted
         from gpt2.cli.common import console, print_json, read_text
         from gpt2.cli.console import progress
+        from gpt2.cli.hints import tell_file
         from gpt2.cli.next import readable
         from gpt2.text.ids import encode_told
 
         text = read_text(self.text)
+        tell_file(text)
         tokenizer = load_tokenizer(self.model, self.tokenizer)
         ids = encode_told(tokenizer, text, self.allow_special)
         if self.json:
@@ -63,8 +65,7 @@ class Command:
                 tell(position, len(ids))
                 token = Text(tokenizer.label(token_id), style="bold")
                 table.add_row(str(position), str(token_id), token)
-        # In a pipe the width is unknown and nothing may be cut.
-        out.print(table, width=None if out.is_terminal else 10_000)
+        out.print(table)
         size = sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
         out.print(f"{counted(len(ids), 'token')}, {counted(size, 'byte')}, {size / len(ids):.2f} bytes per token")
 

@@ -49,12 +49,20 @@ def why(path: Path, text: str, lines: bool = True) -> str:
     except json.JSONDecodeError as error:
         if lines and error.msg == "Expecting value" and start and start[0] not in "[{":
             return ': it must be an object, such as {"text": "..."}, and a file of plain text must end in .txt'
+        if lines and (end := _end(start)):
+            return f": it ends too early: put {end} at its end"
         fault = next((said for begins, said in FAULTS.items() if error.msg.startswith(begins)), "")
         where = f"character {error.colno}" if lines else f"character {error.pos + 1} of the value that begins there"
         return f": {fault} (at {where})" if fault else ""
     except (ValueError, RecursionError):
         pass
     return ""
+
+
+def _end(start: str) -> str:
+    """What a row that is cut off lacks to be an object; "" where no end makes it one."""
+    ends = ("}", '"}', "]}", '"]}', "}]}", '"}]}')
+    return next((end for end in ends if isinstance(_value(json.loads, start + end), dict)), "")
 
 
 def typed(path: Path, command: list[str], target: str = "lines.jsonl") -> str:

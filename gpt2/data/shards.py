@@ -114,16 +114,16 @@ class TokenShards:
             path = self.directory / shard["file"]
             want, have = shard["tokens"] * DTYPE.itemsize, path.stat().st_size if path.is_file() else None
             if have is None:
-                raise ValueError(f"{path} is missing: {_again(self.directory)}.")
+                raise ValueError(f"{path} is missing: {again(self.directory)}.")
             if have != want:
                 raise ValueError(
-                    f"{path} has {have:,} bytes, not the {want:,} of its manifest: {_again(self.directory)}."
+                    f"{path} has {have:,} bytes, not the {want:,} of its manifest: {again(self.directory)}."
                 )
             self._maps.append(np.memmap(path, dtype=DTYPE, mode="r").view(np.ndarray))  # slices of it are cheaper
         self._starts = [0, *accumulate(len(shard) for shard in self._maps)]
         if len(self) != self.manifest["tokens"]:
             raise ValueError(
-                f"{self.directory / MANIFEST} contradicts itself about its tokens: {_again(self.directory)}."
+                f"{self.directory / MANIFEST} contradicts itself about its tokens: {again(self.directory)}."
             )
         self.doc_starts = _read_doc_starts(self.directory / DOC_STARTS, self.manifest["documents"])
 
@@ -164,10 +164,10 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
     for name, expected in files:
         path = directory / name
         if not path.is_file():
-            yield f"{path} is missing: {_again(directory)}."
+            yield f"{path} is missing: {again(directory)}."
             continue
         if expected not in (None, hash_file(path)):
-            yield f"{path} was changed: its SHA-256 is not that of the manifest: {_again(directory)}."
+            yield f"{path} was changed: its SHA-256 is not that of the manifest: {again(directory)}."
         done += path.stat().st_size
         if progress:
             progress(done)
@@ -177,9 +177,10 @@ def damage(directory: str | os.PathLike[str], progress: Callable[[int], None] | 
         yield str(error)
 
 
-def _again(directory: Path) -> str:
-    """What to type where a data set is damaged; FILE stands for the texts, whose places a manifest does not keep."""
-    return f"make it again with gpt2 prepare FILE ... --out {quoted(str(directory))} --overwrite"
+def again(directory: Path | str, tokenizer: Path | str | None = None) -> str:
+    """What to type to make a data set anew; FILE stands for the texts, whose places a manifest does not keep."""
+    of = "" if tokenizer is None else f" --tokenizer {quoted(str(tokenizer))}"
+    return f"make it again with gpt2 prepare FILE ...{of} --out {quoted(str(directory))} --overwrite"
 
 
 def _elsewhere(directory: Path) -> str:
@@ -214,10 +215,10 @@ def _read_doc_starts(path: Path, documents: int) -> np.ndarray:
         if starts.ndim != 1 or starts.dtype != np.uint64:
             raise ValueError
     except (OSError, ValueError, TypeError, OverflowError, EOFError, RecursionError, MemoryError):
-        raise ValueError(f"{path} is missing or damaged: {_again(path.parent)}.") from None
+        raise ValueError(f"{path} is missing or damaged: {again(path.parent)}.") from None
     if len(starts) != documents:
         raise ValueError(
-            f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest: {_again(path.parent)}."
+            f"{path} has {len(starts):,} documents, not the {documents:,} of its manifest: {again(path.parent)}."
         )
     return starts
 
@@ -226,7 +227,7 @@ def _read_tokenizer(directory: Path, manifest: dict[str, Any]) -> Tokenizer:
     try:
         same = (tokenizer := Tokenizer.load(directory / TOKENIZER)).hash == manifest["tokenizer_hash"]
     except ValueError:
-        raise ValueError(f"{directory / TOKENIZER} is damaged: {_again(directory)}.") from None
+        raise ValueError(f"{directory / TOKENIZER} is damaged: {again(directory)}.") from None
     if not same:
-        raise ValueError(f"{directory / TOKENIZER} is not the tokenizer of these shards: {_again(directory)}.")
+        raise ValueError(f"{directory / TOKENIZER} is not the tokenizer of these shards: {again(directory)}.")
     return tokenizer

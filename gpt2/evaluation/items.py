@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 from gpt2.base.foreign import shortened
 from gpt2.data.files import check, has_kind, opened
 from gpt2.data.json_lines import json_lines
+from gpt2.data.records import kind_of
 
 Item = TypeVar("Item")
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
@@ -63,6 +64,11 @@ def _refusing_text(path: Path, stream: Iterable[bytes], form: str) -> Iterator[b
 def texts_of(record: dict[str, Any], keys: Sequence[str], where: str, form: str) -> list[str]:
     """The texts in some fields; raises ValueError, naming all fields that have none and showing the item's form."""
     lacking = [key for key in keys if not isinstance(text := record.get(key), str) or not text.strip()]
+    if wrong := [key for key in lacking if key in record]:
+        value = record[wrong[0]]
+        if isinstance(value, str):
+            raise ValueError(f"{where} has no text in {wrong[0]!r}: write some there, or leave the item out.")
+        raise ValueError(f"{where} has {kind_of(value)} in {wrong[0]!r}: write a text there, between quotes.")
     if lacking:
         have = f"it has {shortened(', '.join(map(str, record)))[1:-1]}" if record else "it has none"
         fields = "a field" if len(lacking) == 1 else "the fields"

@@ -17,7 +17,7 @@ from gpt2.checkpoint import Checkpoint, load, save
 from gpt2.checkpoint.quantisation import need_floats
 from gpt2.config import GPT2Config
 from gpt2.data.batches import Mix, TokenSet
-from gpt2.data.shards import TokenShards
+from gpt2.data.shards import TokenShards, again
 from gpt2.loss import IGNORED
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
@@ -103,7 +103,9 @@ def pretraining(recipe: Recipe) -> Task:
         if data.verify:
             shards.verify()
         if shards.manifest["tokenizer_hash"] != tokenizer.hash:
-            raise ValueError(f"{path} was prepared with another tokenizer than {data.train[0]}: prepare it again.")
+            raise ValueError(
+                f"{path} was prepared with another tokenizer than {data.train[0]}: {again(path, data.train[0])}."
+            )
         if path in data.val and len(shards) <= context:
             raise ValueError(f"{path} has {len(shards)} tokens, less than one window of {context}: add text.")
     repeats = data.repeat or (1.0,) * len(data.train)

@@ -11,7 +11,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture, save_picture
-from gpt2.cli.common import File, Flag, ModelOptions, console, print_json
+from gpt2.cli.common import WIDE, File, Flag, ModelOptions, console, print_json
 from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def show_table(table: Any) -> None:
     """A rich table with title and caption unbroken; in a pipe nothing is clipped."""
     from rich.table import Table
 
-    out = wide_console()
+    out = console()
     if isinstance(table, Table):
         title, caption, table.title, table.caption = table.title, table.caption, None, None
         parts = [part for part in (title, table, caption) if part]
@@ -73,21 +73,13 @@ def show_table(table: Any) -> None:
         out.print(part)
 
 
-def wide_console() -> Any:
-    """A console as wide as the terminal; in a pipe wide enough for any table."""
-    from gpt2.cli.console import VisibleConsole
-
-    out = console()
-    return out if out.is_terminal else VisibleConsole(width=10_000)
-
-
 def widest(make: Callable[[int], Any], most: int) -> Any:
     """The table `make(n)` of the largest n up to `most` that fits the console."""
     from rich.measure import Measurement
 
-    out = wide_console()
+    out = console()
     for n in range(most, 1, -1):
-        if Measurement.get(out, out.options.update(max_width=10_000), made := make(n)).maximum <= out.width:
+        if Measurement.get(out, out.options.update(max_width=WIDE), made := make(n)).maximum <= out.width:
             return made
     return make(1)
 

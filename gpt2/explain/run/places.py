@@ -59,6 +59,10 @@ def parse(text: str, n_layer: int, n_head: int) -> list[Address]:
             addresses.parse(one, n_layer, n_head)  # a block or head that the model lacks is said by our name
         if not meant or meant == [text]:
             raise
+    if text.isdecimal():
+        raise UsageError(
+            f"{text!r} is no address: a head is 0.head.{text}, what block {text} gives is {text}.resid_post."
+        )
     raise UsageError(f"{text!r} is no address here: did you mean {' or '.join(meant)}?")
 
 
