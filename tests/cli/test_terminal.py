@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.terminal_bytes import commands, make_model, offending, write_files
 from gpt2.base.errors import DiskFailure
 from gpt2.cli import console as shown
+from gpt2.cli.common import console
 from gpt2.cli.console import VisibleConsole
 from gpt2.cli.main import main
 from gpt2.cli.terminal import Shown, as_they_are, beneath, coloured, outlasting, shown_streams
@@ -127,6 +128,15 @@ def test_time_left_is_said():
     sign.tell(4, 4)
     assert sign.said() == "30 s so far"
     assert [shown.duration(s) for s in (3.2, 1560, 11520)] == ["3 s", "26 min", "3.2 h"]
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_needs(capsys):
+    """rich makes none wider than its console, whatever width it is printed with."""
+    table = Table("name", *map(str, range(40)))
+    table.add_row("a run", *(["0.12345"] * 40))
+    table.box = None
+    console().print(table)
+    assert capsys.readouterr().out.split() == ["name", *map(str, range(40)), "a", "run", *(["0.12345"] * 40)]
 
 
 def test_without_a_terminal_lines_come_now_and_then(capsys, monkeypatch):

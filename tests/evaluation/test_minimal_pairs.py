@@ -81,7 +81,11 @@ def test_pairs_of_ones_own_need_only_two_sentences(tmp_path):
         ([], "holds no pair"),
         ([{"sentence_good": "a"}], "line 1, has no text in a field 'sentence_bad'"),
         ([{"good": "a", "bad": "b"}], "in the fields 'sentence_good' and 'sentence_bad' .it has good, bad.: write {"),
-        ([{"sentence_good": 3, "sentence_bad": "b"}], "line 1, has no text in a field 'sentence_good'"),
+        (
+            [{"sentence_good": 3, "sentence_bad": "b"}],
+            "line 1, has the number 3 in 'sentence_good': write a text there",
+        ),
+        ([{"sentence_good": "a", "sentence_bad": " "}], "line 1, has no text in 'sentence_bad': write some there, or"),
     ],
 )
 def test_files_that_are_refused(records, sentence, tmp_path):
