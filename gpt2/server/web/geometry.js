@@ -63,7 +63,8 @@ export function layout(room, model, open) {
     blocks.push({ l, x, width: w, address: `${l}.block`, full, open: isOpen });
     x += w;
   }
-  stations.push({ address: "final.scale", x: end + 20, size: GLYPH, ...NAMED });
+  const aside = stations.at(-1)?.does ? 8 : 0; // what the last MLP does stands beside "norm"
+  stations.push({ address: "final.scale", x: end + 20 + aside, size: GLYPH, ...NAMED });
   places.push(end + 34);
   return { width, least, stations, places, blocks, squeezed, end: end + 34 };
 }

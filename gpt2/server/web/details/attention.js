@@ -15,7 +15,7 @@ import { set, state } from "../state.js";
 import { effective } from "../stations.js";
 import { largestOf, row as rowOf } from "../wire.js";
 import { begin, progressBar, progressOf } from "../work.js";
-import { allHeads } from "./heads.js";
+import { allHeads, readsNow } from "./heads.js";
 
 /** @import { Attention, Head, Heads } from "../answers.d.ts" */
 
@@ -115,6 +115,7 @@ function thumb(all, block, i, chosen) {
     picture,
     h("span", {}, glyph(address, effective(address)), `${block}.${i}`),
     h("small", {}, labelOf(all, i)),
+    h("small", { title: "what it reads most from the selected row" }, readsNow(all, i)),
   );
 }
 

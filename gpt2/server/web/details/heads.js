@@ -2,14 +2,15 @@
 
 import { h } from "../dom.js";
 import { sequence } from "../colour.js";
+import { share, short } from "../format.js";
 import { glyph } from "../glyphs.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
-import { modelNow, scene } from "../run.js";
+import { modelNow, pictureNow, rowNow, scene } from "../run.js";
 import { askPlainly } from "../source.js";
 import { set } from "../state.js";
 import { effective } from "../stations.js";
-import { row as rowOf } from "../wire.js";
+import { largestOf, row as rowOf } from "../wire.js";
 
 /** @import { Attention } from "../answers.d.ts" */
 
@@ -45,6 +46,20 @@ export async function allHeads(bar) {
 }
 
 /**
+ * What a head reads most from the selected row, where each token has its own cell.
+ * @param {Attention} found
+ * @param {number} i the head
+ */
+export function readsNow(found, i) {
+  const { tokens } = pictureNow();
+  const T = found.thumbs.shape[1];
+  if (T !== tokens.length) return "";
+  const weights = rowOf(found.thumbs, i, rowNow());
+  const most = weights.indexOf(largestOf(weights));
+  return `${short(tokens[most], 8)} ${share(weights[most])}`;
+}
+
+/**
  * @param {number} l
  * @param {Attention} found
  */
@@ -73,6 +88,7 @@ function cells(l, found) {
           "data-card": address,
           "data-key": address,
           "aria-label": `head ${l}.${i}, ${state}`,
+          title: readsNow(found, i),
           onclick: () => set({ at: address, heads: "block" }),
         },
         picture,

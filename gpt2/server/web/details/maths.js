@@ -67,7 +67,7 @@ export async function maths() {
       h("p.formula", {}, one.formula),
       h("p.sum", {}, ...sum(place, one, found)),
       switchedHere(found),
-      terms(one, found),
+      place.address === "probability" ? likely(place) : terms(one, found),
     ),
     h("div.side", {}, steps(place), choice(place), command(place)),
   ];
@@ -192,6 +192,24 @@ function terms(one, found) {
 }
 
 /**
+ * The likeliest tokens beside the one that is shown, which the sum of a probability is over.
+ * @param {Place} place
+ */
+function likely(place) {
+  const at = (/** @type {string} */ address, /** @type {number} */ id) => ({ ...place, address, index: id });
+  const rows = nextOf(rowOf(place)).slice(0, SHOWN);
+  const row = (/** @type {typeof rows[0]} */ { id, word, logit, p }) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, word),
+      h("td", {}, operand(at("logits", id), logit)),
+      h("td", {}, operand(at("probability", id), p)),
+    );
+  return h("table.list", {}, headRow(["", "logit", "probability"]), h("tbody", {}, ...rows.map(row)));
+}
+
+/**
  * @param {Step} one
  * @param {number} i
  */
@@ -236,7 +254,7 @@ function choice(place) {
     return h("label.field", {}, `${name} `, input);
   };
   if (point === "logits" || point === "probability") {
-    const likely = nextOf(rowNow()).map(({ id, word }) =>
+    const buttons = nextOf(rowNow()).map(({ id, word }) =>
       h(
         "button.token",
         {
@@ -248,7 +266,7 @@ function choice(place) {
         word,
       ),
     );
-    return h("div.tokens", {}, ...likely);
+    return h("div.tokens", {}, ...buttons);
   }
   return h(
     "div.bar",
