@@ -33,7 +33,7 @@ export async function attribution() {
       h(
         "p.fine",
         {},
-        `Sum ${signed(all.whole)}: the logit of ${all.target} minus ${all.foil ? `that of ${all.foil}` : "the mean one"}; ` +
+        `Sum ${signed(all.whole)}: the logit of ${all.target} minus ${all.foil ?? "the mean one"}; ` +
           `remaining error ${Math.abs(all.error).toExponential(0)} (the logits span ${number(all.spread)}). ` +
           "The final norm's divisor is held, so the parts add up exactly.",
       ),
