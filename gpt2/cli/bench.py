@@ -12,7 +12,7 @@ import tyro
 
 from gpt2.base.cores import cores
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import ActivationName, Flag, any_model, console, load_model, print_json
+from gpt2.cli.common import ActivationName, Flag, any_model, load_model, print_json, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.info import size
 
@@ -81,7 +81,7 @@ def show(model: str, machine: dict[str, Any], found: "Bench") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = console()
+    out = wide_console()
     threads = f"{machine['threads']} of {machine['cores']} cores"
     out.print(Text.assemble((model, "bold"), f" on {machine['processor']}, {threads}"), soft_wrap=True)
     out.print(Text(f"memory is read at {size(found.bandwidth)} per second"), soft_wrap=True)

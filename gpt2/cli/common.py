@@ -166,14 +166,21 @@ def variant_of(checkpoint: "Checkpoint") -> str | None:
     return None if variant is None else str(variant.get("name"))
 
 
-WIDE = 10_000  # columns: rich makes no table wider than its console, whatever width print is given
+WIDE = 10_000  # columns
 
 
 def console() -> "Console":
     """A console for tables: coloured in a terminal; in a pipe plain text that never wraps or clips."""
     from gpt2.cli.console import VisibleConsole
 
-    return VisibleConsole() if sys.stdout.isatty() else VisibleConsole(soft_wrap=True, width=WIDE)
+    return VisibleConsole(soft_wrap=not sys.stdout.isatty())
+
+
+def wide_console() -> "Console":
+    """The same, and in a pipe wide enough for any table: rich makes none wider than its console."""
+    from gpt2.cli.console import VisibleConsole
+
+    return console() if sys.stdout.isatty() else VisibleConsole(width=WIDE)
 
 
 def print_json(value: Any) -> None:

@@ -158,8 +158,8 @@ TABLE = {
     "base log-base unit units nats":
         "@score surprisal and entropy are in bits, log p is in nats, so leave it out | "
         "@files losses are in nats; bits per byte are printed beside them, so leave it out",
-    "ids token-ids show-ids": "@tokenize the ids are shown already, so leave it out; --json gives them as a list",
-    "decode detokenize input-ids from-ids": "@tokenize ids become a text in Python: type "
+    "decode detokenize ids token-ids input-ids from-ids": "@tokenize the ids of a text are shown without any option; "
+        "ids become a text in Python: type "
         "`python -c \"import gpt2; print(gpt2.load('storyteller').tokenizer.decode([464, 318]))\"`",
     "special special-tokens add-special-tokens parse-special": "--allow-special",
     # where and in which numbers

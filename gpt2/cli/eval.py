@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import File, Flag, ModelOptions, console, print_json, variant_of
+from gpt2.cli.common import File, Flag, ModelOptions, print_json, variant_of, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.eval_items import (
     check_target,
@@ -150,7 +150,7 @@ def show_text(figures: dict[str, Any]) -> None:
     """One figure per line, and the protocol that they hold for."""
     from rich.text import Text
 
-    out = console()
+    out = wide_console()
     names = {
         "documents": "documents", "tokens": "tokens scored", "words": "words", "bytes": "bytes",
         "loss_per_token": "loss per token, nats", "perplexity": "perplexity per token",
@@ -177,7 +177,7 @@ def show_task(checkpoint: "Checkpoint", result: "TaskResult") -> None:
     from gpt2.evaluation.published import size_of
 
     size = size_of(checkpoint.model.config)
-    out = console()
+    out = wide_console()
     out.print(Text.assemble((checkpoint.name, "bold"), f" on {result.task}, {result.items:,} items"))
     out.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

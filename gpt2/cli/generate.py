@@ -16,7 +16,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
+from gpt2.cli.common import Flag, ModelOptions, print_json, read_text, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.hints import tell_backslashes, tell_file, tell_same, tell_space_at_the_end
 from gpt2.cli.terminal import beneath
@@ -261,7 +261,7 @@ def show_logprobs(tokenizer: "Tokenizer", completion: "Completion") -> None:
 
     name = tokenizer.label
 
-    out = console()
+    out = wide_console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("token", no_wrap=True)
     table.add_column("logprob", justify="right", no_wrap=True)

@@ -14,7 +14,7 @@ import tyro
 from gpt2.base.costs import flops_per_token, n_params, parameter_counts
 from gpt2.base.errors import UsageError
 from gpt2.base.presets import PRESETS
-from gpt2.cli.common import ActivationName, Flag, TokenizerName, console, print_json
+from gpt2.cli.common import ActivationName, Flag, TokenizerName, print_json, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.info_weights import cost_line, quantised_line, stored
 from gpt2.config import GPT2Config
@@ -150,7 +150,7 @@ def show(facts: dict[str, Any]) -> None:
     """Print the page."""
     from rich.text import Text
 
-    out = console()
+    out = wide_console()
     config, total = facts["configuration"], facts["parameters"]["total"]
     out.print(Text.assemble((facts["model"], "bold"), f": {total:,} parameters"))
     for label, text in _origin(facts):

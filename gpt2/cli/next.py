@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Flag, ModelOptions, console, print_json, read_text
+from gpt2.cli.common import Flag, ModelOptions, print_json, read_text, wide_console
 from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def show(tokenizer: "Tokenizer", rows: list[tuple[int, float, float]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = console()
+    out = wide_console()
     bars = out.is_terminal
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rank", justify="right", no_wrap=True)

@@ -8,7 +8,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture
-from gpt2.cli.common import File, Flag, console, print_json
+from gpt2.cli.common import File, Flag, print_json, wide_console
 from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Command:
 
 def show(histories: list["History"]) -> None:
     """Print the table of runs, and their validation losses below it."""
-    out = console()
+    out = wide_console()
     table = _table("run", "parameters", "steps", "tokens", "loss", "tokens/s", "time", "state")
     for run in histories:
         steps = f"{run.steps:,}" if run.of_steps in (None, run.steps) else f"{run.steps:,}/{run.of_steps:,}"

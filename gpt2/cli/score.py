@@ -14,7 +14,7 @@ import tyro
 
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Count, File, Flag, console, print_json, read_text
+from gpt2.cli.common import Count, File, Flag, print_json, read_text, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.errors import option
 from gpt2.cli.eval import ScoredModel
@@ -232,7 +232,7 @@ def show(items: "Sequence[Stimulus]", found: "Sequence[TextScore]", words: bool)
     def cell(x: float | None) -> str:
         return "-" if x is None else f"{x:.4f}"
 
-    out = console()
+    out = wide_console()
     for item, one in zip(items, found, strict=True):
         if len(items) > 1:
             out.print(Text(item.id, "bold"))
@@ -259,7 +259,7 @@ def show_pairs(checkpoint: "Checkpoint", result: "PairsResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = console()
+    out = wide_console()
     out.print(Text.assemble((checkpoint.name, "bold"), f" on {counted(len(result.judgements), 'minimal pair')}"))
     out.print()
     published = any(figure.published is not None for figure in result.phenomena.values())

@@ -37,7 +37,7 @@ class Command:
     def run(self) -> None:
         """Print the tokens; torch is not needed and not imported."""
         from gpt2.base.counted import counted
-        from gpt2.cli.common import console, print_json, read_text
+        from gpt2.cli.common import print_json, read_text, wide_console
         from gpt2.cli.console import progress
         from gpt2.cli.hints import tell_file
         from gpt2.cli.next import readable
@@ -55,7 +55,7 @@ class Command:
         from rich.table import Table
         from rich.text import Text
 
-        out = console()
+        out = wide_console()
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column("position", justify="right", no_wrap=True)
         table.add_column("id", justify="right", no_wrap=True)

@@ -82,7 +82,7 @@ def test_every_answer_names_options_of_the_command() -> None:
             "`gpt2 generate --help` lists the options; if it is the text, type `gpt2 generate -- --hello`.",
         ),
         ("generate Hi --eos-token x", "there is no option --eos-token: write --stop TEXT."),
-        ("tokenize hi --ids", "there is no option --ids: the ids are shown already, so leave it out"),
+        ("tokenize hi --ids", "there is no option --ids: the ids of a text are shown without any option; ids become"),
         ("export storyteller x --kind mean", "--kind is about what is switched off: name that with --off, or leave"),
         ("quantise storyteller x --precision int2", "--precision is 'int2': choose int8 or int4."),
         ("explain attention x --head 3", "'3' is no address: a head is 0.head.3, what block 3 gives is 3.resid_post."),

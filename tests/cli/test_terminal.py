@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks.terminal_bytes import commands, make_model, offending, write_files
 from gpt2.base.errors import DiskFailure
 from gpt2.cli import console as shown
-from gpt2.cli.common import console
+from gpt2.cli.common import wide_console
 from gpt2.cli.console import VisibleConsole
 from gpt2.cli.main import main
 from gpt2.cli.terminal import Shown, as_they_are, beneath, coloured, outlasting, shown_streams
@@ -135,7 +135,7 @@ def test_a_table_in_a_pipe_is_as_wide_as_it_needs(capsys):
     table = Table("name", *map(str, range(40)))
     table.add_row("a run", *(["0.12345"] * 40))
     table.box = None
-    console().print(table)
+    wide_console().print(table)
     assert capsys.readouterr().out.split() == ["name", *map(str, range(40)), "a", "run", *(["0.12345"] * 40)]
 
 

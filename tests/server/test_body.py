@@ -57,10 +57,12 @@ WRONG = (None, True, "3", "", [], {}, [[1]], -1, 0.5, 2**31, 10**19, 1e300)
 def test_every_parameter_refuses_values_of_another_kind(name):
     """A number as text is one: "0.8" was taken for a temperature."""
     fields = ALL[name].parameters.model_fields
-    needed = {one: "a" if one in ("text", "clean", "corrupt") else 1 for one in fields if fields[one].is_required()}
+    needed = {
+        one: "a" if one in ("text", "clean", "corrupt", "address") else 1 for one in fields if fields[one].is_required()
+    }
     for field, about in fields.items():
         default = about.get_default() if not about.is_required() else needed[field]
-        fits = {int: (), float: (), str: ("3", ""), dict: ({},)}[type(default)]
+        fits = {int: (), float: (), str: ("3", ""), dict: ({},), type(None): (None,)}[type(default)]
         for value in WRONG:
             share = type(default) is float and type(value) in (int, float) and 0 < value <= 1
             seed = field == "seed" and type(value) is int and value > 0

@@ -11,7 +11,7 @@ import tyro
 
 from gpt2.base.errors import UsageError
 from gpt2.base.pictures import check_picture, save_picture
-from gpt2.cli.common import WIDE, File, Flag, ModelOptions, console, print_json
+from gpt2.cli.common import WIDE, File, Flag, ModelOptions, print_json, wide_console
 from gpt2.cli.console import progress
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def show_table(table: Any) -> None:
     """A rich table with title and caption unbroken; in a pipe nothing is clipped."""
     from rich.table import Table
 
-    out = console()
+    out = wide_console()
     if isinstance(table, Table):
         title, caption, table.title, table.caption = table.title, table.caption, None, None
         parts = [part for part in (title, table, caption) if part]
@@ -77,7 +77,7 @@ def widest(make: Callable[[int], Any], most: int) -> Any:
     """The table `make(n)` of the largest n up to `most` that fits the console."""
     from rich.measure import Measurement
 
-    out = console()
+    out = wide_console()
     for n in range(most, 1, -1):
         if Measurement.get(out, out.options.update(max_width=WIDE), made := make(n)).maximum <= out.width:
             return made
