@@ -13,7 +13,7 @@ import tyro
 from gpt2.base.cores import cores
 from gpt2.base.counted import counted
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import Count, File, Flag, StudyFile, console, print_json
+from gpt2.cli.common import Count, File, Flag, StudyFile, print_json, wide_console
 from gpt2.cli.console import progress
 from gpt2.cli.terminal import Ended, outlasting
 
@@ -134,7 +134,7 @@ class Command:
             rate = "searching" if search.rate is None else f"{search.rate:g} x"
             c = study.contestants[name]
             table.add_row(name, c.kind, c.expect, rate, str(sum(job.contestant == name for job in jobs)))
-        console().print(table)
+        wide_console().print(table)
         left = f"{expected_work(study, records, self.only):.1f} runs of full length"
         print(f"{counted(len(records), 'run')} done; left: {left}")
 
