@@ -36,7 +36,7 @@ class Command:
     def run(self) -> None:
         """Read the runs, draw, print."""
         if not self.runs:
-            raise UsageError("name at least one run: gpt2 runs DIR, such as gpt2 runs runs.")
+            raise UsageError("name at least one run: gpt2 runs DIR, a directory that gpt2 train wrote.")
         if self.png is not None and not Path(self.png).suffix:
             raise UsageError(f"--png is {self.png}: name a picture that ends with .png, .svg or .pdf.")
         if self.png is not None:

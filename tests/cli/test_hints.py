@@ -97,3 +97,17 @@ def test_a_file_name_is_a_text_but_said(text, told):
         tell_file(text)
     said = [str(one.message) for one in seen]
     assert said == ([f"the text is '{text}' itself; to read a file, pipe it in: - < {text}"] if told else [])
+
+
+@pytest.mark.parametrize("command", ["next", "tokenize", "walk", "explain", "explain lens"])
+def test_every_command_for_one_text_says_so(command, model, capsys):
+    assert main([*command.split(), "ab.txt", "--model", model]) == 0
+    assert "the text is 'ab.txt' itself; to read a file, pipe it in: - < ab.txt" in capsys.readouterr().err
+
+
+def test_greedy_texts_that_will_be_the_same_are_said(model, capsys):
+    words = ["generate", "ab", "--model", model, "--max-tokens", "2", "--temperature"]
+    assert main([*words, "0", "--n", "2"]) == 0
+    assert "all 2 texts are the same" in capsys.readouterr().err
+    assert main([*words, "1", "--n", "2"]) == 0
+    assert "the same" not in capsys.readouterr().err

@@ -19,6 +19,7 @@ from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.console import progress
 from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT, analysis_of
 from gpt2.cli.explain.options import Foil, Options, Text, Token, show_table
+from gpt2.cli.hints import tell_file
 
 
 def usage() -> str:
@@ -141,6 +142,7 @@ class Overview(Options):
             raise UsageError("a still page is written to a file", "name one, such as {html}.", html="page.html")
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
+        tell_file(text)
         checkpoint = self.load()
         if self.html or self.site:
             self._write(checkpoint, text)

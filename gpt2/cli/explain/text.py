@@ -12,6 +12,7 @@ from gpt2.base.errors import UsageError
 from gpt2.cli.common import File, Flag, print_json, read_text
 from gpt2.cli.console import progress
 from gpt2.cli.explain.options import Foil, Options, Position, Text, Token, widest
+from gpt2.cli.hints import tell_file
 
 
 @dataclass
@@ -26,6 +27,7 @@ class OneText(Options):
         from gpt2.explain import trace
 
         text, checkpoint = read_text(self.text), self.load()
+        tell_file(text)
         with progress("reading the text"):
             return checkpoint, trace(checkpoint, text)
 
@@ -190,6 +192,7 @@ class Stream(OneText):
 
         if self.gradients:
             text, checkpoint = read_text(self.text), self.load()
+            tell_file(text)
             with progress("taking gradients"):
                 norms = gradient_norms(checkpoint, text)
             self.show(checkpoint, norms)

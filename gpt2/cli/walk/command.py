@@ -16,6 +16,7 @@ from gpt2.base.errors import UsageError
 from gpt2.base.plain import plain
 from gpt2.cli.common import Flag, ModelOptions, print_json, read_text, variant_of
 from gpt2.cli.console import progress
+from gpt2.cli.hints import tell_file
 
 if TYPE_CHECKING:
     from gpt2.text.tokenizer import Tokenizer
@@ -63,6 +64,7 @@ class Command(ModelOptions):
         check_blocks(self.block)
         nothing_given = self.text is None and (sys.stdin is None or sys.stdin.isatty())
         text = EXAMPLE if nothing_given else read_text(self.text)
+        tell_file(text)
         self.dtype = self.dtype or "float32"  # of a quantised model too
         checkpoint = self.load()
         if (variant := variant_of(checkpoint)) not in PLAIN:

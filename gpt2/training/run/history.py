@@ -107,7 +107,7 @@ def find_runs(paths: list[str]) -> list[Path]:
         elif path.is_dir():
             raise UsageError(f"{path} holds no run, since there is no {METRICS} in it: name a directory of gpt2 train.")
         else:
-            raise UsageError(f"there is no {path}: name a directory of gpt2 train, such as runs.")
+            raise UsageError(f"there is no {path}: name a directory of gpt2 train.")
     return runs
 
 
