@@ -31,7 +31,7 @@ export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !run.picture) return;
     if (around(event, "input, select, textarea, dialog")) return;
-    const inPicture = !around(event, "#detail, #next, header");
+    const inPicture = !around(event, "#detail, #grip, #next, header");
     const done = act(event.key, inPicture);
     if (done) event.preventDefault();
   });

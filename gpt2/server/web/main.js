@@ -1,5 +1,6 @@
 // The page: asks for the run of the prompt, draws it, and draws again when the reader changes something.
 
+import { watchWidth } from "./beside.js";
 import { watchCards } from "./card.js";
 import { theme } from "./colour.js";
 import { copy } from "./copy.js";
@@ -12,7 +13,7 @@ import { readLink, readLinkOfFile, said } from "./link.js";
 import { load, loadArcs, loadLens, mark } from "./load.js";
 import { drawNext } from "./next.js";
 import { notice } from "./notice.js";
-import { drawPicture, watchPicture } from "./picture.js";
+import { drawPicture, resized, watchPicture } from "./picture.js";
 import { growing, showPrompt, typedPrompt } from "./prompt.js";
 import { modelNow, rowNow, run } from "./run.js";
 import { loadShares } from "./sampling.js";
@@ -114,7 +115,8 @@ function watchHeader() {
 
 function watchRows() {
   watchPicture();
-  new ResizeObserver(() => drawPicture()).observe(find("rows"));
+  watchWidth(() => run.picture && drawDetail());
+  new ResizeObserver(resized).observe(find("rows"));
   let waiting = 0;
   find("rows").addEventListener("scroll", () => {
     cancelAnimationFrame(waiting);

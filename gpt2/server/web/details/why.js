@@ -91,7 +91,7 @@ function key() {
  */
 function graph(all, { drawn }, read) {
   const panel = find("panel").clientWidth;
-  const width = Math.min(1180, Math.max(330, innerWidth > 900 ? panel - 350 : panel - 14));
+  const width = Math.min(1180, Math.max(330, panel > 700 ? panel - 350 : panel - 14));
   const rows = [...new Set([...read.values()].flatMap((list) => list.map((source) => source.row)))].sort(
     (a, b) => a - b,
   );
