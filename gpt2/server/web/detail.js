@@ -32,6 +32,7 @@ const DETAILS = { story, maths, why, attention, lens, attribution, neurons, off,
 const TITLES = { off: "break it" };
 let latest = 0;
 
+// Resolves when the detail is there, but for what comes later in it.
 export function drawDetail() {
   const { view } = state;
   fill(
@@ -56,7 +57,7 @@ export function drawDetail() {
   );
   fill(find("chosen"), plainNotice(view), h("span", {}, plainName(state.at)), switchButtons(state.at));
   find("panel").setAttribute("aria-labelledby", `tab-${view}`);
-  refresh(view);
+  return refresh(view);
 }
 
 /**

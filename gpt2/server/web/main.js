@@ -16,6 +16,7 @@ import { notice } from "./notice.js";
 import { drawPicture, resized, watchPicture } from "./picture.js";
 import { growing, showPrompt, typedPrompt } from "./prompt.js";
 import { modelNow, rowNow, run } from "./run.js";
+import { showShare } from "./share/dialog.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
 import { ask, has, isFile, live, ready } from "./source.js";
@@ -98,6 +99,7 @@ function watchHeader() {
   find("export").disabled = !has("export", {});
   find("export").addEventListener("click", exportPage);
   find("model").addEventListener("click", showModel);
+  find("share").addEventListener("click", showShare);
   find("help").addEventListener("click", showKeys);
   find("undo").addEventListener("click", () => history.back());
   find("redo").addEventListener("click", () => history.forward());

@@ -17,6 +17,7 @@ import { LEAST, choose, layout, path, sourcesOf } from "./why_graph.js";
 /** @typedef {Map<string, Source[]>} Read what each head that is drawn reads, by its address */
 
 let count = 12; // parts to be drawn
+export const partsShown = () => count;
 
 /** @param {{ again: () => void }} tools */
 export async function why({ again }) {
