@@ -111,8 +111,11 @@ const VIEWS = {
       lines: [
         `found = attribution(${question()})`,
         "print(found)",
-        `finer = attribution(${question()}, of=${quoted(divided())})  # its neurons, or what it reads`,
-        "print(finer)",
+        "try:",
+        `    finer = attribution(${question()}, of=${quoted(divided())})  # its neurons, or what it reads`,
+        "    print(finer)",
+        "except gpt2.UsageError as refused:  # it is switched itself",
+        "    print(refused)",
       ],
     };
   },
