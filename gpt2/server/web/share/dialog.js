@@ -23,8 +23,13 @@ function draw() {
   const python = recipe();
   const command = commandOfView(state, rowNow());
   const name = find(`tab-${state.view}`).textContent ?? "";
-  const button = (/** @type {string} */ text, /** @type {() => unknown} */ onclick) =>
-    h("button", { type: "button", onclick, "data-key": text }, text);
+  const button = (/** @type {string} */ text, /** @type {() => unknown} */ act) => {
+    const onclick = () => {
+      find("dialog").close(); // what was done is said on the page
+      act();
+    };
+    return h("button", { type: "button", onclick, "data-key": text }, text);
+  };
   fill(
     find("dialog"),
     h("h2", {}, "share what is shown"),

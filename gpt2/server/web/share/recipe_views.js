@@ -81,7 +81,6 @@ const VIEWS = {
         `found = attention(run, ${all ? '"*.head.*"' : name})`,
         `i = found.heads.index(${quoted(`${block}.head.${head}`)})`,
         "pattern, written = found.pattern[i], found.written[i]  # T, T: row i reads column j",
-        "print(found.table(row))",
         all ? "" : "mean_pattern, habits = found.mean, found.habits()",
         compared ? `change = pattern - attention(before, ${quoted(`${block}.head.${head}`)}).pattern[0]` : "",
         "for j, weight in enumerate(pattern[row, : row + 1].tolist()):",

@@ -100,7 +100,7 @@ function description() {
     `Prompt: ${scene().text}`,
     `Model: ${name}, ${dtype}, SHA-256 of the weights ${weights}`,
     `State: ${write({ ...state, ...scene() })}`,
-    `Command: ${commandOfView(state, rowNow()) ?? pageCommand()}`,
+    `Command: ${commandOfView(state, rowNow()) ?? `${pageCommand()}, with the state behind # in the address`}`,
     `Drawn by glassbox-gpt2 ${version}`,
   ].join("\n");
 }
