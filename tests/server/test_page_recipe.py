@@ -35,7 +35,9 @@ VIEWS = {
     "off": {},
     "patch": {"corrupt": 'Sue\'s "cat"\nran on', "kind": "head", "direction": "noise"},
     "positions": {},
+    "compare": {"beside": "The dog ran to the park", "both": "next"},
 }
+BOTH = ("lens", "attribution", "attention", "losses")
 SCRIPT = """
     await import("./tests/server/js/browser.js");
     const { run } = await import("./gpt2/server/web/run.js");
@@ -73,13 +75,15 @@ def answer(session, name, **parameters):
 
 
 def test_the_script_of_every_detail_gives_the_numbers_of_the_page(node, session, tmp_path, capsys):
-    cases = list(itertools.product(VIEWS, SWITCHES))
+    cases = list(itertools.product(VIEWS, SWITCHES)) + [("compare", EVERY)] * len(BOTH)
     asked = []
     for view, switches in cases:
         found = answer(session, "picture", text=TEXT, switches=switches)
         picture = {"tokens": found["tokens"], "top": {"data": found["top"].tolist()}}
         state = {"text": TEXT, "row": ROW, "view": view, "switches": switches, **SAMPLING, **VIEWS[view]}
         asked.append({"values": state, "picture": picture})
+    for case, both in zip(asked[-len(BOTH) :], BOTH):
+        case["values"]["both"] = both
     model = {**plain(answer(session, "model")), "name": str(session.checkpoint.directory)}
     (tmp_path / "asked").write_text(json.dumps({"model": model, "asked": asked}), "utf-8")
     scripts = json.loads(run(node, "--input-type=module", "-e", SCRIPT, str(tmp_path / "asked")))
@@ -193,4 +197,30 @@ def positions(session, names, scene, state):
     assert names["near"].ids.tolist() == [one["id"] for one in near["nearest"]]
 
 
-CHECKS = {check.__name__: check for check in (maths, why, attention, lens, attribution, neurons, off, patch, positions)}
+def compare(session, names, scene, state):
+    """The row of the second prompt has the number of the selected one, which is not the last."""
+    both, second = state["both"], {"text": state["beside"], "switches": scene["switches"]}
+    assert names["row_b"] == ROW
+    picture = answer(session, "picture", **second)
+    if both == "next":
+        close(names["p_b"][picture["next"]["ids"][ROW]], picture["next"]["p"][ROW])
+    if both == "losses":
+        close(names["losses_b"], picture["losses"])
+    if both == "lens":
+        for side, asked in (("a", scene), ("b", second)):
+            wanted = answer(session, "lens", **asked, first=ROW, stop=ROW + 1)
+            assert list(names[side].points) == wanted["points"]
+            assert torch.equal(names[side].top_ids[..., 0], wanted["top"])
+            close(names[side].probability, wanted["p"])
+    if both == "attention":
+        for side, asked in (("a", scene), ("b", second)):
+            close(names[side], answer(session, "head", **asked, block=0, head=0)["pattern"][ROW, : ROW + 1])
+    if both == "attribution":
+        first = answer(session, "attribution", **scene, row=ROW)
+        same = {"target": first["target"], "foil": first["foil"]}
+        for side, wanted in (("a", first), ("b", answer(session, "attribution", **second, row=ROW, **same))):
+            close(names[side].values, [part["value"] for part in wanted["parts"]])
+
+
+ALL = (maths, why, attention, lens, attribution, neurons, off, patch, positions, compare)
+CHECKS = {check.__name__: check for check in ALL}

@@ -8,12 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 from page_server import serving
+from playwright.sync_api import expect
 
+from gpt2.explain import mean, reference, trace, zero
 from tests.explained import storyteller
 
 TEXT = "The cat sat on the"
-VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions")
-STATE = "&off=2.head.1&mean=3.mlp&corrupt=The dog ran to the"
+VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions", "compare")
+STATE = "&off=2.head.1&mean=3.mlp&corrupt=The dog ran to the&beside=The dog ran to the park with"
 NUMBER = re.compile(r"[−+]?\d+(?:\.\d+)?%?")
 
 
@@ -120,6 +122,36 @@ def test_the_width_of_the_panel_is_the_readers_and_is_remembered(page):
     assert width() == wider
     page.dblclick("#grip")
     assert width() == before
+
+
+def test_a_second_prompt_stands_beside_the_first_with_the_numbers_of_both(page):
+    def probabilities(text):
+        edit = {"2.head.1": zero, "3.mlp": mean(reference(checkpoint))}
+        return trace(checkpoint, text, edit=edit).logits[0, -1].softmax(-1)
+
+    def number(text):
+        return float(text.replace("−", "-").rstrip("%"))
+
+    checkpoint, second = storyteller(), "The dog ran to the park with"
+    open_view(page, "compare")
+    p, q = probabilities(TEXT), probabilities(second)
+    likeliest = p.maximum(q).topk(10).indices.tolist()
+    rows = page.locator("#panel table.both tbody tr").all()
+    assert [row.locator("th").inner_text() for row in rows] == [checkpoint.tokenizer.label(i) for i in likeliest]
+    for row, i in zip(rows, likeliest):
+        found = [number(cell) for cell in row.locator("td").all_inner_texts()]
+        assert found == pytest.approx([100 * float(x) for x in (p[i], q[i], q[i] - p[i])], rel=6e-3, abs=1e-8)
+    page.get_by_role("button", name="attention", exact=True).click()
+    marked = page.locator("#panel td.differs")
+    expect(marked).to_have_text(["·cat", "·dog", "·sat", "·ran", "·on", "·to", "·park", "·with"])
+    page.reload()  # the address holds both
+    expect(marked).to_have_count(8)
+    page.get_by_role("button", name="swap A and B").click()
+    expect(page.locator("#text")).to_have_value(second)
+    expect(marked.nth(0)).to_have_text("·dog")
+    page.get_by_label("second prompt, B").fill("")
+    page.get_by_role("button", name="compare").click()
+    expect(page.locator("#panel")).to_contain_text("Type a second prompt")
 
 
 def test_every_detail_is_saved_as_an_svg_that_stands_alone_and_says_the_same(page, tmp_path):

@@ -1,4 +1,5 @@
-// The panel beside the picture: how wide it is, or whether it stands below over the whole width. The browser keeps both.
+// The panel beside the picture: how wide it is, or whether it stands below over the whole width.
+// The browser keeps both.
 
 import { find } from "./dom.js";
 

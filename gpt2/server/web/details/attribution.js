@@ -75,7 +75,7 @@ export function wayOn(why) {
  * The embedding, each block's attention (heads and constants together), each MLP, the rest.
  * @param {Part[]} list
  */
-function byComponent(list) {
+export function byComponent(list) {
   /** @type {Map<string, number>} */
   const sums = new Map();
   for (const { name, kind, value } of list) {

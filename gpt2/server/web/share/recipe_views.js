@@ -36,6 +36,9 @@ function question() {
   return `run, ${target}, ${foil}, at=row`;
 }
 
+const pointsOfStream = () =>
+  `points = ["embed.out", *(f"{l}.resid_{p}" for l in range(${modelNow().n_layer}) for p in ("mid", "post"))]`;
+
 /** @type {Record<string, () => Lines>} */
 const VIEWS = {
   maths() {
@@ -92,11 +95,10 @@ const VIEWS = {
   lens() {
     const first = Math.floor(rowNow() / LENS_ROWS) * LENS_ROWS;
     const stop = Math.min(first + LENS_ROWS, pictureNow().tokens.length);
-    const L = modelNow().n_layer;
     return {
       names: ["lens"],
       lines: [
-        `points = ["embed.out", *(f"{l}.resid_{p}" for l in range(${L}) for p in ("mid", "post"))]`,
+        pointsOfStream(),
         `answers = before.logits[0, ${first}:${stop}].argmax(-1)`,
         `found = lens(run, points, first=${first}, stop=${stop}, answers=answers)`,
         "for point, words, chances in zip(found.points, found.top_labels, found.probability.tolist()):",
@@ -153,7 +155,8 @@ const VIEWS = {
         "print(goes_on)",
         ...(measured
           ? [
-              `missed = off(checkpoint, ${sets[measured.components]}, "${measured.kind}", excerpt(checkpoint, ref), ref)`,
+              `components, kind = ${sets[measured.components]}, "${measured.kind}"`,
+              "missed = off(checkpoint, components, kind, excerpt(checkpoint, ref), ref)",
               "print(missed)",
             ]
           : []),
@@ -172,6 +175,20 @@ const VIEWS = {
       ],
     };
   },
+  compare() {
+    if (!state.beside) return { names: [], lines: ["# there is no second prompt"] };
+    const { names, lines } = ofBoth();
+    return {
+      names,
+      lines: [
+        `second = ${quoted(state.beside)}`,
+        "other = trace(checkpoint, second, edit=edit)",
+        "last = other.ids.size(1) - 1",
+        "row_b = last if row == run.ids.size(1) - 1 else min(row, last)  # the row of B that stands for it",
+        ...lines,
+      ],
+    };
+  },
   positions() {
     return {
       names: ["neighbours", "position_similarity"],
@@ -184,3 +201,55 @@ const VIEWS = {
     };
   },
 };
+
+// What is compared of the two prompts.
+function ofBoth() {
+  const { block, head } = chosenHead();
+  const name = quoted(`${block}.head.${head}`);
+  /** @type {Record<string, Lines>} */
+  const compared = {
+    lens: {
+      names: ["lens"],
+      lines: [
+        pointsOfStream(),
+        "a, b = (lens(one, points, first=at, stop=at + 1) for one, at in ((run, row), (other, row_b)))",
+        "for i, point in enumerate(points):",
+        '    seen = [f"{one.top_labels[i][0]:12} {one.probability[i, 0]:.2%}" for one in (a, b)]',
+        '    print(f"{point:14}", *seen)',
+      ],
+    },
+    attribution: {
+      names: ["attribution"],
+      lines: [
+        `a = attribution(${question()})`,
+        'word = lambda shown: "mean" if shown is None else shown.replace("·", " ")',
+        "b = attribution(other, word(a.target), word(a.foil), at=row_b)  # the same question",
+        "for part, of_a, of_b in zip(a.names, a.values.tolist(), b.values.tolist()):",
+        '    print(f"{part:14} {of_a:+.4f} {of_b:+.4f} {of_b - of_a:+.4f}")',
+      ],
+    },
+    attention: {
+      names: [ATTENTION],
+      lines: [
+        `a, b = (attention(one, ${name}).pattern[0, at, : at + 1] for one, at in ((run, row), (other, row_b)))`,
+        "print(a, b)",
+      ],
+    },
+    losses: {
+      names: [],
+      lines: [
+        "losses_b = -other.logits[0, :-1].float().log_softmax(-1).gather(1, other.ids[0, 1:, None])[:, 0]",
+        "print(losses, losses_b)",
+      ],
+    },
+    next: {
+      names: [],
+      lines: [
+        "p_b = other.logits[0, row_b].float().softmax(-1)",
+        "for i in p.maximum(p_b).topk(min(10, len(p))).indices.tolist():",
+        '    print(f"{run.label(i):12} {p[i]:.3%} {p_b[i]:.3%} {100 * (p_b[i] - p[i]):+.3f} points")',
+      ],
+    },
+  };
+  return compared[state.both] ?? compared.next;
+}

@@ -1,4 +1,4 @@
-// A drawing of the page, or a matrix on a canvas, for a file: the shapes with the style that the page's rules give them.
+// A drawing of the page, or a matrix on a canvas, for a file: shapes with the style that the page's rules give them.
 
 import { cellsOf } from "../heat.js";
 import { element, escaped, hex, inkOf, reach, rounded } from "./sheet.js";

@@ -4,7 +4,7 @@
 /** @typedef {Record<string, string | number | null>} Written attributes; one that is null is left out */
 
 /**
- * What is drawn so far: lines of SVG; the point of the page that stands at 0, 0; how far it reaches; what lines refer to.
+ * What is drawn so far: lines of SVG, what they refer to, the point of the page that is their 0, 0, how far they reach.
  * @typedef {{ lines: string[], defs: string[], x: number, y: number, right: number, bottom: number }} Sheet
  */
 
