@@ -157,7 +157,7 @@ def test_a_second_prompt_stands_beside_the_first_with_the_numbers_of_both(page):
 def test_every_detail_is_saved_as_an_svg_that_stands_alone_and_says_the_same(page, tmp_path):
     for view in VIEWS:
         open_view(page, view)
-        svg = page.evaluate("async () => (await import('/share/svg.js')).svgOf('view')")
+        svg = page.evaluate("async () => (await import('./share/svg.js')).svgOf('view')")
         shown = page.locator("#panel").inner_text()
         words = checked(svg, "#14181f")  # dark, as it is shown
         assert sorted(NUMBER.findall(" ".join(words[:-1]))) == sorted(NUMBER.findall(shown)) or fields(page)

@@ -29,7 +29,23 @@ export function draw(to, part, within = null) {
   if (part instanceof HTMLCanvasElement) cells(to, part);
   else if (isField(part)) field(to, part, bounds, style);
   else for (const child of part.childNodes) drawChild(to, child, cutting(style) ? narrower(bounds, within) : within);
+  outline(to, part, bounds, style);
   if (around) to.lines.push("</g>");
+}
+
+/**
+ * A frame that marks something; that of the keyboard's focus is no part of the picture.
+ * @param {Sheet} to
+ * @param {Element} part
+ * @param {DOMRect} bounds
+ * @param {CSSStyleDeclaration} style
+ */
+function outline(to, part, { left, top, width, height }, style) {
+  if (style.outlineStyle !== "solid" || part === document.activeElement) return;
+  const size = parseFloat(style.outlineWidth);
+  const out = parseFloat(style.outlineOffset) + size / 2;
+  const place = { x: left - to.x - out, y: top - to.y - out, width: width + 2 * out, height: height + 2 * out };
+  to.lines.push(element("rect", { ...place, fill: "none", stroke: hex(style.outlineColor), "stroke-width": size }));
 }
 
 /**
