@@ -237,7 +237,7 @@ def test_the_keyboard_reaches_everything(page, port, checkpoint):
 
 def test_every_control_has_a_name_and_words_can_be_read(page, port):
     """By axe's rules, light and dark, such as names for a screen reader and contrast; no text under 12 pixels."""
-    open_(page, port, "&off=2.head.1")
+    open_(page, port, "&off=2.head.1&beside=The dog sat on the")
     for block in (BLOCKS - 1, 0):
         page.locator("#stations .block").nth(block).click()
         assert page.evaluate(OVERLAPS) == []
@@ -245,7 +245,19 @@ def test_every_control_has_a_name_and_words_can_be_read(page, port):
     expect(page.locator("#stations .name")).to_have_text(
         ["position table", "norm", "attention", "norm", "MLP", *["attn", "MLP"] * (BLOCKS - 1), "final norm"]
     )
-    for view in ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions"):
+    for view in (
+        "story",
+        "maths",
+        "why",
+        "attention",
+        "lens",
+        "attribution",
+        "neurons",
+        "off",
+        "patch",
+        "positions",
+        "compare",
+    ):
         page.click(f"#tab-{view}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate(SMALL) == []

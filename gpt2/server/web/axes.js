@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 import { short } from "./format.js";
 
 const LINE = 13; // pixels that a name takes across
-const LEVEL = 44; // pixels under which a column's name stands upright
+const LETTER = 7.3; // and each of its letters along
+const LETTERS = 8; // of a name, at most
 
 /**
  * The indices of the names that are written; none lies on another.
@@ -32,12 +33,16 @@ export function namesShown(count, room, chosen = null, line = LINE) {
  */
 export function named(picture, { width, height, rowNames, columnNames, chosen = null }) {
   if (!(picture instanceof HTMLCanvasElement)) return h("div.matrix", {}, picture); // a table has its own
-  const upright = width / columnNames.length < LEVEL;
+  const level =
+    LETTER *
+      columnNames.reduce((/** @type {number} */ n, one) => Math.max(n, Math.min(LETTERS, String(one).length)), 0) +
+    5;
+  const upright = width / columnNames.length < level; // a column's names stand upright where they would touch
   const name = (/** @type {(string | number)[]} */ names, /** @type {number} */ i, /** @type {string} */ edge) =>
     h(
       i === chosen && edge === "top" ? "span.chosen" : "span",
       { style: { [edge]: `${(100 * (i + 0.5)) / names.length}%` }, title: `${i}: ${names[i]}` },
-      short(String(names[i]), 8),
+      short(String(names[i]), LETTERS),
     );
   return h(
     "div.matrix",
@@ -51,7 +56,7 @@ export function named(picture, { width, height, rowNames, columnNames, chosen = 
     h(
       upright ? "div.below.upright" : "div.below",
       { style: { width: `${width}px` } },
-      ...namesShown(columnNames.length, width, null, upright ? LINE : LEVEL).map((j) => name(columnNames, j, "left")),
+      ...namesShown(columnNames.length, width, null, upright ? LINE : level).map((j) => name(columnNames, j, "left")),
     ),
   );
 }

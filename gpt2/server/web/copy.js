@@ -5,6 +5,7 @@ import { toast } from "./dom.js";
 import { modelNow, scene } from "./run.js";
 
 /** @import { Switches } from "./answers.d.ts" */
+/** @import { State } from "./state.js" */
 
 const quoted = (/** @type {string} */ text) => JSON.stringify(text);
 const shell = (/** @type {string} */ text) => "'" + text.replaceAll("'", "'\\''") + "'";
@@ -131,6 +132,33 @@ export function commandOf(address) {
   if (kind === "head") return analysis("attention", ` --head ${address}`);
   if (/resid|embed.out/.test(kind)) return analysis("lens", ` --points ${address}`);
   return analysis("trace", ` --read ${readable(address)}`);
+}
+
+/**
+ * The command of what a detail shows; with switches, the one that measures them, or null.
+ * @param {State} state
+ * @param {number} row
+ */
+export function commandOfView(state, row) {
+  const { text, switches } = scene();
+  const { block, head } = parts(state.at);
+  const at = ` --position ${row}`;
+  const plain = (/** @type {string} */ shown) => shell(shown.replaceAll("·", " "));
+  if (state.view === "patch" && state.corrupt && !`${text[0]}${state.corrupt[0]}`.includes("-")) {
+    const how = ` --grid ${state.kind} --direction ${state.direction}`;
+    return `gpt2 explain patch ${shell(text)} ${shell(state.corrupt)}${how}${model()}`;
+  }
+  if (state.view === "positions") return `gpt2 explain positions${model()}`;
+  if (Object.keys(switches).length) return commandOf("logits");
+  if (state.view === "lens") return analysis("lens", "");
+  if (state.view === "attention") return analysis("attention", ` --head ${block ?? 0}.head.${head ?? 0}${at}`);
+  if (state.view === "attribution" || state.view === "why") {
+    const target = state.target ? ` --target=${plain(state.target)}` : "";
+    const foil = state.foil ? ` --foil=${plain(state.foil)}` : "";
+    return analysis("attribution", `${target}${foil}${at}`);
+  }
+  if (state.view === "neurons") return analysis("attribution", ` --of ${block ?? 0}.mlp --foil mean${at}`);
+  return overview("");
 }
 
 /**

@@ -10,6 +10,7 @@ import { switched } from "./run.js";
 import { switchButtons } from "./switches.js";
 import { maths } from "./details/maths.js";
 import { attention } from "./details/attention.js";
+import { compare } from "./details/compare.js";
 import { attribution } from "./details/attribution.js";
 import { lens } from "./details/lens.js";
 import { neurons } from "./details/neurons.js";
@@ -27,11 +28,12 @@ import { why } from "./details/why.js";
  */
 
 /** @type {Record<string, Detail>} */
-const DETAILS = { story, maths, why, attention, lens, attribution, neurons, off, patch, positions };
+const DETAILS = { story, maths, why, attention, lens, attribution, neurons, off, patch, positions, compare };
 /** @type {Record<string, string>} */
-const TITLES = { off: "break it" };
+const TITLES = { off: "break it", compare: "A beside B" };
 let latest = 0;
 
+// Resolves when the detail is there, but for what comes later in it.
 export function drawDetail() {
   const { view } = state;
   fill(
@@ -56,7 +58,7 @@ export function drawDetail() {
   );
   fill(find("chosen"), plainNotice(view), h("span", {}, plainName(state.at)), switchButtons(state.at));
   find("panel").setAttribute("aria-labelledby", `tab-${view}`);
-  refresh(view);
+  return refresh(view);
 }
 
 /**

@@ -196,10 +196,12 @@ export function choice(label, options, chosen, pick) {
  * @param {string} [waiting]
  */
 export function later(coming, waiting = "…") {
-  const place = h("section.barlist", {}, h("p.fine", {}, waiting));
-  coming.then(
-    (element) => element && place.replaceWith(element),
-    (error) => place.replaceChildren(h("p.fine", {}, error.message)),
-  );
+  const place = h("section.barlist", { "data-coming": "" }, h("p.fine", {}, waiting));
+  coming
+    .then(
+      (element) => element && place.replaceWith(element),
+      (error) => place.replaceChildren(h("p.fine", {}, error.message)),
+    )
+    .finally(() => delete place.dataset.coming);
   return place;
 }

@@ -23,6 +23,48 @@ import { state } from "./state.js";
  * }} Matrix
  */
 
+/** @type {WeakMap<HTMLCanvasElement, Matrix>} */
+const painted = new WeakMap(); // what each canvas shows, for a file that has no canvas
+
+/**
+ * @param {number} width of a cell
+ * @param {number} height
+ */
+const gapOf = (width, height) => (Math.min(width, height) > 6 ? 1 : 0);
+
+/**
+ * The cells of a painted matrix, and its frame, in shares of the canvas.
+ * @param {HTMLCanvasElement} canvas
+ * @returns {{ x: number, y: number, width: number, height: number, fill?: string, stroke?: string }[]}
+ */
+export function cellsOf(canvas) {
+  const matrix = painted.get(canvas);
+  if (!matrix) return [];
+  const { rows, columns, value, colour, chosen, width, height } = matrix;
+  const gap = gapOf(width / columns, height / rows);
+  /** @type {ReturnType<typeof cellsOf>} */
+  const cells = [];
+  const place = (/** @type {number} */ i, /** @type {number} */ j, across = 1) => ({
+    x: j / columns,
+    y: i / rows,
+    width: across / columns - gap / width,
+    height: 1 / rows - gap / height,
+  });
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      const x = value(i, j);
+      if (x !== null) cells.push({ ...place(i, j), fill: colour(x) });
+    }
+  }
+  if (chosen) {
+    const [i, j] = chosen;
+    cells.push({ ...(j === null ? place(i, 0, columns) : place(i, j)), stroke: accent() });
+  }
+  return cells;
+}
+
+const accent = () => getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+
 /** @param {Matrix} matrix */
 export function heat(matrix) {
   const { rows, columns, value, colour, said, picked, chosen, width, height, name } = matrix;
@@ -38,7 +80,8 @@ export function heat(matrix) {
   const [w, t] = [width / columns, height / rows];
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   pen.scale(scale, scale);
-  const gap = Math.min(w, t) > 6 ? 1 : 0;
+  const gap = gapOf(w, t);
+  painted.set(canvas, matrix);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       const x = value(i, j);
@@ -48,7 +91,7 @@ export function heat(matrix) {
     }
   }
   if (chosen) {
-    pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
+    pen.strokeStyle = accent();
     pen.lineWidth = 1.5;
     const [i, j] = chosen;
     pen.strokeRect((j === null ? 0 : j * w) + 0.75, i * t + 0.75, (j === null ? width : w) - 1.5 - gap, t - 1.5 - gap);

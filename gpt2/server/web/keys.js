@@ -8,6 +8,7 @@ import { show } from "./picture.js";
 import { modelNow, pictureNow, rowNow, run } from "./run.js";
 import { set, state } from "./state.js";
 import { toggle, toMean } from "./switches.js";
+import { showShare } from "./share/dialog.js";
 import { select } from "./stations.js";
 
 const PLACES = "1234567890"; // the keys of the first ten details, in their order
@@ -20,6 +21,8 @@ const KEYS = [
   ["h l", "previous, next head"],
   [VIEWS.length > 9 ? "1 … 9 0" : `1 … ${VIEWS.length}`, "the details below"],
   ["c", "copy the Python line for what is selected"],
+  ["s", "share: as SVG, Python, a command, a link"],
+  ["w", "the panel over the whole width, or beside the picture"],
   ["t", "pictures as tables"],
   ["a", "everything on again"],
   ["/", "edit the prompt"],
@@ -31,7 +34,7 @@ export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !run.picture) return;
     if (around(event, "input, select, textarea, dialog")) return;
-    const inPicture = !around(event, "#detail, #next, header");
+    const inPicture = !around(event, "#detail, #grip, #next, header");
     const done = act(event.key, inPicture);
     if (done) event.preventDefault();
   });
@@ -48,6 +51,8 @@ function act(key, inPicture) {
   else if (key === "m") toMean(state.at);
   else if (key === "h" || key === "l") otherHead(key === "h" ? -1 : 1);
   else if (key === "c") copy(pythonOf(state.at, rowNow()), "Python");
+  else if (key === "s") showShare();
+  else if (key === "w") find("full").click();
   else if (key === "t") set({ tables: state.tables ? 0 : 1 });
   else if (key === "a") set({ switches: {}, show: "run" });
   else if (key === "/") find("text").focus();

@@ -34,6 +34,7 @@ export const VIEWS = [
   "off",
   "patch",
   "positions",
+  "compare",
 ];
 
 /** @type {Record<Exclude<keyof State, "switches">, (word: string, model: Known) => boolean>} */
@@ -56,6 +57,8 @@ const RULES = {
   top_p: between(0.05, 1),
   seed: between(0, Number.MAX_SAFE_INTEGER, true),
   corrupt: any,
+  beside: any,
+  both: oneOf("next", "lens", "attribution", "attention", "losses"),
   kind: oneOf("resid", "attn", "mlp", "head"),
   direction: oneOf("denoise", "noise"),
   calc: (word) => parsed(word) !== null, // whether the model has such a number the answer says

@@ -1,5 +1,6 @@
 // The page: asks for the run of the prompt, draws it, and draws again when the reader changes something.
 
+import { watchWidth } from "./beside.js";
 import { watchCards } from "./card.js";
 import { theme } from "./colour.js";
 import { copy } from "./copy.js";
@@ -12,9 +13,10 @@ import { readLink, readLinkOfFile, said } from "./link.js";
 import { load, loadArcs, loadLens, mark } from "./load.js";
 import { drawNext } from "./next.js";
 import { notice } from "./notice.js";
-import { drawPicture, watchPicture } from "./picture.js";
+import { drawPicture, resized, watchPicture } from "./picture.js";
 import { growing, showPrompt, typedPrompt } from "./prompt.js";
 import { modelNow, rowNow, run } from "./run.js";
+import { showShare } from "./share/dialog.js";
 import { loadShares } from "./sampling.js";
 import { drawSentence } from "./sentence.js";
 import { ask, has, isFile, live, ready } from "./source.js";
@@ -97,6 +99,7 @@ function watchHeader() {
   find("export").disabled = !has("export", {});
   find("export").addEventListener("click", exportPage);
   find("model").addEventListener("click", showModel);
+  find("share").addEventListener("click", showShare);
   find("help").addEventListener("click", showKeys);
   find("undo").addEventListener("click", () => history.back());
   find("redo").addEventListener("click", () => history.forward());
@@ -114,7 +117,8 @@ function watchHeader() {
 
 function watchRows() {
   watchPicture();
-  new ResizeObserver(() => drawPicture()).observe(find("rows"));
+  watchWidth(() => run.picture && drawDetail());
+  new ResizeObserver(resized).observe(find("rows"));
   let waiting = 0;
   find("rows").addEventListener("scroll", () => {
     cancelAnimationFrame(waiting);

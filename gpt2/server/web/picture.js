@@ -17,6 +17,7 @@ import { at, largestOf, row as rowOf } from "./wire.js";
 /** @import { State } from "./state.js" */
 
 let drawnFor = ""; // the text whose selected row was last brought into view
+let seen = false; // whether the selected row was in view when the picture was last drawn
 
 export function drawPicture() {
   const { picture, model } = run;
@@ -65,6 +66,14 @@ export function drawPicture() {
     drawnFor = scene().text;
     show(selected, height);
   }
+  seen = (selected + 1) * height > box.scrollTop && selected * height < box.scrollTop + box.clientHeight;
+}
+
+// The room for the picture has changed: a selected row that was in view stays so.
+export function resized() {
+  const stays = seen;
+  drawPicture();
+  if (stays && run.picture) show(rowNow());
 }
 
 /**

@@ -23,6 +23,7 @@ export function growing(field) {
 
 /** @param {HTMLTextAreaElement} field */
 export function fit(field) {
+  if (!field.isConnected) return; // it has no size yet
   field.style.height = "auto";
   field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
 }

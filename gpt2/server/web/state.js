@@ -23,6 +23,8 @@ export const DEFAULTS = {
   top_p: 0.95,
   seed: 0,
   corrupt: "",
+  beside: "", // the second prompt, B; "" is none
+  both: "next", // what is compared
   kind: "resid",
   direction: "denoise",
   calc: "", // the number whose calculation is shown: places.js; "" is the likeliest token's probability

@@ -75,7 +75,7 @@ export function wayOn(why) {
  * The embedding, each block's attention (heads and constants together), each MLP, the rest.
  * @param {Part[]} list
  */
-function byComponent(list) {
+export function byComponent(list) {
   /** @type {Map<string, number>} */
   const sums = new Map();
   for (const { name, kind, value } of list) {
@@ -110,7 +110,7 @@ function item({ name, value }, of) {
 }
 
 // What the reader has selected, if it can be divided further; otherwise the last MLP.
-function divided() {
+export function divided() {
   const { block, kind } = parts(state.at);
   if (kind === "head" || kind === "mlp") return state.at;
   return `${block ?? modelNow().n_layer - 1}.mlp`;

@@ -23,7 +23,7 @@ export const exact = (/** @type {number} */ x) => {
 };
 
 /** @type {() => Place} */
-function placeNow() {
+export function placeNow() {
   return parsed(state.calc) ?? { address: "probability", head: null, row: -1, index: pictureNow().top.data[rowNow()] };
 }
 

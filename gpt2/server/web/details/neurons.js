@@ -9,6 +9,12 @@ import { set, state } from "../state.js";
 
 let chosen = ""; // "block#neuron" whose contexts are shown
 
+/**
+ * The neuron of a block that the reader has chosen; null for the strongest.
+ * @param {number} block
+ */
+export const chosenNeuron = (block) => (chosen.startsWith(`${block}#`) ? Number(chosen.split("#")[1]) : null);
+
 /** @param {{ again: () => void }} tools */
 export async function neurons({ again }) {
   const block = parts(state.at).block ?? 0;
@@ -46,7 +52,7 @@ export async function neurons({ again }) {
       h("td.words", {}, n.suppresses.map((w) => short(w, 9)).join(" ")),
     ),
   );
-  const current = chosen.startsWith(`${block}#`) ? Number(chosen.split("#")[1]) : found.neurons[0].n;
+  const current = chosenNeuron(block) ?? found.neurons[0].n;
   return [
     h(
       "div",

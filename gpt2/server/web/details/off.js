@@ -17,6 +17,12 @@ import { begin, progressBar, progressOf } from "../work.js";
 const measured = new Map(); // by "parts:mean"
 const asked = { components: "parts", kind: "mean" };
 
+// What is listed as missed on other texts, once it has been measured.
+export function measuredNow() {
+  const answer = measured.get(`${asked.components}:${asked.kind}`);
+  return answer && !(answer instanceof Error) ? asked : null;
+}
+
 /** @type {[value: string, text: string][]} */
 const SETS = [
   ["parts", "attention and MLPs"],

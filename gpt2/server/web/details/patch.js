@@ -2,7 +2,7 @@
 
 import { named } from "../axes.js";
 import { diverge } from "../colour.js";
-import { choice, h } from "../dom.js";
+import { choice, find, h } from "../dom.js";
 import { number } from "../format.js";
 import { heat } from "../heat.js";
 import { scaleKey } from "../legend.js";
@@ -18,6 +18,8 @@ import { pictureNow, scene } from "../run.js";
 /** @type {Map<string, Patch | Refusal>} */
 const found = new Map(); // by the question
 let sweeping = ""; // the question that is being answered
+
+const NAMES = 90; // pixels of the names of the rows
 
 /** @type {[value: string, text: string, hint: string][]} */
 const KINDS = [
@@ -127,7 +129,8 @@ function map(data, answer) {
     Array.from({ length: K }, (_, k) => (state.kind === "head" ? String(k) : (pictureNow().tokens[k] ?? "")));
   const blocks = Array.from({ length: L }, (_, i) => `block ${L - 1 - i}`);
   const high = Math.max(1, largestOf(data.scores.data.filter(Number.isFinite)));
-  const wide = Math.min(720, Math.max(K * 64, 240));
+  const room = find("panel").clientWidth - NAMES;
+  const wide = Math.min(720, Math.max(K * 64, 240), Math.max(240, room));
   const tall = Math.min(190, L * 30);
   const picture = heat({
     rows: L,

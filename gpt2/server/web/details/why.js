@@ -17,6 +17,7 @@ import { LEAST, choose, layout, path, sourcesOf } from "./why_graph.js";
 /** @typedef {Map<string, Source[]>} Read what each head that is drawn reads, by its address */
 
 let count = 12; // parts to be drawn
+export const partsShown = () => count;
 
 /** @param {{ again: () => void }} tools */
 export async function why({ again }) {
@@ -91,7 +92,7 @@ function key() {
  */
 function graph(all, { drawn }, read) {
   const panel = find("panel").clientWidth;
-  const width = Math.min(1180, Math.max(330, innerWidth > 900 ? panel - 350 : panel - 14));
+  const width = Math.min(1180, Math.max(330, panel > 700 ? panel - 350 : panel - 14));
   const rows = [...new Set([...read.values()].flatMap((list) => list.map((source) => source.row)))].sort(
     (a, b) => a - b,
   );

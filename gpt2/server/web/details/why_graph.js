@@ -59,7 +59,7 @@ export function sourcesOf({ pattern, written }, row) {
  */
 export function layout(width, drawn, rows, blocks) {
   const narrow = width < 560;
-  const [token, part, target] = narrow ? [60, 118, 74] : [104, 150, 130];
+  const [token, part, target] = narrow ? [58, 126, 88] : [104, 150, 130];
   const height = Math.max(drawn.length, rows.length, 3) * ROW;
   const first = token + (narrow ? 14 : 60);
   const far = width - target - part - (narrow ? 34 : 190); // room for the lines between the parts and the prediction
