@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt2.kernels.library import instructions, multiply, takes
+from gpt2.kernels.library import is_wide, multiply, takes
 from gpt2.kernels.quantised import Kind, Quantised, quantise
 from gpt2.model import GPT2
 
@@ -90,7 +90,7 @@ class QuantisedLinear(_Holds):
 
 def most_rows() -> int:
     """Rows up to which the kernel computes a product by weights of 8 or 4 bits."""
-    return sys.maxsize if instructions() == "AVX2" else FEW
+    return sys.maxsize if is_wide() else FEW
 
 
 class QuantisedTokens(_Holds):
