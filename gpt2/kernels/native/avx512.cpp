@@ -9,7 +9,7 @@ using OfBFloat16 = BFloat16;
 
 }  // namespace
 
-#include "mix.hpp"
+#include "attention.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

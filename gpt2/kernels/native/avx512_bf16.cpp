@@ -19,7 +19,7 @@ struct OfBFloat16 {
 
 }  // namespace
 
-#include "mix.hpp"
+#include "attention.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

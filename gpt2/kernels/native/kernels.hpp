@@ -60,15 +60,23 @@ struct Product : Map {
   Then then;
 };
 
-// One query of one head over the keys 0 to n - 1 of its row, each of `size` numbers; `weights` has room for n + 7.
-struct Query {
-  const float* q;
+// Queries of one head that follow each other in a text: query i sees keys 0 to n - 1 + i of its row, each of `size`
+// numbers, a multiple of eight.
+struct Queries {
+  const float* q;  // [count, q_stride]
   const char *keys, *values;
-  size_t n, size;
+  size_t count, n, size;
   float scale;
   bool half;  // keys and values are bfloat16
-  float *weights, *out;
+  size_t q_stride, out_stride;
+  float* out;      // [count, out_stride]
+  size_t longest;  // n + count and some room, at most so many
+  float* space;    // room_of_queries(longest, size) numbers
+
+  static constexpr size_t MOST = 8;  // in one call
 };
+
+constexpr size_t room_of_queries(size_t longest, size_t size) { return Queries::MOST * (longest + size + 16); }
 
 // What is compiled once for each kind of processor.
 struct Way {
@@ -78,7 +86,7 @@ struct Way {
   void (*part)(const Product&, size_t first, size_t end, float* unpacked, float* sums);  // see way.hpp
   void (*copy)(const void* x, bool half, size_t n, size_t padded, bool to_half, void* to);  // a row, and zeros
   void (*wholes)(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset);  // one row
-  void (*attend)(const Query&);
+  void (*attend)(const Queries&);
   void (*norm)(const float* x, size_t n, const void* weight, const void* bias, bool half, float eps, float* y);
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t LEAST = 8 << 10, MOST = 64 << 10;  // bytes of weights that one thread takes at a time
 constexpr size_t TURNS = 8;  // times that a thread takes some, where there is enough for so many
-constexpr size_t LARGER = 4;  // times as many bytes where there are many rows, each of which is read for every chunk
+constexpr size_t LARGER = 2;  // times as many bytes where there are many rows, each of which is read for every chunk
 
 std::atomic<const Way*> chosen{nullptr};
 

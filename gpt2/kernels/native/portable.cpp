@@ -112,7 +112,7 @@ struct V {
 
 using P = V;
 struct Tiles {
-  static constexpr int OF_ONE = 2, OF_FEW = 3, MOST = 4, OF_MOST = 3;
+  static constexpr int QUERIES = 2, OF_ONE = 2, OF_FEW = 3, MOST = 4, OF_MOST = 3;
 };
 
 }  // namespace
@@ -125,7 +125,7 @@ using OfBFloat16 = BFloat16;
 
 }  // namespace
 
-#include "mix.hpp"
+#include "attention.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

@@ -1,7 +1,8 @@
 // Products of rows of x with rows of a weight, some numbers at a time.
 //
 // A file that includes this one has defined, for one kind of processor, `P`: some floats with their operations, and
-// `Tiles`: how many rows of w are taken together with one, with two or three, and with MOST rows of x.
+// `Tiles`: how many rows of w are taken together with one, with two or
+// three, and with MOST rows of x, and how many queries of attention.
 // Every element of the result is one chain of multiply-adds for each of the lanes, from the first numbers of the two rows
 // to the last, and then the sum of the lanes in a fixed order. So it does not depend on how many rows there are, nor on
 // which thread computes it.
@@ -23,12 +24,12 @@ constexpr size_t AHEAD = 8192;  // bytes to fetch ahead where rows are read one 
 
 // f(0), ..., f(N - 1), with the numbers known to the compiler: what has such an index stays in registers.
 template <class F, size_t... I>
-INLINE void each_of(F f, std::index_sequence<I...>) {
+INLINE inline void each_of(F f, std::index_sequence<I...>) {
   (f(std::integral_constant<size_t, I>()), ...);
 }
 
 template <size_t N, class F>
-INLINE void each(F f) {
+INLINE inline void each(F f) {
   each_of(f, std::make_index_sequence<N>());
 }
 

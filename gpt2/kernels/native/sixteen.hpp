@@ -72,7 +72,7 @@ struct P {
 };
 
 struct Tiles {
-  static constexpr int OF_ONE = 2, OF_FEW = 6, MOST = 8, OF_MOST = 3;
+  static constexpr int QUERIES = 4, OF_ONE = 2, OF_FEW = 6, MOST = 8, OF_MOST = 3;
 };
 
 }  // namespace
