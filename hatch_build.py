@@ -60,7 +60,7 @@ def compile_kernel() -> bool:
 
 
 def _compile(compiler: str) -> None:
-    """Each file by itself; one for some processors alone is left out where the compiler does not know its instructions."""
+    """Each file by itself; without those for some processors alone that the compiler does not know."""
     wide = WIDE if platform.machine().lower() in ("x86_64", "amd64") else {}
     link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
     with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:

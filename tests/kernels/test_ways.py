@@ -51,7 +51,9 @@ def test_it_is_measured_once_for_a_processor_and_what_is_computed_there(
     assert len(json.loads(kept.read_text())) == 2
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"NAME": ["torch", "torch"]}', '{"NAME": [["a", "b", "c", "d"], []]}', '{"NAME": 3}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"NAME": ["torch", "torch"]}', '{"NAME": [["a", "b", "c", "d"], []]}', '{"NAME": 3}']
+)
 def test_a_damaged_file_is_measured_again(damage: str, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, "torch")
     ways.ways(torch.float32)
