@@ -21,7 +21,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NATIVE = Path(__file__).parent / "gpt2" / "kernels" / "native"
 LIBRARY = NATIVE / "linear.so"
 FLAGS = ["-O3", "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden"]
-WIDE = ["-mavx2", "-mfma"]  # for avx2.cpp alone: the others must run on any processor
+PLAIN = ["interface", "block", "linear", "threads", "pool", "portable"]
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "bw", "vl", "dq")), "-mprefer-vector-width=512"]
+WIDE = {  # files that are compiled for some processors alone: the others must run on any
+    "avx2": AVX2,
+    "avx512": AVX512,
+    "avx512_bf16": [*AVX512, "-mavx512bf16", "-mavx512vnni"],
+}
 
 
 class CustomBuildHook(BuildHookInterface):
@@ -53,18 +60,26 @@ def compile_kernel() -> bool:
 
 
 def _compile(compiler: str) -> None:
-    wide = platform.machine().lower() in ("x86_64", "amd64")
-    names = ["interface", "block", "linear", "threads", "pool", "portable", *(["avx2"] if wide else [])]
+    """Each file by itself; without those for some processors alone that the compiler does not know."""
+    wide = WIDE if platform.machine().lower() in ("x86_64", "amd64") else {}
     link = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
-    with TemporaryDirectory() as folder:
-        objects = [f"{folder}/{name}.o" for name in names]
-        flags = [*FLAGS, *(["-DGPT2_WIDE"] if wide else [])]
-        words = [
-            [compiler, *flags, *(WIDE if name == "avx2" else []), "-c", str(NATIVE / f"{name}.cpp"), "-o", file]
-            for name, file in zip(names, objects)
-        ]
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(_run, words))
+    with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+
+        def compiled(name: str, *flags: str) -> str:
+            made = f"{folder}/{name}.o"
+            _run([compiler, *FLAGS, *flags, "-c", str(NATIVE / f"{name}.cpp"), "-o", made])
+            return made
+
+        def try_wide(name: str) -> str | None:
+            try:
+                return compiled(name, *wide[name])
+            except subprocess.CalledProcessError:
+                print(f"The kernel leaves out {name}.cpp, which {compiler} does not compile.", file=sys.stderr)
+                return None
+
+        found = dict(zip(wide, pool.map(try_wide, wide)))
+        have = [f"-DGPT2_{name.upper()}" for name, made in found.items() if made]
+        objects = [*filter(None, found.values()), *pool.map(lambda name: compiled(name, *have), PLAIN)]
         _run([compiler, "-shared", *link, *objects, "-o", f"{folder}/linear.so", "-pthread"])
         beside = LIBRARY.with_suffix(f".{os.getpid()}")
         shutil.copy(f"{folder}/linear.so", beside)

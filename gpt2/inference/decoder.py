@@ -42,7 +42,7 @@ class Decoder:
         lengths = [len(ids) for ids in prompts]
         longest = max(lengths)
         self._prompts = list(range(len(prompts)))
-        self._fast = fast(self.model, steps=room)
+        self._fast = fast(self.model, steps=room, rows=len(prompts))
         with self._inference():
             self.cache = self._new_cache(len(prompts), min(longest + room, self.model.config.n_positions))
             ids = self._tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])

@@ -32,16 +32,16 @@ class FastLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        rows = x.numel() // self.in_features
-        which = 0 if rows == 1 else sum(rows > most for most in CLASSES)
+        which = _class(x.numel() // self.in_features)
         weight = self.read[which]
         return self.by_class[which](x, self.weight if weight is None else weight, self.bias)
 
 
-def fast(model: GPT2, steps: int = 1) -> GPT2:
+def fast(model: GPT2, steps: int = 1, rows: int = 1) -> GPT2:
     """The same parameters in modules of their own, in evaluation mode, for passes without gradients.
 
-    steps  how many passes of few rows are wanted: a weight is packed only where there are many
+    steps  how many passes are wanted behind the first one: a weight is packed only where there are many
+    rows   how many rows each of them has, at most; a weight is packed only where that makes them faster
 
     Where the kernel is the way of several classes, a row's result is the same to the last bit in any company of these
     sizes; the other ways sum in an order that depends on the number of rows.
@@ -50,9 +50,10 @@ def fast(model: GPT2, steps: int = 1) -> GPT2:
     than float32 and bfloat16, are computed as ever.
     """
     maps = {id(m): m for m in model.modules() if type(m) is nn.Linear}
-    chosen = _chosen([m.weight for m in maps.values()])
-    if steps < 16:  # what packing takes is not won back
-        chosen = tuple("torch" if way == "packed" else way for way in chosen)
+    weights = [m.weight for m in maps.values()]
+    chosen = _chosen(weights, pack=steps >= 16)  # with fewer, what packing takes is not won back
+    if "packed" not in chosen[: _class(rows) + 1]:
+        chosen = _chosen(weights, pack=False)
     most = _most(chosen) if maps else most_rows()
     kinds: dict[type, type] = {nn.Linear: FastLinear} if chosen != PLAIN else {}
     if most and fuses(model):
@@ -79,7 +80,11 @@ def way_of(computing: GPT2) -> str:
     return "torch"
 
 
-def _chosen(weights: list[Tensor]) -> Ways:
+def _class(rows: int) -> int:
+    return 0 if rows == 1 else sum(rows > most for most in CLASSES)
+
+
+def _chosen(weights: list[Tensor], pack: bool) -> Ways:
     size = sum({weight.data_ptr(): weight.nbytes for weight in weights}.values())
     first = weights[0] if weights else torch.empty(0)
     alike = all(weight.dtype == first.dtype and weight.device.type == "cpu" for weight in weights)
@@ -87,8 +92,7 @@ def _chosen(weights: list[Tensor]) -> Ways:
         return PLAIN
     if size < LARGE:
         return assumed()
-    found = ways(first.dtype)
-    return found if size <= TO_PACK or "packed" not in found else assumed()
+    return ways(first.dtype, pack and size <= TO_PACK)
 
 
 def _most(chosen: Ways) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor
 from gpt2.kernels import threads
 
 FILE = Path(__file__).parent / "native" / "linear.so"
+INSTRUCTIONS = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512"}  # fewer than the processor may have
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # uint8: two numbers of 4 bits
 
 
@@ -24,8 +25,8 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}  # 
 def library() -> ctypes.CDLL | None:
     """The kernel, loaded once; None where there is none, or where GPT2_KERNELS is "off".
 
-    With "portable" it leaves the wide instructions of this processor aside, and with "pool" the threads of PyTorch, to
-    find out whether a fault lies in them.
+    With "portable", "avx2" or "avx512" it leaves aside what this processor has beyond that, and with "pool" the threads
+    of PyTorch, to find out whether a fault lies in them.
     """
     setting = os.environ.get("GPT2_KERNELS")
     if setting == "off":
@@ -40,7 +41,8 @@ def library() -> ctypes.CDLL | None:
         found.gpt2_blocks.argtypes = [pointer, size, pointer, pointer, size, ctypes.c_int]
         found.gpt2_use_threads_of.argtypes = [pointer]
         found.gpt2_use_threads_of(None if setting == "pool" else _threads())
-        found.gpt2_portable_only(setting == "portable")
+        found.gpt2_use.argtypes = [ctypes.c_char_p]
+        found.gpt2_use(INSTRUCTIONS[setting].encode() if setting in INSTRUCTIONS else None)
     except (OSError, AttributeError):  # not built, built for another system, or an older one
         return None
     return found
@@ -60,9 +62,14 @@ def _threads() -> ctypes.c_void_p | None:
 
 
 def instructions() -> str | None:
-    """What the kernel computes with on this processor: "AVX2" or "portable"; None where there is no kernel."""
+    """What the kernel computes with: "AVX-512 with bf16", "AVX-512", "AVX2" or "portable"; None without a kernel."""
     found = library()
     return None if found is None else found.gpt2_instructions().decode()
+
+
+def is_wide() -> bool:
+    """Whether the kernel computes with wide instructions, so that it is worth asking for many rows too."""
+    return instructions() not in (None, "portable")
 
 
 def takes(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt2.kernels.library import instructions, multiply, takes
+from gpt2.kernels.library import is_wide, multiply, takes
 from gpt2.kernels.quantised import Kind, Quantised, quantise
 from gpt2.model import GPT2
 
@@ -63,8 +63,9 @@ class QuantisedLinear(_Holds):
     dtype    the type of the model's other numbers, in which `weight` is given
 
     It has a gradient with respect to x. Where the kernel is, and no gradient is wanted, it computes in whole numbers:
-    each 64 numbers of x are rounded to 16 bits, and each row of y is the same to the last bit as it is alone. Otherwise
-    PyTorch computes: up to 8 rows by int8 weights with its own kernel, all else by the weight made anew.
+    each 256 numbers of x, or 64 for int4, are rounded to 16 bits, and each row of y is the same to the last bit as it
+    is alone. Otherwise PyTorch computes: up to 8 rows by int8 weights with its own kernel, all else by the weight made
+    anew.
     """
 
     bias: Tensor | None
@@ -90,7 +91,7 @@ class QuantisedLinear(_Holds):
 
 def most_rows() -> int:
     """Rows up to which the kernel computes a product by weights of 8 or 4 bits."""
-    return sys.maxsize if instructions() == "AVX2" else FEW
+    return sys.maxsize if is_wide() else FEW
 
 
 class QuantisedTokens(_Holds):

@@ -46,20 +46,25 @@ weight from `pack` for its second argument."""
 @cache
 def assumed() -> Ways:
     """What is taken without a measurement, where a model is too small to be worth one."""
-    return ("kernel", "kernel", "kernel", "torch") if library.instructions() == "AVX2" else PLAIN
+    return ("kernel", "kernel", "kernel", "torch") if library.is_wide() else PLAIN
 
 
-def ways(dtype: torch.dtype) -> Ways:
-    """The fastest way of each class for weights of this type, on as many threads as PyTorch has now."""
-    return _ways(dtype, torch.get_num_threads(), os.environ.get("GPT2_KERNELS"))
+def ways(dtype: torch.dtype, pack: bool = True) -> Ways:
+    """The fastest way of each class for weights of this type, on as many threads as PyTorch has now.
+
+    pack  whether weights may be packed; otherwise the fastest of the others
+    """
+    return _ways(dtype, torch.get_num_threads(), os.environ.get("GPT2_KERNELS"))[not pack]
 
 
 @cache
-def _ways(dtype: torch.dtype, threads: int, setting: str | None) -> Ways:
+def _ways(dtype: torch.dtype, threads: int, setting: str | None) -> tuple[Ways, Ways]:
     name = f"{processor()}, torch {torch.__version__}, kernel {_kernel_version()}, {threads} threads, {dtype}"
     kept = _read()
     if name not in kept:
-        kept[name] = fastest(measure(dtype))
+        seconds = measure(dtype)
+        plain = [{way: of for way, of in one.items() if way != "packed"} for one in seconds]
+        kept[name] = fastest(seconds), fastest(plain)
         _write(kept)
     return kept[name]
 
@@ -144,21 +149,25 @@ def _file() -> Path:
     return Path(home) / "glassbox-gpt2" / "linear-maps.json"
 
 
-def _read() -> dict[str, Ways]:
+def _read() -> dict[str, tuple[Ways, Ways]]:
     """What was measured before; nothing where the file is not there, or damaged."""
     try:
         kept = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: no home
         return {}
-    return {name: tuple(of) for name, of in kept.items() if _is_ways(of)} if isinstance(kept, dict) else {}
+    whole = kept.items() if isinstance(kept, dict) else ()
+    return {name: (tuple(of[0]), tuple(of[1])) for name, of in whole if _are_ways(of)}
 
 
-def _is_ways(found: object) -> bool:
+def _are_ways(found: object) -> bool:
     names = {*WAYS, "packed"}
-    return isinstance(found, list) and len(found) == 4 and all(isinstance(n, str) and n in names for n in found)
+    return isinstance(found, list) and len(found) == 2 and all(
+        isinstance(of, list) and len(of) == len(ROWS) and all(isinstance(n, str) and n in names for n in of)
+        for of in found
+    )  # fmt: skip
 
 
-def _write(kept: dict[str, Ways]) -> None:
+def _write(kept: dict[str, tuple[Ways, Ways]]) -> None:
     try:
         file = _file()
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from gpt2.kernels.linear import quantise_model
 from gpt2.model import GPT2
 from gpt2.probe import Probe
 
-pytestmark = pytest.mark.skipif(library.instructions() != "AVX2", reason="no wide kernel here: blocks go step by step")
+pytestmark = pytest.mark.skipif(not library.is_wide(), reason="no wide kernel here: blocks go step by step")
 CONFIG = GPT2Config(vocab_size=97, n_positions=96, n_embd=48, n_layer=3, n_head=3)
 CLOSE = {torch.float32: 2e-5, torch.bfloat16: 6e-2}
 IDS = torch.randint(97, (3, 20), generator=torch.Generator().manual_seed(0))

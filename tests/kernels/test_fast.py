@@ -28,7 +28,7 @@ def make(dtype: torch.dtype = torch.float32) -> GPT2:
 
 def go(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """From now on models of any size go this way."""
-    monkeypatch.setattr(module, "assumed", lambda: (way,) * 4)
+    monkeypatch.setattr(module, "_chosen", lambda weights, pack: (way,) * 4 if pack or way != "packed" else ways.PLAIN)
 
 
 def steps(model: GPT2) -> torch.Tensor:
@@ -73,7 +73,7 @@ def test_weights_that_changed_count_at_once(way: str, monkeypatch: pytest.Monkey
         after = steps(model)
         assert (after - before).abs().max() > 1e-4, change.__name__
         with monkeypatch.context() as plain:
-            plain.setattr(module, "assumed", lambda: ways.PLAIN)
+            plain.setattr(module, "_chosen", lambda weights, pack: ways.PLAIN)
             torch.testing.assert_close(after, steps(model), atol=1e-5, rtol=1e-5)
         before = after
 
@@ -93,6 +93,18 @@ def test_a_weight_is_packed_once_and_its_copy_goes_with_it(monkeypatch: pytest.M
     del model
     assert len(packed._packed) <= kept - 4 * CONFIG.n_layer - 1
     assert type(fast(make(), steps=1).lm_head) is nn.Linear  # too few steps to pay
+
+
+def test_a_weight_is_packed_only_for_passes_that_read_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row goes by the kernel here; a prompt that is read once does not pay for a second copy of the weights."""
+    with_copies, without = ("torch", "packed", "packed", "torch"), ("torch", "onednn", "torch", "torch")
+    monkeypatch.setattr(module, "_chosen", lambda weights, pack: with_copies if pack else without)
+    monkeypatch.setattr(packed, "pack", lambda weight: pytest.fail("packed"))
+    assert [of.__name__ for of in fast(make(), steps=20, rows=1).lm_head.by_class[:2]] == ["linear", "onednn"]
+    monkeypatch.undo()
+    if ONEDNN:
+        monkeypatch.setattr(module, "_chosen", lambda weights, pack: with_copies if pack else without)
+        assert fast(make(), steps=20, rows=2).lm_head.read[1] is not None
 
 
 @pytest.mark.skipif(library.library() is None, reason="the kernel is not compiled")
@@ -125,9 +137,9 @@ def test_a_gradient_comes_by_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_gains_nothing_goes_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other types, several types in one model: PyTorch's own products; and of a small model nothing is measured."""
-    monkeypatch.setattr(module, "ways", lambda dtype: pytest.fail("nothing is to be measured"))
+    monkeypatch.setattr(module, "ways", lambda dtype, pack: pytest.fail("nothing is to be measured"))
     fast(make())
-    go(monkeypatch, "kernel")
+    monkeypatch.setattr(module, "assumed", lambda: ("kernel",) * 4)
     assert type(fast(make(torch.float64)).lm_head) is nn.Linear
     mixed = make()
     mixed.transformer.h[0].mlp.c_fc.bfloat16()

@@ -51,7 +51,9 @@ def test_it_is_measured_once_for_a_processor_and_what_is_computed_there(
     assert len(json.loads(kept.read_text())) == 2
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"NAME": ["torch"]}', '{"NAME": ["a", "b", "c", "d"]}', '{"NAME": 3}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"NAME": ["torch", "torch"]}', '{"NAME": [["a", "b", "c", "d"], []]}', '{"NAME": 3}']
+)
 def test_a_damaged_file_is_measured_again(damage: str, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, "torch")
     ways.ways(torch.float32)
@@ -59,7 +61,7 @@ def test_a_damaged_file_is_measured_again(damage: str, kept: Path, monkeypatch: 
     kept.write_text(damage.replace('"NAME"', json.dumps(name)))
     answer(monkeypatch, "onednn")
     assert ways.ways(torch.float32) == ("onednn",) * 4
-    assert list(json.loads(kept.read_text()).values()) == [["onednn"] * 4]
+    assert list(json.loads(kept.read_text()).values()) == [[["onednn"] * 4] * 2]
 
 
 def test_a_folder_that_cannot_be_written_is_no_failure(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 #include "block.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "team.hpp"
@@ -16,6 +17,7 @@ constexpr size_t OF_BLOCK = 4 * PIECES + 4;  // pieces of work of a block
 // Everything between x and x, in memory that is used again.
 struct Space {
   std::vector<float> stream, normed, qkv, mixed, inner, weights;
+  std::vector<std::pair<size_t, size_t>> texts;  // first and count of positions that follow each other in a text
   Ready ready;
 };
 
@@ -68,11 +70,12 @@ void block(Member& member, Space& s, const Block& b, const Cache& cache, size_t 
         for (size_t i = 0; i < size; i++) put(to, i, from[i], b.half);
       }
   });
-  member.share(positions * heads, [&](size_t part) {
-    const size_t n = positions - 1 - part / heads, head = part % heads;  // the longest first
-    way().attend({s.qkv.data() + n * 3 * width + head * size, at(cache.keys, n, head), at(cache.values, n, head),
-                  static_cast<size_t>(cache.slot[n]) + 1, size, b.scale, b.half != 0,
-                  s.weights.data() + member.who * longest, s.mixed.data() + n * width + head * size});
+  member.share(s.texts.size() * heads, [&](size_t part) {
+    const auto [n, count] = s.texts[s.texts.size() - 1 - part / heads];  // the longest first
+    const size_t head = part % heads, slot = static_cast<size_t>(cache.slot[n]);
+    way().attend({s.qkv.data() + n * 3 * width + head * size, at(cache.keys, n, head), at(cache.values, n, head), count,
+                  slot + 1, size, b.scale, b.half != 0, 3 * width, width, s.mixed.data() + n * width + head * size,
+                  longest, s.weights.data() + member.who * room_of_queries(longest, size)});
   });
   product(maps.out, s.mixed, s.stream, ADD);
   norm(b.norm_2, b.shift_2);
@@ -97,7 +100,15 @@ void blocks(const Block* of, size_t count, void* x, const Cache* caches, size_t 
   s.qkv.resize(positions * 3 * width);
   s.mixed.resize(positions * width);
   s.inner.resize(positions * inner);
-  s.weights.resize(longest * threads);
+  s.weights.resize(room_of_queries(longest, width / of->heads) * threads);
+  s.texts.clear();
+  for (size_t n = 0; n < positions; n++) {
+    const bool follows = n && caches->row[n] == caches->row[n - 1] && caches->slot[n] == caches->slot[n - 1] + 1;
+    if (follows && s.texts.back().second < Queries::MOST)
+      s.texts.back().second++;
+    else
+      s.texts.emplace_back(n, 1);
+  }
   for (size_t i = 0; i < positions * width; i++) s.stream[i] = number(x, i, of->half);
   together(count * OF_BLOCK, threads, [&](Member& member) {
     for (size_t i = 0; i < count; i++) block(member, s, of[i], caches[i], positions, longest);

@@ -50,8 +50,8 @@ VISIBLE int gpt2_blocks(const Block* of, int64_t count, void* x, const Cache* ca
 // Threads for the products: see threads.hpp.
 VISIBLE void gpt2_use_threads_of(void* gomp_parallel) { use_threads_of(gomp_parallel); }
 
-// Whether to leave aside what this processor has beside the instructions of any other.
-VISIBLE void gpt2_portable_only(int yes) { leave_wide_aside(yes != 0); }
+// Use the instructions of this name, or with null the best ones that this processor has; 0 where it lacks them.
+VISIBLE int gpt2_use(const char* name) { return use(name); }
 
 // Which instructions the products use here.
 VISIBLE const char* gpt2_instructions() { return way().name; }

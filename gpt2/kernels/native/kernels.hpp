@@ -7,6 +7,8 @@
 #include <cstring>
 #include <vector>
 
+#define INLINE __attribute__((always_inline))
+
 enum Kind { FLOAT32, BFLOAT16, INT8, INT4 };
 
 // Numbers of the two types that come in and go out, float32 and bfloat16 (rounded to the nearest, ties to even).
@@ -35,17 +37,21 @@ struct Map {
   const char* w;       // [out, in], contiguous
   const float* scale;  // of INT8 [out] and INT4 [out, in / 32]
   const void* bias;    // [out], or null
-  bool half;           // the bias is bfloat16, otherwise float32
+  bool half;           // the model, and so the bias, is bfloat16, otherwise float32
   size_t in, out;
 };
+
+constexpr size_t BLOCK_OF_8 = 256, BLOCK_OF_4 = 64;  // numbers of x with one scale, for INT8 and INT4
+constexpr size_t TOGETHER = 8;  // rows of x that are taken together, at most
 
 // What becomes of a product: it is stored, added to what is there, or goes through GELU first.
 enum Then { STORE, ADD, GELU };
 
 // y [rows, out] = x [rows, in] w^T + bias, of which x has been made ready.
 struct Product : Map {
-  const float* x;            // [rows, x_stride], padded with zeros; or, for INT8 and INT4, the next three: see whole.hpp
-  const int16_t* whole;      // [rows, blocks of 64]; for INT4 in the order of its nibbles
+  const void* x;             // [rows, x_stride], padded with zeros, float32, or bfloat16 where the way wants it so;
+                             // for INT8 and INT4 the next three stand for it: see whole.hpp
+  const int16_t* whole;      // [rows, whole blocks]; for INT4 in the order of its nibbles
   const float* whole_scale;  // [rows, blocks]
   const int32_t* offset;     // of INT4 [rows, blocks, 8]
   void* y;
@@ -54,38 +60,46 @@ struct Product : Map {
   Then then;
 };
 
-// One query of one head over the keys 0 to n - 1 of its row, each of `size` numbers; `weights` has room for n + 7.
-struct Query {
-  const float* q;
+// Queries of one head that follow each other in a text: query i sees keys 0 to n - 1 + i of its row, each of `size`
+// numbers, a multiple of eight.
+struct Queries {
+  const float* q;  // [count, q_stride]
   const char *keys, *values;
-  size_t n, size;
+  size_t count, n, size;
   float scale;
   bool half;  // keys and values are bfloat16
-  float *weights, *out;
+  size_t q_stride, out_stride;
+  float* out;      // [count, out_stride]
+  size_t longest;  // n + count and some room, at most so many
+  float* space;    // room_of_queries(longest, size) numbers
+
+  static constexpr size_t MOST = 8;  // in one call
 };
+
+constexpr size_t room_of_queries(size_t longest, size_t size) { return Queries::MOST * (longest + size + 16); }
 
 // What is compiled once for each kind of processor.
 struct Way {
   const char* name;
-  void (*part)(const Product&, size_t first, size_t end, float* space);  // outputs first..end; space for such rows of w
+  size_t step;  // each row of x is padded with zeros to a multiple of so many numbers
+  bool halves;  // in a model of bfloat16, x is rounded to bfloat16 for such weights
+  void (*part)(const Product&, size_t first, size_t end, float* unpacked, float* sums);  // see way.hpp
+  void (*copy)(const void* x, bool half, size_t n, size_t padded, bool to_half, void* to);  // a row, and zeros
   void (*wholes)(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset);  // one row
-  void (*attend)(const Query&);
+  void (*attend)(const Queries&);
   void (*norm)(const float* x, size_t n, const void* weight, const void* bias, bool half, float eps, float* y);
 };
 
-extern const Way portable;
-#ifdef GPT2_WIDE
-extern const Way avx2;
-#endif
+extern const Way portable, avx2, avx512, avx512_bf16;  // the last three where they are compiled: see hatch_build.py
 
 const Way& way();  // the one for this processor
-void leave_wide_aside(bool yes);
+bool use(const char* name);  // from now on this way, or null: the best; false where the processor cannot
 
 class Member;
 
 // Memory of a product, for x as it is read and for rows of w; made before the threads start, and used again.
 struct Ready {
-  std::vector<float> padded, scale, unpacked;
+  std::vector<float> padded, scale, unpacked, sums;
   std::vector<int16_t> whole;
   std::vector<int32_t> offset;
 

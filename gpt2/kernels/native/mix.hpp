@@ -1,4 +1,4 @@
-// What a block of GPT-2 computes beside its linear maps: attention, GELU, the norm.
+// What a block of GPT-2 computes beside its linear maps and attention: GELU, the norm.
 //
 // Every result is made of its own row alone, in an order that does not depend on the others. A file that includes this
 // one has defined `V`.
@@ -45,43 +45,6 @@ void gelu(float* x, size_t n) {
 
 inline V eight(const char* from, size_t i, bool half) {
   return half ? V::bfloat16(from + 2 * i) : V::load(reinterpret_cast<const float*>(from) + i);
-}
-
-// The sum of the values of all keys, eight numbers from `at` on, each by its weight.
-template <int N>
-void weigh(const Query& query, size_t at, V over) {
-  V sum[N];
-  for (int i = 0; i < N; i++) sum[i] = V::zero();
-  for (size_t j = 0; j < query.n; j++) {
-    const V weight = V::all(query.weights[j]);
-    for (int i = 0; i < N; i++)
-      sum[i] = V::multiply_add(weight, eight(query.values, j * query.size + at + 8 * i, query.half), sum[i]);
-  }
-  for (int i = 0; i < N; i++) V::store(query.out + at + 8 * i, V::divide(sum[i], over));
-}
-
-// softmax(q k^T * scale) v for one query; `size` is a multiple of eight.
-void attend(const Query& query) {
-  const size_t n = query.n, padded = (n + 7) / 8 * 8;
-  float most = -INFINITY;
-  for (size_t j = 0; j < n; j++) {
-    V sum = V::zero();
-    for (size_t i = 0; i < query.size; i += 8)
-      sum = V::multiply_add(V::load(query.q + i), eight(query.keys, j * query.size + i, query.half), sum);
-    query.weights[j] = V::sum(sum) * query.scale;
-    most = query.weights[j] > most ? query.weights[j] : most;
-  }
-  for (size_t j = n; j < padded; j++) query.weights[j] = 0.0f;
-  V total = V::zero();
-  for (size_t j = 0; j < padded; j += 8) {
-    V::store(query.weights + j, exponential(V::subtract(V::load(query.weights + j), V::all(most))));
-    for (size_t k = n; k < j + 8; k++) query.weights[k] = 0.0f;
-    total = V::multiply_add(V::load(query.weights + j), V::all(1.0f), total);
-  }
-  const V over = V::all(V::sum(total));
-  size_t at = 0;
-  for (; at + 64 <= query.size; at += 64) weigh<8>(query, at, over);
-  for (; at < query.size; at += 8) weigh<1>(query, at, over);
 }
 
 // (x - mean) / sqrt(variance + eps) * weight + bias; n is a multiple of eight.

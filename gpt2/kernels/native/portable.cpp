@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <cstring>
 
+#define HOLD(x)
+
 namespace {
 
 struct V {
+  static constexpr int LANES = 8, WHOLES = 16;
   struct Whole {  // 16 whole numbers of 16 bits, or 8 of 32
     union {
       int16_t h[16];
@@ -20,6 +23,7 @@ struct V {
     for (int l = 0; l < 8; l++) y.v[l] = f(l);
     return y;
   }
+  static Whole no_whole() { return {}; }
   static V zero() {
     return each([](int) { return 0.0f; });
   }
@@ -65,9 +69,10 @@ struct V {
     for (int l = 0; l < 8; l++) y.v[l] = a.h[2 * l] * b.h[2 * l] + a.h[2 * l + 1] * b.h[2 * l + 1];
     return y;
   }
-  static Whole add(Whole a, Whole b) {
-    for (int l = 0; l < 8; l++) a.v[l] += b.v[l];
-    return a;
+  static Whole add_pairs(Whole sum, Whole a, Whole b) {
+    a = pairs(a, b);
+    for (int l = 0; l < 8; l++) sum.v[l] += a.v[l];
+    return sum;
   }
   static V floats(Whole x) {
     return each([&](int l) { return static_cast<float>(x.v[l]); });
@@ -99,13 +104,29 @@ struct V {
     const float a = x.v[0] + x.v[4], b = x.v[1] + x.v[5], c = x.v[2] + x.v[6], d = x.v[3] + x.v[7];
     return (a + c) + (b + d);
   }
+  template <int N>
+  static void sums(const V* of, float* to) {
+    for (int i = 0; i < N; i++) to[i] = sum(of[i]);
+  }
+};
+
+using P = V;
+struct Tiles {
+  static constexpr int QUERIES = 2, OF_ONE = 2, OF_FEW = 3, MOST = 4, OF_MOST = 3;
 };
 
 }  // namespace
 
-#include "mix.hpp"
 #include "products.hpp"
+
+namespace {
+
+using OfBFloat16 = BFloat16;
+
+}  // namespace
+
+#include "attention.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 
-const Way portable = {"portable", part, wholes, attend, norm};
+const Way portable = {"portable", Float32::STEP, false, part, copy, wholes, attend, norm};

@@ -4,16 +4,30 @@
 
 namespace {
 
-// Outputs first..end of the product; `space` holds as many rows of w in float32.
-void part(const Product& p, size_t first, size_t end, float* space) {
+// Outputs first..end of the product; `unpacked` holds as many rows of w in float32, `sums` is TOGETHER times as many numbers.
+void part(const Product& p, size_t first, size_t end, float* unpacked, float* sums) {
+  const Chunk chunk{first, end, sums};
   switch (p.kind) {
-    case FLOAT32: any_rows<Float32>(p, first, end, space); break;
-    case BFLOAT16: any_rows<BFloat16>(p, first, end, space); break;
-    case INT8: whole<Int8, 4, 3, 2>(p, first, end); break;
-    case INT4: whole<Int4, 4, 3, 2>(p, first, end); break;
+    case FLOAT32: return any_rows<Float32>(p, chunk, unpacked);
+    case BFLOAT16:
+      return p.half ? any_rows<OfBFloat16>(p, chunk, unpacked) : any_rows<BFloat16>(p, chunk, unpacked);
+    case INT8: return whole<Int8>(p, chunk);
+    case INT4: return whole<Int4>(p, chunk);
   }
-  if (p.then == GELU)
-    for (size_t r = 0; r < p.rows; r++) gelu(static_cast<float*>(p.y) + r * p.out + first, end - first);
+}
+
+template <class T>
+void copy_row(const void* x, bool half, size_t n, size_t padded, T* to) {
+  if (half)
+    for (size_t i = 0; i < n; i++) put(to, i, number(x, i, true), sizeof(T) == 2);
+  else
+    for (size_t i = 0; i < n; i++) put(to, i, number(x, i, false), sizeof(T) == 2);
+  for (size_t i = n; i < padded; i++) to[i] = 0;
+}
+
+// One row of x in float32 or bfloat16, with zeros behind it.
+void copy(const void* x, bool half, size_t n, size_t padded, bool to_half, void* to) {
+  to_half ? copy_row(x, half, n, padded, static_cast<uint16_t*>(to)) : copy_row(x, half, n, padded, static_cast<float*>(to));
 }
 
 }  // namespace

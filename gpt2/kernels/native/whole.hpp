@@ -1,133 +1,165 @@
 // Products of rows of x with weights of 8 and 4 bits, in whole numbers.
 //
-// x comes in whole numbers of 16 bits with a scale for each block of 64 (`wholes` makes them). Within a block
-// everything is exact; the blocks are added as floats, from the first to the last, in eight lanes. So an element of the
-// result depends on its own two rows alone. A file that includes this one has defined `V`.
+// x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a block everything is
+// exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the result depends on its
+// own two rows alone. A file that includes this one has defined `V` and `P`.
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels.hpp"
 
 namespace {
 
-constexpr size_t BLOCK = 64;
-
-// Weights of 8 bits, 64 bytes a block, one scale for a row.
+// Weights of 8 bits, one scale for a row.
 struct Int8 {
-  static constexpr size_t BYTES = 64;
   static constexpr bool GROUPS = false;
-  using Bits = const char*;
-  static Bits bits(const char* w) { return w; }
-  static V::Whole numbers(Bits w, int k) { return V::bytes(w + 16 * k); }
-};
 
-// Weights of 4 bits, 32 bytes a block. The numbers come in the order 4 l + k, which x has too. They are stored 8 too
-// large: a block starts from `offset`, -8 times the sums of x. Lanes 0 to 3 are one group of 32 numbers, 4 to 7 the next.
-struct Int4 {
-  static constexpr size_t BYTES = 32;
-  static constexpr bool GROUPS = true;
-  using Bits = V::Whole;
-  static Bits bits(const char* w) { return V::load_whole(w); }
-  static V::Whole numbers(Bits w, int k) { return V::nibbles(w, k); }
-};
-
-// sums[r * O + o] = x[row + r] . w[first + o * step], without the scale of a row of w.
-template <class W, int R, int O>
-void whole_tile(const Product& p, size_t row, size_t first, size_t step, float* sums) {
-  const size_t blocks = (p.in + BLOCK - 1) / BLOCK, w_stride = p.in * W::BYTES / BLOCK, groups = p.in / 32;
-  const int16_t* x = p.whole + row * blocks * BLOCK;
-  const float* x_scale = p.whole_scale + row * blocks;
-  const int32_t* offset = p.offset + row * blocks * 8;
-  const char* w = p.w + first * w_stride;
-  V acc[R][O];
-  for (int r = 0; r < R; r++)
-    for (int o = 0; o < O; o++) acc[r][o] = V::zero();
-  for (size_t b = 0; b < blocks; b++) {
-    const bool part = BLOCK * (b + 1) > p.in;
-    alignas(32) char space[O][BLOCK];
-    typename W::Bits bits[O];
-    for (int o = 0; o < O; o++) {
-      const char* from = w + o * step * w_stride + W::BYTES * b;
-      if (W::BYTES == 64 || b % 2 == 0) __builtin_prefetch(from + AHEAD);
-      if (part) {
-        std::memset(space[o], 0, BLOCK);
-        std::memcpy(space[o], from, w_stride - W::BYTES * b);
-        from = space[o];
+  // sums[r * O + o] = x[row + r] . w[first + o * step], without the scale of a row of w.
+  template <int R, int O, bool FETCH>
+  static void tile(const Product& p, size_t row, size_t first, size_t step, float* sums) {
+    constexpr size_t BLOCK = BLOCK_OF_8, STEP = P::WHOLES;
+    const size_t blocks = (p.in + BLOCK - 1) / BLOCK;
+    const int16_t* x = p.whole + row * blocks * BLOCK;
+    const char* w = p.w + first * p.in;
+    P acc[R * O];
+    each<R * O>([&](auto i) INLINE { acc[i] = P::zero(); });
+    for (size_t b = 0; b < blocks; b++) {
+      typename P::Whole numbers[O], sum[R * O];
+      each<R * O>([&](auto i) INLINE { sum[i] = P::no_whole(); });
+      const auto add = [&](size_t at) INLINE {
+        each<R>([&](auto r) INLINE {
+          typename P::Whole of_x = P::load_whole(x + r * blocks * BLOCK + at);
+          HOLD(of_x);
+          each<O>([&](auto o) INLINE { sum[r * O + o] = P::add_pairs(sum[r * O + o], numbers[o], of_x); });
+        });
+      };
+      const size_t end = std::min(p.in, BLOCK * (b + 1)), rest = end % STEP, whole = end - rest;
+      for (size_t at = BLOCK * b; at < whole; at += STEP) {
+        each<O>([&](auto o) INLINE {
+          numbers[o] = P::bytes(w + o * step * p.in + at);
+          if (FETCH && at % 64 == 0) __builtin_prefetch(w + (R == 1 ? AHEAD : O * p.in) + at * O + 64 * o, 0, 2);
+        });
+        add(at);
       }
-      bits[o] = W::bits(from);
-    }
-    V::Whole sum[R][O];
-    for (int r = 0; r < R; r++)
-      for (int o = 0; o < O; o++)
-        if constexpr (W::GROUPS) sum[r][o] = V::load_whole(offset + (r * blocks + b) * 8);
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-      V::Whole numbers[O];
-      for (int o = 0; o < O; o++) numbers[o] = W::numbers(bits[o], k);
-      for (int r = 0; r < R; r++) {
-        const V::Whole row_of_x = V::load_whole(x + (r * blocks + b) * BLOCK + 16 * k);
-        for (int o = 0; o < O; o++) {
-          const V::Whole pairs = V::pairs(numbers[o], row_of_x);
-          sum[r][o] = !W::GROUPS && k == 0 ? pairs : V::add(sum[r][o], pairs);
-        }
+      if (rest) {
+        char last[O][STEP] = {};
+        each<O>([&](auto o) INLINE {
+          std::memcpy(last[o], w + o * step * p.in + whole, rest);
+          numbers[o] = P::bytes(last[o]);
+        });
+        add(whole);
       }
+      each<R>([&](auto r) INLINE {
+        const P scale = P::all(p.whole_scale[(row + r) * blocks + b]);
+        each<O>([&](auto o) INLINE { acc[r * O + o] = P::multiply_add(scale, P::floats(sum[r * O + o]), acc[r * O + o]); });
+      });
     }
-    for (int r = 0; r < R; r++) {
-      const V scale = V::all(x_scale[r * blocks + b]);
-      for (int o = 0; o < O; o++) {
-        V scales = scale;
-        if constexpr (W::GROUPS) {
-          const float* s = p.scale + (first + o * step) * groups + 2 * b;
-          scales = V::multiply(scale, V::halves(s[0], part ? 0.0f : s[1]));
-        }
-        acc[r][o] = V::multiply_add(scales, V::floats(sum[r][o]), acc[r][o]);
-      }
-    }
+    P::sums<R * O>(acc, sums);
   }
+};
+
+// Weights of 4 bits, 32 bytes a block, a scale for each 32 of them. The numbers come in the order 4 l + k, which x has
+// too. They are stored 8 too large: a block starts from `offset`, -8 times the sums of x. Lanes 0 to 3 are one group of
+// 32 numbers, 4 to 7 the next.
+struct Int4 {
+  static constexpr bool GROUPS = true;
+
+  template <int R, int O, bool FETCH>
+  static void tile(const Product& p, size_t row, size_t first, size_t step, float* sums) {
+    constexpr size_t BLOCK = BLOCK_OF_4, BYTES = BLOCK / 2;
+    const size_t blocks = (p.in + BLOCK - 1) / BLOCK, w_stride = p.in / 2, groups = p.in / 32;
+    const int16_t* x = p.whole + row * blocks * BLOCK;
+    const int32_t* offset = p.offset + row * blocks * 8;
+    const char* w = p.w + first * w_stride;
+    V acc[R * O];
+    each<R * O>([&](auto i) INLINE { acc[i] = V::zero(); });
+    for (size_t b = 0; b < blocks; b++) {
+      const bool part = BLOCK * (b + 1) > p.in;
+      alignas(32) char space[O][BYTES];
+      typename V::Whole bits[O], numbers[O], sum[R * O];
+      each<O>([&](auto o) INLINE {
+        const char* from = w + o * step * w_stride + BYTES * b;
+        if (FETCH && b % 2 == 0) __builtin_prefetch(w + (R == 1 ? AHEAD : O * w_stride) + BYTES * b * O + 64 * o, 0, 2);
+        if (part) {
+          std::memset(space[o], 0, BYTES);
+          std::memcpy(space[o], from, w_stride - BYTES * b);
+          from = space[o];
+        }
+        bits[o] = V::load_whole(from);
+      });
+      each<R * O>([&](auto i) INLINE { sum[i] = V::load_whole(offset + (i / O * blocks + b) * 8); });
+      each<4>([&](auto k) INLINE {
+        each<O>([&](auto o) INLINE { numbers[o] = V::nibbles(bits[o], k); });
+        each<R>([&](auto r) INLINE {
+          const typename V::Whole of_x = V::load_whole(x + (r * blocks + b) * BLOCK + 16 * k);
+          each<O>([&](auto o) INLINE { sum[r * O + o] = V::add_pairs(sum[r * O + o], numbers[o], of_x); });
+        });
+      });
+      each<R>([&](auto r) INLINE {
+        const V scale = V::all(p.whole_scale[(row + r) * blocks + b]);
+        each<O>([&](auto o) INLINE {
+          const float* s = p.scale + (first + o * step) * groups + 2 * b;
+          const V scales = V::multiply(scale, V::halves(s[0], part ? 0.0f : s[1]));
+          acc[r * O + o] = V::multiply_add(scales, V::floats(sum[r * O + o]), acc[r * O + o]);
+        });
+      });
+    }
+    V::sums<R * O>(acc, sums);
+  }
+};
+
+// The sums of rows row..row+R of x with outputs at, at + step, ..., O of them.
+template <class W, int R, int O, bool FETCH>
+void whole_outputs(const Product& p, const Chunk& c, size_t row, size_t at, size_t step) {
+  float sums[R * O + 15];
+  W::template tile<R, O, FETCH>(p, row, at, step, sums);
   for (int r = 0; r < R; r++)
-    for (int o = 0; o < O; o++) sums[r * O + o] = V::sum(acc[r][o]);
+    for (int o = 0; o < O; o++) {
+      const float scale = W::GROUPS ? 1.0f : p.scale[at + o * step];
+      c.sums[r * c.size() + at - c.first + o * step] = sums[r * O + o] * scale;
+    }
 }
 
-// Rows row..row+R of x with outputs first..end, O of them at a time.
-template <class W, int R, int O>
-void whole_outputs(const Product& p, size_t row, size_t first, size_t step) {
-  float sums[R * O];
-  whole_tile<W, R, O>(p, row, first, step, sums);
-  if constexpr (!W::GROUPS)
-    for (int r = 0; r < R; r++)
-      for (int o = 0; o < O; o++) sums[r * O + o] *= p.scale[first + o * step];
-  store<R, O>(p, row, first, step, sums);
-}
-
+// One row of x, by O streams of outputs: see one_row.
 template <class W, int O>
-void whole_row(const Product& p, size_t row, size_t first, size_t end) {
-  const size_t step = (end - first) / O;
-  for (size_t i = 0; i < step; i++) whole_outputs<W, 1, O>(p, row, first + i, step);
-  if constexpr (O > 1) whole_row<W, 1>(p, row, first + O * step, end);
+void whole_row(const Product& p, const Chunk& c, size_t row, size_t at) {
+  const size_t step = (c.end - at) / O;
+  for (size_t i = 0; i < step; i++) whole_outputs<W, 1, O, true>(p, c, row, at + i, step);
+  if constexpr (O > 1) whole_row<W, 1>(p, c, row, at + O * step);
 }
 
-template <class W, int R, int O>
-void whole_rows(const Product& p, size_t row, size_t first, size_t end) {
-  for (; first + O <= end; first += O) whole_outputs<W, R, O>(p, row, first, 1);
+template <class W, int R, int O, bool FETCH>
+void whole_rows(const Product& p, const Chunk& c, size_t row, size_t at) {
+  for (; at + O <= c.end; at += O) whole_outputs<W, R, O, FETCH>(p, c, row, at, 1);
   if constexpr (O > 1)
-    if (first < end) whole_rows<W, R, 1>(p, row, first, end);
+    if (at < c.end) whole_rows<W, R, 1, FETCH>(p, c, row, at);
 }
 
-template <class W, int R, int O, int ONE>
-void whole(const Product& p, size_t first, size_t end) {
-  size_t row = 0;
-  for (; row + R <= p.rows; row += R) whole_rows<W, R, O>(p, row, first, end);
-  if constexpr (R == 4)
-    if (p.rows - row == 3) return whole_rows<W, 3, O>(p, row, first, end);
-  if (p.rows - row == 2) whole_rows<W, 2, O>(p, row, first, end);
-  if (p.rows - row == 1) whole_row<W, ONE>(p, row, first, end);
+template <class W, bool FETCH>
+size_t some_wholes(const Product& p, const Chunk& c, size_t row) {
+  const size_t left = p.rows - row;
+  if (left >= 4) return whole_rows<W, 4, 3, FETCH>(p, c, row, c.first), 4;
+  if (left == 3) return whole_rows<W, 3, 3, FETCH>(p, c, row, c.first), 3;
+  if (left == 2) return whole_rows<W, 2, 3, FETCH>(p, c, row, c.first), 2;
+  return whole_row<W, 2>(p, c, row, c.first), 1;
+}
+
+template <class W>
+void whole(const Product& p, const Chunk& c) {
+  for (size_t row = 0, rows; row < p.rows; row += rows) {
+    rows = row ? some_wholes<W, false>(p, c, row) : some_wholes<W, true>(p, c, row);
+    finish(p, c, row, rows);
+  }
 }
 
 // One row of x for weights of 8 bits, or of `four`: each block's largest magnitude becomes 32767. What is not finite makes
 // the whole block NaN.
-void wholes(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset) {
+template <size_t BLOCK>
+void wholes_of(const float* x, size_t in, int16_t* whole, float* scale, int32_t* offset) {
+  constexpr bool four = BLOCK == BLOCK_OF_4;
   constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a float that has it added to it is rounded to a whole number
   for (size_t b = 0; b < (in + BLOCK - 1) / BLOCK; b++, whole += BLOCK) {
     float from[BLOCK] = {};
@@ -162,6 +194,10 @@ void wholes(const float* x, size_t in, bool four, int16_t* whole, float* scale, 
       *offset = -8 * sum;
     }
   }
+}
+
+void wholes(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset) {
+  four ? wholes_of<BLOCK_OF_4>(x, in, whole, scale, offset) : wholes_of<BLOCK_OF_8>(x, in, whole, scale, offset);
 }
 
 }  // namespace
