@@ -150,7 +150,7 @@ class Engine:
     def _run(self) -> None:
         why = Closed("the engine has stopped", "start another one.")
         try:
-            self._fast = fast(self.model, steps=FOR_LONG)
+            self._fast = fast(self.model, steps=FOR_LONG, rows=self.limits.rows)
             while not self._stop.is_set():
                 with self._wake:
                     while not (self._waiting or self._rows or self._stop.is_set()):
