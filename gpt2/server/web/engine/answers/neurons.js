@@ -5,12 +5,13 @@ import { average, largest, row } from "../vectors.js";
 import { finer, readout } from "./attribution.js";
 import { logitsOf, look } from "./flow.js";
 
-/** @import { Neurons } from "../../answers.d.ts" */
+/** @import { Contexts, Neurons } from "../../answers.d.ts" */
 /** @import { Session } from "../session.js" */
 /** @import { Scene } from "./flow.js" */
 
 const STRONGEST = 10;
 const TOKENS = 5;
+const [BEFORE, AFTER] = [8, 3]; // tokens shown around one that excites a neuron
 
 /**
  * @param {Session} session
@@ -74,4 +75,33 @@ function promotes(session, write) {
   const found = new Float32Array(V);
   session.graph.kernel.linear(direction, session.weight("lm_head.weight"), null, found, V, C);
   return found;
+}
+
+/**
+ * What excites a neuron in the texts that the page brings. The change of the loss without it, which takes passes over
+ * many texts, is not among it.
+ * @param {Session} session
+ * @param {{ block: number, neuron: number }} ask
+ * @returns {Promise<Contexts>}
+ */
+export async function contexts(session, { block, neuron }) {
+  const { n_layer, n_inner: F } = session.config;
+  if (block >= n_layer) throw new NoAnswer(`There is no block ${block}: this model has 0 to ${n_layer - 1}.`);
+  if (neuron >= F) {
+    throw new NoAnswer(`There is no neuron ${block}.mlp.post#${neuron}: this block has 0 to ${F - 1}.`);
+  }
+  const { tokens, starts, at, activation, active, text } = session.places;
+  const n = at.shape[2];
+  const words = (/** @type {number} */ from, /** @type {number} */ to) =>
+    [...tokens.data.subarray(from, to)].map((id) => session.word(id));
+  const examples = [...row(at.data, block * F + neuron, n)].map((place, i) => {
+    const d = starts.data.findIndex((start) => start > place) - 1;
+    return {
+      activation: activation.data[(block * F + neuron) * n + i],
+      before: words(Math.max(starts.data[d], place - BEFORE), place),
+      token: words(place, place + 1)[0],
+      after: words(place + 1, Math.min(starts.data[d + 1], place + 1 + AFTER)),
+    };
+  });
+  return { examples, active: active.data[block * F + neuron], text, loss: null };
 }
