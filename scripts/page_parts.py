@@ -42,7 +42,7 @@ def write_means(checkpoint: Checkpoint) -> None:
 def write_measured(checkpoint: Checkpoint) -> None:
     """Head scores, and how much components matter."""
     answers = [list(one) for one in measured.measure(Session(checkpoint))]
-    found = {"weights": averages.weights_hash(checkpoint), "answers": answers}
+    found = {"model": averages.model_hash(checkpoint), "answers": answers}
     measured.SHIPPED.write_text(json.dumps(plain(found)) + "\n", encoding="utf-8")
 
 
@@ -54,8 +54,8 @@ def write_rounding(checkpoint: Checkpoint, texts: list[Path]) -> None:
         for text in texts
     ]
     found = {
-        "weights": made.original,
-        "rounded": averages.weights_hash(made.checkpoint),
+        "model": made.original,
+        "rounded": averages.model_hash(made.checkpoint),
         "costs": [cost._asdict() for cost in costs],
     }
     rounded.SHIPPED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

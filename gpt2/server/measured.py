@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpt2.explain.live.averages import weights_hash
+from gpt2.explain.live.averages import model_hash
 from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
@@ -27,12 +27,11 @@ Answered = tuple[str, dict[str, str], dict[str, Any]]
 
 
 def measured(session: Session) -> Iterator[Answered]:
-    """Questions, their parameters and answers, where they were measured on just these weights, or on those that these
-    were rounded from: then the answers say so."""
+    """Questions, their parameters and answers, where they were measured on just this model, or on the one whose weights
+    were rounded to its own: then the answers say so."""
     shipped = json.loads(SHIPPED.read_text("utf-8"))
-    own = session.kept(("weights",), lambda: weights_hash(session.checkpoint))
     rounded = session.rounded is not None
-    if shipped["weights"] == (session.rounded.original if session.rounded is not None else own):
+    if shipped["model"] == (session.rounded.original if session.rounded else model_hash(session.checkpoint)):
         for name, parameters, answer in shipped["answers"]:
             yield name, parameters, {**answer, "text": f"{answer['text']}; {BEFORE}"} if rounded else answer
 

@@ -41,8 +41,10 @@ class Session:
 
     def __init__(self, checkpoint: "Checkpoint", means: Means | None = None) -> None:
         if missing := without(checkpoint.model):
+            variant = getattr(checkpoint.model, "variant", None)
+            name = f"the variant {variant['name']!r}" if variant else "this model"
             raise Lacking(
-                f"the page needs the parts of a plain GPT-2, and this model is without {missing}: "
+                f"the page draws the parts of a plain GPT-2, and {name} is without {missing}: "
                 "use gpt2 explain off, lens or stream in the terminal."
             )
         self.checkpoint = checkpoint

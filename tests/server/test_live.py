@@ -15,7 +15,6 @@ import torch
 
 import gpt2
 from benchmarks.page_answers import apart, forget_ties
-from gpt2.ablation.models import build
 from gpt2.base.errors import UsageError
 from gpt2.checkpoint.files import Checkpoint
 from gpt2.config import GPT2Config
@@ -264,18 +263,6 @@ def test_a_graph_and_means_are_kept(kept: Path, answers: Any, checkpoint: Checkp
     for make in (lambda: graphs.graph_of(checkpoint.model), lambda: averages.averages(checkpoint, SWITCHED)):
         with pytest.raises(AssertionError, match="made again"):
             make()
-
-
-POST_NORM = {"name": "post-norm", "arguments": {}}
-
-
-def test_a_variant_is_referred_to_the_still_page() -> None:
-    model = build(
-        GPT2Config(vocab_size=31, n_positions=8, n_embd=8, n_layer=1, n_head=2), {"name": "post-norm", "arguments": {}}
-    )
-    with pytest.raises(UsageError, match=r"this is a variant: write the still page, still=True"):
-        graphs.graph_of(model)
-    assert isinstance(model, GPT2)
 
 
 def test_a_site_is_written_anew_and_spares_what_is_not_its_own(

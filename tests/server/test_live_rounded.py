@@ -110,7 +110,7 @@ def test_the_bundled_models_cost_is_that_of_these_codes() -> None:
     """Where this fails: `python -m scripts.page_parts rounding TEXT ...`."""
     shipped = json.loads(rounded.SHIPPED.read_text("utf-8"))
     made = rounded.rounded(storyteller())
-    assert (shipped["weights"], shipped["rounded"]) == (made.original, averages.weights_hash(made.checkpoint))
+    assert (shipped["model"], shipped["rounded"]) == (made.original, averages.model_hash(made.checkpoint))
     costs = rounded.shipped_costs(made)
     assert [cost.text for cost in costs] == ["storybook/val", "tinystories/val"]
     assert all(abs(cost.after - cost.before) < 0.005 for cost in costs)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gpt2.base.errors import Failure
 from gpt2.evaluation.bits_per_byte import loss_of_each
-from gpt2.explain.live.averages import weights_hash
+from gpt2.explain.live.averages import model_hash
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -35,7 +35,7 @@ class Rounded(NamedTuple):
 
     checkpoint  with the weights that the codes stand for, in float32
     stored      what a file holds of them, by name: int8 codes [out, in] with float32 scales [out], or float16
-    original    the SHA-256 of the weights before they were rounded
+    original    `model_hash` before the weights were rounded
     """
 
     checkpoint: "Checkpoint"
@@ -76,7 +76,7 @@ def rounded(checkpoint: "Checkpoint") -> Rounded:
         else:
             stored[name] = weight.half()
             weight.copy_(stored[name])
-    return Rounded(checkpoint._replace(model=model), stored, weights_hash(checkpoint))
+    return Rounded(checkpoint._replace(model=model), stored, model_hash(checkpoint))
 
 
 def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,6 +103,6 @@ def cost(
 def shipped_costs(made: Rounded) -> list[Cost]:
     """What was measured of the bundled model; nothing for other weights."""
     held: dict[str, Any] = json.loads(SHIPPED.read_text("utf-8"))
-    if held["weights"] != made.original:
+    if held["model"] != made.original:
         return []
     return [Cost(**one) for one in held["costs"]]

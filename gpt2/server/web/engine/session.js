@@ -87,6 +87,13 @@ export class Session {
     return this.weights[name].floats;
   }
 
+  // gamma and beta of the final norm, [C] each: variants lack the second, and do not subtract the mean then.
+  finalNorm() {
+    const { n_embd: C, centred } = this.config;
+    const beta = this.weights["transformer.ln_f.bias"]?.floats ?? new Float32Array(C);
+    return { gamma: this.weight("transformer.ln_f.weight"), beta, centred };
+  }
+
   /**
    * A text's pass with everything that the picture reads; the latest are kept.
    * @param {number[]} ids

@@ -29,7 +29,7 @@ export async function loadWeights(bytes) {
     } else if (dtype === "F16") {
       widen(new Uint16Array(bytes.slice(from, from + 2 * count)), into);
     } else if (dtype === "I8") {
-      scaled(new Int8Array(bytes, from, count), scales(bytes, start, header[name + SCALE]), into);
+      scaled(new Int8Array(bytes, from, count), scales(bytes, start, header[name + SCALE], shape[0]), into);
     } else {
       throw new NoEngine(`The weights are ${dtype}: the page reads F32, F16 and I8.`);
     }
@@ -39,6 +39,8 @@ export async function loadWeights(bytes) {
 }
 
 const SCALE = ".scale";
+/** @type {Record<string, number>} bytes of a number */
+const WIDTHS = { F32: 4, F16: 2, I8: 1 };
 const damaged = () => new NoEngine("The weights in this file are damaged or not all there: fetch the file again.");
 
 /**
@@ -46,9 +48,10 @@ const damaged = () => new NoEngine("The weights in this file are damaged or not 
  * @param {ArrayBuffer} bytes
  * @param {number} start
  * @param {Header[string] | undefined} entry
+ * @param {number} rows
  */
-function scales(bytes, start, entry) {
-  if (entry?.dtype !== "F32") throw damaged();
+function scales(bytes, start, entry, rows) {
+  if (entry?.dtype !== "F32" || product(entry.shape) !== rows) throw damaged();
   const from = start + entry.data_offsets[0];
   return new Float32Array(bytes.slice(from, from + 4 * product(entry.shape)));
 }
@@ -72,6 +75,7 @@ function scaled(codes, scale, into) {
 function readHeader(bytes) {
   if (bytes.byteLength < 8) throw damaged();
   const length = Number(new DataView(bytes).getBigUint64(0, true));
+  /** @type {Header} */
   let header;
   try {
     header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
@@ -79,8 +83,11 @@ function readHeader(bytes) {
     throw damaged();
   }
   delete header.__metadata__;
-  const end = Object.values(header).reduce((last, { data_offsets }) => Math.max(last, data_offsets[1]), 0);
-  if (8 + length + end > bytes.byteLength) throw damaged();
+  for (const { dtype, shape, data_offsets } of Object.values(header)) {
+    const [from, end] = data_offsets;
+    const short = dtype in WIDTHS && end - from !== WIDTHS[dtype] * product(shape);
+    if (short || 8 + length + end > bytes.byteLength) throw damaged();
+  }
   return { header, start: 8 + length };
 }
 
