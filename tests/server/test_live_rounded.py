@@ -112,7 +112,7 @@ def test_the_bundled_models_cost_is_that_of_these_codes() -> None:
     made = rounded.rounded(storyteller())
     assert (shipped["model"], shipped["rounded"]) == (made.original, averages.model_hash(made.checkpoint))
     costs = rounded.shipped_costs(made)
-    assert [cost.text for cost in costs] == ["storybook/val", "tinystories/val"]
+    assert [cost.text for cost in costs] == ["tinystories/val"]
     assert all(abs(cost.after - cost.before) < 0.005 for cost in costs)
     session = Session(made.checkpoint)
     session.rounded = made
