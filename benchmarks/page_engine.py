@@ -41,11 +41,11 @@ EDITS: tuple[dict[str, str], ...] = (
 SEEDS, WRITTEN = 10, 200
 
 
-def asked(session: Session, text: str) -> list[tuple[str, dict[str, Any]]]:
+def asked(session: Session, text: str, texts: int = len(LENGTHS)) -> list[tuple[str, dict[str, Any]]]:
     """The questions of every comparison."""
     ids = session.tokenizer.encode(text)
     found: list[tuple[str, dict[str, Any]]] = []
-    for k, n in enumerate(LENGTHS):
+    for k, n in enumerate(LENGTHS[:texts]):
         start = k * 600
         part = session.tokenizer.decode(ids[start : start + n])
         T = len(session.tokenizer.encode(part))
@@ -98,13 +98,14 @@ def main() -> int:
     parser.add_argument("text", type=Path)
     parser.add_argument("--puppeteer", type=Path, required=True, help="the node_modules that hold puppeteer-core")
     parser.add_argument("--browser", action="append", default=[], help="NAME=PATH, chromium or firefox")
+    parser.add_argument("--texts", type=int, default=len(LENGTHS), help="how many of the texts, the shortest first")
     parser.add_argument("--only-times", action="store_true", help="compare nothing")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = gpt2.load("storyteller")
     session = Session(checkpoint)
-    questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000])
+    questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000], given.texts)
     result: dict[str, Any] = {"machine": describe(), "browsers": {}}
     with tempfile.TemporaryDirectory() as folder:
         page = write_live(

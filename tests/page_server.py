@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from gpt2.explain.live.characters import ALPHABET
 from gpt2.server.app import create_app
-from gpt2.server.characters import ALPHABET
 from gpt2.server.run import listen
 from gpt2.server.serving import Server
 from gpt2.server.wire import unpack
@@ -64,7 +64,7 @@ def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
 
 
 def bytes_of(text: str) -> bytes:
-    """What `gpt2.server.characters` wrote: as one long number in base 2, 13 bits of each two characters."""
+    """What `gpt2.explain.live.characters` wrote: as one long number in base 2, 13 bits of each two characters."""
     values = [ALPHABET.index(character) for character in text]
     pairs = "".join(f"{91 * a + b:013b}" for a, b in zip(values[::2], values[1::2]))
     bits = pairs + (f"{values[-1]:06b}" if len(values) % 2 else "")

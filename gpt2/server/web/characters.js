@@ -1,4 +1,4 @@
-// Bytes that a file holds as characters: gpt2/server/characters.py writes them, 13 bits in two characters of 91.
+// Bytes that a file holds as characters: gpt2/explain/live/characters.py writes them, 13 bits in two characters of 91.
 // In: the text of an element. Out: its bytes.
 
 const [FIRST, LAST, LEFT_OUT] = [33, 126, '"&<'];

@@ -49,10 +49,10 @@ export function showModel() {
 function costOf({ kind, costs }) {
   const said = `This file holds the weights rounded to ${kind}, and computes with these.`;
   if (!costs.length) return `${said} What that costs was not measured.`;
-  const each = costs.map(
-    ({ text, documents, bytes, before, after }) =>
-      `${after.toFixed(4)} in place of ${before.toFixed(4)} on ${text} (${count(documents)} documents, ${count(bytes)} bytes)`,
-  );
+  const each = costs.map(({ text, documents, bytes, before, after }) => {
+    const size = `${count(documents)} documents, ${count(bytes)} bytes`;
+    return `${after.toFixed(4)} in place of ${before.toFixed(4)} on ${text} (${size})`;
+  });
   return `${said} Bits per byte: ${each.join("; ")}.`;
 }
 

@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 
 const ALPHABET = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)).filter((c) => !'"&<'.includes(c));
 
-/** What gpt2/server/characters.py writes. */
+/** What gpt2/explain/live/characters.py writes. */
 function characters(bytes) {
   let bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
   let text = "";
