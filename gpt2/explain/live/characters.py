@@ -1,7 +1,8 @@
 """Bytes as characters that HTML leaves as they are: 16 characters for 13 bytes, where base64 takes 17.3.
 
 In: bytes. Out: text of printable ASCII without `"`, `&` and `<`, so that it may stand inside an element.
-Two characters of 91 hold 13 bits, since 91 x 91 is more than 2^13 (the idea of basE91). server/web/characters.js reads it.
+Two characters of 91 hold 13 bits, since 91 x 91 is more than 2^13 (the idea of basE91).
+Read next: gpt2/server/web/characters.js, which reads it.
 """
 
 import numpy as np
