@@ -7,12 +7,15 @@ tokens of the context and over edits; the texts that both write from the same se
     python -m benchmarks.page_engine TEXT --puppeteer node_modules --browser chromium=/usr/bin/chromium [--json FILE]
 
 Weights are those of the bundled model, which are stored in half precision: the page's arithmetic is compared, not a
-rounding. Whole numbers and words have to be equal; where two draws differ, the margin between them is printed.
+rounding. Words have to be equal, and whole numbers (a rank, an order, a count) too, unless the two values that decide
+one are a tie: where one differs, the margin between them is printed (page_margins.py). A margin above rounding, or
+anything else that is unlike, is a failure: exit code 1.
 """
 
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import torch
 import gpt2
 from benchmarks.machine import describe
 from benchmarks.page_answers import Unlike, apart, forget_ties
+from benchmarks.page_margins import ROUNDING, margins
 from gpt2.server.live import write_live
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
@@ -37,11 +41,11 @@ EDITS: tuple[dict[str, str], ...] = (
 SEEDS, WRITTEN = 10, 200
 
 
-def asked(session: Session, text: str) -> list[tuple[str, dict[str, Any]]]:
+def asked(session: Session, text: str, texts: int = len(LENGTHS)) -> list[tuple[str, dict[str, Any]]]:
     """The questions of every comparison."""
     ids = session.tokenizer.encode(text)
     found: list[tuple[str, dict[str, Any]]] = []
-    for k, n in enumerate(LENGTHS):
+    for k, n in enumerate(LENGTHS[:texts]):
         start = k * 600
         part = session.tokenizer.decode(ids[start : start + n])
         T = len(session.tokenizer.encode(part))
@@ -67,6 +71,7 @@ def compare(
 ) -> dict[str, Any]:
     """The largest difference by question; what is unlike."""
     worst: dict[str, float] = {}
+    ties: list[str] = []
     unlike: list[str] = []
     for (name, parameters), found in zip(questions, answers, strict=True):
         question = QUESTIONS[name]
@@ -80,23 +85,27 @@ def compare(
                     forget_ties(expected["arcs"][arcs], found["answer"]["arcs"][arcs])
             worst[name] = max(worst.get(name, 0.0), apart(expected, found["answer"], name))
         except Unlike as error:
-            unlike.append(f"{shown}: {error}")
-    return {"questions": len(questions), "largest difference": worst, "unlike": unlike}
+            found_margins = margins(session, name, parameters, expected, found["answer"]) if "answer" in found else []
+            said = "; ".join(f"{where} by a margin of {margin:.1e}" for where, margin in found_margins)
+            near = found_margins and all(margin <= ROUNDING for _, margin in found_margins)
+            (ties if near else unlike).append(f"{shown}: {said or error}")
+    return {"questions": len(questions), "largest difference": worst, "ties": ties, "unlike": unlike}
 
 
-def main() -> None:
-    """Print and keep what was found."""
+def main() -> int:
+    """Print and keep what was found; 1 where an answer differs by more than a tie."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("--puppeteer", type=Path, required=True, help="the node_modules that hold puppeteer-core")
     parser.add_argument("--browser", action="append", default=[], help="NAME=PATH, chromium or firefox")
+    parser.add_argument("--texts", type=int, default=len(LENGTHS), help="how many of the texts, the shortest first")
     parser.add_argument("--only-times", action="store_true", help="compare nothing")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = gpt2.load("storyteller")
     session = Session(checkpoint)
-    questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000])
+    questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000], given.texts)
     result: dict[str, Any] = {"machine": describe(), "browsers": {}}
     with tempfile.TemporaryDirectory() as folder:
         page = write_live(
@@ -113,7 +122,8 @@ def main() -> None:
             print(name, json.dumps(result["browsers"][name], indent=1), flush=True)
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return int(any(found["unlike"] for found in result["browsers"].values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,5 @@
 """The page's server on a free port of this machine, in a thread; a plain HTTP request; an exported page's data."""
 
-import base64
 import contextlib
 import gzip
 import http.client
@@ -12,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from gpt2.explain.live.characters import ALPHABET
 from gpt2.server.app import create_app
 from gpt2.server.run import listen
 from gpt2.server.serving import Server
@@ -63,11 +63,20 @@ def ask(port: int, name: str, parameters: dict[str, Any]) -> Any:
     return frame["answer"] if "answer" in frame else frame["error"]  # a refusal may come after news of progress
 
 
+def bytes_of(text: str) -> bytes:
+    """What `gpt2.explain.live.characters` wrote: as one long number in base 2, 13 bits of each two characters."""
+    values = [ALPHABET.index(character) for character in text]
+    pairs = "".join(f"{91 * a + b:013b}" for a, b in zip(values[::2], values[1::2]))
+    bits = pairs + (f"{values[-1]:06b}" if len(values) % 2 else "")
+    n = len(bits) // 8
+    return int(bits[: 8 * n] or "0", 2).to_bytes(n, "big")
+
+
 def answers_of(html: str) -> dict[str, Any]:
     """The answers inside an exported page, by the names that `gpt2.server.export.key` gives."""
     found = re.search(r'<script type="application/octet-stream" id="data">([^<]*)</script>', html)
     assert found is not None
-    whole = gzip.decompress(base64.b64decode(found[1]))
+    whole = gzip.decompress(bytes_of(found[1]))
     (n,) = struct.unpack_from("<I", whole)
     index, tail = json.loads(whole[4 : 4 + n])["index"], whole[4 + n :]
     return {name: unpack(tail[start : start + length]) for name, (start, length) in index.items()}

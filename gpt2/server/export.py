@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 from gpt2.base.plain import plain
+from gpt2.explain.live.characters import characters
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
@@ -165,7 +166,7 @@ def _as_javascript(value: Any) -> Any:
 
 
 def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
-    """Answers as text for a page: base64 of gzip of  uint32 n | n bytes of JSON {meta, index} | answers."""
+    """Answers as text for a page, `packed`:  uint32 n | n bytes of JSON {meta, index} | answers."""
     index, tail = {}, bytearray()
     for name, data in answers.items():
         index[name] = [len(tail), len(data)]
@@ -177,8 +178,8 @@ def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
 
 
 def packed(content: bytes) -> str:
-    """Bytes as text for a page: base64 of gzip."""
-    return base64.b64encode(zipped(content)).decode()
+    """Bytes as text for a page: characters of gzip."""
+    return characters(zipped(content))
 
 
 def zipped(content: bytes) -> bytes:

@@ -2,21 +2,30 @@
 
 In: a checkpoint and a text. Out: HTML; in the folder, the model beside it. Any text up to the context, every switch,
 patching and generation are computed in the reader's browser; the answers for the text that it opens with are inside, so
-that the first picture is there before the model has been unpacked. What needs many texts is inside as far as it has
-been measured (measured.py); else the page names the command.
+that the first picture is there before the model has been unpacked. What needs many texts is inside where it is shipped,
+or measured while the page is written (measured.py); else the page names the command.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import safetensors.torch
 
 from gpt2.base.disk import whole_file
 from gpt2.base.ours import Folder, always, check_directory, check_file
+from gpt2.data.documents import documents
+from gpt2.explain import reference
 from gpt2.explain.live.brought import parts, weights
+from gpt2.explain.live.contexts import contexts
+from gpt2.explain.live.graphs import graph_of
+from gpt2.explain.live.rounded import Cost, cost, rounded, shipped_costs
 from gpt2.inference.generate import ends_of
+from gpt2.server.answers.neurons import EXAMPLES
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.export import (
     LENS_ROWS,
@@ -32,7 +41,8 @@ from gpt2.server.export import (
     zipped,
 )  # fmt: skip
 from gpt2.server.jobs import Tell, silent
-from gpt2.server.measured import measured
+from gpt2.server.means import Means
+from gpt2.server.measured import measure, measured
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.switches import SWITCHED
@@ -42,32 +52,54 @@ if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
 
 AT_ONCE = 8 * 2**20  # bytes of a piece
+COSTED = 200_000  # characters of documents on which the cost of rounding is measured
 PIECE = re.compile(r"(parts|weights)-[0-9a-f]{12}-\d+\.bin")
 SITE = Folder("a page that this program wrote", {r"index\.html": is_page, PIECE.pattern: always})
 
 
-def write_live(checkpoint: "Checkpoint", text: str, path: Path | str, tell: Tell = silent) -> Path:
+class Brings(NamedTuple):
+    """What a live page brings beside its first text.
+
+    weights   "float16", or "int8", which is a third of the size and rounds (gpt2/explain/live/rounded.py)
+    measured  a file of documents: head scores, importance and the cost of rounding are measured on them, which takes
+              minutes; None: what is shipped
+    """
+
+    weights: Literal["float16", "int8"] = "float16"
+    measured: Path | None = None
+
+
+USUAL = Brings()
+
+
+def write_live(
+    checkpoint: "Checkpoint", text: str, path: Path | str, tell: Tell = silent, brings: Brings = USUAL
+) -> Path:
     """Write the live page that opens with `text`; all of it or nothing. `tell` hears the share that is done.
 
-    Raises UsageError for a file that is there and is no such page, for a text that is empty or too long, for a variant,
-    and for a tokenizer that the page's engine does not have.
+    Raises UsageError for a file that is there and is no such page, for a text that is empty or too long, for a variant
+    that the page cannot compute, and for a tokenizer that the page's engine does not have.
     """
     target = check_file(path, is_page, "a page that this program wrote")
-    html = live_html(Session(checkpoint), text, tell)
+    session, tell = _opened(checkpoint, text, brings, tell)
+    html = live_html(session, text, tell, measuring=brings.measured is not None)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return target
 
 
-def write_site(checkpoint: "Checkpoint", text: str, directory: Path | str, tell: Tell = silent) -> Path:
+def write_site(
+    checkpoint: "Checkpoint", text: str, directory: Path | str, tell: Tell = silent, brings: Brings = USUAL
+) -> Path:
     """The same as a folder for any server of files: index.html, and the model in pieces that browsers keep.
 
     A folder that is such a site is written anew. Raises UsageError for one that holds anything else, else as
     `write_live`.
     """
     target = check_directory(directory, SITE, overwrite=True, argument="site")
-    page, files = site_files(Session(checkpoint), text, tell)
+    session, tell = _opened(checkpoint, text, brings, tell)
+    page, files = site_files(session, text, tell, measuring=brings.measured is not None)
     target.mkdir(parents=True, exist_ok=True)
     for name, content in {**files, "index.html": page.encode()}.items():  # the page last: what it names is there
         with whole_file(target / name) as temporary:
@@ -78,8 +110,34 @@ def write_site(checkpoint: "Checkpoint", text: str, directory: Path | str, tell:
     return target
 
 
+def _opened(checkpoint: "Checkpoint", text: str, brings: Brings, tell: Tell) -> tuple[Session, Tell]:
+    """The session whose answers the page brings, and how the page's own progress is told after the work done here."""
+    Session(checkpoint).encode(text)  # refused before anything is computed
+    graph_of(checkpoint.model)
+    made = rounded(checkpoint) if brings.weights == "int8" else None
+    new = checkpoint if made is None else made.checkpoint
+    means, costs, share = Means(new), list[Cost](), 0.0
+    if brings.measured is not None:
+        means.text = reference(new, brings.measured)
+    if made is not None and brings.measured is None:
+        costs = shipped_costs(made)
+    elif made is not None and brings.measured is not None:
+        some, share = _first(documents(brings.measured), COSTED), 0.1
+        costs = [cost(checkpoint, made, brings.measured.name, some, lambda part: tell(share * part))]
+    session = Session(new, means)
+    session.rounded, session.costs = made, costs
+    return session, lambda part=0.0, partial=None: tell(share + (1 - share) * part)
+
+
+def _first(texts: Iterator[str], characters: int) -> list[str]:
+    """The first documents, up to about so many characters."""
+    found = list(texts)
+    ends = accumulate(len(text) for text in found)
+    return [text for text, end in zip(found, ends) if end <= characters] or [found[0][:characters]]
+
+
 def site_files(
-    session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = ()
+    session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = (), measuring: bool = False
 ) -> tuple[str, dict[str, bytes]]:
     """The page of a site, and the files beside it by name: a name says what its content is, so it can be kept."""
     files: dict[str, bytes] = {}
@@ -91,38 +149,55 @@ def site_files(
         files.update(zip(names, (packed[start : start + AT_ONCE] for start in starts)))
         return Beside(names, len(packed))
 
-    html = _page(session, text, tell, links, beside)
+    html = _page(session, text, tell, links, beside, measuring)
     return html, files
 
 
-def live_html(session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = ()) -> str:
-    """The text of the one file. `links` stand above the page."""
-    return _page(session, text, tell, links, lambda name, content: packed(content))
+def live_html(
+    session: Session, text: str, tell: Tell = silent, links: Sequence[Link] = (), measuring: bool = False
+) -> str:
+    """The text of the one file. `links` stand above the page; `measuring`: what is not shipped is measured now."""
+    return _page(session, text, tell, links, lambda name, content: packed(content), measuring)
 
 
 def _page(
-    session: Session, text: str, tell: Tell, links: Sequence[Link], held: Callable[[str, bytes], str | Beside]
-) -> str:
+    session: Session, text: str, tell: Tell, links: Sequence[Link], held: Callable[[str, bytes], str | Beside],
+    measuring: bool,
+) -> str:  # fmt: skip
     asked = list(opening(session, text))
-    tell(0.02)
-    model = {"parts": held("parts", model_parts(session, lambda share: tell(0.02 + 0.68 * share)))}
-    tell(0.7)
+    ends = (0.02, 0.1, 0.95) if measuring else (0.02, 0.7, 0.75)  # shares of the time
+    tell(ends[0])
+    model = {"parts": held("parts", model_parts(session, lambda share: tell(ends[0] + (ends[1] - ends[0]) * share)))}
+    tell(ends[1])
     answers = {}
     for name, parameters in asked:
         question = QUESTIONS[name]
         checked = read_parameters(question, json.dumps(parameters))
         answers[key(name, parameters)] = pack(question.answer(session, checked, silent))
-    answers |= {key(name, parameters): pack(answer) for name, parameters, answer in measured(session)}
-    tell(0.75)
-    model["weights"] = held("weights", weights(session.checkpoint))
-    tell(0.95)
+    many = (
+        measure(session, lambda share: tell(ends[1] + (ends[2] - ends[1]) * share)) if measuring else measured(session)
+    )
+    answers |= {key(name, parameters): pack(answer) for name, parameters, answer in many}
+    tell(ends[2])
+    model["weights"] = held("weights", stored_weights(session))
     return assemble(store(answers, {"view": "", "text": text, "corrupt": ""}), links, model)
 
 
 def model_parts(session: Session, progress: Callable[[float], None] = lambda share: None) -> bytes:
     """All that the page's engine is made of but the weights: see `gpt2.explain.live.brought.parts`."""
     ends = list(ends_of(session.model, session.tokenizer))
-    return pack({**parts(session.checkpoint, SWITCHED, progress), "ends": ends})
+    found = {**parts(session.checkpoint, SWITCHED, lambda share: progress(0.9 * share)), "ends": ends}
+    found["contexts"] = contexts(
+        session.checkpoint, session.excerpt, EXAMPLES, lambda share: progress(0.9 + 0.1 * share)
+    )  # fmt: skip
+    return pack(found)
+
+
+def stored_weights(session: Session) -> bytes:
+    """The weights as a safetensors file: in half precision, or in 8 bits where the session's model is such."""
+    if session.rounded is None:
+        return weights(session.checkpoint)
+    return safetensors.torch.save(dict(session.rounded.stored))
 
 
 def opening(session: Session, text: str) -> Iterator[Asked]:

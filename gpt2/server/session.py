@@ -4,7 +4,7 @@ In: a checkpoint. Out: runs of it with some components switched. Read next: ques
 """
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from gpt2.base.stopping import turn
@@ -21,6 +21,7 @@ from gpt2.text.words import token_id
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
+    from gpt2.explain.live.rounded import Cost, Rounded
 
 KEPT = 512 * 2**20  # bytes of runs and answers that are kept, the latest first
 Switches = Mapping[str, str]
@@ -30,13 +31,20 @@ T = TypeVar("T")
 class Session:
     """One model under inspection. All methods may be called from several threads.
 
+    rounded   where the model's weights stand for others: what they were rounded to, and what that costs
+
     Raises UsageError for a model, a variant, that lacks a part which the page draws.
     """
 
+    rounded: "Rounded | None" = None
+    costs: "Sequence[Cost]" = ()
+
     def __init__(self, checkpoint: "Checkpoint", means: Means | None = None) -> None:
         if missing := without(checkpoint.model):
+            variant = getattr(checkpoint.model, "variant", None)
+            name = f"the variant {variant['name']!r}" if variant else "this model"
             raise Lacking(
-                f"the page needs the parts of a plain GPT-2, and this model is without {missing}: "
+                f"the page draws the parts of a plain GPT-2, and {name} is without {missing}: "
                 "use gpt2 explain off, lens or stream in the terminal."
             )
         self.checkpoint = checkpoint
@@ -52,9 +60,14 @@ class Session:
         return self._means.computed()
 
     @property
+    def texts(self) -> Reference:
+        """The same, whose means need not have been taken."""
+        return self._means.text
+
+    @property
     def excerpt(self) -> Reference:
         """The beginnings of those stories, on which one component's worth is measured in seconds."""
-        return self.kept(("excerpt",), lambda: excerpt(self.checkpoint, self.means))
+        return self.kept(("excerpt",), lambda: excerpt(self.checkpoint, self.texts))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text. UsageError when it is empty or longer than the context."""

@@ -18,6 +18,8 @@ from gpt2.cli.explain.analyses import ANALYSES, NEED_NO_TEXT
 from gpt2.cli.explain.command import Overview, parse
 from gpt2.cli.explain.switch import Patch
 from gpt2.cli.main import main
+from gpt2.explain.run.reference import STORIES
+from gpt2.server.live import Brings
 from tests.explained import BLOCKS, HEADS, WIDTH
 
 TEXT = "The cat sat on the"
@@ -333,7 +335,7 @@ def test_mistakes_get_one_sentence(words: list[str], code: int, says: str, capsy
 def test_an_exported_page_keeps_the_other_outputs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(checkpoint: object, text: str, path: Path, tell: object) -> Path:
+    def write(checkpoint: object, text: str, path: Path, tell: object, brings: object = None) -> Path:
         path.write_bytes(bytes(1_234_567))
         return path
 
@@ -349,6 +351,29 @@ def test_an_exported_page_keeps_the_other_outputs(
     code, out, err = run(capsys, TEXT, "--still")
     assert (code, out) == (2, "")
     assert "name one, such as --html page.html" in err
+    asked: list[object] = []
+    monkeypatch.setattr("gpt2.server.live.write_live", lambda *a, brings, **named: asked.append(brings) or Path(page))
+    assert run(capsys, TEXT, "--html", page, "--weights", "int8", "--measure", "stories")[0] == 0
+    assert asked == [Brings("int8", STORIES)]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--weights", "int8"], "--weights int8 is for the live page in a file: name one, such as --html page.html"),
+        (["--measure", "stories", "--page"], "--measure is for the live page in a file: name one, such as --html"),
+        (["--weights", "int8", "--html", "a.html", "--still"], "--weights int8 is for the live page, and a still page"),
+        (["--measure", "none.txt", "--html", "a.html"], "--measure is none.txt, but there is no such file: name"),
+        (["--weights", "int4", "--html", "a.html"], "--weights"),
+    ],
+)
+def test_options_of_a_page_in_a_file_that_do_not_go_together(
+    more: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, TEXT, *more)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert not Path("a.html").exists()
 
 
 @pytest.mark.parametrize("analysis", ["attribution", "effects"])

@@ -9,7 +9,8 @@ import difflib
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -50,6 +51,13 @@ options of gpt2 explain TEXT:
   --html FILE       write the live page as one file that needs no server: the
                     model is inside it, and answers for any text
   --site DIR        write the live page as a folder for any server of files
+  --weights int8    with --html or --site: the model in 8 bits, less than half
+                    the size (17 MB for storyteller); the page says what the
+                    rounding costs
+  --measure FILE    with --html or --site: measure head scores and importance
+                    on these documents ("stories": the bundled stories) while
+                    the page is written; it takes minutes, and the page of
+                    storyteller brings them without it
   --still           with --html: a file of this run alone, about 1 MB
   --png FILE        the lens and the attributions as a picture
   --dtype TYPE      float32 (default), bfloat16, float16 or float64
@@ -131,6 +139,10 @@ class Overview(Options):
     """Write the live page as one file that needs no server: the model is inside, and answers for any text."""
     site: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Write the live page as a folder for any server of files: for larger models, whose parts browsers keep."""
+    weights: Literal["float16", "int8"] = "float16"
+    """With --html or --site: how the page holds the model; int8 is less than half the size, and rounds."""
+    measure: File = None
+    """With --html or --site: measure head scores and importance on these documents ("stories": the bundled ones)."""
     still: Flag = False
     """With --html: a file of this run alone, about 1 MB, whose answers are computed now."""
 
@@ -138,8 +150,7 @@ class Overview(Options):
         """Print the overview, or open or write the page."""
         from gpt2.server.run import check_port
 
-        if self.still and not self.html:
-            raise UsageError("a still page is written to a file", "name one, such as {html}.", html="page.html")
+        self._check_file()
         check_port(self.port)
         text = self.text_is if self.text_is is not None else read_text(self.text)
         tell_file(text)
@@ -165,19 +176,43 @@ class Overview(Options):
         elif not (self.html or self.site):
             show_table(result)
 
+    def _check_file(self) -> None:
+        """UsageError where the options of a page in a file do not go together."""
+        if self.still and not self.html:
+            raise UsageError("a still page is written to a file", "name one, such as {html}.", html="page.html")
+        given = {"--weights int8": self.weights == "int8", "--measure": self.measure is not None}
+        option = next((name for name, is_given in given.items() if is_given), None)
+        if option and self.still:
+            raise UsageError(
+                f"{option} is for the live page, and a still page holds no model: leave out one of the two."
+            )
+        if option and not (self.html or self.site):
+            raise UsageError(
+                f"{option} is for the live page in a file", "name one, such as {html}.", html="page.html"
+            )  # fmt: skip
+        if self.measure not in (None, "stories") and not Path(self.measure or "").is_file():
+            raise UsageError(
+                f"--measure is {self.measure}, but there is no such file: name a .txt, .txt.gz or .jsonl file, or "
+                '"stories" for the bundled stories.'
+            )
+
     def _write(self, checkpoint: Any, text: str) -> None:
         """Write the page as a file, as a folder, or both."""
-        import sys
-        from pathlib import Path
+        from functools import partial
 
+        from gpt2.explain.run.reference import STORIES
         from gpt2.server.export import export_html
-        from gpt2.server.live import write_live, write_site
+        from gpt2.server.live import Brings, write_live, write_site
+
+        measured = STORIES if self.measure == "stories" else Path(self.measure) if self.measure else None
+        brings = Brings(self.weights, measured)
 
         def told(share: float = 0.0, partial: Any = None) -> None:
             if share > 0:
                 tell(share, 1)
 
-        for path, write in ((self.html, export_html if self.still else write_live), (self.site, write_site)):
+        live, site = (partial(write, brings=brings) for write in (write_live, write_site))
+        for path, write in ((self.html, export_html if self.still else live), (self.site, site)):
             if path is None:
                 continue
             with progress("writing the page") as tell:

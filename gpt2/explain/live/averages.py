@@ -5,7 +5,9 @@ are kept on this machine, by the weights and by the stories.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +53,15 @@ def take(over: Reference, points: Sequence[str]) -> dict[str, Tensor]:
 
 
 def key_of(checkpoint: "Checkpoint", over: Reference, points: Sequence[str]) -> str:
-    """The weights, the stories and the points, as one hash."""
-    digest = hashlib.sha256(f"{over.sha256} {' '.join(points)}".encode())
+    """The model, the stories and the points, as one hash."""
+    return hashlib.sha256(f"{over.sha256} {' '.join(points)} {model_hash(checkpoint)}".encode()).hexdigest()
+
+
+def model_hash(checkpoint: "Checkpoint") -> str:
+    """The SHA-256 of all that a model computes with: its weights, its configuration, and which variant it is."""
+    model = checkpoint.model
+    told = [asdict(model.config), getattr(model, "variant", None)]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
     add_weights(digest, checkpoint)
     return digest.hexdigest()
 

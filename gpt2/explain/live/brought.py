@@ -1,7 +1,8 @@
 """What a live page brings: the graph, the tokenizer and the means in one piece, the weights in another.
 
 In: a checkpoint. Out: tensors and bytes for gpt2/server/web/engine/engine.js. The weights are a safetensors file in
-half precision, in the layout and under the names of the graph; what was stored in 32 bits is rounded.
+half precision, in the layout and under the names of the graph; what was stored in 32 bits is rounded. In 8 bits:
+rounded.py.
 """
 
 from collections.abc import Callable, Sequence

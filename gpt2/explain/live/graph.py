@@ -7,7 +7,8 @@ browser is traced from the one model and never written a second time. It holds n
     points   where each address of gpt2/addresses.py stands: {"3.attn.pattern": n, ...}
     keys, values   per block the node of all keys and values: a later pass is given them as its earlier ones
     config   vocab_size, n_positions, n_embd, n_layer, n_head, n_inner; what each block divides its scores by, and the
-             epsilon of the norms: what no address holds
+             epsilon of the norms: what no address holds; the kind of the module that gives position vectors, and
+             whether the norms subtract the mean, in which variants differ
 
 Operations are those of ATen by their names, and four more: `input` (ids, keys.l, values.l), `weight` (a parameter's
 name), `item` (one of several results) and `switch` (x * gate + value at an address, x where nothing is switched).
@@ -22,7 +23,10 @@ from torch.fx import Node
 
 from gpt2.addresses import DERIVED, LAYER_POINTS, POINTS, Key
 from gpt2.base.errors import UsageError
-from gpt2.explain.run.program import export, points
+from gpt2.base.twin import in_evaluation
+from gpt2.explain.run.lacks import Lacking, without
+from gpt2.explain.run.program import export, neutral, points
+from gpt2.explain.run.weights import affine
 from gpt2.model import GPT2
 
 SWITCHED = (
@@ -30,10 +34,10 @@ SWITCHED = (
     "*.mlp.post", "*.mlp.out", "*.block", "*.resid_post", "final.scale",
 )  # fmt: skip
 OPERATIONS = (
-    "add", "arange", "bitwise_not", "cat", "clamp", "div", "embedding", "erf", "expand", "gelu", "hardswish",
-    "hardtanh", "layer_norm", "le", "leaky_relu", "linear", "masked_fill", "matmul", "mean", "mish", "mul", "pow",
-    "relu", "relu6", "reshape", "sigmoid", "silu", "size", "softmax", "softplus", "split", "sqrt", "square", "sub",
-    "tanh", "transpose", "unsqueeze", "var", "view",
+    "add", "arange", "bitwise_not", "cat", "clamp", "cos", "div", "embedding", "erf", "expand", "flatten", "gelu",
+    "hardswish", "hardtanh", "layer_norm", "le", "leaky_relu", "linear", "masked_fill", "matmul", "mean", "mish", "mul",
+    "pow", "relu", "relu6", "reshape", "sigmoid", "silu", "sin", "size", "slice", "softmax", "softplus", "split",
+    "sqrt", "square", "stack", "sub", "tanh", "transpose", "unsqueeze", "var", "view", "zeros",
 )  # fmt: skip
 NOTHING = ("dropout", "contiguous", "to", "clone", "alias")  # in evaluation they hand on what they are given
 FREE = ("device", "pin_memory", "layout", "dtype")  # what the engine decides itself
@@ -42,12 +46,46 @@ FREE = ("device", "pin_memory", "layout", "dtype")  # what the engine decides it
 def graph(model: GPT2) -> dict[str, Any]:
     """The graph of one pass of `model`, see the module's docstring: it is traced, which takes some 10 to 30 seconds.
 
-    Raises UsageError for a model that computes something the page's engine cannot.
+    Raises UsageError for a model that computes something the page's engine cannot; and for one that computes something
+    else where it goes on with the keys and values of earlier positions, since the engine always does.
     """
+    if missing := without(model):
+        name = _called(model)
+        raise Lacking(
+            f"the page draws the parts of a plain GPT-2, and {name} is without {missing}: "
+            "use gpt2 explain off, lens or stream in the terminal."
+        )
     read = [("*." if name in LAYER_POINTS else "") + name for name in POINTS if name not in (*DERIVED, "logits")]
     read.append("*.block")
     program = export(model, SWITCHED, read)
+    if not _computes_the_same(model, program):
+        raise _refusal(
+            f"the live page keeps what it computed of earlier positions, and {_called(model)} computes something else "
+            "where it reads a text at once"
+        )
     return _Writer(model, program, points(model, SWITCHED), points(model, read)).written()
+
+
+def _called(model: GPT2) -> str:
+    """How a sentence calls a model."""
+    variant = getattr(model, "variant", None)
+    return "this model" if variant is None else f"the variant {variant['name']!r}"
+
+
+def _refusal(problem: str) -> UsageError:
+    """The error for a model that cannot be live, and can be still."""
+    return UsageError(problem, "write the still page, {still}, or give {page}.", still=True, page=True)
+
+
+def _computes_the_same(model: GPT2, program: torch.export.ExportedProgram) -> bool:
+    """Whether the traced pass, which goes on from no earlier positions, predicts what the model does."""
+    config, T = model.config, min(3, model.config.n_positions)
+    ids = torch.arange(T)[None] % config.vocab_size
+    none = [torch.zeros(1, config.n_head, 0, config.head_dim) for _ in range(config.n_layer)]
+    with torch.no_grad():
+        found = program.module()(ids, none, [x.clone() for x in none], *neutral(model, SWITCHED, T))[0]
+        expected = in_evaluation(model)(ids)
+    return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
 
 
 class _Writer:
@@ -84,6 +122,8 @@ class _Writer:
                 "n_inner": config.inner_dim,
                 "divisors": [block.attn.divisor for block in self.model.transformer.h],
                 "epsilon": config.layer_norm_epsilon,
+                "positions": type(self.model.transformer.wpe).__name__,
+                "centred": affine(self.model)[2],
             },
         }  # fmt: skip
 
@@ -130,12 +170,7 @@ class _Writer:
         if kind == "value":
             return self._add(node, "switch", [*self._plain(node.args[:1]), address])
         if name not in OPERATIONS:
-            raise UsageError(
-                f"the live page cannot compute {name!r}, which this model needs",
-                "write the still page, {still}, or give {page}.",
-                still=True,
-                page=True,
-            )
+            raise _refusal(f"the live page cannot compute {name!r}, which {_called(self.model)} needs")
         options = {key: value for key, value in node.kwargs.items() if key not in FREE and value is not None}
         arguments = self._plain([*node.args])
         return self._add(node, name, [*arguments, options] if options else arguments)

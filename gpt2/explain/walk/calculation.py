@@ -18,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt2.base.errors import UsageError
 from gpt2.block import LayerNorm
 from gpt2.explain.run.trace import Run
 
+NO_SUM = 1e-3  # as a share of the operands, by more than which rounding does not explain a difference
 NONE = torch.zeros(0, dtype=torch.float64)
 SUMS = {"resid_mid": ("resid_pre", "attn.out"), "resid_post": ("resid_mid", "mlp.out")}
 PER_HEAD = ("attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern", "attn.z")
@@ -88,6 +89,11 @@ def calculation(run: Run, address: str, row: int, index: int, head: int | None =
     UsageError for what this text or model does not have, and for points that are no step of the model's.
     """
     return _Finder(run, address, row, head).find(index)
+
+
+def _middle(norm: nn.Module, x: Tensor) -> float:
+    """What a norm subtracts: the mean, or 0 of an RMSNorm."""
+    return float(x.mean()) if isinstance(norm, nn.LayerNorm) else 0.0
 
 
 class _Finder:
@@ -165,6 +171,9 @@ class _Finder:
         tokens = self.point == "embed.tok"
         at = int(self.run.ids[0, self.row]) if tokens else self.row
         table = self.model.transformer.wte if tokens else self.model.transformer.wpe
+        name = type(table).__name__
+        if not tokens and name != "Embedding":
+            raise UsageError(f"this model has no table of position vectors, its wpe is {name}: choose another number.")
         return Calculation(
             "table",
             float(self._at(self.point)[index]),
@@ -180,8 +189,14 @@ class _Finder:
             parts = [self._all(before)[self.row]]
         else:
             parts = [self._at(point) for point in SUMS[self.point]]
-        left = torch.stack([part[index] for part in parts])
-        return Calculation("sum", float(self._at(self.point)[index]), float(left.sum()), left)
+        left, value = torch.stack([part[index] for part in parts]), float(self._at(self.point)[index])
+        edited = {(self.layer, self.point), (self.layer, "block")} & self.run.edited_points()
+        if not edited and abs(value - float(left.sum())) > NO_SUM * (abs(value) + float(left.abs().sum())):
+            raise UsageError(
+                f"in this model {self.address} is not the sum of what was written to the stream before (post-norm, or "
+                "no residuals): choose another number."
+            )
+        return Calculation("sum", value, float(left.sum()), left)
 
     def _normed(self) -> tuple[LayerNorm, Tensor, str]:
         """The norm, what it reads at this row, and the address of its sigma."""
@@ -195,16 +210,18 @@ class _Finder:
 
     def _norm(self, index: int) -> Calculation:
         norm, x, scale = self._normed()
-        mean, sigma = float(x.mean()), float(self._all(scale)[self.row])
-        weight, bias = float(norm.weight.detach()[index]), float(norm.bias.detach()[index])
+        mean, sigma = _middle(norm, x), float(self._all(scale)[self.row])
+        shift = getattr(norm, "bias", None)  # RMSNorm has none
+        weight, bias = float(norm.weight.detach()[index]), 0.0 if shift is None else float(shift.detach()[index])
         computed = (float(x[index]) - mean) / sigma * weight + bias
         numbers = {"x": float(x[index]), "mean": mean, "sigma": sigma, "weight": weight, "bias": bias}
         return Calculation("norm", float(self._at(self.point)[index]), computed, numbers=numbers)
 
     def _spread(self, index: int) -> Calculation:
         norm, x, scale = self._normed()
-        variance = float(x.var(unbiased=False))
-        numbers = {"mean": float(x.mean()), "variance": variance, "epsilon": norm.eps}
+        mean = _middle(norm, x)
+        variance = float((x - mean).square().mean())
+        numbers = {"mean": mean, "variance": variance, "epsilon": norm.eps}
         value = float(self._all(scale)[self.row])
         return Calculation("spread", value, (variance + norm.eps) ** 0.5, x, numbers=numbers)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gpt2.base.errors import UsageError
 from gpt2.explain.change.heads import heads
+from gpt2.explain.change.off import excerpt
 from gpt2.explain.see.attention import Attention, attention
 from gpt2.server.answers.parameters import Parameters, Scene, Whole
 from gpt2.server.jobs import Tell
@@ -61,10 +62,12 @@ class Report(Parameters):
 
 
 def report(session: Session, ask: Report, tell: Tell) -> dict[str, Any]:
-    """Scores of every head with the labels they deserve (gpt2.explain.heads): {"0.head.3": {scores, labels}}."""
+    """Scores of every head with the labels they deserve (gpt2.explain.heads): {"0.head.3": {scores, labels}}; and
+    on which natural text."""
 
     def make() -> dict[str, Any]:
-        found = heads(session.checkpoint, progress=lambda done, total: tell(done / total))
+        natural = excerpt(session.checkpoint, session.texts, tokens=256)
+        found = heads(session.checkpoint, natural, progress=lambda done, total: tell(done / total))
         listed: dict[str, Any] = {}
         for l in range(session.config.n_layer):
             for h in range(session.config.n_head):
@@ -80,6 +83,11 @@ def report(session: Session, ask: Report, tell: Tell) -> dict[str, Any]:
                     "random": scores, "text": text, "labels": labels, "effect": effect,
                     "copying": found.copying[l, h].item(),
                 }  # fmt: skip
-        return {"heads": listed, "verdict": found.verdict(), "uniform": dict(found.random.uniform)}
+        return {
+            "heads": listed,
+            "verdict": found.verdict(),
+            "uniform": dict(found.random.uniform),
+            "text": natural.name,
+        }
 
     return session.kept(("heads",), make)

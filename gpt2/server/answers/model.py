@@ -19,7 +19,8 @@ class Model(Parameters):
 
 
 def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
-    """Name, sizes, the table of points, and each switch with its states."""
+    """Name, sizes, the table of points, and each switch with its states. `rounding`, of a live page in 8 bits: the bits
+    per byte of texts before and after, where that was measured."""
     config = session.config
     return {
         "name": session.name,
@@ -33,7 +34,14 @@ def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in session.model.parameters()),
         "weights": session.kept(("weights",), lambda: weights_hash(session.checkpoint)),
         "version": __version__,
+        "rounding": _rounding(session),
         "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
         "points": {address: {"shape": shape, "meaning": meaning} for address, shape, meaning in points(config)},
         "switches": {address: list(states(address)) for address in components(config)},
     }
+
+
+def _rounding(session: Session) -> dict[str, Any] | None:
+    if session.rounded is None:
+        return None
+    return {"kind": "int8", "costs": [cost._asdict() for cost in session.costs]}

@@ -26,10 +26,16 @@ export interface Model {
   activation: string; // the name of its function
   parameters: number;
   dtype: string;
+  rounding: Rounding | null; // where a file holds the weights in fewer bits
   weights: string; // their SHA-256
   version: string; // of this program
   points: Record<string, { shape: string; meaning: string }>; // l is a block, h a head
   switches: Record<string, string[]>; // address -> its states beside "on"
+}
+
+export interface Rounding {
+  kind: string;
+  costs: { text: string; documents: number; bytes: number; before: number; after: number }[]; // bits per byte
 }
 
 export interface Arcs {
@@ -100,6 +106,7 @@ export interface Heads {
   heads: Record<string, HeadReport>;
   verdict: string;
   uniform: Record<string, number>;
+  text: string; // the natural text
 }
 
 export interface Attribution {
@@ -141,7 +148,7 @@ export interface Contexts {
   examples: { activation: number; before: string[]; token: string; after: string[] }[];
   active: number;
   text: string;
-  loss: [change: number, low: number, high: number];
+  loss: [change: number, low: number, high: number] | null; // null where no texts were read without the neuron
 }
 
 export interface Importance {

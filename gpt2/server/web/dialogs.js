@@ -8,6 +8,8 @@ import { isFile, live, textOfFile } from "./source.js";
 import { state, write } from "./state.js";
 import { begin, progressBar } from "./work.js";
 
+/** @import { Model, Rounding } from "./answers.d.ts" */
+
 const closing = () => h("button", { type: "button", onclick: () => find("dialog").close() }, "close");
 
 export function showModel() {
@@ -22,7 +24,7 @@ export function showModel() {
     ["neurons a block", m.n_inner],
     ["vocabulary", count(m.vocab_size)],
     ["context, tokens", m.n_positions],
-    ["numbers", m.dtype],
+    ["numbers", m.rounding ? `${m.rounding.kind} in the file, ${m.dtype} in the computation` : m.dtype],
     ["weights, SHA-256", m.weights.slice(0, 16)],
     ["made by", `glassbox-gpt2 ${m.version}`],
   ];
@@ -36,14 +38,29 @@ export function showModel() {
       "Nothing is put before your text: the first token is yours. Another model: ",
       h("code", {}, `gpt2 explain "..." --page --model gpt2`),
     ),
-    isFile ? written() : null,
+    m.rounding ? h("p", {}, costOf(m.rounding)) : null,
+    isFile ? written(m) : null,
     closing(),
   );
   box.showModal();
 }
 
-const written = () =>
-  h("p", {}, "This file was written by ", h("code", {}, fileCommand(textOfFile(), live ? "" : " --still")), ".");
+/** @param {Rounding} rounding */
+function costOf({ kind, costs }) {
+  const said = `This file holds the weights rounded to ${kind}, and computes with these.`;
+  if (!costs.length) return `${said} What that costs was not measured.`;
+  const each = costs.map(({ text, documents, bytes, before, after }) => {
+    const size = `${count(documents)} documents, ${count(bytes)} bytes`;
+    return `${after.toFixed(4)} in place of ${before.toFixed(4)} on ${text} (${size})`;
+  });
+  return `${said} Bits per byte: ${each.join("; ")}.`;
+}
+
+/** @param {Model} m */
+function written(m) {
+  const options = live ? (m.rounding ? ` --weights ${m.rounding.kind}` : "") : " --still";
+  return h("p", {}, "This file was written by ", h("code", {}, fileCommand(textOfFile(), options)), ".");
+}
 
 // The page as a file: the server answers every switch of the run that is shown in advance.
 export async function exportPage() {

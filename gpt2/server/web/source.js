@@ -1,6 +1,7 @@
 // Where answers come from: the server that sent this page; in a file, the data inside it, and the model inside it.
 // In: a question and its parameters. Out: a promise of the answer. What was asked before is not asked again.
 
+import { bytesOf } from "./characters.js";
 import { ANSWERS } from "./engine/answers.js";
 import { openEngine } from "./engine/engine.js";
 import { NoEngine } from "./engine/kernel.js";
@@ -50,7 +51,7 @@ export async function ready() {
 export const textOfFile = () => file.meta.text;
 
 /**
- * What an element of the file holds, base64 of gzip, or what the files that it names hold, gzip.
+ * What an element of the file holds, characters of gzip, or what the files that it names hold, gzip.
  * @param {HTMLElement} element
  */
 async function inside(element) {
@@ -63,20 +64,12 @@ async function inside(element) {
   };
   const packed = files
     ? pieces(files.split(" "), Number(size), arrives, failed)
-    : new Blob([decoded(element)]).stream();
+    : new Blob([bytesOf(element.textContent.trim())]).stream();
   try {
     return await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   } catch (error) {
     throw why ?? new NoEngine("This file is damaged or not all there: fetch it again.", { cause: error });
   }
-}
-
-/** @param {HTMLElement} element */
-function decoded(element) {
-  const text = atob(element.textContent.trim());
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
 }
 
 /** @param {number} share of the model that has come */

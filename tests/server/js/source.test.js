@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { ask, frames, has, key, Refusal } from "../../../gpt2/server/web/source.js";
+import { begin, progressOf } from "../../../gpt2/server/web/work.js";
 
 // A message: its length, then an answer without arrays.
 function message(value) {
@@ -74,4 +75,41 @@ test("a refusal says why, and may be asked again", async () => {
   await assert.rejects(ask("picture", { text: "" }), refused(/does not answer/));
   served([message({ answer: { tokens: [] } })]);
   assert.deepEqual(await ask("picture", { text: "" }), { tokens: [] });
+});
+
+test("late parts of an old question are not those of the new one", async () => {
+  const sent = {};
+  globalThis.fetch = async (_, { body }) => {
+    const waiting = [];
+    let more = () => {};
+    sent[JSON.parse(body).clean] = (frame) => {
+      waiting.push(message(frame));
+      more();
+    };
+    const read = async () => {
+      while (!waiting.length) await new Promise((resolve) => (more = resolve));
+      return { done: false, value: waiting.shift() };
+    };
+    return { ok: true, body: { getReader: () => ({ read }) } }; // which hears of no end: the worst that may happen
+  };
+  const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+  const first = begin("patch", "patch", { clean: "A" }, () => {});
+  await settle();
+  sent.A({ progress: 0.25, seconds_left: 1, partial: "a1" });
+  await settle();
+  assert.equal(progressOf("patch").partial, "a1");
+  const second = begin("patch", "patch", { clean: "B" }, () => {});
+  sent.A({ progress: 0.5, seconds_left: 1, partial: "a2" });
+  await settle();
+  assert.equal(progressOf("patch").partial, null);
+  sent.B({ progress: 0.5, seconds_left: 1, partial: "b1" });
+  sent.A({ progress: 0.75, seconds_left: 1, partial: "a3" });
+  await settle();
+  assert.equal(progressOf("patch").partial, "b1");
+  sent.A({ answer: { of: "A" } });
+  assert.deepEqual(await first, { of: "A" });
+  assert.equal(progressOf("patch").partial, "b1");
+  sent.B({ answer: { of: "B" } });
+  assert.deepEqual(await second, { of: "B" });
+  assert.equal(progressOf("patch"), undefined);
 });

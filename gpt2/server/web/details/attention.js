@@ -162,7 +162,7 @@ function scoring(again, block, head) {
     "p.fine",
     {},
     h("b", {}, `head ${block}.${head}: ${said}.`),
-    ` On random tokens that come twice: ${scores}${effect}. ${report.verdict}`,
+    ` On random tokens that come twice: ${scores}${effect}. ${report.verdict} ${report.text}.`,
   );
 }
 

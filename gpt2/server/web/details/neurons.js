@@ -7,6 +7,8 @@ import { modelNow, rowNow, scene } from "../run.js";
 import { ask, askPlainly } from "../source.js";
 import { set, state } from "../state.js";
 
+/** @import { Contexts } from "../answers.d.ts" */
+
 let chosen = ""; // "block#neuron" whose contexts are shown
 
 /**
@@ -76,7 +78,6 @@ export async function neurons({ again }) {
  */
 async function contexts(block, neuron) {
   const found = await ask("contexts", { block, neuron });
-  const [change, low, high] = found.loss;
   return h(
     "section.barlist",
     {},
@@ -90,11 +91,13 @@ async function contexts(block, neuron) {
         h("span.token", {}, one.before.join(""), h("mark", {}, one.token), one.after.join("")),
       ),
     ),
-    h(
-      "p.fine",
-      {},
-      `above 0 at ${number(100 * found.active)}% of positions; held at its mean, the loss changes by ` +
-        `${signed(change)} (95% interval ${signed(low)} to ${signed(high)}) nats per token. ${found.text}.`,
-    ),
+    h("p.fine", {}, `above 0 at ${number(100 * found.active)}% of positions; ${worth(found.loss)}. ${found.text}.`),
   );
+}
+
+/** @param {Contexts["loss"]} loss */
+function worth(loss) {
+  if (!loss) return "what it is worth is measured by gpt2 explain neurons";
+  const [change, low, high] = loss.map((x) => signed(x));
+  return `held at its mean, the loss changes by ${change} (95% interval ${low} to ${high}) nats per token`;
 }

@@ -1,12 +1,13 @@
 // The questions that the engine answers, by name: those of gpt2/server/questions.py that need no text set.
-// Head scores, importance and the contexts of a neuron are measured on many texts: a page brings them as data.
+// Head scores and importance are measured on many texts: a page brings them as answers. Of neurons it brings the places
+// of a text where they are most active.
 
 import { attention, head } from "./answers/attention.js";
 import { attribution } from "./answers/attribution.js";
 import { calculation } from "./answers/calculation.js";
 import { picture } from "./answers/flow.js";
 import { lens } from "./answers/lens.js";
-import { neurons } from "./answers/neurons.js";
+import { contexts, neurons } from "./answers/neurons.js";
 import { patch } from "./answers/patch.js";
 import { neighbours, positions } from "./answers/positions.js";
 import { continuation, draw } from "./answers/writing.js";
@@ -18,6 +19,7 @@ export const ANSWERS = {
   attention,
   attribution,
   calculation,
+  contexts,
   continuation,
   draw,
   head,

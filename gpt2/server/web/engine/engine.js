@@ -15,10 +15,11 @@ import { loadWeights } from "./weights.js";
  * @param {ArrayBuffer} weights
  */
 export async function openEngine(parts, weights) {
-  const { graph, tokenizer, ends, means } = unpack(parts);
+  const { graph, tokenizer, ends, means, contexts } = unpack(parts);
   const loaded = await loadWeights(weights);
   loaded.weights["lm_head.weight"] ??= loaded.weights["transformer.wte.weight"]; // tied: one table for both
-  return new Session(new Graph(graph, loaded.weights, loaded.kernel), new BytePairs(tokenizer), shaped(means), ends);
+  const made = new Graph(graph, loaded.weights, loaded.kernel);
+  return new Session(made, new BytePairs(tokenizer), shaped(means), ends, contexts);
 }
 
 /**

@@ -4,7 +4,7 @@
 import { NoAnswer } from "./session.js";
 import { average, dot, row as rowOf, total } from "./vectors.js";
 
-/** @import { Session } from "./session.js" */
+/** @import { Session, Switches } from "./session.js" */
 /** @import { Tensor } from "./tensor.js" */
 
 /** @typedef {{ address: string, row: number, index: number, head?: number | null }} Place */
@@ -17,6 +17,7 @@ import { average, dot, row as rowOf, total } from "./vectors.js";
 
 const PARTS = ["attn.q", "attn.k", "attn.v"];
 const PER_HEAD = [...PARTS, "attn.scores", "attn.pattern", "attn.z"];
+const NO_SUM = 1e-3; // as a share of the operands, by more than which rounding does not explain a difference
 const OUTSIDE = ["embed.tok", "embed.pos", "embed.out", "final.scale", "final.out", "logits"];
 /** @type {Record<string, string[]>} */
 const SUMS = {
@@ -62,8 +63,9 @@ export class Finder {
    * @param {Session} session
    * @param {number[]} ids
    * @param {Place} place
+   * @param {Switches} switches
    */
-  constructor(session, ids, { address, row, head = null }) {
+  constructor(session, ids, { address, row, head = null }, switches) {
     const { n_layer, n_head } = session.config;
     const inside = address.match(/^(\d+)\.(.*)$/);
     this.session = session;
@@ -73,6 +75,7 @@ export class Finder {
     this.address = address;
     this.row = row;
     this.head = head;
+    this.switches = switches;
     /** @type {Record<string, Tensor>} */
     this.values = {};
     if (this.layer !== null && this.layer >= n_layer) {
@@ -215,6 +218,12 @@ export class Finder {
    */
   table(index) {
     const tokens = this.point === "embed.tok";
+    const { positions } = this.session.config;
+    if (!tokens && positions !== "Embedding") {
+      throw new NoAnswer(
+        `This model has no table of position vectors, its wpe is ${positions}: choose another number.`,
+      );
+    }
     const at = tokens ? this.ids[this.row] : this.row;
     const weights = this.session.weight(`transformer.${tokens ? "wte" : "wpe"}.weight`);
     const computed = weights[at * this.session.config.n_embd + index];
@@ -232,7 +241,16 @@ export class Finder {
       this.point === "resid_pre"
         ? [rowOf(this.values[before].floats, this.row, C)[index]]
         : SUMS[this.point].map((point) => this.at(point)[index]);
-    return { kind: "sum", value: this.at(this.point)[index], computed: total(left), left };
+    const [value, computed] = [this.at(this.point)[index], total(left)];
+    const edited = this.point === "resid_post" && `${this.layer}.block` in this.switches;
+    const size = Math.abs(value) + total(left.map(Math.abs));
+    if (!edited && Math.abs(value - computed) > NO_SUM * size) {
+      throw new NoAnswer(
+        `In this model ${this.address} is not the sum of what was written to the stream before (post-norm, or no ` +
+          "residuals): choose another number.",
+      );
+    }
+    return { kind: "sum", value, computed, left };
   }
 
   // What a norm reads at this row, and the names of its sigma and its weights.
@@ -248,6 +266,14 @@ export class Finder {
   }
 
   /**
+   * What a norm subtracts: the mean, or 0 of an RMSNorm.
+   * @param {ArrayLike<number>} x
+   */
+  middle(x) {
+    return this.session.config.centred ? average(x) : 0;
+  }
+
+  /**
    * @param {number} index
    * @returns {Found}
    */
@@ -255,10 +281,10 @@ export class Finder {
     const { x, scale, name } = this.normed();
     const numbers = {
       x: x[index],
-      mean: average(x),
+      mean: this.middle(x),
       sigma: this.values[scale].floats[this.row],
       weight: this.session.weight(`${name}.weight`)[index],
-      bias: this.session.weight(`${name}.bias`)[index],
+      bias: this.session.weights[`${name}.bias`]?.floats[index] ?? 0,
     };
     const computed = ((numbers.x - numbers.mean) / numbers.sigma) * numbers.weight + numbers.bias;
     return { kind: "norm", value: this.at(this.point)[index], computed, numbers };
@@ -267,7 +293,7 @@ export class Finder {
   /** @returns {Found} */
   spread() {
     const { x, scale } = this.normed();
-    const mean = average(x);
+    const mean = this.middle(x);
     const variance = average(Float64Array.from(x, (one) => (one - mean) ** 2));
     const { epsilon } = this.session.config;
     const value = this.values[scale].floats[this.row];

@@ -11,7 +11,7 @@ import { Tensor } from "./tensor.js";
 /**
  * @typedef {{
  *   vocab_size: number, n_positions: number, n_embd: number, n_layer: number, n_head: number, n_inner: number,
- *   divisors: number[], epsilon: number,
+ *   divisors: number[], epsilon: number, positions: string, centred: boolean,
  * }} Sizes
  */
 /**

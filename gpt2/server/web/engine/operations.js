@@ -2,7 +2,7 @@
 // In: tensors, numbers and lists, in PyTorch's order; the engine's kernel first. Out: a tensor, a number or a list.
 
 import { fill, pairwise, single } from "./each.js";
-import { at, product, Tensor } from "./tensor.js";
+import { at, product, Tensor, zeros } from "./tensor.js";
 
 /** @import { Kernel } from "./kernel.js" */
 
@@ -17,11 +17,7 @@ export const OPERATIONS = {
   mul: (_, a, b) => either("mul", a, b),
   div: (_, a, b) => either("div", a, b),
   le: (_, a, b) => pairwise("le", a, b),
-  arange: (_, n) =>
-    new Tensor(
-      Int32Array.from({ length: n }, (_, i) => i),
-      [n],
-    ),
+  arange: (_, ...of) => range(.../** @type {[number]} */ (of)),
   bitwise_not: (_, x) =>
     new Tensor(
       x.numbers.map((/** @type {number} */ n) => Number(!n)),
@@ -36,16 +32,22 @@ export const OPERATIONS = {
   unsqueeze: (_, x, axis) => x.unsqueeze(axis),
   split: (_, x, size, axis) =>
     Array.from({ length: x.shape[at(x, axis)] / size }, (_, i) => x.slice(axis, i * size, (i + 1) * size)),
+  stack: (_, list, axis) => stacked(list, axis),
+  flatten: (_, x, first = 0, last = -1) => flat(x, at(x, first), at(x, last)),
+  slice: (_, x, axis = 0, first = 0, end = Infinity) => x.slice(axis, first, Math.min(end, x.shape[at(x, axis)])),
+  zeros: (_, shape) => zeros(shape),
   cat: (_, list, axis) => joined(list, at(list[0], axis)),
   embedding: (_, table, ids) => rows(table, ids),
   masked_fill: (_, x, mask, value) => fill(x, mask, Number(value === "-inf" ? -Infinity : value)),
   softmax: (_, x) => softmax(x),
-  mean: (_, x) => alongRows(x, true, mean),
+  mean: (_, x, ...of) => alongRows(x, of[1] === true, mean),
   var: (_, x) => alongRows(x, false, (row) => variance(row, mean(row))),
   layer_norm: (_, x, ...rest) => layerNorm(x, rest[1], rest[2], rest[3]),
   linear: (kernel, x, weight, bias = null) => linear(kernel, x, weight, bias),
   matmul: (kernel, a, b) => matmul(kernel, a, b),
   gelu: (_, x, options) => single(x, options?.approximate === "tanh" ? geluTanh : geluErf),
+  sin: (_, x) => single(x, Math.sin),
+  cos: (_, x) => single(x, Math.cos),
   sqrt: (_, x) => single(x, Math.sqrt),
   tanh: (_, x) => single(x, Math.tanh),
   erf: (_, x) => single(x, erf),
@@ -59,9 +61,48 @@ export const OPERATIONS = {
   leaky_relu: (_, x, slope = 0.01) => single(x, (v) => (v > 0 ? v : slope * v)),
   mish: (_, x) => single(x, (v) => v * Math.tanh(v > 20 ? v : Math.log1p(Math.exp(v)))),
   square: (_, x) => single(x, (v) => v * v),
-  pow: (_, x, power) => single(x, (v) => v ** power),
+  pow: (_, x, power) => (x instanceof Tensor ? single(x, (v) => v ** power) : single(power, (v) => x ** v)),
   clamp: (_, x, low, high) => single(x, (v) => Math.min(Math.max(v, low), high)),
 };
+
+/**
+ * The whole numbers below `first`, or from `first` on below `end`.
+ * @param {number} first
+ * @param {number} [end]
+ * @param {number} [step]
+ */
+function range(first, end, step = 1) {
+  const [from, to] = end === undefined ? [0, first] : [first, end];
+  const length = Math.max(0, Math.ceil((to - from) / step));
+  return new Tensor(
+    Int32Array.from({ length }, (_, i) => from + i * step),
+    [length],
+  );
+}
+
+/**
+ * Tensors of one shape beside each other along a new axis.
+ * @param {Tensor[]} list
+ * @param {number} axis
+ */
+function stacked(list, axis) {
+  const place = axis < 0 ? axis + list[0].shape.length + 1 : axis;
+  return joined(
+    list.map((x) => x.unsqueeze(place)),
+    place,
+  );
+}
+
+/**
+ * The axes from `first` to `last` as one.
+ * @param {Tensor} x
+ * @param {number} first
+ * @param {number} last
+ */
+function flat(x, first, last) {
+  const { shape } = x;
+  return x.reshape([...shape.slice(0, first), product(shape.slice(first, last + 1)), ...shape.slice(last + 1)]);
+}
 
 /**
  * @param {"add" | "sub" | "mul" | "div"} name

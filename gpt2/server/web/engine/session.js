@@ -5,10 +5,12 @@ import { Tensor, zeros } from "./tensor.js";
 import { row } from "./vectors.js";
 import { word } from "./words.js";
 
+/** @import { Floats, Ints } from "../answers.d.ts" */
 /** @import { BytePairs } from "./bpe.js" */
 /** @import { Graph, Options, Past, Switch } from "./graph.js" */
 
 /** @typedef {Record<string, string>} Switches */
+/** @typedef {{ tokens: Ints, starts: Ints, at: Ints, activation: Floats, active: Floats, text: string }} Places */
 /** @typedef {{ ids: number[], switches: Switches, values: Record<string, Tensor>, signal?: AbortSignal }} Run */
 
 const KEPT = 12; // runs
@@ -24,9 +26,11 @@ export class Session {
    * @param {BytePairs} tokenizer
    * @param {Record<string, Tensor>} means of every switch that can be a mean
    * @param {number[]} ends ids that end a text
+   * @param {Places} places what excites each neuron (gpt2/explain/live/contexts.py)
    */
-  constructor(graph, tokenizer, means, ends) {
+  constructor(graph, tokenizer, means, ends, places) {
     this.ends = ends;
+    this.places = places;
     this.graph = graph;
     this.tokenizer = tokenizer;
     this.means = means;
@@ -81,6 +85,13 @@ export class Session {
    */
   weight(name) {
     return this.weights[name].floats;
+  }
+
+  // gamma and beta of the final norm, [C] each: variants lack the second, and do not subtract the mean then.
+  finalNorm() {
+    const { n_embd: C, centred } = this.config;
+    const beta = this.weights["transformer.ln_f.bias"]?.floats ?? new Float32Array(C);
+    return { gamma: this.weight("transformer.ln_f.weight"), beta, centred };
   }
 
   /**

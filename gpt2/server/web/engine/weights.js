@@ -1,5 +1,6 @@
 // Weights from a safetensors file (Hugging Face's format: a header of JSON, then the numbers).
-// In: its bytes. Out: tensors by name, in the kernel's memory, in 32-bit floats.
+// In: its bytes. Out: tensors by name, in the kernel's memory, in 32-bit floats. Whole numbers of 8 bits stand for
+// themselves times the scale of their row (gpt2/explain/live/rounded.py).
 
 import { makeKernel, NoEngine } from "./kernel.js";
 import { product, Tensor } from "./tensor.js";
@@ -15,20 +16,56 @@ import { product, Tensor } from "./tensor.js";
  */
 export async function loadWeights(bytes) {
   const { header, start } = readHeader(bytes);
-  const total = Object.values(header).reduce((all, { shape }) => all + product(shape), 0);
-  const kernel = await makeKernel(total);
+  const named = Object.entries(header).filter(([name]) => !name.endsWith(SCALE));
+  const kernel = await makeKernel(named.reduce((all, [, { shape }]) => all + product(shape), 0));
   /** @type {Record<string, Tensor>} */
   const weights = {};
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
+  for (const [name, { dtype, shape, data_offsets }] of named) {
     const count = product(shape);
     const into = kernel.room(count);
     const from = start + data_offsets[0];
-    if (dtype === "F32") into.set(new Float32Array(bytes.slice(from, from + 4 * count)));
-    else if (dtype === "F16") widen(new Uint16Array(bytes.slice(from, from + 2 * count)), into);
-    else throw new NoEngine(`The weights are ${dtype}: the page reads F16 and F32.`);
+    if (dtype === "F32") {
+      into.set(new Float32Array(bytes.slice(from, from + 4 * count)));
+    } else if (dtype === "F16") {
+      widen(new Uint16Array(bytes.slice(from, from + 2 * count)), into);
+    } else if (dtype === "I8") {
+      scaled(new Int8Array(bytes, from, count), scales(bytes, start, header[name + SCALE], shape[0]), into);
+    } else {
+      throw new NoEngine(`The weights are ${dtype}: the page reads F32, F16 and I8.`);
+    }
     weights[name] = new Tensor(into, shape);
   }
   return { kernel, weights };
+}
+
+const SCALE = ".scale";
+/** @type {Record<string, number>} bytes of a number */
+const WIDTHS = { F32: 4, F16: 2, I8: 1 };
+const damaged = () => new NoEngine("The weights in this file are damaged or not all there: fetch the file again.");
+
+/**
+ * The scale of each row of a matrix.
+ * @param {ArrayBuffer} bytes
+ * @param {number} start
+ * @param {Header[string] | undefined} entry
+ * @param {number} rows
+ */
+function scales(bytes, start, entry, rows) {
+  if (entry?.dtype !== "F32" || product(entry.shape) !== rows) throw damaged();
+  const from = start + entry.data_offsets[0];
+  return new Float32Array(bytes.slice(from, from + 4 * product(entry.shape)));
+}
+
+/**
+ * @param {Int8Array} codes
+ * @param {Float32Array} scale of each row
+ * @param {Float32Array} into
+ */
+function scaled(codes, scale, into) {
+  const width = codes.length / scale.length;
+  for (let r = 0; r < scale.length; r++) {
+    for (let i = r * width; i < (r + 1) * width; i++) into[i] = codes[i] * scale[r];
+  }
 }
 
 /**
@@ -36,18 +73,21 @@ export async function loadWeights(bytes) {
  * @returns {{ header: Header, start: number }}
  */
 function readHeader(bytes) {
-  const damaged = new NoEngine("The weights in this file are damaged or not all there: fetch the file again.");
-  if (bytes.byteLength < 8) throw damaged;
+  if (bytes.byteLength < 8) throw damaged();
   const length = Number(new DataView(bytes).getBigUint64(0, true));
+  /** @type {Header} */
   let header;
   try {
     header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
   } catch {
-    throw damaged;
+    throw damaged();
   }
   delete header.__metadata__;
-  const end = Object.values(header).reduce((last, { data_offsets }) => Math.max(last, data_offsets[1]), 0);
-  if (8 + length + end > bytes.byteLength) throw damaged;
+  for (const { dtype, shape, data_offsets } of Object.values(header)) {
+    const [from, end] = data_offsets;
+    const short = dtype in WIDTHS && end - from !== WIDTHS[dtype] * product(shape);
+    if (short || 8 + length + end > bytes.byteLength) throw damaged();
+  }
   return { header, start: 8 + length };
 }
 

@@ -2,7 +2,7 @@
 // what is shown apart and why the sum is exact.
 
 import { NoAnswer } from "../session.js";
-import { average, dot, largest, row, total } from "../vectors.js";
+import { average, dot, largest, length, row, total } from "../vectors.js";
 import { logitsOf, look } from "./flow.js";
 
 /** @import { Attribution, Part } from "../../answers.d.ts" */
@@ -18,6 +18,10 @@ import { logitsOf, look } from "./flow.js";
  */
 
 const SHOWN = 24;
+const SLACK = 1e-3; // as a share, by more than which rounding does not explain a difference
+
+// In this model, a variant, the logit is not a sum over components.
+export class NoSum extends NoAnswer {}
 
 /**
  * @param {Session} session
@@ -36,9 +40,8 @@ export async function attribution(session, { text, switches, row: at, target = "
     throw new NoAnswer(`Target and foil are the same token, ${session.word(best)}: choose another foil.`);
   }
   const form = readout(session, run, at, best, other);
-  const found = of
-    ? await finer(session, run, form, of, signal)
-    : { parts: contributions(session, run, form), whole: form.whole };
+  const all = contributions(session, run, form); // refuses where the stream is no sum, also for what is finer
+  const found = of ? await finer(session, run, form, of, signal) : { parts: all, whole: form.whole };
   const [target_, foil_] = [session.word(best), other === null ? null : session.word(other)];
   const against = foil_ === null ? "its logit above the mean logit" : `its lead over ${foil_}`;
   return {
@@ -88,11 +91,11 @@ function most(parts, n) {
 export function readout(session, run, at, target, foil) {
   const { n_embd: C, vocab_size: V } = session.config;
   const head = session.weight("lm_head.weight");
-  const [gamma, beta] = [session.weight("transformer.ln_f.weight"), session.weight("transformer.ln_f.bias")];
+  const { gamma, beta, centred } = session.finalNorm();
   const other = foil === null ? meanRow(session, V, C) : row(head, foil, C);
   const w = Float64Array.from(row(head, target, C), (x, c) => x - other[c]);
   const raw = w.map((x, c) => x * gamma[c]);
-  const middle = average(raw);
+  const middle = centred ? average(raw) : 0;
   const logits = logitsOf(run, at);
   let [low, high] = [Infinity, -Infinity];
   for (const x of logits) [low, high] = [Math.min(low, x), Math.max(high, x)];
@@ -139,7 +142,7 @@ const reads = (form, write) => dot(write, form.direction) / form.sigma;
  * @param {Form} form
  * @returns {Part[]}
  */
-function contributions(session, run, form) {
+export function contributions(session, run, form) {
   const { n_layer: L, n_embd: C } = session.config;
   /** @type {(address: string) => Float64Array} */
   const get = (address) => Float64Array.from(row(run.values[address].floats, form.at, C));
@@ -157,9 +160,13 @@ function contributions(session, run, form) {
     if (`${l}.attn` in run.switches) add(`${l}.attn`, "attention", reads(form, attn));
     else heads(session, run, form, l).forEach((part) => add(part.name, part.kind, part.value));
     add(`${l}.mlp`, "mlp", reads(form, mlp));
-    for (let c = 0; c < C; c++) x[c] += attn[c] + mlp[c];
-    if (`${l}.block` in run.switches) {
-      const here = get(`${l}.resid_post`);
+    for (let c = 0; c < C; c++) x[c] += attn[c];
+    reached(`${l}.resid_mid`, get(`${l}.resid_mid`), x);
+    for (let c = 0; c < C; c++) x[c] += mlp[c];
+    const here = get(`${l}.resid_post`);
+    if (!(`${l}.block` in run.switches)) {
+      reached(`${l}.resid_post`, here, x);
+    } else {
       add(
         `${l}.resid_post (edit)`,
         "edit",
@@ -173,6 +180,21 @@ function contributions(session, run, form) {
   }
   add("final.beta", "bias", form.constant);
   return parts;
+}
+
+/**
+ * Refuses a model whose stream is something else than the sum of what is written to it.
+ * @param {string} name
+ * @param {Float64Array} here
+ * @param {Float64Array} sum
+ */
+function reached(name, here, sum) {
+  const apart = length(here.map((value, c) => value - sum[c]));
+  if (apart <= SLACK * length(here)) return;
+  throw new NoSum(
+    `Exact attribution has no counterpart in this model, since its ${name} is not the sum of what was written to the ` +
+      "stream before (post-norm, or no residuals): use gpt2 explain off, which measures what each component is worth.",
+  );
 }
 
 /**

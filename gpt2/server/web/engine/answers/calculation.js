@@ -44,7 +44,7 @@ function terms(kind, left, right, mean) {
  */
 export async function calculation(session, ask, _, signal) {
   const ids = session.encode(ask.text);
-  const finder = new Finder(session, ids, ask);
+  const finder = new Finder(session, ids, ask, ask.switches);
   const run = await look(session, ids, ask.switches, signal);
   finder.values = await session.more(run, finder.addresses(), { signal });
   const { left = [], right = [], numbers = {}, ...found } = finder.find(ask.index);

@@ -16,7 +16,10 @@ const NEAREST = 12;
  * @returns {Promise<Positions>}
  */
 export async function positions(session, { count = 64 }) {
-  const { n_embd: C, n_positions } = session.config;
+  const { n_embd: C, n_positions, positions: kind } = session.config;
+  if (kind !== "Embedding") {
+    throw new NoAnswer(`This model has no table of position vectors, its wpe is ${kind}.`);
+  }
   const table = session.weight("transformer.wpe.weight");
   const n = Math.min(count, n_positions);
   const shown = Math.min(n, CELLS);
