@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from gpt2.cli.main import main
 from gpt2.explain import trace, zero
+from gpt2.server.live import write_live
 from tests.explained import BLOCKS, HEADS, storyteller
 
 TEXT = "The cat sat on the"
@@ -144,3 +145,13 @@ def test_a_story_and_the_graph_of_a_prediction(page, port):
     expect(node).to_have_attribute("data-state", "off")
     expect(node).to_be_focused()
     expect(node).to_have_attribute("data-adds", "0")  # it stays, to be switched on again
+
+
+def test_the_row_that_is_asked_about_is_in_view_when_a_live_file_opens(page, tmp_path):
+    """The parts under the picture come later there, and take room from it."""
+    page.goto(write_live(storyteller(), COPIED, tmp_path / "page.html").as_uri())
+    page.wait_for_selector("#under text, #under span")
+    page.wait_for_function("document.querySelector('#panel').ariaBusy === 'false'")
+    row, box = (page.locator(name).bounding_box() for name in ("#rows .chosen", "#rows"))
+    assert box["y"] <= row["y"] + 1
+    assert row["y"] + row["height"] <= box["y"] + box["height"] + 1

@@ -17,7 +17,8 @@ import { at, largestOf, row as rowOf } from "./wire.js";
 /** @import { State } from "./state.js" */
 
 let drawnFor = ""; // the text whose selected row was last brought into view
-let seen = false; // whether the selected row was in view when the picture was last drawn
+let seen = false; // whether the selected row was in view when the picture was last drawn in the room that it had
+let room = 0; // pixels of height for the rows, as of then
 
 export function drawPicture() {
   const { picture, model } = run;
@@ -65,13 +66,17 @@ export function drawPicture() {
   if (drawnFor !== scene().text) {
     drawnFor = scene().text;
     show(selected, height);
+    room = 0;
   }
+  if (room && room !== box.clientHeight) return; // the room has just changed: resized() comes next
+  room = box.clientHeight;
   seen = (selected + 1) * height > box.scrollTop && selected * height < box.scrollTop + box.clientHeight;
 }
 
 // The room for the picture has changed: a selected row that was in view stays so.
 export function resized() {
   const stays = seen;
+  room = 0;
   drawPicture();
   if (stays && run.picture) show(rowNow());
 }
