@@ -1,6 +1,6 @@
 """The trainings that the ledger needs beside the ablation studies: `python -m scripts.guides.train dropout`.
 
-    python -m scripts.guides.train NAME [--seeds 0 1]     train what recipes/ablation/NAME.toml asks for
+    python -m scripts.guides.train NAME [--seeds 0 1]   train what recipes/ablation/NAME.toml asks for
 
 In: recipes/ablation/NAME.toml, and the data that it names. Out: results/ablation/NAME.jsonl, a line for each run, which
 is not trained again. What is recorded beside the losses: the loss in evaluation mode on text that the run has just
@@ -105,13 +105,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.guides.train", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=list(LOOKS))
     parser.add_argument("--seeds", type=int, nargs="*", help="these seeds alone")
+    parser.add_argument("--contestants", nargs="*", help="these contestants alone")
     options = parser.parse_args()
     study = load_study(ROOT / "recipes" / "ablation" / f"{options.name}.toml")
     with writing(ROOT / "results" / "ablation" / f"{options.name}.jsonl") as results:
         if options.name == "collapse" and not any(r["contestant"] == "counts" for r in results.records.values()):
             results.append(plain(counting(study)))
         for seed in options.seeds or study.seeds:
-            for name in study.contestants:
+            for name in options.contestants or study.contestants:
                 job = Job(name, "report", seed)
                 if job.key(study) in results.records:
                     continue
