@@ -105,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.guides.train", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=list(LOOKS))
     parser.add_argument("--seeds", type=int, nargs="*", help="these seeds alone")
+    parser.add_argument("--rate", type=float, default=1.0, help="a factor of the study's rate of learning")
     parser.add_argument("--contestants", nargs="*", help="these contestants alone")
     options = parser.parse_args()
     study = load_study(ROOT / "recipes" / "ablation" / f"{options.name}.toml")
@@ -113,7 +114,7 @@ def main() -> None:
             results.append(plain(counting(study)))
         for seed in options.seeds or study.seeds:
             for name in options.contestants or study.contestants:
-                job = Job(name, "report", seed)
+                job = Job(name, "report", seed, options.rate)
                 if job.key(study) in results.records:
                     continue
                 results.append(record := train(study, job, LOOKS[study.name]))

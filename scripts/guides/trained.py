@@ -92,6 +92,16 @@ class Collapse:
         seeds = sorted(ours.keys() & theirs.keys())
         return _mean_of([ours[s] - theirs[s] for s in seeds], f"{name} against {against}")
 
+    def by_rate(self, name: str) -> str:
+        """The validation loss of each run of the first seed, by its rate of learning."""
+        from gpt2.ablation.conduct import read_records
+
+        first = self.findings.study.seeds[0]
+        runs = [
+            r for r in read_records(self.findings.results).values() if (r["contestant"], r["seed"]) == (name, first)
+        ]
+        return ", ".join(f"{r['val_loss']:.2f} at a rate of {r['lr']:g}" for r in sorted(runs, key=lambda r: -r["lr"]))
+
     def seeds(self, name: str) -> int:
         """How many have run."""
         return len(self.findings.of(name))
