@@ -114,6 +114,7 @@ class Renderer:
             "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "run": self.run,
             "figure": self.figure,
             "drawn": self.drawn, "claim": self.claim, "statements": self.statements,
+            "by_verdict": self.by_verdict,
             "dropout": Dropout(own["dropout"]), "collapse": Collapse(own["collapse"]), "adjusted": adjusted,
             "openai": _spaced(json.loads(OPENAI.read_text("utf-8"))), "SMALLEST": SMALLEST, "USUAL": USUAL,
             "wilson": wilson,
@@ -191,6 +192,15 @@ class Renderer:
     def statements(self, section: str) -> str:
         """Each statement of a section: its verdict, what was measured, and the command that measures it again."""
         return "\n\n".join(self.statement(claim) for claim in self.book.of(section))
+
+    def by_verdict(self) -> str:
+        """All statements by their verdict, with links."""
+        rows = []
+        for verdict in VERDICTS:
+            ids = [claim.id for claim in self.book.claims.values() if self.judge(claim) == verdict]
+            if ids:
+                rows.append([verdict, str(len(ids)), ", ".join(f"[{id}](#{id.lower()})" for id in ids)])
+        return sizes.table(("verdict", ">statements", "which"), rows)
 
     def statement(self, claim: Claim) -> str:
         """One of them."""

@@ -49,6 +49,16 @@ class Dropout:
         found = [self.change(data, rate, "train_loss_eval") for data in DATA for rate in ("0.1", "0.3")]
         return [s for s in found if len(s.differences) > 1]
 
+    def gaps(self) -> list[Interval]:
+        """The gap without dropout, for each kind of data with two seeds at least."""
+        found = [self.interval(data, "0", "gap") for data in DATA]
+        return [s for s in found if len(s.differences) > 1]
+
+    @property
+    def planned(self) -> int:
+        """How many seeds the study was to have."""
+        return len(self.findings.study.seeds)
+
     def seeds(self, data: str) -> int:
         """How many seeds all rates on these data have in common."""
         return len(set.intersection(*(set(self.values(data, rate, "val_loss")) for rate in RATES)))

@@ -2,7 +2,9 @@
 
 import pytest
 
-from scripts.guides.verdicts import Interval, depending, interaction, of_difference, of_settings, of_share
+from gpt2.ablation.conduct import read_records
+from scripts.guides.verdicts import SMALLEST, Interval, depending, interaction, of_difference, of_settings, of_share
+from tests.docs.test_readme import ROOT
 
 
 def setting(mean, half, where="a", n=4):
@@ -43,6 +45,18 @@ def test_it_depends_only_on_opposite_signs_or_an_interaction():
     assert of_settings([unsure, small], "higher") == "undecided"
     # a larger and a smaller effect that both hold: one verdict, whatever the interaction
     assert of_settings([setting(0.1, 0.01), setting(2.0, 0.01, "b")], "higher") == "holds"
+
+
+def test_the_reason_for_the_smallest_effect_is_what_the_study_measured():
+    records = read_records(ROOT / "results" / "ablation" / "minute.jsonl").values()
+    plain = [r for r in records if r["contestant"] == "baseline"]
+    one, two = (
+        [r["val_loss"] for r in plain if (r["purpose"], r["share"]) == kind] for kind in (("report", 1), ("budget", 2))
+    )
+    assert len(one) == len(two) == 10
+    gain = (sum(one) - sum(two)) / 10  # of twice the text
+    assert gain == pytest.approx(0.286, abs=0.0005)
+    assert 2 ** (SMALLEST / gain) == pytest.approx(1.05, abs=0.002)
 
 
 def test_shares_have_one_threshold():
