@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from scripts.guides import figures
-from scripts.guides.render import DOCS, DOCUMENTS, GUIDE, MEASURED, Renderer
+from scripts.guides.render import DOCS, DOCUMENTS, GUIDE, LINES, MEASURED, Renderer
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -20,10 +20,13 @@ def run(arguments: list[str] | None = None) -> None:
 
     kept = json.loads(MEASURED.read_text("utf-8")) if options.text else {"numbers": numbers(), "outputs": {}}
     write(kept)
-    renderer = Renderer(kept["numbers"], kept["outputs"], output)
+    lines = json.loads(LINES.read_text("utf-8")) if options.text and LINES.exists() else {}
+    renderer = Renderer(kept["numbers"], kept["outputs"], output, lines=lines)
     texts = {name: renderer.document(name) for name in DOCUMENTS}
     kept["outputs"] = {command: renderer.outputs[command] for command in dict.fromkeys(renderer.used)}
     write(kept)
+    used = {key: renderer.lines[key] for key in sorted(renderer.quoted)}
+    LINES.write_text(json.dumps(used, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for name, data in renderer.drawn.items():
         figures.write(name, data, GUIDE)
     for name, text in texts.items():

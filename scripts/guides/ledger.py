@@ -1,8 +1,8 @@
 """The ledger: every statement of the original guide, and what became of it.
 
-In: docs/claims.toml. Out: `Ledger`, which judges and prints them. A claim's verdict is written down, or computed: by a
-`test` over measured numbers, or by a contestant of the ablation study and the difference that the statement implies.
-Read next: render.py.
+In: docs/claims.toml. Out: `Ledger`, which judges and prints them. A verdict is computed: by a test over measured
+numbers, by a share, or by differences in loss, each by the one rule of verdicts.py. Only what nothing was to prove (an
+illustration) and what was not measured (undecided) has a verdict that is written down. Read next: render.py.
 """
 
 import re
@@ -10,12 +10,22 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from scripts.guides.study import Evidence
+from scripts.guides.verdicts import (
+    VERDICTS,
+    Direction,
+    Interval,
+    Verdict,
+    depending,
+    of_difference,
+    of_settings,
+    of_share,
+)
 
-Verdict = Literal["holds", "fails", "illustration", "undecided"]
-VERDICTS = ("holds", "fails", "illustration", "undecided")
+WRITTEN = ("illustration", "undecided")
+STUDIES = {"minute": ("--jobs 2 --threads 1", "minute"), "gpu": ("--jobs 4 --threads 1", "gpu")}
 
 
 class LedgerError(ValueError):
@@ -24,37 +34,78 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the original guide.
+    """One statement of the original guide, and one way to its verdict.
 
     id          section letter and number, T3
     says        the statement, in our own words
     measure     what was measured or looked up, a template
-    verdict     one of VERDICTS, where it is not computed
+    verdict     illustration or undecided, with no way to another one
     test        an expression over the measured numbers: true, it holds; false, it fails; none, undecided
-    contestant  of the ablation study, with `expect`, the difference in loss that the statement implies
-    command     what to type to see it
+    share       an expression for a share with its interval, [mean, low, high]
+    contestant  of the ablation study: the statement `implies` that its loss is "higher" or "lower"
+    settings    an expression for a list of intervals of differences, with the same `implies`
+    exact       whether a test has no threshold that somebody chose: an equality, a count, arithmetic
+    planned     whether the rule and what was expected were written before these runs
+    command     a command of gpt2 that shows more;  shows: a text in the line of its output that the ledger quotes
     """
 
     id: str
     says: str
     measure: str = ""
-    verdict: str | None = None
+    verdict: Verdict | None = None
     test: str | None = None
+    share: str | None = None
     contestant: str | None = None
-    expect: str | None = None
+    settings: str | None = None
+    implies: Direction | None = None
+    exact: bool = False
+    planned: bool = False
     command: str = ""
+    shows: str = ""
 
     def check(self) -> None:
         """Raises LedgerError for a claim without exactly one way to a verdict, or without a measure."""
         if not re.fullmatch(r"[A-Z][1-9]\d?", self.id):
             raise LedgerError(f"{self.id!r} is no id: a section's letter and a number.")
-        ways = [self.verdict, self.test, self.contestant]
-        if sum(way is not None for way in ways) != 1 or (self.contestant is None) != (self.expect is None):
-            raise LedgerError(f"{self.id} needs a verdict, a test, or a contestant with what is expected of it: one.")
-        if self.verdict is not None and self.verdict not in VERDICTS:
-            raise LedgerError(f"{self.id}: the verdict {self.verdict!r} is none of {', '.join(VERDICTS)}.")
+        ways = [self.verdict, self.test, self.share, self.contestant, self.settings]
+        directed = self.contestant is not None or self.settings is not None
+        if sum(way is not None for way in ways) != 1 or directed != (self.implies is not None):
+            raise LedgerError(f"{self.id} needs one of a test, a share, a contestant or settings (with implies).")
+        if self.verdict is not None and self.verdict not in WRITTEN:
+            raise LedgerError(f"{self.id}: the verdict {self.verdict!r} is not {' or '.join(WRITTEN)}: compute it.")
+        if self.implies not in (None, "higher", "lower"):
+            raise LedgerError(f"{self.id} implies {self.implies!r}: write higher or lower.")
         if not self.says or (not self.measure and self.contestant is None):
             raise LedgerError(f"{self.id} needs what it says, and what was measured.")
+        if bool(self.shows) > bool(self.command):
+            raise LedgerError(f"{self.id} shows a line of no command.")
+
+    @property
+    def text(self) -> str:
+        """All that is computed of it, to see what it rests on."""
+        return " ".join(filter(None, (self.measure, self.test, self.share, self.settings)))
+
+    @property
+    def sections(self) -> list[str]:
+        """The sections of measured numbers that it needs."""
+        return list(dict.fromkeys(re.findall(r"\bn\.(\w+)", self.text)))
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether the rule that judges it was written with its figures known."""
+        return self.verdict is None and not self.exact and not self.planned
+
+    def studies(self, evidence: Evidence) -> list[str]:
+        """The studies whose runs it rests on, by name."""
+        found = [s.where for s in evidence.settings(self.contestant)] if self.contestant else []
+        if re.search(r"study\.(?:first|mean|means)\b", self.text):
+            found.append(evidence.first.study.name)
+        if re.search(r"study\.(?:larger|deep)\b", self.text):
+            found.append(evidence.larger.study.name)
+        for name in re.findall(r"study\.(?:contrast|settings)\('([\w-]+)'", self.text):
+            found += [f.study.name for f, there in evidence.of(name) if f.setting(there)]
+        found += [name for name in ("dropout", "collapse") if re.search(rf"(?<!n\.)\b{name}\.", self.text)]
+        return list(dict.fromkeys(found))
 
 
 class Ledger:
@@ -91,24 +142,58 @@ class Ledger:
         return self.claims[id]
 
 
-def judged(claim: Claim, evaluate: Callable[[str], Any], evidence: Evidence) -> str:
-    """The verdict, computed where it is not written down; `evaluate` gives an expression's value."""
+def judged(claim: Claim, evaluate: Callable[[str], Any], evidence: Evidence) -> Verdict:
+    """The verdict, by the one rule; `evaluate` gives an expression's value."""
     if claim.verdict is not None:
         return claim.verdict
-    if claim.contestant is not None and claim.expect is not None:
-        return evidence.verdict(claim.contestant, claim.expect)
+    if claim.contestant is not None and claim.implies is not None:
+        return evidence.verdict(claim.contestant, claim.implies)
+    if claim.settings is not None and claim.implies is not None:
+        return of_settings(evaluate(claim.settings), claim.implies)
+    if claim.share is not None:
+        _, low, high = evaluate(claim.share)
+        return of_share(low, high)
     value = evaluate(claim.test or "")
     return "undecided" if value is None else "holds" if value else "fails"
 
 
-def measured(claim: Claim, fill: Callable[[str], str], evidence: Evidence) -> str:
+def measured(claim: Claim, fill: Callable[[str], str], evaluate: Callable[[str], Any], evidence: Evidence) -> str:
     """What was measured, with its numbers; `fill` renders a template."""
     said = fill(claim.measure)
-    if claim.contestant is None:
-        return said
-    contestants = evidence.first.study.contestants
-    c = contestants[claim.contestant]
-    found = evidence.contrast(claim.contestant)
-    scales = evidence.by_scale(claim.contestant, claim.expect or "")
-    text = f"{c.title} against {contestants[c.against].title}: {found}. The statement implies {claim.expect}: {scales}."
-    return f"{text} {said}".rstrip()
+    if claim.contestant is not None and claim.implies is not None:
+        contestants = evidence.first.study.contestants
+        c = contestants[claim.contestant]
+        found = evidence.contrast(claim.contestant)
+        each = evidence.by_study(claim.contestant, claim.implies)
+        settings = evidence.settings(claim.contestant)
+        said = (
+            f"{c.title} against {contestants[c.against].title}: {found}. Judged one by one: {each}."
+            f"{_on_what(settings, claim.implies)} {said}"
+        ).rstrip()
+    if claim.settings is not None and claim.implies is not None:
+        settings = evaluate(claim.settings)
+        each = "; ".join(f"{s.where}: {shown(s)}, {of_difference(s, claim.implies)}" for s in settings)
+        said = f"{said} {each or 'Not run yet'}.{_on_what(settings, claim.implies)}".strip()
+    return said
+
+
+def shown(s: Interval) -> str:
+    """A difference with its interval."""
+    return f"{s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"
+
+
+def _on_what(settings: list[Interval], direction: Direction) -> str:
+    """The two settings on which it depends, in a sentence; "" where it does not."""
+    pair = depending(settings, [of_difference(s, direction) for s in settings])
+    return f" It depends on the setting: {pair[0]} or {pair[1]}." if pair else ""
+
+
+def training_command(study: str) -> str:
+    """What repeats a study's trainings."""
+    if study in STUDIES:
+        options, name = STUDIES[study]
+        return f"gpt2 ablate recipes/ablation/{name}.toml {options}"
+    return f"python -m scripts.guides.train {study}"
+
+
+__all__ = ["VERDICTS", "Claim", "Ledger", "LedgerError", "judged", "measured", "training_command"]

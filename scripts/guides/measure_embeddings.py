@@ -13,6 +13,7 @@ from gpt2.config import GPT2Config
 from gpt2.explain import position_similarity
 from gpt2.forward_pass import Pass
 from scripts.guides.subject import Subject
+from scripts.guides.verdicts import mean_of
 
 KINDS = {
     "animals": "cat dog bird mouse bear fox rabbit fish frog horse cow pig duck lion wolf",
@@ -52,16 +53,26 @@ def measure_tokens(s: Subject) -> dict[str, Any]:
     }
 
 
-def _told_apart(x: Tensor, kinds: list[str]) -> dict[str, float]:
-    """How well one coordinate, one of a randomly turned basis, and a direction tell each kind from the rest: means."""
+def _told_apart(x: Tensor, kinds: list[str]) -> dict[str, Any]:
+    """How well one coordinate, one of a randomly turned basis, and a direction tell each kind from the rest: means.
+
+    `coordinate_gain` is what a coordinate is ahead of an axis of a turned basis, `coordinate_short` what it is behind a
+    direction, with intervals over the kinds.
+    """
     generator = torch.Generator().manual_seed(0)
     turned = [torch.linalg.qr(torch.randn(x.size(1), x.size(1), generator=generator))[0] for _ in range(TURNS)]
     labels = [torch.tensor([kind == name for kind in kinds]) for name in KINDS]
     n = len(labels)
+    own = [balanced(y, best_coordinate(x, y)) for y in labels]
+    others = [sum(balanced(y, best_coordinate(x @ q, y)) for q in turned) / TURNS for y in labels]
+    best = [balanced(y, direction(x, y)) for y in labels]
+    gain, short = (mean_of([a - b for a, b in zip(one, two)]) for one, two in ((own, others), (best, own)))
     return {
-        "one_coordinate": sum(balanced(y, best_coordinate(x, y)) for y in labels) / n,
-        "one_turned": sum(balanced(y, best_coordinate(x @ q, y)) for y in labels for q in turned) / n / TURNS,
-        "one_direction": sum(balanced(y, direction(x, y)) for y in labels) / n,
+        "one_coordinate": sum(own) / n,
+        "one_turned": sum(others) / n,
+        "coordinate_gain": [gain.mean, gain.low, gain.high],
+        "coordinate_short": [short.mean, short.low, short.high],
+        "one_direction": sum(best) / n,
     }
 
 
@@ -136,6 +147,7 @@ def measure_positions(s: Subject) -> dict[str, Any]:
         "shape": list(tower.wpe.weight.shape),
         "length": float(similar.norms.mean()),
         "by_distance": explained_by_distance(similar.cosines[1:, 1:]),
+        "by_distance_and_place": explained_by_distance_and_place(similar.cosines[1:, 1:]),
         "token_recovered": float((token == ids.flatten()).double().mean()),
         "position_recovered": float((place == own).double().mean()),
         "position_within_10": float(((place - own).abs() <= 10).double().mean()),
@@ -156,6 +168,23 @@ def explained_by_distance(cosines: Tensor) -> float:
     sums = torch.zeros(P, dtype=torch.float64).index_add_(0, distance, values)
     means = sums / distance.bincount(minlength=P).clamp(min=1)
     return float(1 - (values - means[distance]).square().mean() / values.var(unbiased=False))
+
+
+def explained_by_distance_and_place(cosines: Tensor, part: int = 32) -> float:
+    """The share of the variance that the mean at each distance explains within `part` positions of one another.
+
+    The means are taken over pairs whose earlier position is even, and judged on the pairs where it is odd: so more
+    means do not explain more by themselves. Pairs whose distance and part no mean is known of are left out.
+    """
+    P = len(cosines)
+    i, j = torch.triu_indices(P, P, offset=1)
+    values, cell = cosines[i, j].double(), (j - i) * P + i // part
+    even = i % 2 == 0
+    counts = cell[even].bincount(minlength=P * P)
+    sums = torch.zeros(P * P, dtype=torch.float64).index_add_(0, cell[even], values[even])
+    known = ~even & (counts[cell] > 0)
+    wrong = values[known] - sums[cell[known]] / counts[cell[known]]
+    return float(1 - wrong.square().mean() / values[known].var(unbiased=False))
 
 
 def two_orders(s: Subject, depth: int) -> dict[str, float]:

@@ -7,7 +7,8 @@ Out: the text of docs/NAME.md. In a template:
     {{ code("gpt2.block.MLP.forward") }}     source, by name
     {{ run('gpt2 next "The cat"') }}         a command and what it prints (lines `first` to `last`, if given)
     {{ figure("mlp", "what it shows") }}     a figure
-    {{ claim("T3") }} {{ ledger("T") }}      a verdict; all statements of a section
+    {{ claim("T3") }} {{ ledger("T") }}      a verdict; a link to a section of the ledger
+    {{ statements("T") }}                    all statements of a section, judged: what docs/ledger.md consists of
     study, sizes, presets                    study.Evidence, sizes.py, gpt2.PRESETS
 """
 
@@ -17,7 +18,7 @@ import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,19 +28,25 @@ import jinja2
 from gpt2.base.presets import PRESETS
 from scripts.guides import sizes
 from scripts.guides.figures import study_scales
-from scripts.guides.ledger import VERDICTS, Claim, Ledger, judged, measured
-from scripts.guides.study import Evidence, Findings
+from scripts.guides.ledger import Claim, Ledger, judged, measured, training_command
+from scripts.guides.measure_inside import wilson
+from scripts.guides.study import Evidence, Findings, adjusted
 from scripts.guides.subject import ROOT
+from scripts.guides.trained import Collapse, Dropout
+from scripts.guides.verdicts import SMALLEST, USUAL, VERDICTS
 
 TEMPLATES = Path(__file__).parent / "templates"
 DOCS = ROOT / "docs"
 GUIDE = DOCS / "guide"
 MEASURED = GUIDE / "measured.json"
-DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md")
-STUDIES = ("minute", "gpu-small", "gpu")  # the first has every contestant
+LEDGER = "ledger.md"
+DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md", LEDGER)
+STUDIES = ("minute", "gpu")  # the first has every contestant; gpu-small is left out, see docs/log.md
 WALK = 'gpt2 walk "The cat sat on the" --target " floor"'
 RESULTS = ROOT / "results" / "ablation"
 NEIGHBOURS = GUIDE / "neighbours.json"
+LINES = GUIDE / "ledger.json"  # the line of a command's output that the ledger quotes, by command
+OPENAI = GUIDE / "openai.json"
 
 
 def decimals(x: float, k: int = 2) -> str:
@@ -60,6 +67,11 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "list": lambda xs, k=3: ", ".join(decimals(x, k) for x in xs),
     "thousands": lambda x: f"{x:,}",
     "interval": lambda xs: f"{xs[0]:+.2f} [{xs[1]:+.2f}, {xs[2]:+.2f}]",
+    "share": lambda xs: f"{xs[0]:.0%} [{xs[1]:.0%}, {xs[2]:.0%}]",
+    "difference": lambda s: f"{s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]",
+    "times": lambda x: f"{x:.2f}" if x >= 0.1 else f"{x:.1g}" if x else "0",
+    "within_smallest": lambda xs: True if xs[-1] < SMALLEST else False if xs[-2] >= SMALLEST else None,
+    "below_smallest": lambda s: None if s is None else FILTERS["within_smallest"]([s.low, s.high]),
     "over_last": lambda xs: [x / xs[-1] for x in xs],
 }
 
@@ -73,31 +85,40 @@ class Renderer:
 
     def __init__(
         self,
-        numbers: dict[str, Any],
+        numbers: Mapping[str, Any],
         outputs: dict[str, str],
         want_output: Callable[[str], str] | None = None,
         results: Path = RESULTS,
+        lines: dict[str, str] | None = None,
     ) -> None:
         self.outputs, self.want_output = outputs, want_output
+        self.lines = json.loads(LINES.read_text("utf-8")) if lines is None else lines
         self.used: list[str] = []
+        self.quoted: set[str] = set()
         self.book = Ledger(DOCS / "claims.toml")
         recipes = ROOT / "recipes" / "ablation"
         self.evidence = Evidence([Findings(recipes / f"{s}.toml", results / f"{s}.jsonl") for s in STUDIES])
+        own = {s: Findings(recipes / f"{s}.toml", RESULTS / f"{s}.jsonl") for s in ("dropout", "collapse")}
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False,
             keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self.environment.filters |= FILTERS
         neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
-        self.drawn = {**numbers["figures"], **({"neighbours": neighbours} if neighbours else {})}
+        self.drawn = {**numbers.get("figures", {}), **({"neighbours": neighbours} if neighbours else {})}
         if scales := study_scales(self.evidence):
             self.drawn["study"] = scales
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {
-            "n": _spaced(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
+            "n": _Sections(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
             "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "run": self.run,
             "figure": self.figure,
-            "drawn": self.drawn, "claim": self.claim,
+            "drawn": self.drawn, "claim": self.claim, "statements": self.statements,
+            "by_verdict": self.by_verdict,
+            "dropout": Dropout(own["dropout"]), "collapse": Collapse(own["collapse"]), "adjusted": adjusted,
+            "openai": _spaced(json.loads(OPENAI.read_text("utf-8"))), "SMALLEST": SMALLEST, "USUAL": USUAL,
+            "wilson": wilson,
+            "sections": self.book.sections,
             "ledger": self.ledger, "tally": self.tally, "trained": self.trained, "walk": WALK,
             "speed": lambda: sizes.speed(bench), "training": sizes.training(ROOT / "benchmarks" / "results"),
             "ledger_size": lambda: len(self.book.claims),
@@ -160,19 +181,74 @@ class Renderer:
         return self.environment.from_string(text).render(self.names).strip()
 
     def ledger(self, section: str) -> str:
-        """A foldable table of all claims of a section."""
+        """A sentence that leads from a chapter of a guide to its section of the ledger."""
         claims = self.book.of(section)
-        rows = []
         for claim in claims:
             self.book.cite(claim.id)
-            said = measured(claim, self.fill, self.evidence)
-            command = f"`{self.fill(claim.command)}`" if claim.command else ""
-            cells = (claim.id, claim.says, f"**{self.judge(claim)}**", said, command)
-            rows.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
-        table = sizes.table(("", "the original guide says", "verdict", "measured", "try"), rows)
-        counts = Counter(self.judge(claim) for claim in claims)
-        summary = f"All {len(claims)} statements of the original guide on this subject, judged: {in_words(counts)}"
-        return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{table}\n\n</details>'
+        counts = in_words(Counter(self.judge(claim) for claim in claims))
+        place = f"{LEDGER}#{anchor(self.book.sections[section])}"
+        return f"The original guide makes {len(claims)} statements on this subject: {counts} ([ledger]({place}))."
+
+    def statements(self, section: str) -> str:
+        """Each statement of a section: its verdict, what was measured, and the command that measures it again."""
+        return "\n\n".join(self.statement(claim) for claim in self.book.of(section))
+
+    def by_verdict(self) -> str:
+        """All statements by their verdict, with links."""
+        rows = []
+        for verdict in VERDICTS:
+            ids = [claim.id for claim in self.book.claims.values() if self.judge(claim) == verdict]
+            if ids:
+                rows.append([verdict, str(len(ids)), ", ".join(f"[{id}](#{id.lower()})" for id in ids)])
+        return sizes.table(("verdict", ">statements", "which"), rows)
+
+    def statement(self, claim: Claim) -> str:
+        """One of them."""
+        self.book.cite(claim.id)
+        lines = [f"### {claim.id}", "", f"> {claim.says}", "", f"**{self.judged(claim)}.** {self.measured(claim)}", ""]
+        studies = claim.studies(self.evidence)
+        source = (
+            "from results of trainings (cached)" if studies else "from the weights" if claim.sections else "computed"
+        )
+        if "openai." in claim.text:
+            source = "from OpenAI's vocabulary (cached)"
+        lines.append(f"- `python -m scripts.guides.claim {claim.id}`: {source}")
+        if studies:
+            again = ", ".join(f"`{training_command(study)}`" for study in studies)
+            lines.append(f"- the trainings again: {again}")
+        if "openai." in claim.text:
+            lines.append("- read again: `gpt2 fetch gpt2`, then `python -m scripts.guides.openai DIRECTORY`")
+        if claim.command:
+            command = self.fill(claim.command)
+            line = self.line(claim) if claim.shows else ""
+            lines.append(f"- `{command}`" + (f" prints `{line}`" if line else ""))
+        return "\n".join(lines)
+
+    def line(self, claim: Claim) -> str:
+        """The line of a command's output that the ledger quotes: the first that holds what the claim shows."""
+        command, text = self.fill(claim.command), self.fill(claim.shows)
+        key = f"{command} | {text}"
+        self.quoted.add(key)
+        if key not in self.lines:
+            if self.want_output is None:
+                raise ValueError(f"`{command}` has no recorded line: run python -m scripts.guides.")
+            lines = [" ".join(line.split()) for line in self.want_output(command).splitlines()]
+            found = [line for line in lines if text in line]
+            if not found:
+                raise ValueError(f"{claim.id}: no line of `{command}` holds {text!r}.")
+            self.lines[key] = found[0]
+        return self.lines[key]
+
+    def judged(self, claim: Claim) -> str:
+        """The verdict, and whether the rule that gave it was written with the figures known."""
+        return f"{self.judge(claim)}{' (exploratory)' if claim.exploratory else ''}"
+
+    def measured(self, claim: Claim) -> str:
+        """What was measured, in one line."""
+        try:
+            return " ".join(measured(claim, self.fill, self.evaluate, self.evidence).split())
+        except Exception as error:
+            raise ValueError(f"{claim.id}: what was measured cannot be shown: {error}.") from error
 
     def tally(self) -> str:
         """How many claims there are, by verdict."""
@@ -197,8 +273,10 @@ def filled(lines: list[str]) -> list[str]:
 
 def in_words(counts: Counter[str]) -> str:
     """12 hold, 3 fail, 1 illustration, 2 undecided."""
-    several = {"holds": "hold", "fails": "fail", "illustration": "are illustrations", "undecided": "are undecided"}
-    one = {"holds": "holds", "fails": "fails", "illustration": "is an illustration", "undecided": "is undecided"}
+    several = {"holds": "hold", "fails": "fail", "illustration": "are illustrations", "undecided": "are undecided",
+               "too small to matter": "are too small to matter", "depends": "depend on the setting"}  # fmt: skip
+    one = {"holds": "holds", "fails": "fails", "illustration": "is an illustration", "undecided": "is undecided",
+           "too small to matter": "is too small to matter", "depends": "depends on the setting"}  # fmt: skip
     parts = [f"{counts[v]} {(one if counts[v] == 1 else several)[v]}" for v in VERDICTS if counts[v]]
     return ", ".join(parts)
 
@@ -245,6 +323,24 @@ def code(name: str) -> str:
             source = textwrap.dedent(inspect.getsource(found)).rstrip()
             return f"[{file}](../{file}), `{'.'.join(parts[k:])}`:\n\n```py\n{source}\n```"
     raise ValueError(f"there is no {name} to show.")
+
+
+def anchor(title: str) -> str:
+    """The name by which a heading can be linked to."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+class _Sections:
+    """Sections of numbers, by attribute; one is looked at only when it is asked for."""
+
+    def __init__(self, numbers: Mapping[str, Any]) -> None:
+        self._numbers = numbers
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._numbers:
+            raise AttributeError(name)
+        self.__dict__[name] = _spaced(self._numbers[name])
+        return self.__dict__[name]
 
 
 def _spaced(value: Any) -> Any:

@@ -4,17 +4,44 @@ In: a study file and its results (JSON lines, partial ones too). Out: `Findings`
 together. What has not been run says so. Read next: ledger.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gpt2.ablation.conduct import read_records
-from gpt2.ablation.statistics import Difference, paired, verdict
-from gpt2.ablation.study import Job, Study, counterpart, load_study
+from gpt2.ablation.report.markdown import expectation
+from gpt2.ablation.statistics import Difference, holm, paired, verdict
+from gpt2.ablation.study import BASELINE, Job, Study, counterpart, load_study
+from scripts.guides.verdicts import Direction, Interval, Verdict, mean_of, of_difference, of_settings
 
-VERDICTS = {"hit": "holds", "miss": "fails", "undecided": "undecided"}
 NOT_RUN = "not run yet"
+
+
+def of_all(studies: list["Findings"]) -> dict[tuple[str, str], Difference]:
+    """Every contrast of some studies that an expectation was written for, and each further one with the baseline.
+
+    By (study, words). A contestant that its study compares with another one is compared with the baseline too, unless
+    it reads another text.
+    """
+    found = {}
+    for f in studies:
+        for name, c in f.study.contestants.items():
+            same_text = f.study.recipe(name).data.train == f.study.recipe(BASELINE).data.train
+            pairs = [*([c.against] if c.expect else []), *([BASELINE] if same_text else [])]
+            for against in dict.fromkeys(pairs):
+                setting = f.setting(name, against) if name not in (against, BASELINE) else None
+                if setting is not None and len(setting.differences) > 1:
+                    each = setting.differences
+                    found[f.study.name, f"{name} - {against}"] = paired(each, [0.0] * len(each))
+    return found
+
+
+def adjusted(studies: list["Findings"], study: str, words: str) -> tuple[float, int]:
+    """A contrast's p-value by Holm's method over all contrasts of some studies, and how many those are."""
+    found = of_all(studies)
+    p = dict(zip(found, holm([d.p for d in found.values()])))
+    return p[study, words], len(found)
 
 
 @dataclass(frozen=True)
@@ -84,12 +111,28 @@ class Findings:
         wanted = min(len(self.study.seeds_of(name)), len(self.study.seeds_of(c.against)))
         return Contrast(self.study.name, d, len(seeds), wanted, diverged, primary)
 
-    def verdict(self, name: str, expectation: str) -> str:
-        """What the contrast says of a statement that implies `expectation`; undecided until it is complete."""
+    def setting(self, name: str, against: str | None = None) -> Interval | None:
+        """The contrast as a setting that a verdict may rest on; None until every run that it asks for is there.
+
+        against   a contestant to compare with in place of the study's own: the interval is then a plain one
+        """
         found = self.contrast(name)
         if found.difference is None or not found.complete:
-            return "undecided"
-        return VERDICTS[verdict(found.difference, expectation)]
+            return None
+        ours, theirs = (
+            {r["seed"]: r["val_loss"] for r in self.of(n)}
+            for n in (name, against or self.study.contestants[name].against)
+        )
+        each = tuple(ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys()))
+        d = paired(each, [0.0] * len(each)) if against else found.difference
+        return Interval(d.mean, d.low, d.high, self.study.name, each)
+
+    def expected(self, name: str) -> str:
+        """What the study expected of the contrast before its runs, and what became of that; "" for a reference."""
+        c, found = self.study.contestants[name], self.contrast(name)
+        if not c.expect or found.difference is None:
+            return ""
+        return f"expected {expectation(c.expect)}: {verdict(found.difference, c.expect)}"
 
     def mean(self, name: str, field: str) -> float | None:
         """The mean over seeds of a number that each run records; None where no run has it."""
@@ -141,16 +184,63 @@ class Evidence:
         shown = [str(c) for f, there in self.of(name) if str(c := f.contrast(there)) != NOT_RUN]
         return "; ".join(shown) or NOT_RUN
 
-    def verdict(self, name: str, expectation: str) -> str:
-        """What the first study says, which has the most seeds; undecided where a larger one says the opposite."""
-        first, *others = (f.verdict(there, expectation) for f, there in self.of(name))
-        return "undecided" if {"holds", "fails"} <= {first, *others} else first
+    def settings(self, name: str) -> list[Interval]:
+        """The contrast in each study that has it whole."""
+        found = [f.setting(there) for f, there in self.of(name)]
+        return [s for s in found if s is not None]
 
-    def by_scale(self, name: str, expectation: str) -> str:
-        """The verdict of each scale that has been run."""
-        run = [(f, there) for f, there in self.of(name) if f.contrast(there).difference]
-        shown = (f"{f.verdict(there, expectation)} at {f.study.name}" for f, there in run)
-        return ", ".join(shown) or f"undecided: {NOT_RUN}"
+    def verdict(self, name: str, direction: Direction) -> Verdict:
+        """What all studies together say of a statement that implies this direction of the loss."""
+        return of_settings(self.settings(name), direction)
+
+    def by_study(self, name: str, direction: Direction) -> str:
+        """The verdict of each study by itself, and what the study had expected before its runs."""
+        shown = []
+        for f, there in self.of(name):
+            setting = f.setting(there)
+            if setting is not None:
+                expected = f.expected(there)
+                said = of_difference(setting, direction)
+                shown.append(f"{f.study.name}: {said}{f' (the study {expected})' if expected else ''}")
+        return "; ".join(shown) or f"undecided: {NOT_RUN}"
+
+    def named(self, name: str, words: str, study: str | None = None, against: str | None = None) -> list[Interval]:
+        """As `settings`, with words that say what was compared; of one study alone, against another contestant."""
+        found = []
+        for f, there in self.of(name) if study is None else self._in(study, name):
+            setting = f.setting(there, against)
+            if setting is not None:
+                found.append(replace(setting, where=f"{f.study.name}, {words}"))
+        return found
+
+    def _in(self, study: str, name: str) -> list[tuple[Findings, str]]:
+        return [(f, name) for f in self.studies if f.study.name == study and name in f.study.contestants]
+
+    def ahead(self, name: str, against: str) -> str:
+        """In how many seeds of the largest study a contestant has the lower loss than another: "4 of 4"."""
+        setting = self.larger.setting(name, against)
+        each = setting.differences if setting else ()
+        return f"{sum(d < 0 for d in each)} of {len(each)}"
+
+    def losses(self, name: str) -> list[float]:
+        """The validation losses of a contestant's runs in the first study, seed by seed."""
+        return [r["val_loss"] for r in self.first.of(name)]
+
+    def longer(self, name: str) -> Interval | None:
+        """By how much the loss at four times the trained length is above that at the trained one."""
+        each = [r["longer_losses"][3] - r["longer_losses"][0] for r in self.first.of(name) if r.get("longer_losses")]
+        return mean_of(each, self.first.study.name) if len(each) > 1 else None
+
+    def masked(self) -> list[Interval]:
+        """By how much the loss with the mask put back is above the plain model's, in each study that has it."""
+        found = []
+        for f, there in self.of("no-mask"):
+            plain = {r["seed"]: r["val_loss"] for r in f.of(f.study.contestants[there].against)}
+            back = {r["seed"]: r["val_loss_with_mask"] for r in f.of(there) if r.get("val_loss_with_mask")}
+            seeds = sorted(plain.keys() & back.keys())
+            if len(seeds) > 1:
+                found.append(mean_of([back[s] - plain[s] for s in seeds], f.study.name))
+        return found
 
     def deep(self, name: str, *path: str) -> list[float] | None:
         """As `Findings.means`, of the largest study, for a contestant of 12 blocks by its name in the first."""

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from gpt2.ablation import variants
 from gpt2.ablation.report import plots
-from gpt2.ablation.report.contrasts import diverged, exploratory, nulls, primary
+from gpt2.ablation.report.contrasts import beside, diverged, exploratory, nulls, primary
 from gpt2.ablation.report.document import Commands, document, write_report
 from gpt2.ablation.report.findings import Findings
 from gpt2.ablation.report.markdown import chance, expectation, interval, signed, table
@@ -17,7 +18,7 @@ from gpt2.ablation.statistics import Difference, holm, paired
 from gpt2.ablation.study import Job, load_study
 from gpt2.ablation.switched_off import read_switched_off, write_switched_off
 from gpt2.cli.main import main
-from tests.ablation_records import BASE, EFFECTS, NOISE, planted, records, study
+from tests.ablation_records import BASE, EFFECTS, NOISE, STUDY, planted, records, study
 from tests.docs.test_docs import broken_links
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,24 @@ def test_the_tables_show_what_was_found(tmp_path: Path) -> None:
     assert row(exploratory(found, None), "no mask")[2:5] == ["3", "−1.9987", "−2.0242 to −1.9732"]
     assert "- **wide**: +0.0013, −0.0242 to +0.0268." in nulls(found)
     assert "no positions" not in nulls(found)
+
+
+def test_who_is_compared_with_another_stands_beside_the_baseline_too(tmp_path: Path) -> None:
+    further = '[contestants.paired]\nvariant = "no-mask"\nagainst = "no-positions"\nexpect = ">= 0.0"\n'
+    s = study(tmp_path, STUDY + further)
+
+    def loss(job: Job) -> float | None:
+        return planted(replace(job, contestant="wide") if job.contestant == "paired" else job)
+
+    found = Findings(s, records(s, loss))
+    (made,) = found.beside  # dropout reads another text, all others are compared with the baseline anyway
+    assert made.contestant.name == "paired"
+    assert made.difference is not None
+    assert vars(made.difference) == pytest.approx(vars(paired(NOISE[:3], [0.0] * 3)))
+    p = [1.0 if c.difference is None else c.difference.p for c in (made, *found.contrasts)]
+    assert made.adjusted == pytest.approx(holm(p)[0])
+    assert row(beside(found), "paired")[-1] == "1 of 3"  # the noise is below 0 in one of three seeds
+    assert beside(Findings(study(tmp_path), {})) == ""
 
 
 def test_switched_off_has_a_column_of_its_own(tmp_path: Path) -> None:
@@ -205,7 +224,7 @@ def test_the_larger_studies_ask_the_same_questions(name: str) -> None:
     assert all(larger.recipe(c).train.dtype == "bfloat16" for c in larger.contestants)
 
 
-@pytest.mark.parametrize("name", ["ablation_study", "ablation_study_gpu_small", "ablation_study_gpu"])
+@pytest.mark.parametrize("name", ["ablation_study", "ablation_study_gpu"])
 def test_a_committed_report_is_what_its_command_writes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

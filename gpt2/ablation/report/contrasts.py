@@ -74,6 +74,24 @@ hint, not a finding.
 """
 
 
+def beside(findings: Findings) -> str:
+    """Who is compared with another contestant, beside the plain model: "" where nobody is."""
+    made = [c for c in findings.beside if c.difference is not None]
+    if not made:
+        return ""
+    rows = [
+        [c.contestant.title, _seeds(c), signed(c.mean), interval(c.difference), chance(c.adjusted), _lower(c)]
+        for c in made
+    ]
+    columns = ("contestant", ">seeds", ">difference", ">interval", ">p (Holm)", ">seeds with the lower loss")
+    every = len(findings.beside) + len(findings.contrasts)
+    return f"""{table(columns, rows)}
+The contrasts above compare some contestants with one that shares a change with them. Here the same runs are compared
+with GPT-2 as it is. The study expected nothing of these differences, so they are exploratory: the intervals are plain
+95% t intervals, and p is adjusted by Holm's method over all {every} contrasts of the study.
+"""
+
+
 def nulls(findings: Findings) -> str:
     """Contrasts whose interval holds 0."""
     made = [c for c in findings.contrasts if c.null and c.difference and c.difference.pairs > 1]
@@ -122,6 +140,13 @@ def judged(c: Contrast) -> str:
     if c.verdict is None:
         return "all runs diverged" if c.runs.diverged and not c.runs.missing else "no result yet"
     return f"**{c.verdict}**" + (" so far" if c.partial else "")
+
+
+def _lower(c: Contrast) -> str:
+    """In how many seeds the contestant has the lower loss."""
+    seeds = [s for s in c.runs.finished if s in c.against.finished]
+    lower = sum(c.runs.finished[s]["val_loss"] < c.against.finished[s]["val_loss"] for s in seeds)
+    return f"{lower} of {len(seeds)}"
 
 
 def _words(made: list[Contrast]) -> str:

@@ -51,6 +51,7 @@ def document(
         ("Method", method.method(findings, commands.train, home), ""),
         ("Primary contrasts", contrasts.primary(findings, off), shown.get("contrasts", "")),
         ("Exploratory contrasts", contrasts.exploratory(findings, off), ""),
+        ("Beside GPT-2 itself", contrasts.beside(findings), ""),
         ("Intervals that hold 0", contrasts.nulls(findings), ""),
         ("Runs that diverged", contrasts.diverged(findings), ""),
         ("Switched off afterwards", structure.afterwards(off, commands.off), ""),

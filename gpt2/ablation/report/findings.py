@@ -155,6 +155,29 @@ class Findings:
         """The others: plain intervals, each for itself."""
         return [self._contrast(c, 1) for c in self.study.contestants.values() if c.kind == "exploratory"]
 
+    @cached_property
+    def beside(self) -> list[Contrast]:
+        """The contestants that the study compares with another one than the baseline, beside the baseline: p adjusted.
+
+        Left out are those that read another text. No expectation was written for these, so they are exploratory; Holm's
+        method counts them together with all other contrasts of the study.
+        """
+        text = self.study.recipe(BASELINE).data.train
+        names = [
+            c.name
+            for c in self.study.contestants.values()
+            if c.name != BASELINE and (c.kind == "reference" or c.against != BASELINE)
+            and self.study.recipe(c.name).data.train == text
+        ]  # fmt: skip
+        made = []
+        for name in names:
+            runs, plain = self.runs[name], self.runs[BASELINE]
+            both = set(self.study.seeds_of(name)) & set(self.study.seeds_of(BASELINE))
+            made.append(Contrast(runs, plain, difference_of(runs, plain), None, None, "", len(both)))
+        every = [*made, *self.contrasts]
+        adjusted = holm([1.0 if c.difference is None else c.difference.p for c in every])
+        return [replace(c, adjusted=p) for c, p in zip(made, adjusted)]
+
     @property
     def contrasts(self) -> list[Contrast]:
         """All of them, the primary ones first."""

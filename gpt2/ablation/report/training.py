@@ -59,10 +59,11 @@ def dropout(findings: Findings) -> str:
     columns = ["data", ">dropout", ">seeds", ">training loss", ">validation loss", ">gap", ">after fewer steps"]
     return f"""{table(columns, rows)}
 {note}The training loss is the mean over the last tenth of the steps, with dropout; the validation loss is taken at the
-end, without dropout. Dropout makes training harder, so only the validation column says whether it helped. *After fewer
-steps* is the validation loss of the search for learning rates, which trains for {study.tune_share:g} of the steps and
-reads other windows. Where it is lower than the validation loss, ending early does more against over-fitting than
-dropout does.
+end, without dropout. Over-fitting is the gap between the two losses; quality is the validation loss. Dropout makes the
+training loss larger while it is on, so the gap as it stands here is too small where there is dropout: it would have to
+be taken in evaluation mode. *After fewer steps* is the validation loss of the search for learning rates, which trains
+for {study.tune_share:g} of the steps and reads other windows. Where it is lower than the validation loss, ending early
+does more against over-fitting than dropout does.
 """
 
 
