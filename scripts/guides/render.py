@@ -6,7 +6,8 @@ Out: the text of docs/NAME.md. In a template:
     {{ n.tokens.trained.cat_dog | d(2) }}    a measured number
     {{ code("gpt2.block.MLP.forward") }}     source, by name
     {{ run('gpt2 next "The cat"') }}         a command and what it prints (lines `first` to `last`, if given)
-    {{ figure("mlp", "what it shows") }}     a figure
+    {{ draw("gelu", "what it shows") }}      a drawn figure (teaching/gallery.py); `teach` are its numbers
+    {{ live("off=0.mlp", "words") }}         a link to the live page in a state
     {{ claim("T3") }} {{ ledger("T") }}      a verdict; all statements of a section
     study, sizes, presets                    study.Evidence, sizes.py, gpt2.PRESETS
 """
@@ -21,15 +22,16 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
 from gpt2.base.presets import PRESETS
 from scripts.guides import sizes
-from scripts.guides.figures import study_scales
 from scripts.guides.ledger import VERDICTS, Claim, Ledger, judged, measured
 from scripts.guides.study import Evidence, Findings
-from scripts.guides.subject import ROOT
+from scripts.guides.subject import EXAMPLE, ROOT
+from scripts.guides.teaching.gallery import Gallery
 
 TEMPLATES = Path(__file__).parent / "templates"
 DOCS = ROOT / "docs"
@@ -89,15 +91,12 @@ class Renderer:
         )  # fmt: skip
         self.environment.filters |= FILTERS
         neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
-        self.drawn = {**numbers["figures"], **({"neighbours": neighbours} if neighbours else {})}
-        if scales := study_scales(self.evidence):
-            self.drawn["study"] = scales
+        self.gallery = Gallery.load(numbers, self.evidence)
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {
             "n": _spaced(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
-            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "run": self.run,
-            "figure": self.figure,
-            "drawn": self.drawn, "claim": self.claim,
+            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "folded": folded, "run": self.run,
+            "draw": self.gallery.show, "teach": _spaced(self.gallery.teaching), "live": live, "claim": self.claim,
             "ledger": self.ledger, "tally": self.tally, "trained": self.trained, "walk": WALK,
             "speed": lambda: sizes.speed(bench), "training": sizes.training(ROOT / "benchmarks" / "results"),
             "ledger_size": lambda: len(self.book.claims),
@@ -124,12 +123,6 @@ class Renderer:
         if not prompt:
             return "\n".join(["```text", *(line for line in shown if line != "..."), "```"])
         return "\n".join(["```console", f"$ {command}", *shown, "```"])
-
-    def figure(self, name: str, alt: str) -> str:
-        """An image of docs/guide. Raises ValueError for one that nothing draws."""
-        if name not in self.drawn:
-            raise ValueError(f"there is no figure {name!r}: choose {', '.join(self.drawn)}.")
-        return f"![{alt}](guide/{name}.png)"
 
     def claim(self, id: str) -> str:
         """A claim's id and verdict, for the middle of a sentence."""
@@ -227,6 +220,19 @@ def neighbour_table(record: dict[str, Any]) -> str:
         cells = [", ".join(f"`{token}` {cosine:.2f}" for token, cosine in entry["nearest"][w]) for w in record["words"]]
         rows.append([f"{entry['step']:,}", *cells])
     return sizes.table([">step", *(f"`·{word}`" for word in record["words"])], rows)
+
+
+def live(state: str, words: str, text: str = EXAMPLE) -> str:
+    """A link to the live page with this text, in a state of its link grammar (server/web/link.js)."""
+    fragment = "&".join(["text=" + quote(text, safe=""), *filter(None, [state])])
+    return f"[{words}](index.html#{fragment})"
+
+
+def folded(name: str) -> str:
+    """The source of a class or function, folded away."""
+    text = code(name)
+    summary = text.split("`")[1]
+    return f'<details markdown="1">\n<summary>The real code: <code>{summary}</code></summary>\n\n{text}\n\n</details>'
 
 
 def code(name: str) -> str:

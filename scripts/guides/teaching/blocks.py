@@ -157,7 +157,7 @@ def norm(n: Numbers) -> str:
 def grows(n: Numbers, kept: Numbers) -> str:
     """The stream grows through the blocks; what enters the branches does not grow with it."""
     found = kept["norms"]
-    c = Canvas("The stream grows, the branches do not notice", "Size of the stream after each block, and of what the norms hand to the branches.")
+    c = Canvas("The stream grows", "Size of the stream after each block, and of what the norms hand to the branches.")
     c.text(14, 26, "storyteller: sizes on the way up", "h")
     y = axes(c, 44, 330, 48, 270, -1.2, 0.4, [-1, -0.523, 0], plain=False)
     c.shapes = [s.replace(">0.299916<", ">0.3<") for s in c.shapes]
@@ -177,7 +177,8 @@ def grows(n: Numbers, kept: Numbers) -> str:
         c.text(x(k), 290, str(k), "s dim", "middle")
     c.text(330, 308, "after block (0: embeddings)", "s dim", "end")
     first, last = found["stream"][0], found["stream"][-1]
-    c.text(14, 330, f"From {first:.2f} to {last:.2f}: the stream ends {last / first:.0f} times as large.", "s dim")
+    c.text(14, 330, f"The stream grows {last / first:.0f} times; what enters a branch, "
+           f"{max(found['entering']) / min(found['entering']):.0f} times.", "s dim")  # fmt: skip
     return c.done(344)
 
 

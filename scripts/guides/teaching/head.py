@@ -38,10 +38,10 @@ def choose(n: Numbers) -> str:
     c = Canvas("Ways to choose a token", "The same six tokens under five ways to choose: how likely each is to be taken.")
     c.text(14, 26, "How likely each token is to be chosen", "h")
     ways = {"greedy": {"p": [1.0, 0, 0, 0, 0, 0], "left": 1}, **found["ways"]}
-    names = {"as it is": "plain", "temperature 0.5": "temp. 0.5", "temperature 1.5": "temp. 1.5", "top-k 3": "top-k 3", "top-p 0.5": "top-p 0.5"}
+    names = {"as it is": "plain", "temperature 0.5": "T 0.5", "temperature 1.5": "T 1.5", "top-k 3": "top-k 3", "top-p 0.5": "top-p 0.5"}
     for k, (name, way) in enumerate(ways.items()):
         x = 78 + 57 * k
-        c.text(x + 24, 52, names.get(name, name), "s h", "middle", 11)
+        c.text(x + 24, 52, names.get(name, name), "s h", "middle", 10)
         for r, share in enumerate(way["p"]):
             y = 62 + 30 * r
             c.box(x, y, 50, 24, "line", faint=0.25)
@@ -91,5 +91,5 @@ def context(n: Numbers) -> str:
     for mark in (0, 32, 64, 96, 128):
         c.text(40 + 364 * mark / 128, 250, str(mark), "s dim", "middle")
     c.text(404, 268, "position", "s dim", "end")
-    c.text(40, 268, "nats per token; band: 95% over stories", "s dim")
+    c.text(40, 268, "nats per token; band: 95% interval", "s dim")
     return c.done(282)
