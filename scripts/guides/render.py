@@ -180,12 +180,18 @@ def filled(lines: list[str]) -> list[str]:
         prose = not inside and not re.match(r"[|<#!`\s]|$", block)
         inside ^= bool(len(re.findall(r"^```", block, re.MULTILINE)) % 2)
         if prose and "```" not in block:
-            items = re.split(r"\n(?=- )", block)
-            wrap = [textwrap.fill(" ".join(item.split()), 120, subsequent_indent="  " if item.startswith("- ") else "",
-                                  break_long_words=False, break_on_hyphens=False) for item in items]  # fmt: skip
-            block = "\n".join(wrap)
+            quote = "> " if block.startswith("> ") else ""  # the mark stands before every line of a quotation
+            items = re.split(r"\n(?=- |\d\. )", re.sub(r"^> ", "", block, flags=re.MULTILINE))
+            block = "\n".join(_filled_item(item, quote) for item in items)
         done += [*block.split("\n"), ""]
     return done[:-1]
+
+
+def _filled_item(item: str, quote: str) -> str:
+    mark = re.match(r"- |\d\. ", item)
+    below = quote + " " * len(mark[0] if mark else "")
+    return textwrap.fill(quote + " ".join(item.split()), 120, subsequent_indent=below, break_long_words=False,
+                         break_on_hyphens=False)  # fmt: skip
 
 
 def in_words(counts: Counter[str]) -> str:
