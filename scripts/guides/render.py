@@ -95,7 +95,8 @@ class Renderer:
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {
             "n": _spaced(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
-            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "folded": folded, "run": self.run,
+            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code,
+            "folded": folded, "run": self.run,
             "draw": self.gallery.show, "teach": _spaced(self.gallery.teaching), "live": live, "claim": self.claim,
             "ledger": self.ledger, "tally": self.tally, "trained": self.trained, "walk": WALK,
             "speed": lambda: sizes.speed(bench), "training": sizes.training(ROOT / "benchmarks" / "results"),

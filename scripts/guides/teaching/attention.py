@@ -13,7 +13,7 @@ Numbers = dict[str, Any]
 def steps(n: Numbers) -> str:
     """One head at the last token: scores, weights, and the weighted sum."""
     h, tokens = n["attention"], n["vectors"]["tokens"]
-    said = "For the last token of the example: the scores of five keys, the weights after softmax, the weighted sum of values."
+    said = "For the last token of the example: scores of five keys, weights after softmax, the weighted sum of values."
     c = Canvas("One head, step by step", said)
     c.text(14, 26, f"Head {h['address']} at the last token, ·the", "h")
     for x, name in ((120, "query · key"), (206, "÷ √32 = score"), (286, "weight")):
@@ -60,7 +60,9 @@ def heads(n: Numbers) -> str:
         "previous": ("reads the previous token", "a"), "first": ("reads the first token: a place to rest", "d"),
         "repeat": ("reads what followed the first “blue”", "b"), "pronoun": ("reads who the story is about", "c"),
     }  # fmt: skip
-    c = Canvas("Four heads that can be named", "In four sentences, how much the last token reads from each token before it.")
+    c = Canvas(
+        "Four heads that can be named", "In four sentences, how much the last token reads from each token before it."
+    )
     y = 30.0
     for name, (words, look) in named.items():
         h = n["heads"][name]
@@ -74,7 +76,7 @@ def heads(n: Numbers) -> str:
 def circuits(n: Numbers) -> str:
     """The two halves of a head: how much it reads from each token, and what it adds to "she" over "he" from there."""
     h = n["heads"]["pronoun"]
-    said = "For each token: the weight with which a head reads it, and what the head adds to the lead of she over he from it."
+    said = "For each token: how much a head reads from it, and what that adds to the lead of she over he."
     c = Canvas("Where it reads, and what it writes", said)
     c.text(14, 26, f"Head {h['address']} after “{h['text']}”", "h")
     c.text(84, 50, "where it reads (weight)", "s a")

@@ -30,7 +30,10 @@ def axes(c: Canvas, left: float, right: float, top: float, floor: float, low: fl
 
 def gelu(n: Numbers) -> str:
     """GELU beside ReLU, with the four numbers of the toy marked."""
-    c = Canvas("GELU", "GELU keeps large positive numbers, pulls small negative ones towards zero and lets large negative ones vanish.")
+    c = Canvas(
+        "GELU",
+        "GELU keeps large positive numbers, pulls small negative ones to zero and lets large negative ones vanish.",
+    )
     c.text(14, 26, "GELU: a soft gate on each neuron", "h")
     y = axes(c, 40, 404, 48, 330, -1, 4, [-1, 0, 1, 2, 3, 4])
 
@@ -42,7 +45,12 @@ def gelu(n: Numbers) -> str:
     grid = [k / 10 for k in range(-40, 41)]
     values = [0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in grid]
     c.curve(list(zip(map(x, grid), map(y, values))), "a", 2.5)
-    for at, dx, dy, anchor in ((-3.0, 0, -12, "middle"), (-0.5, -8, -12, "end"), (0.5, 10, 14, "start"), (3.0, -12, 4, "end")):
+    for at, dx, dy, anchor in (
+        (-3.0, 0, -12, "middle"),
+        (-0.5, -8, -12, "end"),
+        (0.5, 10, 14, "start"),
+        (3.0, -12, 4, "end"),
+    ):
         value = n["neuron"]["table"][f"{at:g}"]
         c.dot(x(at), y(value), "b")
         c.text(x(at) + dx, y(value) + dy, f"{at:g} → {value:.2f}", "s b", anchor)
@@ -57,7 +65,10 @@ def eachmlp(n: Numbers) -> str:
     """What each block's MLP is worth: the loss without it."""
     off = n["off"]
     blocks = [off[f"{k}.mlp"] for k in range(8)]
-    c = Canvas("Each MLP switched off", "Change of the loss without the MLP of each block: that of block 0 matters by far the most.")
+    c = Canvas(
+        "Each MLP switched off",
+        "Change of the loss without the MLP of each block: that of block 0 matters by far the most.",
+    )
     c.text(14, 26, "Without the MLP of one block, the loss rises by", "h")
     for k, (value, _, _) in enumerate(blocks):
         y = 40 + 27 * k
@@ -78,7 +89,9 @@ def eachmlp(n: Numbers) -> str:
 def river(n: Numbers) -> str:
     """The river with its tributaries: the last token's stream, its length after each block and what is added."""
     s = n["stream"]
-    c = Canvas("The river", "The stream of one token, bottom to top: every block's attention and MLP add to it, and it grows.")
+    c = Canvas(
+        "The river", "The stream of one token, bottom to top: every block's attention and MLP add to it, and it grows."
+    )
     c.text(14, 26, "The stream of ·the, and what flows into it", "h")
     c.text(14, 50, "attention adds", "s b")
     c.text(406, 50, "MLP adds", "s c", "end")
@@ -90,8 +103,10 @@ def river(n: Numbers) -> str:
     for k in range(8):
         y = base - 36 * k - 18
         edge = scale * (norms[k] + norms[k + 1]) / 2
-        c.path(f"M{num(centre - edge - 46)} {num(y + 10)}Q{num(centre - edge - 10)} {num(y + 8)} {num(centre - edge + 4)} {num(y - 6)}", "b", max(1, 0.9 * s["attn"][k]), faint=0.8)
-        c.path(f"M{num(centre + edge + 46)} {num(y + 10)}Q{num(centre + edge + 10)} {num(y + 8)} {num(centre + edge - 4)} {num(y - 6)}", "c", max(1, 0.9 * s["mlp"][k]), faint=0.8)
+        for side, kind, look in ((-1, "attn", "b"), (1, "mlp", "c")):
+            far, bend, mouth = (num(centre + side * (edge + d)) for d in (46, 10, -4))
+            d = f"M{far} {num(y + 10)}Q{bend} {num(y + 8)} {mouth} {num(y - 6)}"
+            c.path(d, look, max(1, 0.9 * s[kind][k]), faint=0.8)
         c.text(centre - edge - 52, y + 14, f"{s['attn'][k]:.1f}", "s b", "end")
         c.text(centre + edge + 52, y + 14, f"{s['mlp'][k]:.1f}", "s c")
         c.text(14, y + 14, f"block {k}", "s dim")
@@ -100,7 +115,9 @@ def river(n: Numbers) -> str:
         said = s["says"][k]
         c.text(406, base - 36 * k + 4, said["token"], "k s dim", "end")
     c.text(centre, base + 24, "token vector + position vector", "s", "middle")
-    c.text(14, base + 44, "Numbers are lengths. At the right: the likeliest token if it ended there.", "s dim", size=10.5)
+    c.text(
+        14, base + 44, "Numbers are lengths. At the right: the likeliest token if it ended there.", "s dim", size=10.5
+    )
     return c.done(base + 56)
 
 
@@ -136,7 +153,10 @@ def paths(n: Numbers) -> str:
 
 def norm(n: Numbers) -> str:
     """[10, 20, 30] and [1, 2, 3] through the norm, on number lines."""
-    c = Canvas("The norm of three numbers", "10, 20 and 30 lose their mean, 20, and are divided by their spread, 8.16: -1.22, 0 and 1.22.")
+    c = Canvas(
+        "The norm of three numbers",
+        "10, 20 and 30 lose their mean, 20, and are divided by their spread, 8.16: -1.22, 0 and 1.22.",
+    )
     c.text(14, 26, "[10, 20, 30] goes through the norm", "h")
     for y, words, low, high, values, look in (
         (78, "as they are", 0, 40, (10, 20, 30), "a"),
@@ -184,7 +204,10 @@ def grows(n: Numbers, kept: Numbers) -> str:
 
 def gradients(n: Numbers, kept: Numbers) -> str:
     """How alike the positions' streams become, and the gradient at each block, before the first step of training."""
-    c = Canvas("Twelve blocks before training", "Without residuals all positions become alike within a few blocks; the gradient does not fall step by step.")
+    c = Canvas(
+        "Twelve blocks before training",
+        "Without residuals all positions become alike within a few blocks; the gradient does not fall step by step.",
+    )
     y = axes(c, 44, 330, 48, 168, 0, 1, [0, 0.5, 1])
     c.text(14, 26, "How alike the tokens' vectors are", "h")
 
@@ -204,7 +227,12 @@ def gradients(n: Numbers, kept: Numbers) -> str:
         g = kept["starts"][name]["gradient"]
         points = [(x(k), y(v / g[-1])) for k, v in enumerate(g)]
         c.curve(points, look)
-        c.text(x(0.3), points[0][1] + (-8 if look == "b" else 16 if points[0][1] < 260 else -8), "with" if look == "a" else "without", f"s {look}")
+        c.text(
+            x(0.3),
+            points[0][1] + (-8 if look == "b" else 16 if points[0][1] < 260 else -8),
+            "with" if look == "a" else "without",
+            f"s {look}",
+        )
     for k in (0, 4, 8, 12):
         c.text(x(k), 384, str(k), "s dim", "middle")
     c.text(330, 402, "after block (0: embeddings)", "s dim", "end")
@@ -213,16 +241,28 @@ def gradients(n: Numbers, kept: Numbers) -> str:
 
 def dropout(n: Numbers) -> str:
     """Ten numbers, and three passes of dropout that lose different ones."""
-    c = Canvas("Dropout", "Ten numbers; in three passes of training some of them, others each time, become 0 and the rest is scaled up.")
+    c = Canvas(
+        "Dropout",
+        "Ten numbers; in three passes of training some of them, others each time, become 0 and the rest is scaled up.",
+    )
     c.text(14, 26, f"Dropout with p = {RATE:g}: three passes of training", "h")
-    for r, (name, values) in enumerate((("input", CELLS), *((f"pass {k + 1}", p) for k, p in enumerate(passes())), ("eval", CELLS))):
+    for r, (name, values) in enumerate(
+        (("input", CELLS), *((f"pass {k + 1}", p) for k, p in enumerate(passes())), ("eval", CELLS))
+    ):
         y = 44 + 42 * r
         c.text(14, y + 19, name, "s")
         for k, value in enumerate(values):
             x = 58 + 35 * k
             lost = value == 0
             c.box(x, y, 33, 28, "line" if lost else "a", faint=0.25 if lost else 0.16 + 0.5 * abs(value))
-            c.text(x + 16.5, y + 19, "×" if lost else f"{value:.2f}".replace("0.", "."), "k s dim" if lost else "k s", "middle", 11)
+            c.text(
+                x + 16.5,
+                y + 19,
+                "×" if lost else f"{value:.2f}".replace("0.", "."),
+                "k s dim" if lost else "k s",
+                "middle",
+                11,
+            )
     y = 44 + 42 * 5
     c.text(14, y + 14, f"× is lost. What is kept is multiplied by 1 / {1 - RATE:g} = {1 / (1 - RATE):.2f}.", "s dim")
     return c.done(y + 28)

@@ -1,6 +1,7 @@
 """The bars of "what it costs to do without": models trained without a part, and the finished model with it off.
 
-In: the ablation studies' contrasts, and the numbers under "off" of teaching.json. Out: SVG texts. Read next: gallery.py.
+In: the ablation studies' contrasts, and the numbers under "off" of teaching.json. Out: SVG texts.
+Read next: gallery.py.
 """
 
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ def chart(name: str, n: Numbers, evidence: Evidence) -> str:
 
 def together(n: Numbers, evidence: Evidence) -> str:
     """The part by part summary: trained without, in the larger study."""
-    c = Canvas("What each part is worth", "The change of the loss of a model of 92 million parameters trained without each part.")
+    c = Canvas(
+        "What each part is worth",
+        "The change of the loss of a model of 92 million parameters trained without each part.",
+    )
     c.text(14, 26, "Trained without it, 92 million parameters", "h")
     found = []
     for contestant, words in (("no-residuals-12", "residuals"), ("no-attention", "attention"), ("no-mlp", "MLPs"),

@@ -12,7 +12,9 @@ Numbers = dict[str, Any]
 
 def overview(n: Numbers) -> str:
     """The way of a text through the model, bottom to top, with the components by the names of their sections."""
-    c = Canvas("The whole model", "From bottom to top: text, tokens, vectors, a stream to which blocks add, a prediction.")
+    c = Canvas(
+        "The whole model", "From bottom to top: text, tokens, vectors, a stream to which blocks add, a prediction."
+    )
     middle = 210
     c.path(f"M{middle} 372V92", "a", 12, faint=0.35)
     c.text(middle, 424, "“The cat sat on the”", "h", "middle")
@@ -100,10 +102,14 @@ def wordmap(n: Numbers) -> str:
 def positions(n: Numbers) -> str:
     """Token plus position for the example, three numbers each; and how alike the position vectors are."""
     v = n["vectors"]
-    words = "Three numbers of five token vectors, of five position vectors, and of their sums; below, cosines of position 100."
+    words = "Three numbers of five token vectors, five position vectors and their sums; below, cosines of position 100."
     c = Canvas("Token plus position", words)
     c.text(14, 26, "What the first block gets: the sum", "h")
-    for x, name, key, look in ((100, "token", "tok", "a"), (222, "+ position", "pos", "b"), (344, "= sum", "sum", "ink")):
+    for x, name, key, look in (
+        (100, "token", "tok", "a"),
+        (222, "+ position", "pos", "b"),
+        (344, "= sum", "sum", "ink"),
+    ):
         c.text(x, 48, name, f"h {look}", "middle")
         for r, row in enumerate(v[key]):
             for k, value in enumerate(row):

@@ -35,10 +35,18 @@ def head(n: Numbers) -> str:
 def choose(n: Numbers) -> str:
     """Greedy, temperature, top-k and top-p, side by side."""
     found = n["next"]
-    c = Canvas("Ways to choose a token", "The same six tokens under five ways to choose: how likely each is to be taken.")
+    c = Canvas(
+        "Ways to choose a token", "The same six tokens under five ways to choose: how likely each is to be taken."
+    )
     c.text(14, 26, "How likely each token is to be chosen", "h")
     ways = {"greedy": {"p": [1.0, 0, 0, 0, 0, 0], "left": 1}, **found["ways"]}
-    names = {"as it is": "plain", "temperature 0.5": "T 0.5", "temperature 1.5": "T 1.5", "top-k 3": "top-k 3", "top-p 0.5": "top-p 0.5"}
+    names = {
+        "as it is": "plain",
+        "temperature 0.5": "T 0.5",
+        "temperature 1.5": "T 1.5",
+        "top-k 3": "top-k 3",
+        "top-p 0.5": "top-p 0.5",
+    }
     for k, (name, way) in enumerate(ways.items()):
         x = 78 + 57 * k
         c.text(x + 24, 52, names.get(name, name), "s h", "middle", 10)
@@ -57,7 +65,9 @@ def choose(n: Numbers) -> str:
 def step(n: Numbers) -> str:
     """One step of training: probabilities before and after."""
     s = n["step"]
-    c = Canvas("One step of training", "Before and after one step with mat as the right answer: mat rises, the others fall.")
+    c = Canvas(
+        "One step of training", "Before and after one step with mat as the right answer: mat rises, the others fall."
+    )
     c.text(14, 26, "One step: the right answer is ·mat", "h")
     for x, words in ((178, "before"), (300, "after")):
         c.text(x, 50, words, "s dim", "middle")

@@ -5,6 +5,7 @@ In: a `Subject`. Out: plain numbers for docs/guide/teaching.json. Read next: gal
 
 import copy
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def merges(s: Subject) -> dict[str, Any]:
     for word in (BROKEN, " cat"):
         pieces = list(word.replace(" ", "Ġ"))
         steps = [{"pieces": [p.replace("Ġ", "·") for p in pieces], "rank": None}]
-        while pairs := [(rank[p], i) for i, p in enumerate(zip(pieces, pieces[1:])) if p in rank]:
+        while pairs := [(rank[p], i) for i, p in enumerate(pairwise(pieces)) if p in rank]:
             best, i = min(pairs)
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
             steps.append({"pieces": [p.replace("Ġ", "·") for p in pieces], "rank": best + 1})
