@@ -69,7 +69,7 @@ def heads(n: Numbers) -> str:
         c.text(14, y, h["address"], f"h {look}")
         c.text(92, y, words, "s")
         y = _row(c, y + 10, h["tokens"], h["row"], look) + 22
-    c.text(14, y - 4, "The framed token reads. The darker a token, the more is read from it.", "s dim")
+    c.text(14, y - 4, "The framed token reads. A stronger colour: more is read from it.", "s dim")
     return c.done(y + 10)
 
 
@@ -88,7 +88,7 @@ def circuits(n: Numbers) -> str:
         c.text(90 + 120 * weight, y + 14, f"{weight:.0%}", "s")
         width = 100 * abs(adds) / max(map(abs, h["adds"]))
         c.box(262 - (width if adds < 0 else 0), y, width + 1, 20, "b", faint=0.55)
-        c.text(268 + (width if adds > 0 else 0), y + 14, f"{adds:+.2f}", "s")
+        c.text(268 + (width if adds > 0 else 0), y + 14, f"{adds:+.2f}".replace("-0.00", "+0.00"), "s")
     y = 62 + 27 * len(h["tokens"])
     c.line(262, 58, 262, y, "dim")
     c.text(14, y + 18, "It reads Lily three times as much as ·girl, but ·girl adds more.", "s dim")

@@ -47,13 +47,13 @@ def gelu(n: Numbers) -> str:
     c.curve(list(zip(map(x, grid), map(y, values))), "a", 2.5)
     for at, dx, dy, anchor in (
         (-3.0, 0, -12, "middle"),
-        (-0.5, -8, -12, "end"),
+        (-0.5, -4, 18, "end"),
         (0.5, 10, 14, "start"),
         (3.0, -12, 4, "end"),
     ):
         value = n["neuron"]["table"][f"{at:g}"]
         c.dot(x(at), y(value), "b")
-        c.text(x(at) + dx, y(value) + dy, f"{at:g} → {value:.2f}", "s b", anchor)
+        c.text(x(at) + dx, y(value) + dy, f"{at:g} → {value:.2f}".replace("-0.00", "0.00"), "s b", anchor)
     for mark in (-4, -2, 0, 2, 4):
         c.text(x(mark), 350, str(mark), "s dim", "middle")
     c.text(404, 368, "before GELU", "s dim", "end")
@@ -227,12 +227,8 @@ def gradients(n: Numbers, kept: Numbers) -> str:
         g = kept["starts"][name]["gradient"]
         points = [(x(k), y(v / g[-1])) for k, v in enumerate(g)]
         c.curve(points, look)
-        c.text(
-            x(0.3),
-            points[0][1] + (-8 if look == "b" else 16 if points[0][1] < 260 else -8),
-            "with" if look == "a" else "without",
-            f"s {look}",
-        )
+        at = (x(1.6), points[1][1] + 4) if look == "a" else (x(0.3), points[0][1] - 8)
+        c.text(*at, "with" if look == "a" else "without", f"s {look}")
     for k in (0, 4, 8, 12):
         c.text(x(k), 384, str(k), "s dim", "middle")
     c.text(330, 402, "after block (0: embeddings)", "s dim", "end")
@@ -254,7 +250,7 @@ def dropout(n: Numbers) -> str:
         for k, value in enumerate(values):
             x = 58 + 35 * k
             lost = value == 0
-            c.box(x, y, 33, 28, "line" if lost else "a", faint=0.25 if lost else 0.16 + 0.5 * abs(value))
+            c.box(x, y, 33, 28, "line" if lost else "a", faint=0.25 if lost else min(0.5, 0.1 + 0.4 * abs(value)))
             c.text(
                 x + 16.5,
                 y + 19,
@@ -270,5 +266,5 @@ def dropout(n: Numbers) -> str:
 
 def passes() -> list[list[float]]:
     """The three passes, from a fixed seed."""
-    draw = torch.rand(3, len(CELLS), generator=torch.Generator().manual_seed(3))
+    draw = torch.rand(3, len(CELLS), generator=torch.Generator().manual_seed(12))
     return [[0.0 if u < RATE else v / (1 - RATE) for u, v in zip(row, CELLS)] for row in draw.tolist()]

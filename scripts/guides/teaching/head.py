@@ -53,7 +53,7 @@ def choose(n: Numbers) -> str:
         for r, share in enumerate(way["p"]):
             y = 62 + 30 * r
             c.box(x, y, 50, 24, "line", faint=0.25)
-            c.box(x, y, 50 * share, 24, "d", faint=0.6)
+            c.box(x, y, 50 * share, 24, "d", faint=0.45)
             c.text(x + 25, y + 16, f"{share:.0%}" if share else "–", "s" if share else "s dim", "middle")
         c.text(x + 24, 262, f"{way['left']:,}", "s dim", "middle")
     for r, token in enumerate(found["tokens"]):
