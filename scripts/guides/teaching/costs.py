@@ -61,7 +61,8 @@ def bars(name: str, n: Numbers, evidence: Evidence) -> list[Bar]:
 def chart(name: str, n: Numbers, evidence: Evidence) -> str:
     """One chart, with zero where the model is as good as with the part."""
     title, rows = CHARTS[name][0], bars(name, n, evidence)
-    c = Canvas(title, "How much the loss changes: above zero the model is worse.")
+    said = "; ".join(f"{r.words} {'not run yet' if r.value is None else f'{r.value:+.2f}'}" for r in rows)
+    c = Canvas(title, f"Change of the loss in nats per token, above zero is worse: {said}.")
     c.text(14, 26, title, "h")
     c.text(406, 26, "change of the loss", "s dim", "end")
     known = [r for r in rows if r.value is not None]

@@ -5,7 +5,9 @@ Read next: render.py, which puts them into the page.
 """
 
 import json
+import re
 from functools import cached_property
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +45,16 @@ class Gallery:
         found |= {name: costs.chart(name, self.teaching, self.evidence) for name in costs.CHARTS}
         return found | {"together": costs.together(self.teaching, self.evidence)}
 
-    def show(self, name: str, alt: str) -> str:
-        """An image for a page. Raises ValueError for a figure that nothing draws."""
+    def show(self, name: str, alt: str = "") -> str:
+        """An image for a page; without `alt` the figure's own words are its text.
+
+        Raises ValueError for a figure that nothing draws.
+        """
         if name not in self.drawn:
             raise ValueError(f"there is no drawn figure {name!r}: choose {', '.join(self.drawn)}.")
         self.used.add(name)
-        return f"![{alt}](guide/{name}.svg)"
+        own = unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", self.drawn[name])[0])
+        return f"![{alt or own}](guide/{name}.svg)"
 
     def write(self, folder: Path) -> None:
         """All figures as files."""
