@@ -352,4 +352,5 @@ def test_links_between_documents_lead_somewhere():
     for file in FILES:
         if file.suffix == ".md":
             for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", file.read_text("utf-8")):
-                assert (file.parent / target).exists(), f"{file.name}: {target}"
+                live = file.parent.name == "docs" and target == "index.html"  # the live page, which the site makes
+                assert live or (file.parent / target).exists(), f"{file.name}: {target}"

@@ -7,6 +7,6 @@
     python -m scripts.guides.train dropout   repeat the trainings that the ledger needs beside the ablation studies
 
 measure.py takes the numbers (docs/guide/measured.json), study.py reads the ablation studies and trained.py the other
-trainings, figures.py draws, verdicts.py holds the rule of verdicts, ledger.py judges the statements of docs/claims.toml
+trainings, teaching/ draws, verdicts.py holds the rule of verdicts, ledger.py judges the statements of docs/claims.toml
 by it, render.py writes. tests/docs/test_guides.py holds it all equal.
 """

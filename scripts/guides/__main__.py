@@ -1,14 +1,15 @@
 """`python -m scripts.guides`: measure, draw, render, write.
 
-In: the repository. Out: docs/guide/measured.json, docs/guide/*.png, docs/component_functions.md and the other guide.
+In: the repository. Out: docs/guide/measured.json, docs/guide/*.svg, docs/component_functions.md and the other guide.
 """
 
 import argparse
 import json
 from typing import Any
 
-from scripts.guides import figures
 from scripts.guides.render import DOCS, DOCUMENTS, GUIDE, LINES, MEASURED, Renderer
+from scripts.guides.teaching import measure as teaching
+from scripts.guides.teaching.gallery import TEACHING
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -20,6 +21,8 @@ def run(arguments: list[str] | None = None) -> None:
 
     kept = json.loads(MEASURED.read_text("utf-8")) if options.text else {"numbers": numbers(), "outputs": {}}
     write(kept)
+    if not options.text:
+        TEACHING.write_text(json.dumps(teaching.numbers(), indent=1, ensure_ascii=False) + "\n", "utf-8")
     lines = json.loads(LINES.read_text("utf-8")) if options.text and LINES.exists() else {}
     renderer = Renderer(kept["numbers"], kept["outputs"], output, lines=lines)
     texts = {name: renderer.document(name) for name in DOCUMENTS}
@@ -27,8 +30,7 @@ def run(arguments: list[str] | None = None) -> None:
     write(kept)
     used = {key: renderer.lines[key] for key in sorted(renderer.quoted)}
     LINES.write_text(json.dumps(used, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    for name, data in renderer.drawn.items():
-        figures.write(name, data, GUIDE)
+    renderer.gallery.write(GUIDE)
     for name, text in texts.items():
         (DOCS / name).write_text(text, "utf-8")
         print(f"docs/{name}: {len(text.splitlines())} lines")

@@ -6,7 +6,8 @@ Out: the text of docs/NAME.md. In a template:
     {{ n.tokens.trained.cat_dog | d(2) }}    a measured number
     {{ code("gpt2.block.MLP.forward") }}     source, by name
     {{ run('gpt2 next "The cat"') }}         a command and what it prints (lines `first` to `last`, if given)
-    {{ figure("mlp", "what it shows") }}     a figure
+    {{ draw("gelu", "what it shows") }}      a drawn figure (teaching/gallery.py); `teach` are its numbers
+    {{ live("off=0.mlp", "words") }}         a link to the live page in a state
     {{ claim("T3") }} {{ ledger("T") }}      a verdict; a link to a section of the ledger
     {{ statements("T") }}                    all statements of a section, judged: what docs/ledger.md consists of
     study, sizes, presets                    study.Evidence, sizes.py, gpt2.PRESETS
@@ -22,16 +23,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
 from gpt2.base.presets import PRESETS
 from scripts.guides import sizes
-from scripts.guides.figures import study_scales
 from scripts.guides.ledger import Claim, Ledger, judged, measured, training_command
 from scripts.guides.measure_inside import wilson
 from scripts.guides.study import Evidence, Findings, adjusted
-from scripts.guides.subject import ROOT
+from scripts.guides.subject import EXAMPLE, ROOT
+from scripts.guides.teaching.gallery import Gallery
 from scripts.guides.trained import Collapse, Dropout
 from scripts.guides.verdicts import SMALLEST, USUAL, VERDICTS
 
@@ -105,20 +107,17 @@ class Renderer:
         )  # fmt: skip
         self.environment.filters |= FILTERS
         neighbours = json.loads(NEIGHBOURS.read_text("utf-8")) if NEIGHBOURS.exists() else None
-        self.drawn = {**numbers.get("figures", {}), **({"neighbours": neighbours} if neighbours else {})}
-        if scales := study_scales(self.evidence):
-            self.drawn["study"] = scales
+        self.gallery = Gallery.load(numbers, self.evidence)
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {
             "n": _Sections(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
-            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code, "run": self.run,
-            "figure": self.figure,
-            "drawn": self.drawn, "claim": self.claim, "statements": self.statements,
-            "by_verdict": self.by_verdict,
+            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code,
+            "folded": folded, "run": self.run,
+            "draw": self.gallery.show, "teach": _spaced(self.gallery.teaching), "live": live, "claim": self.claim,
+            "statements": self.statements, "by_verdict": self.by_verdict,
             "dropout": Dropout(own["dropout"]), "collapse": Collapse(own["collapse"]), "adjusted": adjusted,
             "openai": _spaced(json.loads(OPENAI.read_text("utf-8"))), "SMALLEST": SMALLEST, "USUAL": USUAL,
-            "wilson": wilson,
-            "sections": self.book.sections,
+            "wilson": wilson, "sections": self.book.sections,
             "ledger": self.ledger, "tally": self.tally, "trained": self.trained, "walk": WALK,
             "speed": lambda: sizes.speed(bench), "training": sizes.training(ROOT / "benchmarks" / "results"),
             "ledger_size": lambda: len(self.book.claims),
@@ -145,12 +144,6 @@ class Renderer:
         if not prompt:
             return "\n".join(["```text", *(line for line in shown if line != "..."), "```"])
         return "\n".join(["```console", f"$ {command}", *shown, "```"])
-
-    def figure(self, name: str, alt: str) -> str:
-        """An image of docs/guide. Raises ValueError for one that nothing draws."""
-        if name not in self.drawn:
-            raise ValueError(f"there is no figure {name!r}: choose {', '.join(self.drawn)}.")
-        return f"![{alt}](guide/{name}.png)"
 
     def claim(self, id: str) -> str:
         """A claim's id and verdict, for the middle of a sentence."""
@@ -263,12 +256,18 @@ def filled(lines: list[str]) -> list[str]:
         prose = not inside and not re.match(r"[|<#!`\s]|$", block)
         inside ^= bool(len(re.findall(r"^```", block, re.MULTILINE)) % 2)
         if prose and "```" not in block:
-            items = re.split(r"\n(?=- )", block)
-            wrap = [textwrap.fill(" ".join(item.split()), 120, subsequent_indent="  " if item.startswith("- ") else "",
-                                  break_long_words=False, break_on_hyphens=False) for item in items]  # fmt: skip
-            block = "\n".join(wrap)
+            quote = "> " if block.startswith("> ") else ""  # the mark stands before every line of a quotation
+            items = re.split(r"\n(?=- |\d\. )", re.sub(r"^> ", "", block, flags=re.MULTILINE))
+            block = "\n".join(_filled_item(item, quote) for item in items)
         done += [*block.split("\n"), ""]
     return done[:-1]
+
+
+def _filled_item(item: str, quote: str) -> str:
+    mark = re.match(r"- |\d\. ", item)
+    below = quote + " " * len(mark[0] if mark else "")
+    return textwrap.fill(quote + " ".join(item.split()), 120, subsequent_indent=below, break_long_words=False,
+                         break_on_hyphens=False)  # fmt: skip
 
 
 def in_words(counts: Counter[str]) -> str:
@@ -305,6 +304,19 @@ def neighbour_table(record: dict[str, Any]) -> str:
         cells = [", ".join(f"`{token}` {cosine:.2f}" for token, cosine in entry["nearest"][w]) for w in record["words"]]
         rows.append([f"{entry['step']:,}", *cells])
     return sizes.table([">step", *(f"`·{word}`" for word in record["words"])], rows)
+
+
+def live(state: str, words: str, text: str = EXAMPLE) -> str:
+    """A link to the live page with this text, in a state of its link grammar (server/web/link.js)."""
+    fragment = "&".join(["text=" + quote(text, safe=""), *filter(None, [state])])
+    return f"[{words}](index.html#{fragment})"
+
+
+def folded(name: str) -> str:
+    """The source of a class or function, folded away."""
+    text = code(name)
+    summary = text.split("`")[1]
+    return f'<details markdown="1">\n<summary>The real code: <code>{summary}</code></summary>\n\n{text}\n\n</details>'
 
 
 def code(name: str) -> str:

@@ -104,6 +104,8 @@ def broken_links(path: Path) -> list[str]:
         if re.match(r"[a-z]+:", link):
             continue
         file, _, anchor = link.partition("#")
+        if file == "index.html" and path.parent == ROOT / "docs":  # the site's live page: test_teaching.py
+            continue
         target = path.parent / file if file else path
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             found.append(link)

@@ -1,0 +1,116 @@
+"""One style for all drawn figures: a small canvas that writes SVG.
+
+In: shapes and words. Out: the text of an .svg file that is light or dark as the reader's system is, 420 units wide, so
+that its words can be read on a phone. Nothing is random and numbers have one decimal, so the same numbers give the same
+file. Read next: gallery.py.
+"""
+
+from html import escape
+
+WIDTH = 420  # units; shown up to SHOWN pixels wide
+SHOWN = 600
+KINDS = ("a", "b", "c", "d")  # the colours by name: blue, orange, green, purple
+STYLE = """
+:root{--bg:#fcfcfa;--ink:#1c2430;--dim:#566070;--line:#c4cad3;--a:#0a66ad;--b:#b65200;--c:#00735a;--d:#86479f}
+@media(prefers-color-scheme:dark){:root{--bg:#171b21;--ink:#e8ebf0;--dim:#a9b1be;--line:#454d59;--a:#6cb8f2;--b:#f2a552;
+--c:#52cba2;--d:#d7a2ea}}
+text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink)}
+.s{font-size:11.5px}.h{font-weight:600}.k{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.dim{fill:var(--dim)}.bg{fill:var(--bg)}
+.a{fill:var(--a)}.b{fill:var(--b)}.c{fill:var(--c)}.d{fill:var(--d)}.line{fill:var(--line)}.ink{fill:var(--ink)}
+.sa{stroke:var(--a)}.sb{stroke:var(--b)}.sc{stroke:var(--c)}.sd{stroke:var(--d)}.sline{stroke:var(--line)}
+.sink{stroke:var(--ink)}.sdim{stroke:var(--dim)}
+path,line{fill:none;stroke-linecap:round}
+""".strip().replace("\n", "")
+
+
+def num(x: float) -> str:
+    """A coordinate with one decimal at most."""
+    return f"{x:.1f}".rstrip("0").rstrip(".") if round(x, 1) else "0"
+
+
+class Canvas:
+    """A figure that grows downwards: each method adds one shape.
+
+    title, words  what a screen reader says: the figure's name, and what it shows
+    """
+
+    def __init__(self, title: str, words: str) -> None:
+        self.title, self.words = title, words
+        self.shapes: list[str] = []
+
+    def text(
+        self, x: float, y: float, words: str, look: str = "", anchor: str = "start", size: float | None = None
+    ) -> None:
+        """Words with their baseline at y; `look` names classes: s small, h bold, k monospaced, a colour."""
+        extra = (f' class="{look}"' if look else "") + (f' text-anchor="{anchor}"' if anchor != "start" else "")
+        extra += f' style="font-size:{num(size)}px"' if size else ""
+        self.shapes.append(f'<text x="{num(x)}" y="{num(y)}"{extra}>{escape(words, quote=False)}</text>')
+
+    def box(
+        self, x: float, y: float, width: float, height: float, look: str = "line", *, round: float = 3,
+        faint: float = 1, outline: bool = False,
+    ) -> None:  # fmt: skip
+        """A rectangle filled with a colour, `faint` of it; or its outline."""
+        paint = f'class="s{look}" fill="none"' if outline else f'class="{look}"'
+        extra = f' opacity="{faint:.2f}"' if faint < 1 else ""
+        size = f'width="{num(max(width, 0))}" height="{num(height)}"'
+        self.shapes.append(f'<rect x="{num(x)}" y="{num(y)}" {size} rx="{num(round)}" {paint}{extra}/>')
+
+    def line(
+        self, x1: float, y1: float, x2: float, y2: float, look: str = "line", width: float = 1, dash: str = ""
+    ) -> None:
+        """A straight line."""
+        extra = f' stroke-dasharray="{dash}"' if dash else ""
+        ends = f'x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}"'
+        self.shapes.append(f'<line {ends} class="s{look}" stroke-width="{num(width)}"{extra}/>')
+
+    def path(self, d: str, look: str = "ink", width: float = 1.5, *, dash: str = "", faint: float = 1) -> None:
+        """A curve, given as SVG's own path."""
+        extra = (f' stroke-dasharray="{dash}"' if dash else "") + (f' opacity="{faint:.2f}"' if faint < 1 else "")
+        self.shapes.append(f'<path d="{d}" class="s{look}" stroke-width="{num(width)}"{extra}/>')
+
+    def curve(self, points: list[tuple[float, float]], look: str = "a", width: float = 2, dash: str = "") -> None:
+        """Straight pieces from point to point."""
+        self.path("M" + "L".join(f"{num(x)} {num(y)}" for x, y in points), look, width, dash=dash)
+
+    def area(self, points: list[tuple[float, float]], look: str = "a", faint: float = 0.18) -> None:
+        """A filled shape."""
+        corners = " ".join(f"{num(x)},{num(y)}" for x, y in points)
+        self.shapes.append(f'<polygon points="{corners}" class="{look}" opacity="{faint:.2f}"/>')
+
+    def dot(self, x: float, y: float, look: str = "a", radius: float = 3.5) -> None:
+        """A filled circle."""
+        self.shapes.append(f'<circle cx="{num(x)}" cy="{num(y)}" r="{num(radius)}" class="{look}"/>')
+
+    def arrow(self, x1: float, y1: float, x2: float, y2: float, look: str = "ink", width: float = 1.5) -> None:
+        """A line with a head at its end."""
+        length = max(((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5, 1e-6)
+        ux, uy = (x2 - x1) / length, (y2 - y1) / length
+        back, side = 6 + width, 3 + width / 2
+        left = f"{num(x2 - back * ux - side * uy)},{num(y2 - back * uy + side * ux)}"
+        right = f"{num(x2 - back * ux + side * uy)},{num(y2 - back * uy - side * ux)}"
+        self.line(x1, y1, x2 - 4 * ux, y2 - 4 * uy, look, width)
+        self.shapes.append(f'<polygon points="{num(x2)},{num(y2)} {left} {right}" class="{look}"/>')
+
+    def table(self, x: float, y: float, rows: list[list[str]], columns: list[float], looks: list[str] | None = None,
+              step: float = 18) -> float:  # fmt: skip
+        """Words in columns that are right-aligned at x + columns[k], the first left-aligned; the y below the last."""
+        for r, row in enumerate(rows):
+            look = (looks or [""])[min(r, len(looks or [""]) - 1)]
+            for k, word in enumerate(row):
+                self.text(x + columns[k], y + r * step, word, look, "start" if k == 0 else "end")
+        return y + len(rows) * step
+
+    def done(self, height: float) -> str:
+        """The text of the file."""
+        size = f'viewBox="0 0 {WIDTH} {num(height)}" width="{SHOWN}" height="{num(height * SHOWN / WIDTH)}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="t w">'
+        named = f'<title id="t">{escape(self.title)}</title><desc id="w">{escape(self.words)}</desc>'
+        back = f'<rect width="{WIDTH}" height="{num(height)}" rx="6" class="bg"/>'
+        return "\n".join([head, named, f"<style>{STYLE}</style>", back, *self.shapes, "</svg>"]) + "\n"
+
+
+def blend(share: float) -> float:
+    """How strong a cell's colour is for a weight between 0 and 1: small weights stay visible."""
+    return 0.06 + 0.46 * max(0.0, min(1.0, share))  # words on it can still be read

@@ -1,0 +1,149 @@
+"""The teaching guide: its figures are drawn from current numbers, fit a phone, and its links to the live page work."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from urllib.parse import parse_qsl
+
+import pytest
+
+from gpt2.addresses import parse
+from scripts.guides.render import GUIDE, MEASURED, Renderer
+from scripts.guides.subject import ROOT, Subject, rounded
+from scripts.guides.teaching import measure
+from scripts.guides.teaching.blocks import passes
+from scripts.guides.teaching.gallery import TEACHING
+from scripts.guides.teaching.svg import WIDTH, Canvas
+from tests.docs.test_guides_numbers import differences
+
+KEPT = json.loads(MEASURED.read_text("utf-8"))
+TAUGHT = json.loads(TEACHING.read_text("utf-8"))
+PAGES = [ROOT / "docs" / name for name in ("component_functions.md", "exercises.md", "exercises_answers.md")]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    renderer = Renderer(KEPT["numbers"], dict(KEPT["outputs"]))
+    renderer.document("component_functions.md")
+    return renderer.gallery
+
+
+def test_the_figures_are_drawn_from_these_numbers_by_this_code(gallery):
+    stale = [name for name, text in gallery.drawn.items() if (GUIDE / f"{name}.svg").read_text("utf-8") != text]
+    assert not stale, f"python -m scripts.guides --text draws them anew: {stale}"
+
+
+def test_every_figure_is_shown_and_nothing_else_is_there(gallery):
+    assert gallery.used == set(gallery.drawn) == {path.stem for path in GUIDE.glob("*.svg")}
+    assert not list(GUIDE.glob("*.png"))
+    with pytest.raises(ValueError, match="no drawn figure 'none'"):
+        gallery.show("none", "")
+
+
+def cut_off(text: str) -> list[str]:
+    """Words that leave the figure: 0.56 em per letter, 0.61 in a fixed width, is what they take at least."""
+    found = []
+    for item in ET.fromstring(text).iter(f"{SVG}text"):
+        look = (item.get("class") or "").split()
+        own = re.findall(r"[\d.]+", item.get("style") or "")
+        size = float(own[0]) if own else 11.5 if "s" in look else 13
+        width = size * len(item.text or "") * (0.61 if "k" in look else 0.5)
+        left = float(item.get("x") or 0) - width * {"middle": 0.5, "end": 1.0}.get(item.get("text-anchor") or "", 0)
+        if left < 0 or left + width > WIDTH:
+            found.append(item.text or "")
+    return found
+
+
+def test_no_words_leave_a_figure_and_all_can_be_read_on_a_phone(gallery):
+    for name, text in gallery.drawn.items():
+        assert cut_off(text) == [], name
+        sizes = [float(x) for x in re.findall(r"font-size:([\d.]+)px", text)]
+        assert min(sizes) >= 10, name
+        assert "prefers-color-scheme:dark" in text
+        assert "<title" in text
+
+
+def test_words_that_leave_a_figure_are_found():
+    c = Canvas("a", "b")
+    c.text(400, 20, "too long for this place")
+    c.text(10, 20, "short")
+    assert cut_off(c.done(40)) == ["too long for this place"]
+
+
+def test_the_numbers_of_the_figures_are_those_of_the_model():
+    assert differences(TAUGHT, measure.numbers()) == []
+
+
+def test_each_pass_of_the_dropout_figure_loses_something():
+    assert all(0 < row.count(0.0) < len(row) for row in passes())
+
+
+def test_merges_are_the_tokenizers_own():
+    words = rounded(measure.merges(Subject.load()))["words"]
+    assert words["unbelievable"]["steps"][-1]["pieces"] == ["un", "b", "el", "ie", "v", "able"]
+
+
+# The page's text
+
+
+def prose(section: str) -> str:
+    """A section without code, tables, figures and what is folded away."""
+    text = re.sub(r"```.*?```|<details.*?</details>", "", section, flags=re.DOTALL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("|", "!", "#")))
+
+
+def test_sections_are_short_and_code_shows_little_plumbing():
+    text = PAGES[0].read_text("utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert len(sections) == 12
+    assert max(len(prose(section).split()) for section in sections) <= 900
+    assert len(re.findall(r"\[[-+]\d[\d.]*, [-+]\d[\d.]*\]", prose(text))) <= 8  # intervals
+    code = "\n".join(re.findall(r"```py\n(.*?)```", text, re.DOTALL)).splitlines()
+    assert sum(bool(re.search(r"probe|\btap\b|Pass\b|\bhere\b", line)) for line in code) <= 10
+
+
+def test_every_section_has_its_parts():
+    for section in re.split(r"^## ", PAGES[0].read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        name, section = section.splitlines()[0], " ".join(section.split())
+        for part in ("guide/", "**Often said:**", "](index.html#", "*Try:*", "**Exercises.**"):
+            assert part in section, (name, part)
+        if name != "Key takeaways":
+            for part in ("**The problem.**", "**Picture it.**", "*Where this breaks:*", "**By hand.**", "**In code.**"):
+                assert part in section, (name, part)
+
+
+# Links to the live page
+
+
+def grammar() -> tuple[set[str], set[str], set[str]]:
+    """Fields of the page's address, kinds of switches, and views, as the page's own script names them."""
+    state = (ROOT / "gpt2/server/web/state.js").read_text("utf-8")
+    link = (ROOT / "gpt2/server/web/link.js").read_text("utf-8")
+    fields = re.findall(r"^  (\w+):", state.split("DEFAULTS = {")[1].split("};")[0], re.MULTILINE)
+    kinds = re.findall(r'"(\w+)"', re.findall(r"STATES = \[(.*?)\]", state)[0])
+    views = re.findall(r'"(\w+)"', re.findall(r"VIEWS = \[(.*?)\]", link, re.DOTALL)[0])
+    return set(fields), set(kinds), set(views)
+
+
+def test_links_to_the_live_page_name_what_it_knows():
+    fields, kinds, views = grammar()
+    links = [link for page in PAGES for link in re.findall(r"\]\(index\.html#(\S+)\)", page.read_text("utf-8"))]
+    assert len(links) >= 11
+    for link in links:
+        for name, value in parse_qsl(link, keep_blank_values=True, strict_parsing=True):
+            assert name in fields | kinds, link
+            if name == "view":
+                assert value in views, link
+            for address in value.split(",") if name in kinds else []:
+                assert parse(address, 8, 11), link
+
+
+# Exercises
+
+
+def test_every_exercise_has_an_answer():
+    asked = [number for page in PAGES[:2] for number in re.findall(r"\*(\d+\.\d+)\*", page.read_text("utf-8"))]
+    answered = re.findall(r"^\*\*(\d+\.\d+)\*\*", PAGES[2].read_text("utf-8"), re.MULTILINE)
+    assert sorted(asked) == sorted(answered)
+    assert len(asked) == len(set(asked)) >= 40
