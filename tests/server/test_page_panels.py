@@ -147,11 +147,13 @@ def test_a_story_and_the_graph_of_a_prediction(page, port):
     expect(node).to_have_attribute("data-adds", "0")  # it stays, to be switched on again
 
 
-def test_the_row_that_is_asked_about_is_in_view_when_a_live_file_opens(page, tmp_path):
-    """The parts under the picture come later there, and take room from it."""
+def test_a_live_file_opens_with_its_row_in_view_and_brings_what_was_measured(page, tmp_path):
+    """The parts under the picture come later there, and take room from it; what is brought is drawn unasked."""
     page.goto(write_live(storyteller(), COPIED, tmp_path / "page.html").as_uri())
     page.wait_for_selector("#under text, #under span")
     page.wait_for_function("document.querySelector('#panel').ariaBusy === 'false'")
     row, box = (page.locator(name).bounding_box() for name in ("#rows .chosen", "#rows"))
     assert box["y"] <= row["y"] + 1
     assert row["y"] + row["height"] <= box["y"] + box["height"] + 1
+    page.click("#tab-off")
+    expect(page.locator("#panel")).to_contain_text("loss without it, nats per token")

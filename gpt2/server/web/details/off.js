@@ -133,7 +133,8 @@ function importance(again) {
       ? null
       : h("span.fine", {}, "It is measured on many texts: ", h("code", {}, "gpt2 explain off")),
   );
-  if (!answer && has("importance", parameters) && isFile) start();
+  const brought = isFile && has("importance", parameters); // a file answers at once
+  if (!answer && brought && !progressOf("importance")) queueMicrotask(start);
   if (!answer) return h("section.wide", {}, h("h3", {}, "how much is each missed, on other texts?"), bar);
   if (answer instanceof Error) return h("section.wide", {}, bar, h("p.fine", {}, answer.message));
   const rows = answer.rows.map((r) => ({
