@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FRONT = "index.html"
 PAGES = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 LANGUAGES = {".py": "python", ".toml": "toml", ".js": "js", ".css": "css", ".txt": "text", "": "bash"}
-SPREAD = "Guides"  # the section whose pages stand one by one on the front page
+SPREAD = "Learn"  # the section whose pages stand one by one on the front page
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()([^)\s#]+)(?=[)\s#])")
 
