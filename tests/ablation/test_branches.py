@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from gpt2.ablation.branches import branch, branch_points
-from gpt2.ablation.conduct import due, expected_work
+from gpt2.ablation.conduct import conduct, due, expected_work, read_records
 from gpt2.ablation.job import run_job
 from gpt2.ablation.study import Job, Study, load_study
 from gpt2.base.errors import UsageError
+from gpt2.base.notes import Note, forget
 from gpt2.data.prepare import prepare
 from gpt2.text.tokenizer import Tokenizer
 from gpt2.training.loop import TrainingRun
@@ -129,3 +130,16 @@ def test_weights_come_back_after_a_branch_that_diverges(data: Path) -> None:
     spoilt = branch(run, 5, lambda: {"val_loss": 1.0})
     assert (spoilt["val_loss"], run.steps_done) == (None, 0)
     assert torch.equal(run.model.state_dict()["transformer.wpe.weight"], before["transformer.wpe.weight"])
+
+
+def test_a_study_ends_where_its_hours_end_and_says_so(tmp_path: Path, data: Path) -> None:
+    s = study(tmp_path, data, STUDY.replace("exploratory = 1", "exploratory = 1\nhours = 1e-9"))
+    results = tmp_path / "results.jsonl"
+    with pytest.warns(Note, match="0.0 processor hours are spent, of 1e-09: what is due is left out"):
+        conduct(s, results, only=("wide",))
+    (record,) = read_records(results).values()
+    assert record["processor_seconds"] > 0
+    forget()  # a note is said once
+    with pytest.warns(Note, match="what is due is left out"):
+        conduct(s, results, only=("wide",))
+    assert len(read_records(results)) == 1
