@@ -119,7 +119,6 @@ def run_job(
         "train_loss": sum(tail) / len(tail) if tail else None,
         "tokens_per_s": len(losses) * recipe.train.batch_size * run.context / max(seconds, 1e-9),
         "seconds": time.perf_counter() - started,
-        "processor_seconds": time.process_time() - used,
         "peak_memory_bytes": most_memory(run.device) if counted else None,
     }
     if record["diverged_at"] is None:
@@ -127,6 +126,7 @@ def run_job(
         record |= _final(run, model, part, study, job)
         if keep is not None:
             save(model, usual.tokenizer, keep, overwrite=True)
+    record["processor_seconds"] = time.process_time() - used
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return plain(brief(record | {"ended": ended, "environment": describe(run.device)}))
 
