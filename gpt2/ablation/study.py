@@ -158,7 +158,7 @@ class Job:
         variant of the study's own is another one as soon as its file says something else.
         """
         contestant = study.contestants[self.contestant]
-        what = {
+        what: dict[str, Any] = {
             "recipe": identity(self.recipe(study)),
             "variant": contestant.variant,
             "purpose": self.purpose,
