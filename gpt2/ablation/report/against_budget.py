@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # panels beside one another
+BESIDE = 1.09  # a seed's dot stands so much further right than its bar, which would hide it
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,8 @@ def plot(findings: Findings) -> "Figure | None":
         tokens = [p.tokens for p in found]
         axes.axhline(0, color="black", lw=0.8)
         for p in found:
-            axes.plot(
-                [p.tokens] * len(p.each), list(p.each.values()), ".", color=draw.KINDS[0], alpha=0.35, ms=6, mew=0
-            )
+            seeds = list(p.each.values())
+            axes.plot([BESIDE * p.tokens] * len(seeds), seeds, ".", color=draw.NEUTRAL, ms=5, mew=0)
             if p.difference.pairs > 1:
                 axes.plot([p.tokens] * 2, [p.difference.low, p.difference.high], color=draw.KINDS[0], lw=1.4)
         axes.plot(tokens, [p.difference.mean for p in found], "o-", color=draw.KINDS[0], ms=4, lw=1.2)
