@@ -129,3 +129,10 @@ def test_the_study_is_whole() -> None:
     mix = [c for c in study.contestants.values() if c.rate_of]
     assert {c.variant for c in mix} >= {c.variant for c in study.primary if c.variant}
     assert math.isclose(study.branches[-1], 0.5)
+
+
+def test_the_table_of_the_search_is_that_of_its_results() -> None:
+    from benchmarks.context_search import table
+
+    shown = table(ROOT / "results" / "ablation" / "evening-search.jsonl")
+    assert shown in (ROOT / "docs" / "ablation_evening.md").read_text(encoding="utf-8")
