@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
 from gpt2 import __version__
+from gpt2.ablation.blocks import check_place, spent
 from gpt2.ablation.kept import check_places, clear, hidden, settle
 from gpt2.ablation.results import Records, Results, read_records, writing
 from gpt2.ablation.study import BASELINE, Job, Study
@@ -39,9 +40,14 @@ class Tuning:
 
 
 def tuning(study: Study, contestant: str, records: Records) -> Tuning:
-    """The search for a contestant's learning rate: a grid, extended while its best lies at an end."""
-    rates = list(study.tune_rates)
-    for _ in range(EXTENSIONS + 1):
+    """The search for a contestant's learning rate: a grid, extended while its best lies at an end.
+
+    Once the best lies at no end, the search goes on between it and the better of its neighbours, until it has tried
+    `tune_trials` rates: so every contestant has as many trials, but for one whose grid had to be extended further.
+    """
+    contestant = study.contestants[contestant].rate_of or contestant
+    rates, extended = list(study.tune_rates), 0
+    while True:
         jobs = {r: [Job(contestant, "tune", s, r, study.tune_share) for s in study.tune_seeds] for r in rates}
         missing = [job for of_rate in jobs.values() for job in of_rate if job.key(study) not in records]
         losses = {r: _mean_loss(study, of_rate, records) for r, of_rate in jobs.items()}
@@ -50,20 +56,25 @@ def tuning(study: Study, contestant: str, records: Records) -> Tuning:
         best = min(rates, key=lambda r: losses[r])
         if losses[best] == inf:  # all diverged: look lower
             best = rates[0]
-        if best == rates[0]:
-            rates = [best / 2, *rates]
-        elif best == rates[-1]:
-            rates = [*rates, best * 2]
+        if best in (rates[0], rates[-1]):
+            if extended == EXTENSIONS:
+                return Tuning(losses, best, [])
+            extended += 1
+            rates = [best / 2, *rates] if best == rates[0] else [*rates, best * 2]
+        elif len(rates) < study.tune_trials:
+            place = rates.index(best)
+            beside = min(rates[place - 1], rates[place + 1], key=lambda r: losses[r])
+            rates = sorted([*rates, round(sqrt(best * beside), 6)])
         else:
             return Tuning(losses, best, [])
-    return Tuning(losses, best, [])
 
 
 def due(study: Study, records: Records, only: Sequence[str] = ()) -> list[Job]:
     """Runs that can start now, in the order in which they are wanted; none when the study is complete.
 
     Primary contestants and whoever they are compared with come first: their rates, then seed by seed, so that a study
-    that is stopped has some seeds of each contrast, and not all seeds of one.
+    that is stopped has some seeds of each contrast, and not all seeds of one. In a study of blocks the others come one
+    contestant after the other, as the file has them.
     """
     jobs: list[Job] = []
     for name in only or study.contestants:
@@ -73,9 +84,13 @@ def due(study: Study, records: Records, only: Sequence[str] = ()) -> list[Job]:
             jobs += [Job(name, "report", seed, search.rate) for seed in study.seeds_of(name)]
             if name == BASELINE:
                 jobs += [Job(name, "budget", s, search.rate, b) for b in study.budgets for s in study.seeds_of(name)]
-    family = {name for c in study.primary for name in (BASELINE, c.name, c.against)}
-    purposes = ("tune", "report", "budget")
-    jobs.sort(key=lambda job: (job.contestant not in family, purposes.index(job.purpose), job.seed))
+    family, purposes, order = {BASELINE, *study.family}, ("tune", "report", "budget"), list(study.contestants)
+
+    def place(job: Job) -> tuple[bool, int, int, int]:
+        later = job.contestant not in family
+        return later, order.index(job.contestant) * (later and study.blocks), purposes.index(job.purpose), job.seed
+
+    jobs = sorted(dict.fromkeys(jobs), key=place)  # two contestants may share a search
     return [job for job in jobs if job.key(study) not in records]
 
 
@@ -85,8 +100,9 @@ def expected_work(study: Study, records: Records, only: Sequence[str] = ()) -> f
     for name in only or study.contestants:
         search = tuning(study, name, records)
         if search.rate is None:
-            left += len(study.seeds_of(name)) + (len(study.seeds_of(name)) * sum(study.budgets)) * (name == BASELINE)
-    return left + sum(job.share for job in due(study, records, only))
+            each = Job(name, "report", 0).work(study) + sum(study.budgets) * (name == BASELINE)
+            left += len(study.seeds_of(name)) * each
+    return left + sum(job.work(study) for job in due(study, records, only))
 
 
 def conduct(
@@ -118,6 +134,8 @@ def conduct(
         if keep is not None and BASELINE in (only or study.contestants):
             check_places(keep, study, file.records, tuning(study, BASELINE, file.records).rate)
         _tell_others(study, file, only)
+        if study.blocks and (wanted := due(study, file.records, only)):
+            check_place(study, file.records, wanted)
         mend = Failure(lost, "try again with fewer {jobs}; what has ended is kept.", jobs=None)
         with Processes(partial(_work, threads), jobs, mend, environment) as workers:
             _run_all(study, file, workers, jobs, only, keep, report)
@@ -136,6 +154,10 @@ def _run_all(
     try:
         while True:
             waiting = [job for job in due(study, file.records, only) if job not in running.values()]
+            if waiting and study.hours and (hours := spent(study, file.records)) >= study.hours:
+                if not running:
+                    note(f"{hours:.1f} processor hours are spent, of {study.hours:g}: what is due is left out.")
+                waiting = []
             for job in waiting[: jobs - len(running)]:
                 wanted = keep is not None and job.contestant == BASELINE and job.purpose == "report"
                 where = hidden(keep, study, job) if keep is not None and wanted else None

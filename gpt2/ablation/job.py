@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gpt2.ablation.branches import branch, branch_points
 from gpt2.ablation.measure import (
     brief,
+    context_use,
     dead_neurons,
     in_context_score,
     induction_score,
@@ -91,11 +94,15 @@ def run_job(
     ids, targets = part.all(run.device, 8)
     if job.purpose == "report":
         record["at_start"] = stream_scales(model, ids, targets)
+    branches = branch_points(recipe, study.branches_of(job.contestant) if job.purpose == "report" else ())
     points = {round(run.recipe.train.steps * (k / CURVE_POINTS) ** 2) for k in range(1, CURVE_POINTS)}
-    started, losses = time.perf_counter(), []
+    started, used, losses = time.perf_counter(), time.process_time(), []
     seconds = 0.0
     try:
         for number in range(recipe.train.steps):
+            for share, steps in branches.get(number, ()):
+                measured = partial(_final, run, model, part, study, replace(job, purpose="budget"))
+                record.setdefault("branches", []).append({"share": share, **branch(run, steps, measured)})
             before = time.perf_counter()
             losses.append(run.step(number)["loss"])
             run.steps_done = number + 1
@@ -119,6 +126,7 @@ def run_job(
         record |= _final(run, model, part, study, job)
         if keep is not None:
             save(model, usual.tokenizer, keep, overwrite=True)
+    record["processor_seconds"] = time.process_time() - used
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return plain(brief(record | {"ended": ended, "environment": describe(run.device)}))
 
@@ -140,6 +148,9 @@ def _final(run: TrainingRun, model: GPT2, part: Part, study: Study, job: Job) ->
     path = run.recipe.data.val[0]
     manifest = TokenShards(path).manifest
     result["val_bits_per_byte"] = result["val_loss"] / math.log(2) * manifest["tokens"] / manifest["bytes"]
+    if job.purpose == "budget" and not study.branches:
+        return result
+    result |= {"context_use": context_use(model, ids, targets)}
     if job.purpose == "budget":
         return result
     result |= {

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpt2.evaluation.context_use import FIRST, VISIBLE, Z, context_use_of_rows
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 
+TARGETS = 8192  # of which the context use is measured
 ROWS = 8  # rows a pass: enough for steady numbers, little enough to cost nothing
 
 
@@ -59,6 +61,20 @@ def in_context_score(losses: Sequence[float]) -> float:
     tenth = max(1, len(losses) // 10)
     late, early = losses[-tenth:], losses[tenth : 2 * tenth]
     return sum(late) / len(late) - sum(early) / max(1, len(early))
+
+
+def context_use(model: GPT2, ids: Tensor, targets: Tensor) -> dict[str, float] | None:
+    """What the full context is worth over the last 8 tokens, on some of the rows [B, T]; None for rows under 16.
+
+    `full` and `short` are the two mean losses, `use` their difference, and `error` its standard error over rows
+    (gpt2/evaluation/context_use.py).
+    """
+    T = ids.size(1)
+    if T < 2 * VISIBLE:
+        return None
+    rows = max(1, TARGETS // (T - min(FIRST, T // 2)))
+    found = context_use_of_rows(model, ids[:rows], targets[:rows])
+    return {"use": found.use, "full": found.full, "short": found.short, "error": (found.high - found.use) / Z}
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ from gpt2.base.sealed import read_file
 
 BEGINNING = b'{"key": "'  # of a record's line, also of one that was cut off
 NUMBER, NUMBERS, SCALES = (float, None), [(float, None)], {str: [(float, None)]}
+USE = ({"use": float, "full": float, "short": float, "error": NUMBER}, None)
 FIELDS = {
     "key": str, "study": str, "contestant": str, "purpose": str, "seed": int, "rate": float, "share": float,
     "diverged_at": (int, None), "val_loss?": NUMBER, "steps?": int, "tokens?": int, "parameters?": int,
@@ -30,6 +31,8 @@ FIELDS = {
     "curve?": [{"steps": int, "val_loss": NUMBER, "induction": NUMBER}], "position_losses?": (NUMBERS, None),
     "longer_losses?": (NUMBERS, None), "in_context_score?": NUMBER, "induction?": NUMBER, "dead_neurons?": NUMBER,
     "at_start?": (SCALES, None), "at_end?": (SCALES, None), "environment?": (dict, None), "ended?": (str, None),
+    "processor_seconds?": NUMBER, "context_use?": USE,
+    "branches?": [{"share": float, "steps": int, "tokens": int, "val_loss": NUMBER, "context_use?": USE}],
 }  # fmt: skip
 """What is read of a record, by kind (gpt2/base/kinds.py)."""
 Records = dict[str, dict[str, Any]]  # by key

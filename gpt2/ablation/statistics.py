@@ -73,6 +73,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def detectable(spread: float, pairs: int, level: float = 0.95, family: int = 1, power: float = 0.8) -> float:
+    """The smallest true difference that a paired t test finds with this power: how small an effect a study can see.
+
+    spread  the standard deviation of the differences over seeds
+    family  how many contrasts share the error 1 - level: Holm's smallest p-value stands at (1 - level) / family
+
+    With d = difference / spread, the test statistic has a noncentral t distribution with pairs - 1 degrees of freedom
+    and the noncentrality d sqrt(pairs) (Cohen 1988, "Statistical Power Analysis", section 2.3). A finding of the wrong
+    sign does not count. Infinite with fewer than two pairs.
+    """
+    if pairs < 2:
+        return math.inf
+    from scipy import optimize, stats
+
+    free, root = pairs - 1, math.sqrt(pairs)
+    critical = float(stats.t.ppf(1 - (1 - level) / family / 2, free))
+
+    def lacking(d: float) -> float:
+        return float(stats.nct.sf(critical, free, d * root)) - power
+
+    high = 1.0
+    while lacking(high) < 0:
+        high *= 2
+    return spread * float(optimize.brentq(lacking, 0.0, high))
+
+
 def region(expectation: str) -> tuple[float, float]:
     """The differences that an expectation allows: ">= 0.05", "<= -0.02" or "within 0.01".
 

@@ -48,6 +48,10 @@ class Contestant:
     """Where the expectation comes from."""
     set: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the recipe that differ, as tables."""
+    rate_of: str = ""
+    """The contestant whose search found its learning rate; "": a search of its own."""
+    seeds: int = 0
+    """How many of the study's seeds it runs; 0: as many as its kind does."""
     code: str = ""
     """A hash of the study's own file of variants, where the variant is one of those; no entry of the table."""
 
@@ -67,6 +71,12 @@ class Study:
     tune_windows   share of the validation windows that the search uses; the report uses the others
     note           a sentence for the report, on how the study came about
     variants       a Python file with variants of the study's own, which is run when the study is read
+    tune_trials    rates that each search tries at least: it goes on between two of them once its best is at no end
+    branches       shares of the steps at which primary contestants, and whoever they are compared with, are measured as
+                   well, by a decay that is branched off (branches.py)
+    blocks         all contestants of a seed run on one processor at one commit (blocks.py), and exploratory ones run in
+                   the order of the file
+    hours          processor hours after which no run is begun; 0: no limit
     """
 
     name: str
@@ -82,6 +92,10 @@ class Study:
     tune_windows: float
     note: str = ""
     variants: Path | None = None
+    tune_trials: int = 0
+    branches: tuple[float, ...] = ()
+    blocks: bool = False
+    hours: float = 0.0
 
     @cached_property
     def _recipes(self) -> dict[str, Recipe]:  # a report asks for the keys of some thousand runs
@@ -96,8 +110,17 @@ class Study:
 
     def seeds_of(self, contestant: str) -> tuple[int, ...]:
         """The seeds of its report runs: all for primary ones, and for whoever one of those is compared with."""
-        of_primary = {name for c in self.contestants.values() if c.kind == "primary" for name in (c.name, c.against)}
-        return self.seeds if contestant in of_primary else self.seeds[: self.exploratory]
+        own = self.contestants[contestant].seeds
+        return self.seeds if contestant in self.family and not own else self.seeds[: own or self.exploratory]
+
+    def branches_of(self, contestant: str) -> tuple[float, ...]:
+        """The shares of the steps at which its report runs are measured as well."""
+        return self.branches if contestant in self.family else ()
+
+    @property
+    def family(self) -> set[str]:
+        """Primary contestants, and whoever one of them is compared with."""
+        return {name for c in self.primary for name in (c.name, c.against)}
 
     @property
     def primary(self) -> list[Contestant]:
@@ -123,6 +146,11 @@ class Job:
         train = replace(train, seed=self.seed, steps=max(1, round(train.steps * self.share)))
         return replace(recipe, optim=optim, train=train)
 
+    def work(self, study: Study) -> float:
+        """What it costs, in runs of full length: its own steps, and the decays that are branched off."""
+        branches = study.branches_of(self.contestant) if self.purpose == "report" else ()
+        return self.share + study.recipe(self.contestant).optim.decay * sum(branches)
+
     def key(self, study: Study) -> str:
         """A hash of all that decides how the run goes; a result with this key need not be computed again.
 
@@ -130,7 +158,7 @@ class Job:
         variant of the study's own is another one as soon as its file says something else.
         """
         contestant = study.contestants[self.contestant]
-        what = {
+        what: dict[str, Any] = {
             "recipe": identity(self.recipe(study)),
             "variant": contestant.variant,
             "purpose": self.purpose,
@@ -138,6 +166,8 @@ class Job:
         }
         if contestant.code:
             what["code"] = contestant.code
+        if self.purpose == "report" and study.branches_of(self.contestant):
+            what |= {"branches": list(study.branches)}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -180,10 +210,12 @@ def load_study(path: str | Path) -> Study:
             raise UsageError(f"{path}: contestants.{plain_name(name)}: write a name of at most 100 characters.")
         contestants[name] = _contestant(path, name, entry)
     for c in contestants.values():
-        if c.against not in contestants:
-            raise UsageError(
-                f"{path}: {c.name} is against {shortened(c.against)}, which is not a contestant: name one."
-            )
+        for word, other in (("against", c.against), ("rate_of", c.rate_of or BASELINE)):
+            if other not in contestants:
+                what = f"{word} {shortened(other)}" if word == "rate_of" else f"against {shortened(other)}"
+                raise UsageError(f"{path}: {c.name} is {what}, which is not a contestant: name one.")
+        if c.rate_of and contestants[c.rate_of].rate_of:
+            raise UsageError(f"{path}: {c.name} takes the rate of {c.rate_of}, which has no search: name another.")
     settings = {**_DEFAULTS, **table.get("study", {})}
     for name, value in settings.items():
         if name not in _KINDS:
@@ -197,10 +229,15 @@ def load_study(path: str | Path) -> Study:
     if not 0 < settings["tune_windows"] < 1:
         share, mend = shortened(settings["tune_windows"]), "the report uses the other windows"
         raise UsageError(f"{path}: [study] tune_windows is {share}: it must be above 0 and below 1, since {mend}.")
-    for name in ("tune_rates", "budgets"):
-        for value in settings[name]:
+    for name in ("tune_rates", "budgets", "branches"):
+        for value in settings.get(name, ()):
             if not 0 < value < math.inf:
                 raise UsageError(f"{path}: [study] {name} holds {shortened(value)}: it must be above 0.")
+    if not all(share < 1 for share in settings.get("branches", ())):
+        raise UsageError(f"{path}: [study] branches holds {settings['branches']}: each must be below 1.")
+    for name in ("tune_trials", "hours"):
+        if not 0 <= settings.get(name, 0) < math.inf:
+            raise UsageError(f"{path}: [study] {name} is {shortened(settings[name])}: it must be at least 0.")
     for name in ("seeds", "tune_seeds"):
         if not settings[name]:
             raise UsageError(f"{path}: [study] {name} is []: name at least one seed.")
@@ -226,7 +263,10 @@ def load_study(path: str | Path) -> Study:
         if c.variant is not None and c.variant not in VARIANTS and study.variants is not None:
             code = hashlib.sha256(study.variants.read_bytes()).hexdigest()
             contestants[c.name] = replace(c, code=code)
-        study.recipe(c.name)
+        schedule = study.recipe(c.name).optim.schedule
+        if study.branches_of(c.name) and schedule != "wsd":
+            what = f"[study] branches needs the schedule wsd, and {c.name} has {schedule}"
+            raise UsageError(f"{path}: {what}: set optim.schedule.")
     return study
 
 
@@ -241,9 +281,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 _KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("seeds", "tune_seeds"), ([int], "a list of whole numbers")),
-    **dict.fromkeys(("tune_rates", "budgets"), ([float], "a list of numbers")),
-    **dict.fromkeys(("tune_share", "tune_windows"), (float, "a number")),
-    "exploratory": (int, "a whole number"),
+    **dict.fromkeys(("tune_rates", "budgets", "branches"), ([float], "a list of numbers")),
+    **dict.fromkeys(("tune_share", "tune_windows", "hours"), (float, "a number")),
+    **dict.fromkeys(("exploratory", "tune_trials"), (int, "a whole number")),
+    "blocks": (bool, "true or false"),
     **dict.fromkeys(("note", "variants"), (str, "a text")),
 }
 
@@ -254,12 +295,14 @@ def _contestant(path: Path, name: str, entry: dict[str, Any]) -> Contestant:
     for key, value in entry.items():
         if key not in known:
             raise UsageError(f"{where} has no {plain_name(key)!r}: known are {', '.join(known)}.")
-        kind: Any = {str: dict} if key == "set" else str
+        kind: Any = {"set": {str: dict}, "seeds": int}.get(key, str)
         if not is_like(value, kind):
-            what = "a table of tables" if key == "set" else "a text"
+            what = {"set": "a table of tables", "seeds": "a whole number"}.get(key, "a text")
             raise UsageError(f"{where}: {key} is {shortened(value)}: it must be {what}.")
     if entry.get("kind", "primary") not in get_args(Kind):
         raise UsageError(f"{where}: kind is {shortened(entry['kind'])}: choose {', '.join(get_args(Kind))}.")
+    if entry.get("seeds", 0) < 0:
+        raise UsageError(f"{where}: seeds is {shortened(entry['seeds'])}: it must be at least 0.")
     contestant = Contestant(**{"name": name, "title": name.replace("-", " "), **entry})
     try:
         if contestant.kind != "reference":

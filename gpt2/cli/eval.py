@@ -15,6 +15,7 @@ from gpt2.cli.common import File, Flag, ModelOptions, print_json, variant_of, wi
 from gpt2.cli.console import progress
 from gpt2.cli.eval_items import (
     check_target,
+    context_figures,
     read_documents,
     refuse_texts,
     source,
@@ -26,6 +27,7 @@ from gpt2.cli.eval_items import (
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
+    from gpt2.cli.eval_items import Document
     from gpt2.evaluation.measures import Figure, TaskResult
 
 
@@ -51,20 +53,23 @@ def refuse_seeing(checkpoint: "Checkpoint") -> None:
 
 @dataclass
 class Command(ScoredModel):
-    """Perplexity and bits per byte on texts, or the score of a task.
+    """Perplexity and bits per byte on texts, how much of its context a model uses, or the score of a task.
 
     Each document of a text stands alone, with <|endoftext|> before it. The model reads it in windows of the full
     context, and each window begins half a context after the one before.
 
     examples:
       gpt2 eval --task hellaswag hellaswag_val.jsonl --items rows.jsonl
+      gpt2 eval --task context-use texts.txt
       zcat texts.txt.gz | gpt2 eval -
     """
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")]
     """Texts, as `gpt2 prepare` takes them; for a task, its .jsonl file, also .gz or .zst; `-`: standard input."""
-    task: Literal["text", "lambada", "hellaswag"] = "text"
-    """What the files hold: texts, LAMBADA's passages or HellaSwag's items."""
+    task: Literal["text", "context-use", "lambada", "hellaswag"] = "text"
+    """What is measured: loss or context use on texts, LAMBADA's passages, HellaSwag's items."""
+    visible: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 8)")] = None
+    """For context use: how many of the last tokens are left visible."""
     context: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the model's limit)")] = None
     """For texts: how many tokens the model sees at once."""
     stride: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: half the context)")] = None
@@ -93,19 +98,42 @@ class Command(ScoredModel):
             if self.joined:
                 raise UsageError("--joined makes one text of all documents, so there are no --items: leave one out.")
             check_target(self.items, self.files)
-        self._text() if self.task == "text" else self._task()
+        if self.visible is not None and self.task != "context-use":
+            raise UsageError("--visible is for context use: name --task context-use, or leave it out.")
+        {"text": self._text, "context-use": self._context_use}.get(self.task, self._task)()
 
-    def _text(self) -> None:
+    def _read(self) -> "tuple[list[Document], list[str], Checkpoint]":
+        """The documents, their texts, and the model."""
         with progress("reading texts"):
             found = list(islice(read_documents(self.files, self.field), self.limit))
         texts = [one.text for one in found]
         checkpoint = self.load()
-        from gpt2.evaluation.bits_per_byte import loss_of_each, loss_of_joined
         from gpt2.text.spelled import Spelled, tell_spelled
 
         if not self.allow_special:
             spelled = Spelled(checkpoint.tokenizer)
             tell_spelled(sum((spelled.count(text) for text in texts), Counter()))
+        return found, texts, checkpoint
+
+    def _context_use(self) -> None:
+        for name in ("stride", "joined", "items"):
+            if getattr(self, name) not in (None, False):
+                raise UsageError(f"--{name} is not for context use: leave it out with --task context-use.")
+        _, texts, checkpoint = self._read()
+        from gpt2.evaluation.context_use import VISIBLE, context_use
+
+        with progress("evaluating") as tell:
+            result = context_use(
+                checkpoint.model, checkpoint.tokenizer, texts, VISIBLE if self.visible is None else self.visible,
+                context=self.context, allow_special=self.allow_special, progress=tell,
+            )  # fmt: skip
+        figures = {"model": checkpoint.name, **context_figures(result)}
+        print_json(figures) if self.json else show_context_use(figures)
+
+    def _text(self) -> None:
+        found, texts, checkpoint = self._read()
+        from gpt2.evaluation.bits_per_byte import loss_of_each, loss_of_joined
+
         measure = loss_of_joined if self.joined else loss_of_each
         with progress("evaluating") as tell:
             result = measure(
@@ -162,6 +190,26 @@ def show_text(figures: dict[str, Any]) -> None:
         out.print(Text(f"{name:<22}{f'{value:,}' if isinstance(value, int) else short(value):>14}"))
     how = "all as one text" if figures["joined"] else "each document alone, <|endoftext|> before it"
     out.print(Text(f"{how}; context {figures['context']:,}, stride {figures['stride']:,}", "dim"), soft_wrap=True)
+
+
+def show_context_use(figures: dict[str, Any]) -> None:
+    """Both losses, their difference with its interval, and the protocol."""
+    from rich.text import Text
+
+    out = wide_console()
+    out.print(Text(figures["model"], "bold"))
+    visible, first = figures["visible"], figures["first"]
+    rows = {
+        "documents": f"{figures['documents']:,}", "tokens scored": f"{figures['tokens']:,}",
+        "loss with the full context": f"{figures['full']:.4f}",
+        f"loss with the last {visible:,}": f"{figures['short']:.4f}", "context use": f"{figures['use']:.4f}",
+    }  # fmt: skip
+    for name, value in rows.items():
+        out.print(Text(f"{name:<28}{value:>10}"))
+    if figures["low"] is not None:
+        out.print(Text(f"{'95% interval':<28}{figures['low']:>10.4f} to {figures['high']:.4f}"))
+    how = "nats per token; each document alone, <|endoftext|> before it"
+    out.print(Text(f"{how}; context {figures['context']:,}, targets from position {first:,} on", "dim"), soft_wrap=True)
 
 
 def short(x: float) -> str:

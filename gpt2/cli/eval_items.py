@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -18,6 +19,7 @@ from gpt2.base.visible import quoted
 
 if TYPE_CHECKING:
     from gpt2.evaluation.bits_per_byte import TextLoss
+    from gpt2.evaluation.context_use import ContextUse
     from gpt2.evaluation.measures import TaskResult
 
 STANDARD_INPUT = "-"
@@ -136,6 +138,12 @@ def text_figures(loss: "TextLoss") -> dict[str, Any]:
         "word_perplexity": loss.word_perplexity,
         "bits_per_byte": loss.bits_per_byte,
     }
+
+
+def context_figures(found: "ContextUse") -> dict[str, Any]:
+    """The figures of a context use; without an interval where there is one document."""
+    figures = {"use": found.use, **asdict(found)}
+    return figures | ({} if found.documents > 1 else {"low": None, "high": None})
 
 
 def task_rows(numbers: Sequence[int], result: "TaskResult") -> Iterator[dict[str, Any]]:

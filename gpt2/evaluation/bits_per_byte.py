@@ -10,7 +10,7 @@ from at least half a window of text.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -137,8 +137,8 @@ def _sum(
         raise ValueError("there is no text to score: the file holds no document.")
     done, all_of_it = 0, sum(len(w) for plan in plans for w in plan)
     for batch in batches([w for plan in plans for w in plan], batch_tokens):
-        for w, loss in zip(batch, _losses(model, batch), strict=True):
-            losses[owner[id(w)]] += loss
+        for w, part in zip(batch, losses_of(model, batch), strict=True):
+            losses[owner[id(w)]] += part.sum().item()
         done += sum(map(len, batch))
         progress(done, all_of_it)
     each = tuple(
@@ -149,8 +149,8 @@ def _sum(
     return TextLoss(len(each), sum(tokens), words, size, math.fsum(losses), *window, each if len(each) > 1 else ())
 
 
-def _losses(model: GPT2, batch: list[Window]) -> list[float]:
-    """The summed loss of each window's targets."""
+def losses_of(model: GPT2, batch: Sequence[Window]) -> Sequence[Tensor]:
+    """The loss at each target of each window, in fp64 on the processor."""
     device = next(model.parameters()).device
     with linear_by_onednn(next(model.parameters())):
         hidden = model.hidden(padded([w.inputs() for w in batch], 0, device))  # (R, T, C)
@@ -158,7 +158,7 @@ def _losses(model: GPT2, batch: list[Window]) -> list[float]:
         targets = torch.tensor([i for w in batch for i in w.targets()[w.skip :]], device=device)
         losses = torch.cat([x for part in _slices(model, rows, targets) for x in part])
     sizes = [len(w) - w.skip for w in batch]
-    return [part.sum().item() for part in losses.cpu().double().split(sizes)]
+    return losses.cpu().double().split(sizes)
 
 
 def _slices(model: GPT2, hidden: Tensor, targets: Tensor) -> Iterator[list[Tensor]]:

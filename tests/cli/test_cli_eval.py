@@ -231,3 +231,26 @@ def test_refusals_are_one_sentence(words, code, sentence, run, texts, monkeypatc
     assert found.startswith("gpt2: ")
     assert sentence in found
     assert found.count("\n") == 1
+
+
+def test_context_use(run, texts):
+    (texts / "long.txt").write_text("One day a fox ran to the train and the train was late. " * 8)
+    code, out, err = run(texts / "long.txt", texts / "a.txt", "--task", "context-use", "--json", "--visible", "4")
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    assert (figures["visible"], figures["first"], figures["context"], figures["documents"]) == (4, 48, 96, 1)
+    assert figures["use"] == pytest.approx(figures["short"] - figures["full"])
+    assert (figures["low"], figures["high"]) == (None, None)  # one document is long enough
+    shown = run(texts / "long.txt", "--task", "context-use")[1]
+    assert "loss with the last 8 " in shown
+    assert "95% interval" not in shown
+    assert "context 96, targets from position 48 on" in shown
+    for words, says in [
+        (("--task", "context-use", "--joined"), "--joined is not for context use"),
+        (("--task", "context-use", "--stride", "3"), "--stride is not for context use"),
+        (("--visible", "3"), "--visible is for context use"),
+        (("--task", "context-use", "--visible", "49"), "it must be 1 to 48"),
+    ]:
+        code, _, err = run(texts / "long.txt", *words)
+        assert code == 2
+        assert says in err

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2.ablation.report import contrasts, method, plots, structure, training
+from gpt2.ablation.report import against_budget, blocks, contrasts, method, plots, structure, training
 from gpt2.ablation.report.code import code
 from gpt2.ablation.report.findings import Findings
 from gpt2.ablation.report.markdown import filled, picture
@@ -15,10 +15,12 @@ from gpt2.ablation.switched_off import SwitchedOff
 from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 
+PLOTS = {**plots.PLOTS, "against-budget": against_budget.plot}
 IMAGES = Path("images") / "ablation"
 TITLE = "# Ablation study: "
 CAPTIONS = {
     "contrasts": "Every contrast. A bar is an interval (simultaneous for primary ones), a pale band what was expected.",
+    "against-budget": "Difference against budget. Dots are seeds, bars plain 95% intervals. A seed's points correlate.",
     "budgets": "The baseline's validation loss over the tokens it was trained on. Each point is a training of its own.",
     "curves": "Learning curves. Mean over seeds, on 64 of the reported rows; without the mask it measures copying.",
     "positions": "Loss by position. Mean over seeds; where context helps, the loss falls from left to right.",
@@ -44,12 +46,14 @@ def document(
     home: Path = Path("docs"),
 ) -> str:
     """The report as Markdown; `home` is the folder in which it will lie, its pictures in images/ablation/STUDY."""
-    drawn = [name for name, make in plots.PLOTS.items() if make(findings)]
+    drawn = [name for name, make in PLOTS.items() if make(findings)]
     shown = {name: picture(IMAGES / findings.study.name / f"{name}.png", CAPTIONS[name]) for name in drawn}
     partial = method.missing(findings)
     sections: list[tuple[str, str, str]] = [
         ("Method", method.method(findings, commands.train, home), ""),
         ("Primary contrasts", contrasts.primary(findings, off), shown.get("contrasts", "")),
+        ("Loss against budget", against_budget.against_budget(findings), shown.get("against-budget", "")),
+        ("Blocks", blocks.shown(findings), ""),
         ("Exploratory contrasts", contrasts.exploratory(findings, off), ""),
         ("Beside GPT-2 itself", contrasts.beside(findings), ""),
         ("Intervals that hold 0", contrasts.nulls(findings), ""),
@@ -108,7 +112,7 @@ def write_report(
     images = out.parent / IMAGES / findings.study.name
     text = document(findings, commands, off, others, out.parent)
     written = []
-    for name, make in plots.PLOTS.items():
+    for name, make in PLOTS.items():
         figure = make(findings)
         if figure is not None:
             plots.save(figure, images / f"{name}.png")
