@@ -27,14 +27,14 @@ def overview(n: Numbers) -> str:
     c.text(12, 362, "+ position vector", "s")
     c.arrow(112, 352, middle - 8, 352, "a")
     c.text(middle + 12, 356, "the stream: one vector per token", "s a")
-    for k, (y, name) in enumerate(((300, "block 0"), (222, "block 1"))):
+    for y, name in ((300, "block 0"), (222, "block 1")):
         c.box(28, y - 36, 364, 66, "line", faint=0.25)
-        c.text(384, y - 20, name, "s dim", "end")
-        for x, side, words, look in ((96, -1, "attention", "b"), (324, 1, "MLP", "c")):
-            c.box(x - 52, y - 14, 104, 26, look, faint=0.22)
-            c.text(x, y + 3, words, "", "middle")
-            c.arrow(middle + 6 * side, y + 22, x, y + 14, look, 1.2)
-            c.arrow(x, y - 16, middle + 8 * side, y - 28 - 2 * k, look, 1.2)
+        c.text(36, y - 20, name, "s dim")
+        for x, side, up, words, look in ((96, -1, 9, "attention", "b"), (324, 1, -15, "MLP", "c")):
+            c.box(x - 52, y + up - 13, 104, 26, look, faint=0.22)
+            c.text(x, y + up + 4, words, "", "middle")
+            c.arrow(middle + 6 * side, y + up + 14, x - 54 * side, y + up + 5, look, 1.2)  # reads
+            c.arrow(x - 54 * side, y + up - 5, middle + 8 * side, y + up - 13, look, 1.2)  # and adds, above that
     c.text(middle - 16, 160, "… 6 more blocks …", "s dim", "end")
     c.text(middle + 16, 152, "each branch reads the stream", "s dim")
     c.text(middle + 16, 168, "through a norm and adds to it", "s dim")
