@@ -64,7 +64,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_page_answers_its_first_questions_or_is_refused_whole(name: str) -> None:
     if name in LACKS:
-        with pytest.raises(UsageError, match=f"the page needs .* this model is without {LACKS[name]}: use gpt2 "):
+        with pytest.raises(
+            UsageError, match=f"the page draws .* the variant .{name}. is without {LACKS[name]}: use gpt2 "
+        ):
             create_app(variant(name))
         return
     scene = {"text": TEXT, "switches": {}}
@@ -97,7 +99,7 @@ def test_the_terminal_refuses_the_page_in_one_sentence(option: str, saved, run, 
     words = [option, str(tmp_path / "a.html")] if option == "--html" else [option, "--no-browser"]
     code, out, err = run("explain", TEXT, *words, "--model", saved("no-mlp"))
     assert (code, out) == (2, "")
-    assert err.startswith("gpt2: the page needs the parts of a plain GPT-2, and this model is without ln_2 and MLPs:")
+    assert err.startswith("gpt2: the page draws the parts of a plain GPT-2, and the variant 'no-mlp' is without")
     assert err.count("\n") == 1
     assert not (tmp_path / "a.html").exists()
 

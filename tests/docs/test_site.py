@@ -71,7 +71,7 @@ def test_every_document_has_a_page(site: Path) -> None:
 def test_the_front_page_is_a_run_with_links_to_the_documents(pages: dict[Path, Parsed], site: Path) -> None:
     front = pages[site / "index.html"]
     assert 'id="data"' in front.text
-    assert {"start.html", "explain.html", "notebooks/explain.html"} <= set(front.links)
+    assert {"start.html", "component_functions.html", "training.html", "explain.html"} <= set(front.links)
     for path, page in pages.items():  # and the way back
         assert any((path.parent / link).resolve() == site / "index.html" for link in page.links if link) or (
             path == site / "index.html"
