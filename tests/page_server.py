@@ -17,6 +17,8 @@ from gpt2.server.run import listen
 from gpt2.server.serving import Server
 from gpt2.server.wire import unpack
 
+VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions", "compare")
+
 
 @contextlib.contextmanager
 def serving(checkpoint: Any) -> Iterator[int]:

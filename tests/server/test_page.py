@@ -6,20 +6,19 @@ The browser is conftest.py's.
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from page_server import serving
+from page_server import VIEWS, serving
 from playwright.sync_api import expect
 
-from gpt2.checkpoint.files import load
 from gpt2.explain import reference, trace, zero
 from gpt2.explain.change.patching import Patching
-from tests.explained import BLOCKS, shallow
+from tests.explained import BLOCKS, shallow, storyteller
 
 TEXT = "The cat sat on the"
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    return load("storyteller")
+    return storyteller()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,19 +244,7 @@ def test_every_control_has_a_name_and_words_can_be_read(page, port):
     expect(page.locator("#stations .name")).to_have_text(
         ["position table", "norm", "attention", "norm", "MLP", *["attn", "MLP"] * (BLOCKS - 1), "final norm"]
     )
-    for view in (
-        "story",
-        "maths",
-        "why",
-        "attention",
-        "lens",
-        "attribution",
-        "neurons",
-        "off",
-        "patch",
-        "positions",
-        "compare",
-    ):
+    for view in VIEWS:
         page.click(f"#tab-{view}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate(SMALL) == []

@@ -7,14 +7,13 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from page_server import serving
+from page_server import VIEWS, serving
 from playwright.sync_api import expect
 
 from gpt2.explain import mean, reference, trace, zero
 from tests.explained import storyteller
 
 TEXT = "The cat sat on the"
-VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons", "off", "patch", "positions", "compare")
 STATE = "&off=2.head.1&mean=3.mlp&corrupt=The dog ran to the&beside=The dog ran to the park with"
 NUMBER = re.compile(r"[−+]?\d+(?:\.\d+)?%?")
 
