@@ -17,7 +17,9 @@ FEW = 8  # rows up to which a pass waits for the memory, and not for its threads
 PASSES = 4  # whose mean time is compared
 CROWDED = 1.3  # times the shortest mean so far: then one thread less is tried
 BETTER = 0.95  # of the mean before a trial, at most: then its number stays
-PAUSE = 24  # times PASSES from a trial that failed to the next; sooner where cores have nothing to do
+SETTLE = 2  # passes after a change of the number that are not counted: threads that are not needed still spin
+PAUSE = 24  # times PASSES from a trial that failed to the next, at most; sooner where cores have nothing to do
+SHORT_PAUSE = 3  # that after the first trial that failed; each further one doubles it
 IDLE = 0.5  # cores
 STAT = Path("/proc", "stat")  # of Linux
 
@@ -31,10 +33,14 @@ class Count:
         self._times: list[float] = []
         self._shortest = 0.0  # mean on `most` threads; 0: not known, so that the first one seems crowded
         self._before: tuple[int, float] | None = None  # during a trial: the number before it, and its mean
-        self._step, self._wait = -1, 0
+        self._step, self._wait, self._pause = -1, 0, SHORT_PAUSE
+        self._settle = 0
 
     def took(self, seconds: float) -> None:
         """Tell how long a pass took on `now` threads; `now` is for the next one then."""
+        if self._settle > 0:
+            self._settle -= 1
+            return
         self._times.append(seconds)
         if len(self._times) < PASSES or self.most == 1:
             return
@@ -48,20 +54,27 @@ class Count:
         if self.now == self.most:
             self._shortest = min(self._shortest or mean, mean)
             self._step = -1
-            self._wait *= crowded  # a crowd that comes is answered at once
+            if not crowded:
+                self._wait, self._pause = 0, SHORT_PAUSE  # a crowd that comes is answered at once
         elif self._idle() > IDLE:
             self._step, self._wait = 1, -1
         elif self.now == 1:
             self._step = 1
         if self._wait < 0 and (crowded or self.now < self.most):
-            self._before, self.now = (self.now, mean), self.now + self._step
+            self._before = (self.now, mean)
+            self._change(self.now + self._step)
 
     def _end_trial(self, mean: float, count: int, before: float) -> None:
         self._before = None
         if mean < BETTER * before:
-            self._wait = 0
+            self._wait, self._pause = 0, SHORT_PAUSE
         else:
-            self.now, self._step, self._wait = count, -self._step, PAUSE
+            self._change(count)
+            self._step, self._wait = -self._step, self._pause
+            self._pause = min(2 * self._pause, PAUSE)
+
+    def _change(self, number: int) -> None:
+        self.now, self._settle = number, SETTLE
 
 
 class IdleCores:
