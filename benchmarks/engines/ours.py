@@ -57,7 +57,6 @@ class Trainer:
         self.optimizers = build_optimizers(self.model, OptimRecipe(), bf16)
         self.dtype = DTYPES[precision]
         self.forward: Any = self.model
-        suit_processor(self.model, self.dtype, context=256)
 
     def compile(self) -> None:
         """From now on through torch.compile, as `gpt2 train` does unless told otherwise."""
@@ -66,8 +65,9 @@ class Trainer:
     def step(self, ids: list[list[int]], targets: list[list[int]]) -> float:
         """As `benchmarks.engines.Trainer`."""
         x, y = torch.tensor(ids), torch.tensor(targets)
+        in_steps = suit_processor(x.device, self.dtype, context=x.size(1))
         with self._autocast():
-            loss = self.forward(x, y, reduction="sum") / y.numel()
+            loss = self.forward(x, y, reduction="sum", in_steps=in_steps) / y.numel()
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
