@@ -32,8 +32,10 @@ class Decoder:
 
     def __init__(self, place: Place, precision: str) -> None:
         self.model = load_model(place.checkpoint, dtype=DTYPES.get(precision, torch.float32))
-        if precision in ("int8", "int4"):
-            quantise_model(self.model, precision)
+        if precision == "int8":
+            quantise_model(self.model, "int8")
+        if precision == "int4":
+            quantise_model(self.model, "int4")
         self.tokenizer = tokenizer_for(Path(place.checkpoint), self.model.config)
         self.tokenizer.eot_id = None  # no token ends a text
 
