@@ -1,4 +1,4 @@
-"""Figures of attention: one head step by step, four heads that can be named, what is read and what is written.
+"""Figures of attention: one head as a whole, four heads that can be named, what is read and what is written.
 
 In: the numbers of teaching.json. Out: SVG texts. Read next: blocks.py.
 """
@@ -8,33 +8,38 @@ from typing import Any
 from scripts.guides.teaching.svg import Canvas, blend
 
 Numbers = dict[str, Any]
+LEFT, CELL = 74, 66  # of a table of readers by tokens: where its cells begin, and how wide one is
 
 
-def steps(n: Numbers) -> str:
-    """One head at the last token: scores, weights, and the weighted sum."""
+def pattern(n: Numbers) -> str:
+    """One head over the whole example: masked scores above, the weights that softmax makes of each row below."""
     h, tokens = n["attention"], n["vectors"]["tokens"]
-    said = "For the last token of the example: scores of five keys, weights after softmax, the weighted sum of values."
-    c = Canvas("One head, step by step", said)
-    c.text(14, 26, f"Head {h['address']} at the last token, ·the", "h")
-    for x, name in ((120, "query · key"), (206, "÷ √32 = score"), (286, "weight")):
-        c.text(x, 52, name, "s dim", "middle")
-    c.text(406, 52, "value", "s dim", "end")
-    for r, token in enumerate(tokens):
-        y = 78 + 34 * r
-        weight = h["weights"][r]
-        c.box(236, y - 17, 100 * weight + 1.5, 24, "b", faint=0.4)
-        c.text(14, y, token, "k")
-        c.text(120, y, f"{h['dots'][r]:.1f}", "k s", "middle")
-        c.text(206, y, f"{h['scores'][r]:.2f}", "k s", "middle")
-        c.text(286, y, f"{weight:.1%}", "k s", "middle")
-        c.text(406, y, "  ".join(f"{v:.2f}" for v in h["values"][r]), "k s", "end")
-    y = 78 + 34 * len(tokens)
-    c.line(14, y - 18, 406, y - 18)
-    c.text(14, y, "sum", "h")
-    c.text(286, y, "100%", "k s", "middle")
-    c.text(406, y, "  ".join(f"{v:.2f}" for v in h["z"]), "k s h", "end")
-    c.text(14, y + 26, "The sum is almost the value of ·on, the token before.", "s dim")
-    return c.done(y + 40)
+    said = "Two tables of five readers by five tokens: the scores, with later tokens masked, and the weights in percent."
+    c = Canvas("Scores, mask, weights", said)
+    c.text(14, 26, f"Head {h['address']}, whole sentence", "h")
+    y = 50.0
+    for name, rows in (("1 and 2: scores, ÷ √32, masked", h["scores"]), ("3: weights (each row sums to 100%)", h["weights"])):
+        c.text(14, y, name, "s")
+        for k, token in enumerate(tokens):
+            c.text(LEFT + CELL * (k + 0.5), y + 22, token, "k s dim", "middle")
+        for r, token in enumerate(tokens):
+            top = y + 30 + 27 * r
+            c.text(LEFT - 8, top + 17, token, "k s", "end")
+            for k, x in enumerate(rows[r]):
+                left = LEFT + CELL * k
+                if k > r:
+                    c.box(left, top, CELL - 3, 24, "line", faint=0.45)
+                    word = "−∞" if rows is h["scores"] else "0"
+                elif rows is h["scores"]:
+                    c.box(left, top, CELL - 3, 24, "line", outline=True)
+                    word = f"{x:.2f}".replace("-", "−")
+                else:
+                    c.box(left, top, CELL - 3, 24, "a", faint=blend(x))
+                    word = f"{x:.0%}"
+                c.text(left + (CELL - 3) / 2, top + 17, word, "k s", "middle")
+        y += 30 + 27 * len(tokens) + 26
+    c.text(14, y - 10, "Left: the token that reads. Above: the token that is read.", "s dim")
+    return c.done(y + 4)
 
 
 def _row(c: Canvas, y: float, tokens: list[str], weights: list[float], look: str) -> float:
@@ -57,17 +62,17 @@ def _row(c: Canvas, y: float, tokens: list[str], weights: list[float], look: str
 def heads(n: Numbers) -> str:
     """Four heads, each in one sentence: from where its last token reads."""
     named = {
-        "previous": ("reads the previous token", "a"), "first": ("reads the first token: a place to rest", "d"),
-        "repeat": ("reads what followed the first “blue”", "b"), "pronoun": ("reads who the story is about", "c"),
+        "previous": ("reads the previous token", "a"), "first": ("reads the first token", "d"),
+        "repeat": ("reads what followed the first “blue”", "b"), "pronoun": ("reads Lily and ·girl", "c"),
     }  # fmt: skip
     c = Canvas(
-        "Four heads that can be named", "In four sentences, how much the last token reads from each token before it."
+        "Four heads in four sentences", "In four sentences, how much the last token reads from each token before it."
     )
     y = 30.0
     for name, (words, look) in named.items():
         h = n["heads"][name]
         c.text(14, y, h["address"], f"h {look}")
-        c.text(92, y, words, "s")
+        c.text(92, y, f"{words} (here)", "s")
         y = _row(c, y + 10, h["tokens"], h["row"], look) + 22
     c.text(14, y - 4, "The framed token reads. A stronger colour: more is read from it.", "s dim")
     return c.done(y + 10)
@@ -80,7 +85,7 @@ def circuits(n: Numbers) -> str:
     c = Canvas("Where it reads, and what it writes", said)
     c.text(14, 26, f"Head {h['address']} after “{h['text']}”", "h")
     c.text(84, 50, "where it reads (weight)", "s a")
-    c.text(256, 50, "what it adds to she − he", "s b")
+    c.text(240, 50, "adds to logit of she − of he", "s b")
     for r, (token, weight, adds) in enumerate(zip(h["tokens"], h["row"], h["adds"])):
         y = 62 + 27 * r
         c.text(76, y + 14, token, "k s", "end")

@@ -16,7 +16,7 @@ from scripts.guides.subject import ROOT
 from scripts.guides.teaching import attention, blocks, costs, embeddings, head
 
 TEACHING = ROOT / "docs" / "guide" / "teaching.json"
-ONE = (embeddings.overview, embeddings.merges, embeddings.wordmap, embeddings.positions, attention.steps,
+ONE = (embeddings.overview, embeddings.merges, embeddings.wordmap, embeddings.positions, attention.pattern,
        attention.heads, attention.circuits, blocks.gelu, blocks.eachmlp, blocks.river, blocks.paths, blocks.norm,
        blocks.dropout, head.head, head.choose, head.step, head.context)  # fmt: skip
 TWO = (blocks.grows, blocks.gradients)  # these read measured.json too
