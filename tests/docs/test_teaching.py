@@ -147,3 +147,46 @@ def test_every_exercise_has_an_answer():
     answered = re.findall(r"^\*\*(\d+\.\d+)\*\*", PAGES[2].read_text("utf-8"), re.MULTILINE)
     assert sorted(asked) == sorted(answered)
     assert len(asked) == len(set(asked)) >= 40
+
+
+# The exercises' answers
+
+
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def numbers(text: str) -> set[float]:
+    return {float(found.replace(",", "")) for found in NUMBER.findall(text)}
+
+
+def unfounded(answer: str, known: set[float]) -> list[str]:
+    """Numbers of a sentence that are none of `known`, as a number or a share, to their own decimals."""
+    found = []
+    for word in NUMBER.findall(answer):
+        value, decimals = float(word.replace(",", "")), len(word.partition(".")[2])
+        if value > 10 or decimals:
+            near = (round(scale * k, decimals) for k in known for scale in (1, 100))
+            if not any(abs(value - k) < 1e-9 for k in near):
+                found.append(word)
+    return found
+
+
+def test_every_number_of_an_answer_is_computed_beside_it_or_asked_for():
+    config = Subject.load().model.config
+    sizes = {float(v) for v in (config.n_embd, config.vocab_size, config.n_positions, config.n_layer, config.inner_dim)}
+    asked = "\n".join(page.read_text("utf-8") for page in PAGES[:2])
+    by_hand = numbers(" ".join(re.findall(r"\*\*By hand\.\*\*(.*?)\n\n", asked, re.DOTALL)))
+    checked = 0
+    for section in re.split(r"^## ", PAGES[2].read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        blocks = "\n".join(re.findall(r"```.*?```", section, re.DOTALL))
+        prose = re.sub(r"```.*?```", "", section, flags=re.DOTALL)
+        for name, answer in re.findall(r"\*\*(\d+\.\d)\*\* (.*?)(?=\n\*\*\d|\Z)", prose, re.DOTALL):
+            question = re.findall(rf"\*{re.escape(name)}\*(.*?)(?=\*\d+\.\d\*|\n##|\Z)", asked, re.DOTALL)
+            known = sizes | by_hand | numbers(blocks + " ".join(question))
+            assert unfounded(answer, known) == [], (name, answer)
+            checked += 1
+    assert checked >= 40
+
+
+def test_an_invented_number_is_found():
+    assert unfounded("It is 41.3%, of 7 or 8,192.", {8192.0, 0.402}) == ["41.3"]
