@@ -154,13 +154,13 @@ def dropout(n: Numbers) -> str:
             c.text(x + 30, y + 15, "0" if lost else f"{value:.2f}", "k s dim" if lost else "k s", "middle")
         if 0 < k < 4:
             c.text(x + 30, 72 + 26 * 10 + 12, f"{values.count(0.0)} lost", "s h", "middle")
-    y = c.note(
+    end = c.note(
         72 + 26 * 10 + 38,
         f"Each number is lost by a chance of its own, {RATE:.0%}, in each pass "
         "anew; so others are lost each time, and not always as many. "
         f"What is kept is multiplied by 1\u00a0/\u00a0{1 - RATE:g} = {1 / (1 - RATE):.2f}.",
     )
-    return c.done(y)
+    return c.done(end)
 
 
 def passes() -> list[list[float]]:

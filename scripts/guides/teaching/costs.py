@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gpt2.ablation.statistics import Difference
 from scripts.guides.study import Evidence, Findings
 from scripts.guides.teaching.svg import Sheet
 
@@ -33,6 +34,7 @@ class Bar:
     low: float = 0.0
     high: float = 0.0
     off: bool = False
+    base: float | None = None  # the loss without the change
 
 
 # Figure: title, contestants of the study with what was changed, and what was switched off.
@@ -75,8 +77,19 @@ def bars(name: str, n: Numbers, evidence: Evidence) -> list[Bar]:
             if findings is not evidence.first and "4 blocks" in words:
                 continue
             d = findings.contrast(there).difference
-            rows.append(Bar(heading(findings, there), words, *((d.mean, d.low, d.high) if d else (None,))))
-    return rows + [Bar(FINISHED, words, *n["off"][key], off=True) for key, words in off.items()]
+            base = findings.mean(findings.study.contestants[there].against, "val_loss")
+            rows.append(of_difference(heading(findings, there), words, d, base))
+    return rows + [switched(FINISHED, words, n["off"][key], n["off"]["loss"]) for key, words in off.items()]
+
+
+def of_difference(group: str, words: str, d: Difference | None, base: float | None = None) -> Bar:
+    """The bar of a contrast; without a value where it has not run."""
+    return Bar(group, words, d.mean, d.low, d.high, base=base) if d else Bar(group, words, None)
+
+
+def switched(group: str, words: str, values: list[float], base: float | None = None) -> Bar:
+    """The bar of a part that was switched off: the change and its interval."""
+    return Bar(group, words, values[0], values[1], values[2], off=True, base=base)
 
 
 def heading(findings: Findings, contestant: str) -> str:
@@ -116,7 +129,8 @@ def chart(name: str, n: Numbers, evidence: Evidence) -> str:
                      for r in rows)  # fmt: skip
     c = Sheet(title, f"Change of the loss in nats per token, above zero is worse: {said}.")
     c.text(LEFT, 26, title, "h")
-    drawn, y, group = [], 34.0, ""
+    drawn: list[tuple[float, str, Bar | None]] = []
+    y, group = 34.0, ""
     for row in rows:
         if row.group != group:
             group, y = row.group, y + 18
@@ -142,7 +156,17 @@ def chart(name: str, n: Numbers, evidence: Evidence) -> str:
             c.line(at + d - 2, floor + 5, at + d + 2, floor - 5, "dim", 1.2)
     for value, words in TICKS.items():
         c.text(place(value), floor + 17, words, "s dim", "middle")
-    return c.done(legend(c, floor + 38, place(0), rows))
+    return c.done(c.note(legend(c, floor + 38, place(0), rows) + 8, before(rows)))
+
+
+def before(rows: list[Bar]) -> str:
+    """The loss of each model without the change; two numbers where its rows are compared with different ones."""
+    said = {}
+    for group in dict.fromkeys(row.group for row in rows):
+        found = sorted({round(row.base, 2) for row in rows if row.group == group and row.base is not None})
+        if found:
+            said[group.split(",")[0]] = " or ".join(f"{value:.2f}" for value in found)
+    return "Loss before the change: " + ", ".join(f"{name} {value}" for name, value in said.items()) + "."
 
 
 def legend(c: Sheet, y: float, zero: float, rows: list[Bar]) -> float:
@@ -150,7 +174,7 @@ def legend(c: Sheet, y: float, zero: float, rows: list[Bar]) -> float:
     if zero > 90:
         c.text(zero - 6, y, "← better", "s h", "end")
     c.text(zero + 6, y, "worse →", "s h")
-    c.text(LEFT, y + 20, "change of the loss, in nats per token", "s")
+    c.text(LEFT, y + 20, "change of the loss on unread text, nats per token", "s")
     y, x = y + 42, float(LEFT)
     kinds = [("dim", "trained this way", any(not r.off for r in rows)), ("e", "switched off", any(r.off for r in rows))]
     for look, words, there in kinds:
@@ -190,7 +214,7 @@ def together(n: Numbers, evidence: Evidence) -> str:
     for contestant, words in TOGETHER.items():
         there = evidence.name_in(evidence.larger, contestant)
         d = evidence.larger.contrast(there).difference if there else None
-        rows.append(Bar("", words, *((d.mean, d.low, d.high) if d else (None,))))
+        rows.append(of_difference("", words, d))
     floor = 42.0 + 32 * len(rows)
     x = plain(c, 80, 38, floor, {0: "0", 0.5: "+0.5", 1: "+1", 1.5: "+1.5", 2: "+2"}, 94)
     for k, row in enumerate(rows):
@@ -208,8 +232,8 @@ def together(n: Numbers, evidence: Evidence) -> str:
 def eachmlp(n: Numbers) -> str:
     """What each block's MLP is worth: the loss without it."""
     off = n["off"]
-    rows = [Bar("", f"block {k}", *off[f"{k}.mlp"], off=True) for k in range(8)]
-    rows.append(Bar("", "all 8", *off["mlp"], off=True))
+    rows = [switched("", f"block {k}", off[f"{k}.mlp"]) for k in range(8)]
+    rows.append(switched("", "all 8", off["mlp"]))
     c = Sheet(
         "Each MLP switched off",
         "Change of the loss without the MLP of each block: that of block 0 matters by far the most.",
@@ -228,7 +252,7 @@ def eachmlp(n: Numbers) -> str:
     y = legend(c, floor + 40, 66, rows)
     total = sum(row.value or 0 for row in rows[:8])
     y = c.note(
-        y + 6,
+        y + 10,
         "Off: the MLP gives its mean over the texts, whatever it reads. "
         f"The eight single rises add up to {total:.2f}, not to {off['mlp'][0]:.2f}: "
         "what one MLP is worth depends on the others.",

@@ -59,14 +59,14 @@ def overview(n: Numbers) -> str:
     c.text(14, 112, "These four predict,", "s dim")
     c.text(14, 128, "too: not drawn.", "s dim")
     c.line(20, 530, 20, 548, "a", 6)
-    y = c.note(
+    end = c.note(
         536,
         "The stream of the last token, in full; thin: those of the "
         "other four. Attention reads all five, the MLP only its own. "
         "Both add what they find to the stream.",
         x=34,
     )
-    return c.done(y)
+    return c.done(end)
 
 
 def merges(n: Numbers) -> str:
@@ -80,9 +80,9 @@ def merges(n: Numbers) -> str:
     y = 40.0
     for k, step in enumerate(found["steps"]):
         x = 14.0
-        c.text(14, y + 12, f"rule {step['rank']} of the list joins" if step["rank"] else "the letters", "s dim")
+        c.text(14, y + 12, f"merge {step['rank']} joins" if step["rank"] else "the letters", "s dim")
         if k:
-            c.text(176, y + 12, " + ".join(pair(before, step["pieces"])), "k s h")
+            c.text(126, y + 12, " + ".join(pair(before, step["pieces"])), "k s h")
         for piece in step["pieces"]:
             width = 23 + 8 * (len(piece) - 1)
             new = k > 0 and piece not in before
@@ -99,8 +99,8 @@ def merges(n: Numbers) -> str:
         c.text(39 + 56 * k, y + 51, str(number), "k s", "middle")
     y = c.note(
         y + 80,
-        "Framed: the new piece. Of all pairs that the list holds, the one "
-        "with the lowest number is joined first. Where no pair is in the "
+        "Merge 47 is the 47th that the tokenizer learned. Framed: the new piece. Of all pairs that are in the list of "
+        "merges, the one with the lowest number is joined first. Where no pair is in the "
         "list any more, the cut is done; it need not suit the meaning.",
     )
     return c.done(y)
@@ -130,17 +130,17 @@ def positions(n: Numbers) -> str:
     words = "One number of five token vectors, five position vectors and their sums; below, cosines of position 100."
     c = Sheet("Token plus position", words)
     c.text(14, 26, "What the first block gets: the sum", "h")
-    for x, lines in ((170, ("token", "vector")), (256, ("+ position", "vector")), (346, ("= their", "sum"))):
+    for at, lines in ((170, ("token", "vector")), (256, ("+ position", "vector")), (346, ("= their", "sum"))):
         for r, words in enumerate(lines):
-            c.text(x, 50 + 15 * r, words, "s h", "end")
+            c.text(at, 50 + 15 * r, words, "s h", "end")
     for r, token in enumerate(v["tokens"]):
-        y = 88 + 22 * r
-        c.text(14, y, f"{r}", "s dim")
-        c.text(34, y, token, "k s")
-        for x, key, sign in ((170, "tok", ""), (256, "pos", "+ "), (346, "sum", "= ")):
-            c.text(x, y, f"{v[key][r][k]:.2f}", "k s h" if key == "sum" else "k s", "end")
+        row = 88 + 22 * r
+        c.text(14, row, f"{r}", "s dim")
+        c.text(34, row, token, "k s")
+        for at, key, sign in ((170, "tok", ""), (256, "pos", "+ "), (346, "sum", "= ")):
+            c.text(at, row, f"{v[key][r][k]:.2f}", "k s h" if key == "sum" else "k s", "end")
             if sign:
-                c.text(x - 58, y, sign.strip(), "s dim", "end")
+                c.text(at - 58, row, sign.strip(), "s dim", "end")
     ordinal = ("first", "second", "third")[k]
     c.text(14, 206, f"The {ordinal} of the 352 numbers; left: the position.", "s dim")
     c.text(14, 246, "How alike are position vectors?", "h")

@@ -17,8 +17,8 @@ def head(n: Numbers) -> str:
     found = n["next"]
     c = Sheet("Logits and probabilities", "The six highest logits after the example, and their probabilities.")
     c.text(14, 26, f"After {EXAMPLE}", "h")
-    for x, words, anchor in ((76, "token", "end"), (124, "logit", "end"), (136, "probability", "start")):
-        c.text(x, 50, words, "s h", anchor)
+    for at, words, anchor in ((76, "token", "end"), (124, "logit", "end"), (136, "probability", "start")):
+        c.text(at, 50, words, "s h", anchor)
     p = found["ways"]["as it is"]["p"]
     rest = 1 - sum(p)
 
@@ -81,13 +81,13 @@ def choose(n: Numbers) -> str:
         c.text(66, 108 + 34 * r + (6 if r == 6 else 0), token, "s" if r == 6 else "k s", "end")
     c.line(14, 96 + 34 * 6 + 1, 346, 96 + 34 * 6 + 1, "line")
     c.text(66, 358, "can win", "s h", "end")
-    y = c.note(
+    y_end = c.note(
         388,
         "T: logits are divided by the temperature. top-k: only the k "
         "likeliest. top-p: only the likeliest that together reach p. "
         "Others: all tokens below the six that are shown. Can win: how many tokens can be chosen at all.",
     )
-    return c.done(y)
+    return c.done(y_end)
 
 
 def step(n: Numbers) -> str:
@@ -99,8 +99,8 @@ def step(n: Numbers) -> str:
     )
     c.text(14, 26, "One step; the right answer is ·mat", "h")
     c.text(14, 46, f"after {EXAMPLE}", "s dim")
-    for x, words, anchor in ((132, "before", "end"), (194, "after", "end"), (206, "after ÷ before", "start")):
-        c.text(x, 72, words, "s h", anchor)
+    for at, words, anchor in ((132, "before", "end"), (194, "after", "end"), (206, "after ÷ before", "start")):
+        c.text(at, 72, words, "s h", anchor)
     rest = [1 - sum(s[key]) for key in ("before", "after")]
     rows = [*zip(s["tokens"], s["before"], s["after"]), ("others", *rest)]
 

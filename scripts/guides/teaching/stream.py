@@ -87,12 +87,12 @@ def paths(n: Numbers) -> str:
     c.text(x + 10, 128, "path 1:", "s a")
     c.text(x + 10, 144, "straight on", "s a")
     c.text(x + 10, 262, "path 2", "s b")
-    y = c.note(
+    end = c.note(
         342,
         "Block 0, last token, the first 3 of 352 numbers. Each number "
         "at the top is the sum of the two that stand below it.",
     )
-    return c.done(y)
+    return c.done(end)
 
 
 def grows(n: Numbers, kept: Numbers) -> str:

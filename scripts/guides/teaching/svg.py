@@ -151,4 +151,4 @@ class Sheet(Canvas):
 
 def blend(share: float) -> float:
     """How strong a cell's colour is for a weight between 0 and 1: small weights stay visible."""
-    return 0.06 + 0.46 * max(0.0, min(1.0, share))  # words on it can still be read
+    return 0.06 + 0.44 * max(0.0, min(1.0, share))  # words on it can still be read

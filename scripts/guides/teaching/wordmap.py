@@ -62,13 +62,13 @@ def panel(c: Sheet, left: float, top: float, kind: str, members: list[dict[str, 
                    (x + 7, y - 7), (x + 7, y + 15), (x - 7 - wide, y - 7), (x - 7 - wide, y + 15)]  # fmt: skip
 
         def crowded(option: tuple[float, float], wide: float = wide) -> float:
-            a = (option[0], option[1] - 10, option[0] + wide, option[1] + 3)
+            a = (option[0], option[1] - 8, option[0] + wide, option[1] + 2)
             over = sum(overlap(a, b) for b in taken)
             inside = a[0] >= left + 2 and a[2] <= left + PANEL[0] - 2 and a[3] <= top + PANEL[1] - 2
             return over + (0 if inside else 1000)
 
         best = min(options, key=crowded)
-        taken.append((best[0], best[1] - 10, best[0] + wide, best[1] + 3))
+        taken.append((best[0], best[1] - 8, best[0] + wide, best[1] + 2))
         c.text(*best, word, "s")
 
 
