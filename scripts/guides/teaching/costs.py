@@ -166,7 +166,9 @@ def before(rows: list[Bar]) -> str:
         found = sorted({round(row.base, 2) for row in rows if row.group == group and row.base is not None})
         if found:
             said[group.split(",")[0]] = " or ".join(f"{value:.2f}" for value in found)
-    return "Loss before the change: " + ", ".join(f"{name} {value}" for name, value in said.items()) + "."
+    losses = ", ".join(f"{name} {value}" for name, value in said.items())
+    apart = " They read different texts: do not compare these losses with each other." if len(said) > 1 else ""
+    return f"Loss before the change: {losses}.{apart}"
 
 
 def legend(c: Sheet, y: float, zero: float, rows: list[Bar]) -> float:

@@ -175,10 +175,9 @@ def gradients(n: Numbers, kept: Numbers) -> str:
     a, b = both["a"], both["ink"]
     y_end = c.note(
         466,
-        "The gradient runs from right to left. Without residuals it "
-        f"falls once, in the last block, from {b[-1]:.2f} to {b[-2]:.2f}; then it changes "
-        f"little, and {b[0]:.2f} reaches the start. With them it grows from "
-        f"{a[-1]:.2f} to {a[0]:.2f}. Neither of them fades from block to block. "
-        "A fresh model of 12 blocks, before the first step of training.",
+        "The gradient runs from right to left. Without residuals it falls once, in the last block, from "
+        f"{b[-1]:.2f} to {b[-2]:.2f}; the other eleven blocks take it only to {b[0]:.2f}. With them it grows from {a[-1]:.2f} to "
+        f"{a[0]:.2f}. Neither is divided by the same number in every block. A fresh model of 12 blocks, before the first "
+        "step of training.",
     )
     return c.done(y_end)
