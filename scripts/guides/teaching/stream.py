@@ -162,7 +162,7 @@ def gradients(n: Numbers, kept: Numbers) -> str:
         c.text(340, y(values[-1]) + at[1], words, f"s {look}", "end")
     blocks(194)
     c.text(14, 246, "How large is the gradient?", "h")
-    c.text(14, 266, "length of the loss's gradient on the stream", "s dim")
+    c.text(14, 266, "length of the loss's gradient on a token's stream", "s dim")
     y = c.axes(44, 346, 284, 404, 0, 0.3, {0: "0", 0.1: "0.1", 0.2: "0.2", 0.3: "0.3"})
     both = {look: kept["starts"][name]["gradient"] for name, look in (("GPT-2", "a"), ("no residuals", "ink"))}
     for look, values in both.items():
@@ -176,8 +176,8 @@ def gradients(n: Numbers, kept: Numbers) -> str:
     y_end = c.note(
         466,
         "The gradient runs from right to left. Without residuals it falls once, in the last block, from "
-        f"{b[-1]:.2f} to {b[-2]:.2f}; the other eleven blocks take it only to {b[0]:.2f}. "
-        f"With them it grows from {a[-1]:.2f} to {a[0]:.2f}. Neither is divided by the same number in every block. A "
-        "fresh model of 12 blocks, before the first step of training.",
+        f"{b[-1]:.2f} to {b[-2]:.2f}; the other eleven blocks take it only to {b[0]:.2f}. With them it grows "
+        f"from {a[-1]:.2f} to {a[0]:.2f}. So it does not vanish block by block. A fresh model of 12 blocks, before "
+        "the first step of training.",
     )
     return c.done(y_end)
