@@ -97,7 +97,7 @@ def norm(n: Numbers) -> str:
     c.text(14, y - 40, "The same three places, 10 times enlarged", "s h")
 
     def near(value: float) -> float:
-        return 180 + 64 * value
+        return 180 + 10 * 7 * value
 
     number_line(c, y, near, {m: str(m) for m in (-2, -1, 0, 1, 2)})
     for value in ((a - 20) / spread[large] for a in large):
