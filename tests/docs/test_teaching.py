@@ -211,6 +211,15 @@ def test_every_exercise_has_an_answer():
     assert len(asked) == len(set(asked)) >= 40
 
 
+def test_models_without_norms_diverged_where_the_plain_one_did_not():
+    for study, rate in (("minute", 4.0), ("gpu", 2.0)):
+        lines = (ROOT / "results" / "ablation" / f"{study}.jsonl").read_text("utf-8").splitlines()
+        tried = [record for record in map(json.loads, lines) if record["purpose"] == "tune" and record["rate"] == rate]
+        ended = {record["contestant"]: record["diverged_at"] for record in tried}
+        assert ended["baseline"] is None
+        assert ended["no-norm"] is not None
+
+
 # The exercises' answers
 
 
