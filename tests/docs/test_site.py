@@ -142,6 +142,12 @@ def test_sections_of_the_guide_and_of_the_exercises_lead_to_one_another(pages: d
             assert here == there or len(links) >= 11, (here, there)
 
 
+def test_stories_in_outputs_are_not_cut_off_and_columns_are_kept(pages: dict[Path, Parsed], site: Path) -> None:
+    blocks = re.findall(r'<div class="([^"]*console[^"]*)">.*?</div>', pages[site / "start.html"].text, re.DOTALL)
+    assert ["wraps" in block for block in blocks].count(True) == 1
+    assert len(blocks) > 3
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """A server of files that writes no log."""
 
@@ -179,7 +185,11 @@ def test_live_links_open_in_one_frame_that_loads_the_model_once(browser: Browser
     expect(frame.locator("#chosen [aria-pressed='true']")).to_have_text("off")  # the switch that the link names
     expect(frame.locator("#flow")).to_be_hidden()
     loaded = len(asked)
-    assert len([url for url in asked if "weights-" in url]) == 1
+    assert len([url for url in asked if "weights-" in url]) == 1  # one piece, once
+
+    opens(next(link for link in links if "&" not in link))  # a text alone: the picture
+    expect(frame.locator("#rows svg")).to_be_visible()
+    expect(frame.locator("#panel")).to_be_hidden()
 
     opens(next(link for link in links if "temperature=" in link))  # another section: the same frame, the same model
     expect(frame.locator("#sentence")).to_contain_text("the model expects")
@@ -194,7 +204,7 @@ def test_live_links_open_in_one_frame_that_loads_the_model_once(browser: Browser
     assert panel is not None
     assert abs(gap["y"] - panel["y"]) < 2  # it stands where the text leaves room
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert not Axe().run(page, context="article").response["violations"]
+    assert [found["id"] for found in Axe().run(page).response["violations"]] == []
     page.locator("#live").get_by_role("button", name="Close").click()
     expect(page.locator("#live")).to_be_hidden()
     expect(page.locator("a[href*='temperature='] + .live-open")).to_be_focused()
