@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+GUIDE = "component_functions.md"
 TITLES = {
-    "component_functions.md": "the guide",
+    GUIDE: "the guide",
     "exercises.md": "exercises",
     "exercises_answers.md": "answers",
 }
@@ -31,8 +32,13 @@ name_of: Callable[[str, str], str] = slugify(case="lower")
 
 @event_priority(50)  # before the links of the page are turned into the site's
 def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
-    """The page with a line below each heading that has a section of the same name on another of the pages."""
+    """The page with a line below each heading that has a section of the same name on another of the pages.
+
+    A search finds the guide before its exercises and the reference pages.
+    """
     here = page.file.src_uri
+    if here == GUIDE:
+        page.meta.setdefault("search", {"boost": 3})
     others = {other: sections((DOCS / other).read_text("utf-8")) for other in TITLES if other != here}
     return across(markdown, others) if here in TITLES else markdown
 

@@ -87,6 +87,6 @@
     const button = make("button", { type: "button", className: "live-open" }, ["Open here", about]);
     button.setAttribute("aria-expanded", "false");
     button.addEventListener("click", () => (button === opened ? shut() : open(button, link)));
-    link.after(" ", button);
+    link.after(button);
   }
 })();
