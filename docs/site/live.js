@@ -1,7 +1,7 @@
 // Live views inside the documents. A link to the live page in a state, such as index.html#text=The%20cat&off=0.mlp,
 // gets a button; the button opens that state in a frame below the paragraph.
-// There is one frame. The model comes with the first click, and another button only changes the frame's address. A frame
-// that moves in the document is loaded again, so it stands at the end of the article and is put by its position
+// There is one frame. The model comes with the first click, and another button only changes the frame's address.
+// A frame that moves in the document is loaded again, so it stands at the end of the article and is put by its position
 // over a gap that does move. Without this script, from disk, and in print the links are links.
 
 (() => {
