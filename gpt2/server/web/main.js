@@ -8,6 +8,7 @@ import { drawDetail } from "./detail.js";
 import { watchNumbers } from "./details/maths.js";
 import { exportPage, showModel } from "./dialogs.js";
 import { find, toast } from "./dom.js";
+import { watchFrame } from "./embed.js";
 import { showKeys, watchKeys } from "./keys.js";
 import { readLink, readLinkOfFile, said } from "./link.js";
 import { load, loadArcs, loadLens, mark } from "./load.js";
@@ -132,6 +133,7 @@ function watchRows() {
 
 async function start() {
   document.documentElement.dataset.theme = theme();
+  watchFrame(draw);
   const file = await ready();
   run.model = await ask("model");
   Object.assign(state, fromAddress(file));
