@@ -110,12 +110,13 @@ def test_what_cannot_be_quantised_leaves_the_model_as_it_was() -> None:
     assert type(model.transformer.wte).__name__ == "Embedding"
 
 
-def rounded(x: torch.Tensor, kind: str) -> torch.Tensor:
-    """What the kernel multiplies with weights of 8 and 4 bits: in each block the largest magnitude is 32767."""
-    size = {"int8": 256, "int4": 64}[kind]
-    blocks = F.pad(x.double(), (0, -x.size(-1) % size)).unflatten(-1, (-1, size))
-    scale = blocks.abs().amax(dim=-1, keepdim=True).clamp(min=1e-30) / 32767
-    return ((blocks / scale).round() * scale).flatten(-2)[..., : x.size(-1)]
+def rounded(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What the kernel multiplies with weights of 8 and 4 bits: in each block the largest magnitude is `most`."""
+    size, most = {torch.int8: (64, 127), torch.uint8: (64, 32767)}[dtype]
+    blocks = F.pad(x.float(), (0, -x.size(-1) % size)).unflatten(-1, (-1, size))
+    largest = blocks.abs().amax(dim=-1, keepdim=True).clamp(min=1e-30)
+    whole = (blocks * (most / largest)).round()  # in float32, as the kernel does: ties are rounded as there
+    return (whole.double() * (largest / most)).flatten(-2)[..., : x.size(-1)]
 
 
 def weights(kind: str, size: int, out: int) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
@@ -155,8 +156,8 @@ def test_the_kernel_multiplies_and_a_row_is_the_same_in_any_company(
     weight, scale, want = weights(kind, size, out)
     x, bias = random(64, size).to(dtype), random(out).to(dtype)
     together = library.multiply(x, weight, bias, scale)
-    want = F.linear(rounded(x, kind) if scale is not None else x.double(), want.double(), bias.double())
-    close = 2e-2 if dtype == torch.bfloat16 else 1e-4 if scale is None else 1e-3  # a tie may be rounded either way
+    want = F.linear(rounded(x, weight.dtype) if scale is not None else x.double(), want.double(), bias.double())
+    close = 2e-2 if dtype == torch.bfloat16 else 1e-4 if scale is None else 1e-3
     torch.testing.assert_close(together.double(), want, atol=close, rtol=close)
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)
