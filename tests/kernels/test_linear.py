@@ -115,7 +115,8 @@ def rounded(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     size, most = {torch.int8: (64, 127), torch.uint8: (64, 32767)}[dtype]
     blocks = F.pad(x.float(), (0, -x.size(-1) % size)).unflatten(-1, (-1, size))
     largest = blocks.abs().amax(dim=-1, keepdim=True).clamp(min=1e-30)
-    whole = (blocks * (most / largest)).round()  # in float32, as the kernel does: ties are rounded as there
+    by = torch.full_like(largest, most) / largest  # in float32, so that ties are rounded as in the kernel
+    whole = (blocks * by).round()
     return (whole.double() * (largest / most)).flatten(-2)[..., : x.size(-1)]
 
 

@@ -30,12 +30,6 @@ struct Rows {
 
 size_t fours(const Product& p) { return (p.in + 3) / 4; }
 
-// Asks for what comes behind the rows of w, in the order of memory, while they are read.
-INLINE inline void fetch(const Product& p, const char* first, size_t at) {
-  const char* next = first + P::LANES * (p.in + at);
-  for (size_t line = 0; line < P::LANES * P::DEEP; line += 64) __builtin_prefetch(next + line, 0, 2);
-}
-
 // LANES rows of w side by side: to [fours, LANES, 4], 128 too large.
 void put_beside(const Product& p, const Rows& rows, char* to) {
   constexpr size_t WIDE = 4 * P::LANES;
@@ -115,41 +109,47 @@ void bytes_of_rows(const Product& p, size_t first, size_t end, char* beside) {
   }
 }
 
-// LANES outputs of the only row of x.
-P bytes_of_row(const Product& p, const Rows& rows) {
+// LANES outputs of the only row of x. Each row of w is read from its first byte to its last, as memory gives it the fastest;
+// `sums` [LANES, blocks] holds what a block came to, in lanes, until all outputs are there.
+P bytes_of_row(const Product& p, const Rows& rows, typename P::Whole* sums) {
   constexpr size_t BLOCK = BLOCK_OF_8, DEEP = P::DEEP;
   const size_t blocks = (p.in + BLOCK - 1) / BLOCK;
   const auto* x = reinterpret_cast<const typename P::Small*>(p.whole);
-  P acc = P::zero();
-  for (size_t b = 0; b < blocks; b++) {
-    typename P::Whole sum[P::LANES];
-    each<P::LANES>([&](auto o) INLINE { sum[o] = P::no_whole(); });
-    const size_t end = std::min(p.in, BLOCK * (b + 1)), rest = end % DEEP, whole = end - rest;
-    for (size_t at = BLOCK * b; at < whole; at += DEEP) {
-      fetch(p, rows.at[0], at);
-      each<P::LANES>([&](auto o) INLINE { sum[o] = P::add_deep(sum[o], rows.at[o] + at, x + at); });
-    }
-    if (rest)
-      each<P::LANES>([&](auto o) INLINE {
+  for (size_t o = 0; o < P::LANES; o++)
+    for (size_t b = 0; b < blocks; b++) {
+      const size_t end = std::min(p.in, BLOCK * (b + 1)), rest = end % DEEP, whole = end - rest;
+      typename P::Whole sum = P::no_whole();
+      for (size_t at = BLOCK * b; at < whole; at += DEEP) {
+        if (at % 64 == 0) __builtin_prefetch(rows.at[o] + AHEAD + at, 0, 2);
+        sum = P::add_deep(sum, rows.at[o] + at, x + at);
+      }
+      if (rest) {
         char last[DEEP] = {};
         std::memcpy(last, rows.at[o] + whole, rest);
-        sum[o] = P::add_deep(sum[o], last, x + whole);
-      });
-    const typename P::Whole exact = P::add_whole(P::sum_each(sum), P::all_whole(P::SHIFTED ? p.offset[b] : 0));
+        sum = P::add_deep(sum, last, x + whole);
+      }
+      sums[o * blocks + b] = sum;
+    }
+  P acc = P::zero();
+  for (size_t b = 0; b < blocks; b++) {
+    typename P::Whole of[P::LANES];
+    for (size_t o = 0; o < P::LANES; o++) of[o] = sums[o * blocks + b];
+    const typename P::Whole exact = P::add_whole(P::sum_each(of), P::all_whole(P::SHIFTED ? p.offset[b] : 0));
     acc = P::add(acc, P::multiply(P::all(p.whole_scale[b]), P::floats(exact)));
   }
   return acc;
 }
 
 void bytes(const Product& p, const Chunk& c, float* space) {
+  char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(space) + 63) / 64 * 64);
   if (p.rows > 1) {
-    char* beside = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(space) + 63) / 64 * 64);
     for (size_t at = c.first; at < c.end; at += BESIDE * P::LANES)
-      bytes_of_rows(p, at, std::min(c.end, at + BESIDE * P::LANES), beside);
+      bytes_of_rows(p, at, std::min(c.end, at + BESIDE * P::LANES), aligned);
     return;
   }
+  auto* sums = reinterpret_cast<typename P::Whole*>(aligned);
   for (size_t at = c.first; at < c.end; at += P::LANES)
-    P::store(c.sums + at - c.first, bytes_of_row(p, Rows(p, at, std::min<size_t>(P::LANES, c.end - at))));
+    P::store(c.sums + at - c.first, bytes_of_row(p, Rows(p, at, std::min<size_t>(P::LANES, c.end - at)), sums));
   finish_bytes(p, c, 0, 1);
 }
 

@@ -73,7 +73,7 @@ size_t outputs(const Map& map, size_t rows, int threads) {
 }
 
 size_t room(const Map& map, size_t rows, int threads) {
-  if (map.kind == INT8) return rows > 1 ? OF_BYTES * (map.in + 3) / 4 + 32 : 0;
+  if (map.kind == INT8) return rows > 1 ? OF_BYTES * ((map.in + 3) / 4) + 32 : 16 * (map.in + 64) / 4 + 32;
   return rows > TOGETHER && map.kind == BFLOAT16 && !in_halves(map) ? outputs(map, rows, threads) * stride(map) : 0;
 }
 
