@@ -1,6 +1,6 @@
-// Products of rows of x with weights of 8 and 4 bits, in whole numbers.
+// Products of rows of x with weights of 4 bits, in whole numbers; and x in whole numbers for them and for bytes.hpp.
 //
-// x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a block everything is
+// For weights of 4 bits x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a block everything is
 // exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the result depends on its
 // own two rows alone. A file that includes this one has defined `V` and `P`.
 
