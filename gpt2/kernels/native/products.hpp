@@ -90,6 +90,7 @@ void tile(const typename W::X* x, size_t x_stride, const char* w, size_t w_strid
 struct Chunk {
   size_t first, end;
   float* sums;
+  size_t stride = end - first;  // from one row to the next
 
   size_t size() const { return end - first; }
 };
@@ -99,7 +100,7 @@ template <class T>
 void finish(const Product& p, const Chunk& c, size_t row, size_t rows, T* y) {
   constexpr bool half = sizeof(T) == 2;
   for (size_t r = 0; r < rows; r++) {
-    float* sums = c.sums + r * c.size();
+    float* sums = c.sums + r * c.stride;
     T* to = y + (row + r) * p.out + c.first;
     if (p.bias && p.half)
       for (size_t i = 0; i < c.size(); i++) sums[i] += number(p.bias, c.first + i, true);

@@ -11,7 +11,7 @@ void part(const Product& p, size_t first, size_t end, float* unpacked, float* su
     case FLOAT32: return any_rows<Float32>(p, chunk, unpacked);
     case BFLOAT16:
       return p.half ? any_rows<OfBFloat16>(p, chunk, unpacked) : any_rows<BFloat16>(p, chunk, unpacked);
-    case INT8: return whole<Int8>(p, chunk);
+    case INT8: return bytes(p, chunk, unpacked);
     case INT4: return whole<Int4>(p, chunk);
   }
 }
