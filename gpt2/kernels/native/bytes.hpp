@@ -1,13 +1,14 @@
 // Products of rows of x with weights of 8 bits, in whole numbers of 8 bits.
 //
-// x comes in whole numbers from -127 to 127 with a scale for each block (whole.hpp makes them). Weights are taken 128 too
-// large, from 0 to 255, as the instruction that multiplies four numbers at a time wants one side; a block starts from
-// `offset`, -128 times the sum of x, to make up for it. Its sum is exact, and so does not depend on the order; the blocks
-// are added as floats, from the first to the last, by a product and a sum that each round. So an element of the result has
-// the same bits in any company, on any thread, and with any instructions. A file that includes this one has defined `P`.
+// x comes in whole numbers from -127 to 127 with a scale for each block (whole.hpp makes them). Weights are taken 128
+// too large, from 0 to 255, as the instruction that multiplies four numbers at a time wants one side; a block starts
+// from `offset`, -128 times the sum of x, to make up for it. Its sum is exact, and so does not depend on the order; the
+// blocks are added as floats, from the first to the last, by a product and a sum that each round. So an element of the
+// result has the same bits in any company, on any thread, and with any instructions. A file that includes this one has
+// defined `P`.
 //
-// Many rows of x: weights are put side by side first, four numbers of one output beside four of the next, so that a lane
-// is an output. One row of x: lanes are numbers of one output, and are summed for each block.
+// Many rows of x: weights are put side by side first, four numbers of one output beside four of the next, so that a
+// lane is an output. One row of x: lanes are numbers of one output, and are summed for each block.
 
 #pragma once
 
@@ -44,8 +45,8 @@ void put_beside(const Product& p, const Rows& rows, char* to) {
       for (size_t i = at; i < at + 4; i++) *to++ = static_cast<char>((i < p.in ? rows.at[o][i] : 0) ^ 0x80);
 }
 
-// sums[r * BESIDE * LANES + o] = x[row + r] . w[o] for R rows and O times LANES outputs side by side, without the scale of
-// an output.
+// sums[r * BESIDE * LANES + o] = x[row + r] . w[o] for R rows and O times LANES outputs side by side, without the scale
+// of an output.
 template <int R, int O>
 void bytes_tile(const Product& p, size_t row, const char* w, float* sums) {
   constexpr size_t BLOCK = BLOCK_OF_8, STRIDE = BESIDE * P::LANES, WIDE = 4 * P::LANES;
@@ -109,8 +110,8 @@ void bytes_of_rows(const Product& p, size_t first, size_t end, char* beside) {
   }
 }
 
-// LANES outputs of the only row of x. Each row of w is read from its first byte to its last, as memory gives it the fastest;
-// `sums` [LANES, blocks] holds what a block came to, in lanes, until all outputs are there.
+// LANES outputs of the only row of x. Each row of w is read from its first byte to its last, as memory gives it the
+// fastest; `sums` [LANES, blocks] holds what a block came to, in lanes, until all outputs are there.
 P bytes_of_row(const Product& p, const Rows& rows, typename P::Whole* sums) {
   constexpr size_t BLOCK = BLOCK_OF_8, DEEP = P::DEEP;
   const size_t blocks = (p.in + BLOCK - 1) / BLOCK;

@@ -1,11 +1,10 @@
 // Products of rows of x with rows of a weight, some numbers at a time.
 //
 // A file that includes this one has defined, for one kind of processor, `P`: some floats with their operations, and
-// `Tiles`: how many rows of w are taken together with one, with two or
-// three, and with MOST rows of x, and how many queries of attention.
-// Every element of the result is one chain of multiply-adds for each of the lanes, from the first numbers of the two rows
-// to the last, and then the sum of the lanes in a fixed order. So it does not depend on how many rows there are, nor on
-// which thread computes it.
+// `Tiles`: how many rows of w are taken together with one, with two or three, and with MOST rows of x, and how many
+// queries of attention. Every element of the result is one chain of multiply-adds for each of the lanes, from the first
+// numbers of the two rows to the last, and then the sum of the lanes in a fixed order. So it does not depend on how
+// many rows there are, nor on which thread computes it.
 
 #pragma once
 

@@ -4,7 +4,8 @@
 
 namespace {
 
-// Outputs first..end of the product; `unpacked` holds as many rows of w in float32, `sums` is TOGETHER times as many numbers.
+// Outputs first..end of the product; `unpacked` holds as many rows of w in float32, `sums` is TOGETHER times as many
+// numbers.
 void part(const Product& p, size_t first, size_t end, float* unpacked, float* sums) {
   const Chunk chunk{first, end, sums};
   switch (p.kind) {

@@ -1,8 +1,8 @@
 // Products of rows of x with weights of 4 bits, in whole numbers; and x in whole numbers for them and for bytes.hpp.
 //
-// For weights of 4 bits x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a block everything is
-// exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the result depends on its
-// own two rows alone. A file that includes this one has defined `V` and `P`.
+// For weights of 4 bits x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a
+// block everything is exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the
+// result depends on its own two rows alone. A file that includes this one has defined `V` and `P`.
 
 #pragma once
 
@@ -107,8 +107,8 @@ void whole(const Product& p, const Chunk& c) {
   }
 }
 
-// A block of x, padded with zeros, in whole numbers of which the largest magnitude becomes MOST. What is not finite makes
-// the whole block NaN, and what is smaller than `least` counts as zero.
+// A block of x, padded with zeros, in whole numbers of which the largest magnitude becomes MOST. What is not finite
+// makes the whole block NaN, and what is smaller than `least` counts as zero.
 template <size_t BLOCK, int32_t MOST>
 void whole_block(const float* x, size_t size, int32_t* numbers, float* scale) {
   constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a float that has it added to it is rounded to a whole number
