@@ -78,7 +78,9 @@ class Claim:
         ways = [self.verdict, self.test, self.share, self.contestant, self.settings, self.cases]
         directed = self.contestant is not None or self.settings is not None
         if sum(way is not None for way in ways) != 1 or directed != (self.implies is not None):
-            raise LedgerError(f"{self.id} needs one of a test, a share, cases, a contestant or settings (with implies).")
+            raise LedgerError(
+                f"{self.id} needs one of a test, a share, cases, or a contestant or settings with implies."
+            )
         if self.verdict is not None and self.verdict not in WRITTEN:
             raise LedgerError(f"{self.id}: the verdict {self.verdict!r} is not {' or '.join(WRITTEN)}: compute it.")
         if self.implies not in (None, "higher", "lower"):

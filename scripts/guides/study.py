@@ -73,7 +73,8 @@ class Contrast:
         if d is None:
             return lost or NOT_RUN
         seeds = f"{self.seeds} seeds" if self.complete else f"{self.seeds} of {self.wanted} seeds so far"
-        notes = [self.study, seeds, *([] if self.primary else ["exploratory"]), f"{100 * self.level:g}%", *([lost] if lost else [])]
+        kind = [] if self.primary else ["exploratory"]
+        notes = [self.study, seeds, *kind, f"{100 * self.level:g}%", *([lost] if lost else [])]
         return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}] ({', '.join(notes)})"
 
 
@@ -243,15 +244,21 @@ class Evidence:
 
     def beyond(self, name: str, control: str) -> Interval | None:
         """The same rise minus that of a control, paired by seed."""
-        ours, theirs = (
-            {r["seed"]: r["longer_losses"][3] - r["longer_losses"][0] for r in self.first.of(n) if r.get("longer_losses")}
-            for n in (name, control)
-        )
+        runs = ([r for r in self.first.of(n) if r.get("longer_losses")] for n in (name, control))
+        ours, theirs = ({r["seed"]: r["longer_losses"][3] - r["longer_losses"][0] for r in each} for each in runs)
         each = [ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())]
         return mean_of(each, self.first.study.name) if len(each) > 1 else None
 
+    def at_level(self, name: str, level: float) -> Interval | None:
+        """A contrast of the first study with its interval at another level."""
+        setting = self.first.setting(name)
+        if setting is None:
+            return None
+        d = paired(setting.differences, [0.0] * len(setting.differences), level=level)
+        return replace(setting, low=d.low, high=d.high, level=level)
+
     def crossed(self, both: str, one: str, other: str) -> list[Interval]:
-        """An interaction in each study that has its four arms: what `both` adds to `one`, minus `other` to the baseline.
+        """An interaction, in each study with its four arms: what `both` adds to `one`, minus `other` to the baseline.
 
         "post-norm without warm-up", "post-norm", "without warm-up": how much more post-norm needs its warm-up.
         """
@@ -266,13 +273,13 @@ class Evidence:
         return found
 
     def reach(self, name: str, when: str, study: str | None = None) -> list[float]:
-        """Of each run, the gradient at the embeddings as a share of that after the last block, "at_start" or "at_end"."""
+        """Of each run, the gradient at the embeddings as a share of that at the end of the blocks ("at_start", "at_end")."""
         each = [r.get(when) for f, there in self.of(name) if study in (None, f.study.name) for r in f.of(there)]
         norms = [look["gradient_norm"] for look in each if look]
         return [g[0] / g[-1] for g in norms if None not in g]
 
     def broken(self, name: str) -> list[tuple[str, float]]:
-        """Where no trial of a contestant's search was finished although the baseline's was: (study, factor of the rate)."""
+        """Where a contestant's search diverged and the baseline's did not: (study, factor of the learning rate)."""
         found = []
         for f, there in self.of(name):
             ours, plain = f.searched(there), f.searched(BASELINE)
