@@ -273,7 +273,7 @@ class Evidence:
         return found
 
     def reach(self, name: str, when: str, study: str | None = None) -> list[float]:
-        """Of each run, the gradient at the embeddings as a share of that after the last block; when: at_start, at_end."""
+        """Of each run, the gradient at the embeddings as a share of that after the last block, at_start or at_end."""
         each = [r.get(when) for f, there in self.of(name) if study in (None, f.study.name) for r in f.of(there)]
         norms = [look["gradient_norm"] for look in each if look]
         return [g[0] / g[-1] for g in norms if None not in g]
