@@ -5,16 +5,22 @@ probability of the token that the whole model (with everything on) predicts ther
 follows, entropy, and KL(final || lens) (Nostalgebraist 2020; design: the stream's own statistics, then the head).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from gpt2.base.errors import UsageError
+from gpt2.base.onednn import forward_only
 from gpt2.explain import lens
-from gpt2.explain.see.flow import flow_points
+from gpt2.explain.see.flow import Flow, flow_points
 from gpt2.server.answers.parameters import Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
+
+HELD = 2**24  # numbers as wide as the vocabulary that are kept
 
 
 class Lens(Scene):
@@ -34,19 +40,51 @@ def answer(session: Session, ask: Lens, tell: Tell) -> dict[str, Any]:
     final = before.top[first:stop]  # (R,)
     points = flow_points(session.config.n_layer)
 
-    def read(switches: dict[str, str]) -> dict[str, Any]:
-        run = session.trace(ids, switches)
-        found = lens(run, points, first=first, stop=stop, answers=final, progress=tell)
+    def read(now: Flow, some: Sequence[str]) -> dict[str, Any]:
+        found = lens(now.run, some, first=first, stop=stop, answers=final, progress=tell)
         return {
             "top": found.top_ids[..., 0], "p": found.probability, "p_final": found.answer_probability,
             "rank": found.next_rank, "entropy": found.entropy, "kl": found.kl,
         }  # fmt: skip
 
-    plain = session.kept(("lens", tuple(ids), first, stop), lambda: read({}))
+    plain = session.kept(("lens", tuple(ids), first, stop), lambda: read(before, points))
     result = dict(plain)
     if ask.switches:
-        result = read(ask.switches)
+        now = session.look(ids, ask.switches)
+        k = unchanged(session.config.n_layer, ask.switches)
+        wide = len(points) * (stop - first) * session.config.vocab_size
+        if k and wide <= HELD:  # what is before the first switch is not read again, but for its distance from the end
+            rest = read(now, points[k:])
+            early = session.kept(("lens log p", tuple(ids), first, stop), lambda: _log_p(before, points, first, stop))
+            final_log_p = now.logits[first:stop].log_softmax(-1)  # (R, V)
+            final_p = final_log_p.exp()
+            entropy = (final_p * final_log_p).sum(-1)
+            kl = entropy - torch.einsum("rv,prv->pr", final_p, early[:k])
+            kept = {**{name: plain[name][:k] for name in rest}, "kl": kl}
+            result = {name: torch.cat([kept[name], rest[name]]) for name in rest}
+        else:
+            result = read(now, points)
         result |= {f"{name}_before": plain[name] for name in ("top", "p", "p_final")}
     words = {i for name in ("top", "top_before") if name in result for i in result[name].flatten().tolist()}
     result |= {"points": list(points), "first": first, "final": final}
     return result | {"words": session.words(words | set(final.tolist()))}
+
+
+def unchanged(n_layer: int, switches: Mapping[str, str]) -> int:
+    """How many points of the stream, from its beginning, lie before every switch."""
+    counts = [2 * n_layer + 1]
+    for address in switches:
+        layer, _, part = address.partition(".")
+        if layer.isdecimal():
+            counts.append(2 * int(layer) + (2 if part in ("mlp", "ln_2.scale") else 1))
+        else:
+            counts.append(2 * n_layer if address == "final.scale" else 0)  # the last point is the model's own answer
+    return min(counts)
+
+
+def _log_p(now: Flow, points: Sequence[str], first: int, stop: int) -> Tensor:
+    """Log probabilities at each point, [P, R, V], as gpt2.explain.lens takes them."""
+    model = now.run.model
+    with forward_only(model.lm_head.weight):
+        streams = torch.stack([now.stream(point)[first:stop] for point in points])
+        return model.head(model.transformer.ln_f(streams)).float().log_softmax(-1)
