@@ -26,9 +26,9 @@ VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons",
 
 
 @contextlib.contextmanager
-def serving(checkpoint: Any) -> Iterator[int]:
-    """The port on which the page of `checkpoint` is served inside this block."""
-    app = create_app(checkpoint)
+def serving(checkpoint: Any, beside: Any = None) -> Iterator[int]:
+    """The port on which the page of `checkpoint` is served inside this block, with another model `beside` it."""
+    app = create_app(checkpoint, beside=beside)
     server = Server(app, app.state.jobs)
     with listen(0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

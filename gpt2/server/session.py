@@ -32,12 +32,14 @@ class Session:
     """One model under inspection. All methods may be called from several threads.
 
     rounded   where the model's weights stand for others: what they were rounded to, and what that costs
+    beside    another model with the same tokenizer, which the page compares with this one
 
     Raises UsageError for a model, a variant, that lacks a part which the page draws.
     """
 
     rounded: "Rounded | None" = None
     costs: "Sequence[Cost]" = ()
+    beside: "Session | None" = None
 
     def __init__(self, checkpoint: "Checkpoint", means: Means | None = None) -> None:
         if missing := without(checkpoint.model):

@@ -144,6 +144,13 @@ export function ask(name, parameters = {}, { signal, told } = {}) {
 }
 
 /**
+ * The same question, asked of the second model of a page that has one.
+ * @type {typeof ask}
+ */
+export const askOther = (name, parameters, options) =>
+  ask(/** @type {typeof name} */ (`beside/${name}`), parameters, options);
+
+/**
  * @param {string} name
  * @param {object} parameters
  * @param {string} id
