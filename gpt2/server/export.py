@@ -48,6 +48,9 @@ NO_ENGINE = {  # what source.js takes from the engine, for a page that has none
     "engine/kernel.js": "export class NoEngine extends Error {}\n",
     "engine/session.js": "export class NoAnswer extends Error {}\n",
 }
+NOT_WHOLE = (  # covers the page after some seconds, unless its script, which stands last, has taken it away
+    '<p id="cut">This page is damaged or not all there, or this browser runs no scripts: fetch the file again.</p>'
+)
 Asked = tuple[str, dict[str, Any]]
 Link = tuple[str, str]  # title, address
 
@@ -241,7 +244,7 @@ def assemble(data: str, links: Sequence[Link] = (), model: "Mapping[str, str | B
         body = body.replace("<header>", f'<nav id="site" aria-label="documents">{above}</nav>\n<header>', 1)
     stored = "\n".join(_element(name, held) for name, held in {"data": data, **model}.items())
     return "\n".join([
-        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,
+        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", NOT_WHOLE, body, stored,
         f"<script>{script}</script>", "</body>", "</html>", "",
     ])  # fmt: skip
 

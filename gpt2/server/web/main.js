@@ -131,6 +131,7 @@ function watchRows() {
 }
 
 async function start() {
+  document.getElementById("cut")?.remove(); // a file that is not whole has no script
   document.documentElement.dataset.theme = theme();
   const file = await ready();
   run.model = await ask("model");
