@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from torch import Tensor
+
 from gpt2.explain import Reference
 from gpt2.explain.live.averages import averages
 from gpt2.explain.see.flows import flows
@@ -25,7 +27,7 @@ class KeptMeans(Means):
     @cached_property
     def _kept(self) -> Reference:
         found = averages(self.checkpoint, SWITCHED)
-        means = {}
+        means: dict[tuple[int | None, str], Tensor] = {}
         for address, value in found.items():
             layer, _, point = address.partition(".")
             means[(int(layer), point) if layer.isdecimal() else (None, address)] = value

@@ -1,11 +1,11 @@
-// The answers of a file of one run, in which hundreds of answers stand side by side (gpt2/server/columns.py writes them).
+// The answers of a file of one run, in which many answers stand side by side. gpt2/server/columns.py writes them.
 // In: what the file's header says of them, and the bytes of all columns. Out: one answer, as wire.js would give it.
 
 import { half } from "./wire.js";
 
 /** @import { Floats, Ints } from "./answers.d.ts" */
 
-/** @typedef {[offset: number, kind: string, width: number, shape: number[], below: number | null, step: number]} Column */
+/** @typedef {[at: number, kind: string, width: number, shape: number[], below: number | null, step: number]} Column */
 /** @typedef {{ json: any, base: string | null, columns: Column[], n: number }} Family */
 /** @typedef {Record<string, [family: number, place: number]>} Index */
 /** @typedef {{ index: Index, families: Family[], words: Record<string, string>, bytes: ArrayBuffer }} File */
@@ -27,7 +27,7 @@ export function answerOf(file, id) {
 }
 
 /**
- * The numbers of each column for one answer: what the file holds, and where it holds differences, what they differ from.
+ * The numbers of each column for one answer: those of the file, and under differences what they differ from.
  * @param {File} file
  * @param {string} id
  * @returns {Float64Array[]}

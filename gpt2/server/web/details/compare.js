@@ -153,7 +153,7 @@ function refuseUnlike(what) {
   if (!beside || ["next", "losses"].includes(what)) return;
   if (beside.n_layer === n_layer && beside.n_head === n_head) return;
   throw new Refusal(
-    `${name} has ${n_layer} blocks of ${n_head} heads and ${beside.name} has ${beside.n_layer} of ${beside.n_head}, so ` +
+    `${name} has ${n_layer} blocks of ${n_head} heads, ${beside.name} has ${beside.n_layer} of ${beside.n_head}, so ` +
       "no part of one stands for a part of the other: compare the next token or the losses.",
   );
 }

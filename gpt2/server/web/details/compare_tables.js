@@ -1,4 +1,5 @@
-// The tables of two prompts, or of two models, beside each other. In: both sides. Out: a table, in which what differs is marked.
+// The tables of two prompts, or of two models, beside each other.
+// In: both sides. Out: a table, in which what differs is marked.
 
 import { parts, shortName } from "../components.js";
 import { h, headRow } from "../dom.js";
