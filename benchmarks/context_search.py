@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 
@@ -63,10 +63,13 @@ SHAPES = {
 }  # fmt: skip
 
 
+Optimiser = Literal["adamw", "muon"]
+
+
 def recipe(name: str, seed: int, tokens: int = TOKENS, rate: float = 1.0) -> Recipe:
     """The training of a candidate."""
     vocabulary, layers, heads, width, positions, rows, optimiser, lr, muon_lr = SHAPES[name]
-    optim = OptimRecipe(name=optimiser, lr=lr * rate, muon_lr=muon_lr * rate, muon_weight_decay=0.1)
+    optim = OptimRecipe(name=cast(Optimiser, optimiser), lr=lr * rate, muon_lr=muon_lr * rate, muon_weight_decay=0.1)
     return Recipe(
         ModelRecipe(n_layer=layers, n_head=heads, n_embd=width, n_positions=positions),
         DataRecipe(train=(f"data/search-{vocabulary}-train",), val=(f"data/search-{vocabulary}-val",)),

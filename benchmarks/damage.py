@@ -80,9 +80,9 @@ def _stop_after(steps: int) -> None:
     """Have training ask for its stop after so many steps, as a signal would."""
     step = Session.step
 
-    def counted(session: Session) -> None:
-        step(session)
-        if session.run.steps_done == steps:
+    def counted(self: Session) -> None:
+        step(self)
+        if self.run.steps_done == steps:
             os.kill(os.getpid(), 15)
 
     Session.step = counted  # type: ignore[method-assign]

@@ -55,7 +55,7 @@ def table(found: dict[str, Any], case: str) -> Iterator[str]:
     head += f" {'MB/token':>9} {'ceiling':>9} {'share':>6}" if alone else ""
     head += f" {'busy':>9} {'of idle':>7}" if busy else ""
     yield head + f" {'same ids':>8}  way"
-    reference = next(iter(ids.values()), [])
+    reference: list[list[int]] = next(iter(ids.values()), [])
     for name, rate in idle.items():
         rates = found["rates"]["idle"][case][name]
         line = f"{name:12} {rate:9.1f} {min(rates):9.1f} {max(rates):9.1f}"

@@ -16,6 +16,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
 
@@ -51,11 +52,9 @@ def main() -> None:
             for number in range(options.rounds + 1):
                 source = random.Random(number)
                 prompts = [[source.randrange(50_000) for _ in range(length)] for length in lengths]
-                calls = {
-                    "engine": lambda prompts=prompts, waits=waits: waits.extend(
-                        by_engine(model, tokenizer, prompts, sampling)
-                    ),
-                    "generate": lambda prompts=prompts: gpt2.generate(model, tokenizer, prompts, sampling),
+                calls: dict[str, Callable[[], object]] = {
+                    "engine": partial(timed, waits, model, tokenizer, prompts, sampling),
+                    "generate": partial(gpt2.generate, model, tokenizer, prompts, sampling),
                 }
                 for who in sorted(calls, reverse=bool(number % 2)):
                     rate = rows * options.tokens / seconds(calls[who])
@@ -75,6 +74,17 @@ def seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def timed(
+    waits: list[list[float]],
+    model: GPT2,
+    tokenizer: gpt2.Tokenizer,
+    prompts: list[list[int]],
+    sampling: gpt2.Sampling,
+) -> None:
+    """`by_engine`, with what each client waited added to `waits`."""
+    waits.extend(by_engine(model, tokenizer, prompts, sampling))
 
 
 def spread(waits: list[float]) -> str:
@@ -99,7 +109,7 @@ def by_engine(
     for ids, own in zip(prompts, times):
         engine.submit(Request(ids, sampling)).subscribe(noting(own))
     for _ in prompts:
-        if (error := ended.get()) is not None:
+        if isinstance(error := ended.get(), BaseException):
             raise error
     engine.stop()
     return [[after - before for before, after in pairwise(own)] for own in times]

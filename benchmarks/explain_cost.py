@@ -60,7 +60,8 @@ def transformers_pass(model: GPT2, ids: Tensor) -> Contestant:
     """transformers' GPT-2 with the same weights."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    hf: Any = GPT2LMHeadModel(GPT2Config(attn_implementation="eager")).eval()
+    settings: dict[str, Any] = {"attn_implementation": "eager"}
+    hf: Any = GPT2LMHeadModel(GPT2Config(**settings)).eval()
     transposed = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
     state = {n: v.T if n.endswith(transposed) else v for n, v in model.state_dict().items()}
     hf.load_state_dict(state)

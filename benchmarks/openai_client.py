@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import openai
@@ -107,7 +108,7 @@ def stop(client: Any, model: str) -> None:
 @check
 def penalties_and_bias(client: Any, model: str) -> None:
     first = complete(client, model, max_tokens=1, temperature=0, logprobs=1).choices[0]
-    (token,) = [*raw(client, "/tokenize", {"prompt": first.text})["tokens"]]
+    (token,) = raw(client, "/tokenize", {"prompt": first.text})["tokens"]
     assert texts(complete(client, model, max_tokens=1, temperature=0, logit_bias={str(token): -100})) != [first.text]
     again = texts(complete(client, model, max_tokens=4, temperature=0, logit_bias={str(token): 100}))
     assert again == [first.text * 4]
@@ -161,7 +162,7 @@ def refusals(client: Any, model: str) -> None:
         ({"suffix": "x"}, "suffix"), ({"logprobs": 6}, "logprobs"), ({"best_of": 2, "stream": True}, "best_of"),
         ({"extra_body": {"tempreature": 1}}, "tempreature"), ({"temperature": 9}, "temperature"),
     ):  # fmt: skip
-        assert refused(openai.BadRequestError, lambda f=fields: complete(client, model, **f)).param == param
+        assert refused(openai.BadRequestError, partial(complete, client, model, **fields)).param == param
     long = refused(openai.BadRequestError, lambda: complete(client, model, prompt="a b " * 2000))
     assert long.code == "context_length_exceeded"
     assert refused(openai.NotFoundError, lambda: complete(client, "gpt-4")).code == "model_not_found"
@@ -209,7 +210,7 @@ def conversation_refusals(client: Any, model: str) -> None:
         ({"tools": [tool]}, "tools"), ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"top_logprobs": 2}, "top_logprobs"), ({"messages": []}, "messages"), ({"reasoning_effort": "low"}, None),
     ):  # fmt: skip
-        assert refused(openai.BadRequestError, lambda f=fields: chat(client, model, **f)).param in (param, *fields)
+        assert refused(openai.BadRequestError, partial(chat, client, model, **fields)).param in (param, *fields)
     chat(client, model, response_format={"type": "text"}, tool_choice="none", max_completion_tokens=None, max_tokens=4)
 
 

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -146,7 +147,7 @@ def run_with_kills(launch: Launch, recipe: Path, run: Path, moments: list[str], 
     for number, moment in enumerate(moments):
         room = (steps - before) // (len(moments) - number)
         after = before + draw.randrange(1, max(2, room))
-        _wait_for(process, lambda wanted=after: bool(checkpoints(run)) and _logged(run) >= wanted)
+        _wait_for(process, partial(_has_come_to, run, after))
         if moment == "save":
             _wait_for(process, lambda: _half_written(run))
             time.sleep(draw.uniform(0, 0.004))
@@ -178,6 +179,10 @@ def _logged(run: Path) -> int:
     """Lines in the log so far."""
     log = run / METRICS
     return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def _has_come_to(run: Path, lines: int) -> bool:
+    return bool(checkpoints(run)) and _logged(run) >= lines
 
 
 def _half_written(run: Path) -> bool:

@@ -83,6 +83,11 @@ def independent(directory: Path, tokens: list[int], dtype: torch.dtype, stride: 
     return found
 
 
+def _number(score: float | None) -> float:
+    assert score is not None  # texts are scored from their first token on
+    return score
+
+
 def words_sum(directory: Path, texts: list[str], dtype: str) -> tuple[int, float, float]:
     """How far words are from the sums: (paragraphs, uncorrected, corrected), in bits."""
     checkpoint = gpt2.load(str(directory), getattr(torch, dtype))
@@ -90,10 +95,11 @@ def words_sum(directory: Path, texts: list[str], dtype: str) -> tuple[int, float
     fitting = [t for t in texts if t.strip() and len(tokenizer.encode(t)) < model.config.n_positions]
     plain = corrected = 0.0
     for one in gpt2.score(model, tokenizer, [text.rstrip() for text in fitting], words=True):
-        first, last = one.words[0], one.words[-1]
-        plain = max(plain, abs(math.fsum(w.uncorrected for w in one.words) - one.surprisal))
-        wanted = one.surprisal + last.after - first.before
-        corrected = max(corrected, abs(math.fsum(w.corrected for w in one.words) - wanted))
+        words = one.words or ()
+        boundaries = _number(words[-1].after) - _number(words[0].before)
+        plain = max(plain, abs(math.fsum(_number(w.uncorrected) for w in words) - one.surprisal))
+        wanted = one.surprisal + boundaries
+        corrected = max(corrected, abs(math.fsum(_number(w.corrected) for w in words) - wanted))
     return len(fitting), plain, corrected
 
 

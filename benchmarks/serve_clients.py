@@ -67,7 +67,8 @@ async def client(address: str, until: float, found: Found, seed: int) -> None:
     """One stream after the other until the time is over."""
     source = random.Random(seed)
     while time.monotonic() < until:
-        fields = {"prompt": PROMPT * source.randint(1, 8), "max_tokens": source.choice((16, 32, 64, 128)), "seed": seed}
+        wanted = source.choice((16, 32, 64, 128))
+        fields = {"prompt": PROMPT * source.randint(1, 8), "max_tokens": wanted, "seed": seed}
         begun = last = time.monotonic()
         told: list[str] = []
         try:
@@ -84,7 +85,7 @@ async def client(address: str, until: float, found: Found, seed: int) -> None:
         except (OSError, TimeoutError) as error:
             found.errors.append(f"{type(error).__name__}: {error}")
             continue
-        if len(told) != fields["max_tokens"] + 1 or told[-1] != "[DONE]":
+        if len(told) != wanted + 1 or told[-1] != "[DONE]":
             found.errors.append(f"{len(told)} events, the last {told[-1:]}")
         found.tokens += len(told) - 1
         found.streams += 1

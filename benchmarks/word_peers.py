@@ -77,7 +77,10 @@ def main() -> None:
         rows = [row for _, row in records(options.texts, '{"text": "..."}')][: options.limit]
         kinds["of the file"] = [row["text"].split(". ")[0] for row in rows]
     checkpoint = gpt2.load(str(options.directory))
-    peers = {"minicons": Minicons(options.directory, checkpoint), "surprisal": Surprisal(options.directory, checkpoint)}
+    peers: dict[str, Minicons | Surprisal] = {
+        "minicons": Minicons(options.directory, checkpoint),
+        "surprisal": Surprisal(options.directory, checkpoint),
+    }
     print(f"{'kind':22}{'sentences':>10}{'peer':>11}{'words':>7}{'differ':>8}{'greatest':>10}{'unexplained':>13}")
     worst = 0.0
     for kind, texts in kinds.items():
@@ -129,6 +132,8 @@ class Minicons:
             first, stop = word.first, word.stop
             after = sum(float(boundary[place]) for place in starts if first < place <= stop)
             before = sum(float(boundary[place]) for place in starts[:-1] if first <= place < stop)
+            assert word.corrected is not None  # texts are scored from their first token
+            assert word.uncorrected is not None
             yield word.corrected, sum(theirs[first:stop]), word.uncorrected + after - before
 
 
@@ -151,6 +156,7 @@ class Surprisal:
         left = torch.log1p(-end.double().exp()) / math.log(2)
         for word in found.words or ():
             first, stop = word.first, word.stop
+            assert word.uncorrected is not None
             yield word.uncorrected, sum(theirs[first:stop]), word.uncorrected + float(left[first:stop].sum())
 
 

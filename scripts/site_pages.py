@@ -23,6 +23,8 @@ FRONT = "index.html"
 PAGES = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 LANGUAGES = {".py": "python", ".toml": "toml", ".js": "js", ".css": "css", ".txt": "text", "": "bash"}
 SPREAD = "Learn"  # the section whose pages stand one by one on the front page
+LONG = re.compile(r"^```console\n(?=(?:(?!```).*\n)*?.{141})", re.MULTILINE)  # an output with a longer line: a story
+EMPTY = re.compile(r"<th( [^>]*)?></th>")
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()([^)\s#]+)(?=[)\s#])")
 
@@ -51,8 +53,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links as they stand in the repository's files lead to the site's pages."""
-    return moved(markdown, getattr(page.file, "repository_path", f"docs/{page.file.src_uri}"))
+    """Links as they stand in the repository's files lead to the site's pages; stories in outputs are not cut off."""
+    text = moved(markdown, getattr(page.file, "repository_path", f"docs/{page.file.src_uri}"))
+    return LONG.sub("```{.console .wraps}\n", text)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """An empty corner of a table heads nothing."""
+    return EMPTY.sub(r"<td\1></td>", html)
 
 
 def place(path: str) -> str:

@@ -32,8 +32,10 @@ class Decoder:
 
     def __init__(self, place: Place, precision: str) -> None:
         self.model = load_model(place.checkpoint, dtype=DTYPES.get(precision, torch.float32))
-        if precision in ("int8", "int4"):
-            quantise_model(self.model, precision)
+        if precision == "int8":
+            quantise_model(self.model, "int8")
+        if precision == "int4":
+            quantise_model(self.model, "int4")
         self.tokenizer = tokenizer_for(Path(place.checkpoint), self.model.config)
         self.tokenizer.eot_id = None  # no token ends a text
 
@@ -57,7 +59,6 @@ class Trainer:
         self.optimizers = build_optimizers(self.model, OptimRecipe(), bf16)
         self.dtype = DTYPES[precision]
         self.forward: Any = self.model
-        suit_processor(self.model, self.dtype, context=256)
 
     def compile(self) -> None:
         """From now on through torch.compile, as `gpt2 train` does unless told otherwise."""
@@ -66,8 +67,9 @@ class Trainer:
     def step(self, ids: list[list[int]], targets: list[list[int]]) -> float:
         """As `benchmarks.engines.Trainer`."""
         x, y = torch.tensor(ids), torch.tensor(targets)
+        in_steps = suit_processor(x.device, self.dtype, context=x.size(1))
         with self._autocast():
-            loss = self.forward(x, y, reduction="sum") / y.numel()
+            loss = self.forward(x, y, reduction="sum", in_steps=in_steps) / y.numel()
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()

@@ -22,6 +22,7 @@ TEXTS = [
     "Precompiled", "F32", "I64", "F8_E4M3", "BOOL",
 ]  # fmt: skip
 OTHERS: list[Any] = [None, True, False, [], {}, [[]], [None], {"a": None}, [0, 0], {"type": "Sequence"}, ["a", "a"]]
+VALUES: list[list[Any]] = [NUMBERS, TEXTS, OTHERS]
 
 
 def mutate(path: Path, r: random.Random) -> str:
@@ -65,7 +66,7 @@ def _bytes(data: bytes, r: random.Random, path: Path) -> bytes:
 
 def _value(r: random.Random) -> Any:
     """A value of its own, since what follows may change it in place."""
-    return copy.deepcopy(r.choice(r.choice([NUMBERS, TEXTS, OTHERS])))
+    return copy.deepcopy(r.choice(r.choice(VALUES)))
 
 
 def _changed(value: Any, r: random.Random) -> Any:

@@ -28,8 +28,7 @@ WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "the", "cat", "##s", "a",
 def model(rows: int = ROWS) -> GPT2:
     """A GPT-2 with fresh weights."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": rows, "n_positions": CONTEXT, "n_embd": WIDTH, "n_layer": 2, "n_head": 2}
-    return GPT2(GPT2Config(**sizes)).eval()
+    return GPT2(GPT2Config(rows, CONTEXT, WIDTH, n_layer=2, n_head=2)).eval()
 
 
 def _write(path: Path, value: object) -> None:
@@ -74,7 +73,7 @@ def _shards(place: Path) -> None:
     whole = _whole(place) / "model.safetensors"
     tensors = load_file(whole)
     names = sorted(tensors)
-    index = {}
+    index: dict[str, str] = {}
     for number, part in enumerate((names[::2], names[1::2]), start=1):
         file = f"model-{number:05}-of-00002.safetensors"
         save_file({name: tensors[name] for name in part}, place / file)
@@ -127,9 +126,18 @@ def _adapter(place: Path) -> None:
 
 _METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 _LETTERS = {letter: i for i, letter in enumerate(["<s>", "▁", *"abcdehilnorst"])}
-_UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [[letter, -float(i)] for letter, i in _LETTERS.items()]}
+_UNIGRAM: dict[str, object] = {
+    "type": "Unigram",
+    "unk_id": 0,
+    "vocab": [[letter, -float(i)] for letter, i in _LETTERS.items()],
+}
 _MERGES = [["▁", "a"], ["t", "h"]]
-_BPE = {"type": "BPE", "vocab": _LETTERS | {"▁a": 15, "th": 16}, "merges": _MERGES, "unk_token": "<s>"}
+_BPE: dict[str, object] = {
+    "type": "BPE",
+    "vocab": _LETTERS | {"▁a": 15, "th": 16},
+    "merges": _MERGES,
+    "unk_token": "<s>",
+}
 _TEMPLATE = {
     "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
                                              {"Sequence": {"id": "A", "type_id": 0}}],

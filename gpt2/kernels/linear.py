@@ -63,7 +63,7 @@ class QuantisedLinear(_Holds):
     dtype    the type of the model's other numbers, in which `weight` is given
 
     It has a gradient with respect to x. Where the kernel is, and no gradient is wanted, it computes in whole numbers:
-    each 256 numbers of x, or 64 for int4, are rounded to 16 bits, and each row of y is the same to the last bit as it
+    each 64 numbers of x are rounded to 8 bits, or to 16 for int4, and each row of y is the same to the last bit as it
     is alone. Otherwise PyTorch computes: up to 8 rows by int8 weights with its own kernel, all else by the weight made
     anew.
     """

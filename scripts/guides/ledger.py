@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scripts.guides.verdicts import (
     Interval,
     Verdict,
     depending,
+    of_cases,
     of_difference,
     of_settings,
     of_share,
@@ -44,6 +46,9 @@ class Claim:
     share       an expression for a share with its interval, [mean, low, high]
     contestant  of the ablation study: the statement `implies` that its loss is "higher" or "lower"
     settings    an expression for a list of intervals of differences, with the same `implies`
+    room        an expression for the largest effect that there could have been, where that is bounded
+    cases       an expression for [words, whether it is so there] pairs: moments of a training, learning rates
+    rule        in words, when a test with a threshold, or each case, counts as so
     exact       whether a test has no threshold that somebody chose: an equality, a count, arithmetic
     planned     whether the rule and what was expected were written before these runs
     command     a command of gpt2 that shows more;  shows: a text in the line of its output that the ledger quotes
@@ -58,6 +63,9 @@ class Claim:
     contestant: str | None = None
     settings: str | None = None
     implies: Direction | None = None
+    room: str | None = None
+    cases: str | None = None
+    rule: str = ""
     exact: bool = False
     planned: bool = False
     command: str = ""
@@ -67,23 +75,28 @@ class Claim:
         """Raises LedgerError for a claim without exactly one way to a verdict, or without a measure."""
         if not re.fullmatch(r"[A-Z][1-9]\d?", self.id):
             raise LedgerError(f"{self.id!r} is no id: a section's letter and a number.")
-        ways = [self.verdict, self.test, self.share, self.contestant, self.settings]
+        ways = [self.verdict, self.test, self.share, self.contestant, self.settings, self.cases]
         directed = self.contestant is not None or self.settings is not None
         if sum(way is not None for way in ways) != 1 or directed != (self.implies is not None):
-            raise LedgerError(f"{self.id} needs one of a test, a share, a contestant or settings (with implies).")
+            raise LedgerError(
+                f"{self.id} needs one of a test, a share, cases, or a contestant or settings with implies."
+            )
         if self.verdict is not None and self.verdict not in WRITTEN:
             raise LedgerError(f"{self.id}: the verdict {self.verdict!r} is not {' or '.join(WRITTEN)}: compute it.")
         if self.implies not in (None, "higher", "lower"):
             raise LedgerError(f"{self.id} implies {self.implies!r}: write higher or lower.")
         if not self.says or (not self.measure and self.contestant is None):
             raise LedgerError(f"{self.id} needs what it says, and what was measured.")
+        chosen = self.cases is not None or (self.test is not None and not self.exact)
+        if chosen != bool(self.rule):
+            raise LedgerError(f"{self.id} needs a rule in words if a test or a case has a threshold, and only then.")
         if bool(self.shows) > bool(self.command):
             raise LedgerError(f"{self.id} shows a line of no command.")
 
     @property
     def text(self) -> str:
         """All that is computed of it, to see what it rests on."""
-        return " ".join(filter(None, (self.measure, self.test, self.share, self.settings)))
+        return " ".join(filter(None, (self.measure, self.test, self.share, self.settings, self.cases)))
 
     @property
     def sections(self) -> list[str]:
@@ -98,9 +111,9 @@ class Claim:
     def studies(self, evidence: Evidence) -> list[str]:
         """The studies whose runs it rests on, by name."""
         found = [s.where for s in evidence.settings(self.contestant)] if self.contestant else []
-        if re.search(r"study\.(?:first|mean|means)\b", self.text):
+        if re.search(r"study\.(?:first|mean|means|crossed|beyond|reach|broken)\b", self.text):
             found.append(evidence.first.study.name)
-        if re.search(r"study\.(?:larger|deep)\b", self.text):
+        if re.search(r"study\.(?:larger|deep|reach|broken)\b", self.text):
             found.append(evidence.larger.study.name)
         for name in re.findall(r"study\.(?:contrast|settings)\('([\w-]+)'", self.text):
             found += [f.study.name for f, there in evidence.of(name) if f.setting(there)]
@@ -149,7 +162,9 @@ def judged(claim: Claim, evaluate: Callable[[str], Any], evidence: Evidence) -> 
     if claim.contestant is not None and claim.implies is not None:
         return evidence.verdict(claim.contestant, claim.implies)
     if claim.settings is not None and claim.implies is not None:
-        return of_settings(evaluate(claim.settings), claim.implies)
+        return of_settings(evaluate(claim.settings), claim.implies, evaluate(claim.room) if claim.room else inf)
+    if claim.cases is not None:
+        return of_cases([(words, so) for words, so in evaluate(claim.cases)])
     if claim.share is not None:
         _, low, high = evaluate(claim.share)
         return of_share(low, high)
@@ -172,14 +187,18 @@ def measured(claim: Claim, fill: Callable[[str], str], evaluate: Callable[[str],
         ).rstrip()
     if claim.settings is not None and claim.implies is not None:
         settings = evaluate(claim.settings)
-        each = "; ".join(f"{s.where}: {shown(s)}, {of_difference(s, claim.implies)}" for s in settings)
+        room = evaluate(claim.room) if claim.room else inf
+        each = "; ".join(f"{s.where}: {shown(s)}, {of_difference(s, claim.implies, room)}" for s in settings)
         said = f"{said} {each or 'Not run yet'}.{_on_what(settings, claim.implies)}".strip()
-    return said
+    if claim.cases is not None:
+        words = {True: "so", False: "not so", None: "undecided"}
+        said = f"{said} Judged {'; '.join(f'{case}: {words[so]}' for case, so in evaluate(claim.cases))}."
+    return f"{said} Rule: {fill(claim.rule)}" if claim.rule else said
 
 
 def shown(s: Interval) -> str:
-    """A difference with its interval."""
-    return f"{s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"
+    """A difference with its interval, over how many seeds, and at which level."""
+    return f"{s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}] ({len(s.differences)} seeds, {100 * s.level:g}%)"
 
 
 def _on_what(settings: list[Interval], direction: Direction) -> str:

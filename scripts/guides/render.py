@@ -74,6 +74,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "times": lambda x: f"{x:.2f}" if x >= 0.1 else f"{x:.1g}" if x else "0",
     "within_smallest": lambda xs: True if xs[-1] < SMALLEST else False if xs[-2] >= SMALLEST else None,
     "below_smallest": lambda s: None if s is None else FILTERS["within_smallest"]([s.low, s.high]),
+    "all_below": lambda xs, x: None if not xs else True if max(xs) < x else False if min(xs) >= x else None,
     "over_last": lambda xs: [x / xs[-1] for x in xs],
 }
 

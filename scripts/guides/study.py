@@ -51,6 +51,7 @@ class Contrast:
     seeds, wanted  pairs counted, and pairs that the complete study has
     diverged       runs of the variant that diverged
     primary        whether its interval holds together with those of the other primary contrasts
+    level          of the interval: 95%, or more for one of several that hold together
     """
 
     study: str
@@ -59,6 +60,7 @@ class Contrast:
     wanted: int
     diverged: int
     primary: bool
+    level: float = 0.95
 
     @property
     def complete(self) -> bool:
@@ -71,7 +73,8 @@ class Contrast:
         if d is None:
             return lost or NOT_RUN
         seeds = f"{self.seeds} seeds" if self.complete else f"{self.seeds} of {self.wanted} seeds so far"
-        notes = [self.study, seeds, *([] if self.primary else ["exploratory"]), *([lost] if lost else [])]
+        kind = [] if self.primary else ["exploratory"]
+        notes = [self.study, seeds, *kind, f"{100 * self.level:g}%", *([lost] if lost else [])]
         return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}] ({', '.join(notes)})"
 
 
@@ -109,7 +112,7 @@ class Findings:
         d = paired([ours[s] for s in seeds], [theirs[s] for s in seeds], family=family) if len(seeds) > 1 else None
         diverged = sum(r["diverged_at"] is not None for (n, _), r in self.runs.items() if n == name)
         wanted = min(len(self.study.seeds_of(name)), len(self.study.seeds_of(c.against)))
-        return Contrast(self.study.name, d, len(seeds), wanted, diverged, primary)
+        return Contrast(self.study.name, d, len(seeds), wanted, diverged, primary, 1 - 0.05 / family)
 
     def setting(self, name: str, against: str | None = None) -> Interval | None:
         """The contrast as a setting that a verdict may rest on; None until every run that it asks for is there.
@@ -125,7 +128,7 @@ class Findings:
         )
         each = tuple(ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys()))
         d = paired(each, [0.0] * len(each)) if against else found.difference
-        return Interval(d.mean, d.low, d.high, self.study.name, each)
+        return Interval(d.mean, d.low, d.high, self.study.name, each, 0.95 if against else found.level)
 
     def expected(self, name: str) -> str:
         """What the study expected of the contrast before its runs, and what became of that; "" for a reference."""
@@ -133,6 +136,14 @@ class Findings:
         if not c.expect or found.difference is None:
             return ""
         return f"expected {expectation(c.expect)}: {verdict(found.difference, c.expect)}"
+
+    def searched(self, name: str) -> dict[float, bool]:
+        """By the factor of the learning rate, whether every trial of the search at it was finished."""
+        found: dict[float, bool] = {}
+        for r in read_records(self.results).values():
+            if (r["contestant"], r["purpose"]) == (name, "tune") and name in self.study.contestants:
+                found[r["rate"]] = found.get(r["rate"], True) and r["diverged_at"] is None
+        return found
 
     def mean(self, name: str, field: str) -> float | None:
         """The mean over seeds of a number that each run records; None where no run has it."""
@@ -230,6 +241,50 @@ class Evidence:
         """By how much the loss at four times the trained length is above that at the trained one."""
         each = [r["longer_losses"][3] - r["longer_losses"][0] for r in self.first.of(name) if r.get("longer_losses")]
         return mean_of(each, self.first.study.name) if len(each) > 1 else None
+
+    def beyond(self, name: str, control: str) -> Interval | None:
+        """The same rise minus that of a control, paired by seed."""
+        runs = ([r for r in self.first.of(n) if r.get("longer_losses")] for n in (name, control))
+        ours, theirs = ({r["seed"]: r["longer_losses"][3] - r["longer_losses"][0] for r in each} for each in runs)
+        each = [ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())]
+        return mean_of(each, self.first.study.name) if len(each) > 1 else None
+
+    def at_level(self, name: str, level: float) -> Interval | None:
+        """A contrast of the first study with its interval at another level."""
+        setting = self.first.setting(name)
+        if setting is None:
+            return None
+        d = paired(setting.differences, [0.0] * len(setting.differences), level=level)
+        return replace(setting, low=d.low, high=d.high, level=level)
+
+    def crossed(self, both: str, one: str, other: str) -> list[Interval]:
+        """An interaction, in each study with its four arms: what `both` adds to `one`, minus `other` to the baseline.
+
+        "post-norm without warm-up", "post-norm", "without warm-up": how much more post-norm needs its warm-up.
+        """
+        found = []
+        for f in self.studies:
+            names = (both, one, other, BASELINE)
+            if all(n in f.study.contestants for n in names):
+                a, b, c, d = ({r["seed"]: r["val_loss"] for r in f.of(n)} for n in names)
+                seeds = sorted(a.keys() & b.keys() & c.keys() & d.keys())
+                if len(seeds) > 1:
+                    found.append(mean_of([a[s] - b[s] - c[s] + d[s] for s in seeds], f.study.name))
+        return found
+
+    def reach(self, name: str, when: str, study: str | None = None) -> list[float]:
+        """Of each run, the gradient at the embeddings as a share of that after the last block, at_start or at_end."""
+        each = [r.get(when) for f, there in self.of(name) if study in (None, f.study.name) for r in f.of(there)]
+        norms = [look["gradient_norm"] for look in each if look]
+        return [g[0] / g[-1] for g in norms if None not in g]
+
+    def broken(self, name: str) -> list[tuple[str, float]]:
+        """Where a contestant's search diverged and the baseline's did not: (study, factor of the learning rate)."""
+        found = []
+        for f, there in self.of(name):
+            ours, plain = f.searched(there), f.searched(BASELINE)
+            found += [(f.study.name, rate) for rate in sorted(ours) if not ours[rate] and plain.get(rate)]
+        return found
 
     def masked(self) -> list[Interval]:
         """By how much the loss with the mask put back is above the plain model's, in each study that has it."""

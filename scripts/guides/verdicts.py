@@ -4,12 +4,14 @@ In: intervals. Out: a `Verdict`. Read next: ledger.py, which applies it; docs/le
 
 A statement on losses implies a direction: without the component the loss is higher, or lower. What an interval must
 reach beyond is the same for all of them, SMALLEST, whatever size a single study expected. A statement on shares
-("the model does X") is judged at USUAL for all of them.
+("the model does X") is judged at USUAL for all of them. A statement that names no moment and no learning rate is judged
+at each that was looked at (`of_cases`). Where no result could have shown an effect that matters, nothing is decided
+(`room`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Literal
 
 from gpt2.ablation.statistics import paired
@@ -28,13 +30,17 @@ USUAL = 0.8
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95% interval; `where` names what it was measured in, and `differences` are its seeds' own."""
+    """A mean with its interval over seeds, at `level`; `where` names what it was measured in.
+
+    `differences` are its seeds' own.
+    """
 
     mean: float
     low: float
     high: float
     where: str = ""
     differences: tuple[float, ...] = ()
+    level: float = 0.95
 
     @property
     def sign(self) -> int:
@@ -42,13 +48,17 @@ class Interval:
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
 
-def of_difference(found: Interval, direction: Direction) -> Verdict:
+def of_difference(found: Interval, direction: Direction, room: float = inf) -> Verdict:
     """What one interval of loss differences says of a statement with a direction.
 
     Turned so that the statement says "above": the whole interval beyond SMALLEST, it holds; the whole interval within
     SMALLEST of 0, the effect is too small to matter; the whole interval short of SMALLEST and not all of it within, it
     fails, since the effect that was claimed is excluded; otherwise the interval is too wide to tell.
+
+    room   the largest effect that there could have been. Below SMALLEST no interval says anything of the statement.
     """
+    if room < SMALLEST:
+        return "undecided"
     low, high = (found.low, found.high) if direction == "higher" else (-found.high, -found.low)
     if not (isfinite(low) and isfinite(high)):
         return "undecided"
@@ -64,18 +74,29 @@ def of_share(low: float, high: float) -> Verdict:
     return "holds" if low >= USUAL else "fails" if high < USUAL else "undecided"
 
 
-def of_settings(settings: Sequence[Interval], direction: Direction) -> Verdict:
+def of_settings(settings: Sequence[Interval], direction: Direction, room: float = inf) -> Verdict:
     """What several settings say together.
 
     Those that are decided must agree. Where they do not, the verdict is "depends" if two intervals exclude 0 with
     opposite signs, or if the difference between two settings (an interaction) has an interval that excludes 0;
     otherwise nobody can say whether it depends on the setting.
     """
-    verdicts = [of_difference(s, direction) for s in settings]
+    verdicts = [of_difference(s, direction, room) for s in settings]
     decided = {v for v in verdicts if v != "undecided"}
     if depending(settings, verdicts):
         return "depends"
     return decided.pop() if len(decided) == 1 else "undecided"
+
+
+def of_cases(cases: Sequence[tuple[str, bool | None]]) -> Verdict:
+    """What a statement's cases (moments of a training, learning rates) say together: (words, whether it is so there).
+
+    So in all of them, it holds; in none, it fails; in some, it depends. None stands for a case that decides nothing.
+    """
+    found = {so for _, so in cases}
+    if {True, False} <= found:
+        return "depends"
+    return "undecided" if None in found or not found else "holds" if True in found else "fails"
 
 
 def depending(settings: Sequence[Interval], verdicts: Sequence[Verdict]) -> tuple[str, str] | None:

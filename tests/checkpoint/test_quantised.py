@@ -26,7 +26,7 @@ from gpt2.text.tokenizer import Tokenizer
 from tests.checkpoints import change_tensors, set_field
 
 SIZES = {"vocab_size": 257, "n_positions": 24, "n_embd": 32, "n_layer": 2, "n_head": 4}
-ROUNDED = {"atol": 1e-3, "rtol": 1e-3}  # the kernel rounds what it multiplies to 16 bits
+ROUNDED = {"atol": 6e-2, "rtol": 6e-2}  # the kernel rounds what it multiplies to 8 bits
 C_FC = "transformer.h.1.mlp.c_fc.weight"
 IDS = torch.arange(40).reshape(2, 20)
 

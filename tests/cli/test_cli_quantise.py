@@ -82,7 +82,8 @@ def test_what_measures_texts_measures_it(small, capsys):
     assert main(["eval", "fox.txt", "--model", "small", "--dtype", "float32", "--json"]) == 0
     told = capsys.readouterr()
     assert "small is quantised (int4): its weights are taken as float32." in told.err
-    assert json.loads(told.out)["bits_per_byte"] == pytest.approx(cost["after"])
+    rounded = pytest.approx(cost["after"], rel=1e-3)  # the kernel rounds what goes into a map of 8 bits
+    assert json.loads(told.out)["bits_per_byte"] == rounded
 
 
 @pytest.mark.parametrize("command", ["next", "score"])

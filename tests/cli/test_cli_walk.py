@@ -11,10 +11,12 @@ import torch
 from gpt2.addresses import parse
 from gpt2.checkpoint.files import save
 from gpt2.cli.main import main
+from gpt2.cli.walk.guide import GUIDE, Section
 from gpt2.cli.walk.page import num
 from gpt2.config import GPT2Config
 from gpt2.model import GPT2
 from gpt2.text.tokenizer import Tokenizer
+from tests.docs.test_readme import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def test_the_page_is_plain_and_80_wide_in_a_pipe(run):
 
 def test_a_usual_walk_is_read_in_one_sitting(run):
     _, page, _ = run("Hello")
-    assert 120 <= len(page.splitlines()) <= 200
+    assert 120 <= len(page.splitlines()) <= 210
 
 
 def test_a_long_text_shows_the_sources_with_most_weight(run):
@@ -186,3 +188,18 @@ def test_wrong_use_is_one_sentence(run, words, sentence):
     code, out, err = run(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert sentence in err
+
+
+def test_every_step_names_the_section_of_the_guide_that_explains_it(run):
+    guide = (ROOT / GUIDE).read_text("utf-8")
+    headings = [title for title in re.findall(r"^## (.+)$", guide, re.MULTILINE) if title in set(Section)]
+    assert headings == list(Section)  # all are there, in this order
+    _, page, _ = run("The cat", "--target", "!", "--train")
+    steps = re.split(r"^ ?\d+  (?=\S)", page, flags=re.MULTILINE)[1:]
+    named = [re.findall(r"^    Guide: (.+)$", step, re.MULTILINE) for step in steps]
+    assert len(steps) > 20
+    assert all(len(names) == 1 for names in named)
+    order = list(dict.fromkeys(name for [name] in named))
+    assert set(order) == set(Section)
+    often = {Section.NORM, Section.RESIDUAL}
+    assert [name for name in order if name not in often] == [name for name in Section if name not in often]

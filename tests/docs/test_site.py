@@ -1,11 +1,16 @@
 """The site of the documents: no warning, nothing loaded from elsewhere, every link leads somewhere, search finds."""
 
 import re
+import threading
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from playwright.sync_api import Browser, expect
@@ -126,4 +131,85 @@ def test_a_reader_with_the_files_alone_sees_every_page_and_can_search(browser: B
     expect(page.locator(".md-search-result__link").first).to_be_visible()
     assert problems == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    context.close()
+
+
+def test_sections_of_the_guide_and_of_the_exercises_lead_to_one_another(pages: dict[Path, Parsed], site: Path) -> None:
+    names = ("component_functions", "exercises", "exercises_answers")
+    for here in names:
+        for there in names:
+            links = {link for link in pages[site / f"{here}.html"].links if link.startswith(f"{there}.html#")}
+            assert here == there or len(links) >= 11, (here, there)
+
+
+def test_stories_in_outputs_are_not_cut_off_and_columns_are_kept(pages: dict[Path, Parsed], site: Path) -> None:
+    blocks = re.findall(r'<div class="([^"]*highlight)"(.*?)</div>', pages[site / "start.html"].text, re.DOTALL)
+    [story] = [block for look, block in blocks if "wraps" in look]
+    assert "Once upon a time" in story
+    assert len(blocks) > 3
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that writes no log."""
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_live_links_open_in_one_frame_that_loads_the_model_once(browser: Browser, served: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page, asked, problems = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{served}/component_functions.html")
+    buttons, frame = page.locator(".live-open"), page.frame_locator("#live-frame")
+    assert buttons.count() == page.locator("article a[href^='index.html#']").count() >= 11
+    assert not [url for url in asked if "index.html" in url or url.endswith(".bin")]  # before a reader asks for it
+
+    def opens(link: str) -> None:
+        page.locator(f"a[href='{link}'] + .live-open").press("Enter")
+        expect(page.locator("#live")).to_be_focused()
+
+    links = [link.get_attribute("href") or "" for link in page.locator("a:has(+ .live-open)").all()]
+    first = next(link for link in links if "off=embed.pos" in link)
+    opens(first)
+    expect(frame.locator("#sentence")).to_contain_text("Without positions")
+    expect(frame.locator("#panel")).to_be_visible()
+    expect(frame.locator("#chosen [aria-pressed='true']")).to_have_text("off")  # the switch that the link names
+    expect(frame.locator("#flow")).to_be_hidden()
+    loaded = len(asked)
+    assert len([url for url in asked if "weights-" in url]) == 1  # one piece, once
+
+    opens(next(link for link in links if "&" not in link))  # a text alone: the picture
+    expect(frame.locator("#rows svg")).to_be_visible()
+    expect(frame.locator("#panel")).to_be_hidden()
+
+    opens(next(link for link in links if "temperature=" in link))  # another section: the same frame, the same model
+    expect(frame.locator("#sentence")).to_contain_text("the model expects")
+    expect(frame.locator("#next")).to_be_visible()
+    expect(frame.locator("#panel")).to_be_hidden()
+    frame.locator("#next td.p a, #next td.p button").first.click()  # a number: its calculation comes below
+    expect(frame.locator("#panel")).to_be_visible()
+    assert len(asked) == loaded
+    assert page.locator("iframe").count() == 1
+    gap, panel = page.locator(".live-gap").bounding_box(), page.locator("#live").bounding_box()
+    assert gap is not None
+    assert panel is not None
+    assert abs(gap["y"] - panel["y"]) < 2  # it stands where the text leaves room
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [found["id"] for found in Axe().run(page).response["violations"]] == []
+    page.locator("#live").get_by_role("button", name="Close").click()
+    expect(page.locator("#live")).to_be_hidden()
+    expect(page.locator("a[href*='temperature='] + .live-open")).to_be_focused()
+    assert problems == []
+    page.emulate_media(media="print")
+    expect(buttons.first).to_be_hidden()
     context.close()

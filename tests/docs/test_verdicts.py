@@ -3,7 +3,16 @@
 import pytest
 
 from gpt2.ablation.conduct import read_records
-from scripts.guides.verdicts import SMALLEST, Interval, depending, interaction, of_difference, of_settings, of_share
+from scripts.guides.verdicts import (
+    SMALLEST,
+    Interval,
+    depending,
+    interaction,
+    of_cases,
+    of_difference,
+    of_settings,
+    of_share,
+)
 from tests.docs.test_readme import ROOT
 
 
@@ -25,6 +34,24 @@ def setting(mean, half, where="a", n=4):
 def test_the_whole_interval_decides(low, high, verdict):
     assert of_difference(Interval((low + high) / 2, low, high), "higher") == verdict
     assert of_difference(Interval(-(low + high) / 2, -high, -low), "lower") == verdict
+
+
+def test_where_there_is_no_room_for_an_effect_nothing_is_decided():
+    found = setting(-0.005, 0.004)
+    assert of_difference(found, "lower") == "too small to matter"
+    assert of_difference(found, "lower", room=0.011) == of_settings([found], "lower", room=0.011) == "undecided"
+    assert of_difference(found, "lower", room=0.02) == "too small to matter"
+
+
+@pytest.mark.parametrize(
+    "so, verdict",
+    [
+        ([True, True], "holds"), ([False, False], "fails"), ([True, False], "depends"), ([True, None], "undecided"),
+        ([True, False, None], "depends"), ([None], "undecided"), ([], "undecided"),
+    ],
+)  # fmt: skip
+def test_a_statement_without_a_moment_is_judged_at_each(so, verdict):
+    assert of_cases([(f"case {i}", one) for i, one in enumerate(so)]) == verdict
 
 
 def test_settings_that_agree_and_settings_that_are_noisy():

@@ -70,7 +70,7 @@ def test_it_gives_what_the_model_gives(dtype: torch.dtype, kind: str, calls: lis
         weights = {n: m.weight.float() for n, m in model.named_modules() if hasattr(m, "quantised")}
         for name, weight in weights.items():
             plain.get_submodule(name).weight.data = weight
-    close = CLOSE[dtype] + (1e-3 if kind else 0)
+    close = CLOSE[dtype] + (6e-2 if kind else 0)  # the kernel rounds x to 8 bits
     torch.testing.assert_close(read(fast(model), IDS, (7, 8, 9), dtype).float(), plain(IDS), atol=close, rtol=close)
     assert calls == [True] * 4
 
@@ -110,7 +110,7 @@ def test_other_instructions_and_threads_compute_the_same(setting: str, monkeypat
         monkeypatch.undo()
         library.library.cache_clear()
         library.library()
-    torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(got, want, atol=6e-2, rtol=6e-2)  # where a norm differs, x may be rounded otherwise
 
 
 def hooked(model: GPT2) -> None:

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from gpt2.cli.common import console
+from gpt2.cli.walk.guide import Section
 from gpt2.explain.walk.record import Vector
 
 LABEL = 18  # columns of the names before a vector
@@ -79,8 +80,8 @@ class Page:
         self.line()
         self.line((f"━━ {title} ", "bold"), ("━" * max(2, self.width - cell_len(title) - 4), "dim"))
 
-    def step(self, title: str, sentence: str, address: str = "", shape: Sequence[int] = ()) -> None:
-        """A numbered step: title, address and shape of its tensor, and what it does."""
+    def step(self, section: Section, title: str, sentence: str, address: str = "", shape: Sequence[int] = ()) -> None:
+        """A numbered step: title, address and shape of its tensor, what it does, and where the guide explains it."""
         self.steps += 1
         left = f"{self.steps:>2}  {title}"
         where = f"{address} {list(shape)}" if shape else address
@@ -88,6 +89,7 @@ class Page:
         self.line()
         self.line((left, "bold cyan"), gap, (where, "dim"))
         self.say(sentence)
+        self.line("    ", (f"Guide: {section}", "dim"))
 
     def say(self, sentence: str, style: str = "") -> None:
         """A sentence, wrapped to the page."""

@@ -7,6 +7,7 @@ view_dropout.py what training adds.
 from collections.abc import Callable, Sequence
 
 from gpt2.base.counted import counted
+from gpt2.cli.walk.guide import GUIDE, Section
 from gpt2.cli.walk.page import CELL, HEAD, Page, fit, norm_of, num, percent, right
 from gpt2.cli.walk.view_block import print_block, print_norm
 from gpt2.explain.walk.record import BlockStep, Candidate, Target, Vector, Walk
@@ -50,13 +51,20 @@ def _opening(page: Page, walk: Walk, name: str) -> None:
         "stand a tensor's address, as gpt2.probe reads it, and its shape.",
         "dim",
     )
+    page.say(
+        f"Each step names the section of the guide ({GUIDE}) that explains it. The guide's sections have the order of "
+        "the steps, except that it explains residual connections and norms, which come again and again, after the MLP.",
+        "dim",
+    )
     if walk.dtype in ("bfloat16", "float16"):
         page.say(f"{walk.dtype} also rounds every step of the model, so that sums agree only roughly here.", "dim")
 
 
 def _tokens(page: Page, walk: Walk, tokens: Sequence[str]) -> None:
     T, n = len(tokens), page.columns
-    page.step("Text to tokens", "The text is cut into pieces; the model sees only ids. A space shows as ·.")
+    page.step(
+        Section.TOKENS, "Text to tokens", "The text is cut into pieces; the model sees only ids. A space shows as ·."
+    )
     parts = [range(start, min(start + n, T)) for start in range(0, T, n)]
     if len(parts) > 3:
         around = max(n, min(walk.position + 3, T) - n)
@@ -78,12 +86,30 @@ def _embedding(page: Page, walk: Walk, tokens: Sequence[str]) -> None:
     c, p = walk.config, walk.position
     shape = (len(tokens), c.n_embd)
     table = f"wte [{c.vocab_size}, {c.n_embd}]"
-    page.step("Token vectors", f"Each id picks its row of the learned table {table}.", "embed.tok", shape)
+    page.step(
+        Section.TOKEN_EMBEDDINGS,
+        "Token vectors",
+        f"Each id picks its row of the learned table {table}.",
+        "embed.tok",
+        shape,
+    )
     _list(page, [f"{i} {token}" for i, token in enumerate(tokens)], walk.embed_tok)
     table = f"wpe [{c.n_positions}, {c.n_embd}]"
-    page.step("Position vectors", f"Each position picks its row of the learned table {table}.", "embed.pos", shape)
+    page.step(
+        Section.POSITIONS,
+        "Position vectors",
+        f"Each position picks its row of the learned table {table}.",
+        "embed.pos",
+        shape,
+    )
     _list(page, [f"position {i}" for i in range(p + 1)], walk.embed_pos)
-    page.step("Their sum", f"What the token is plus where it stands; here at position {p}.", "embed.out", shape)
+    page.step(
+        Section.POSITIONS,
+        "Their sum",
+        f"What the token is plus where it stands; here at position {p}.",
+        "embed.out",
+        shape,
+    )
     tok, pos, out = walk.embed_tok[p], walk.embed_pos[p], walk.embed_out[p]
     page.rows(
         [
@@ -129,14 +155,15 @@ def _prediction(page: Page, walk: Walk, show: Show) -> None:
     c, T, best = walk.config, len(walk.ids), walk.next[0]
     page.heading("The prediction")
     print_norm(page, walk, walk.final, walk.blocks[-1].resid_post, "at the end", "final")
-    page.step("Logits", f"The head scores each of the {c.vocab_size} tokens: logit = out . row, with the row of wte "
+    page.step(Section.HEAD, "Logits",
+              f"The head scores each of the {c.vocab_size} tokens: logit = out . row, with the row of wte "
               f"that stands for the token at the input too. Here for {show(best.id)}, the highest.",
               "logits", (T, c.vocab_size))  # fmt: skip
     out, row = walk.final.out.values, walk.best_row.values
     page.rows([("", "out", out), ("*", f"row {best.id} {show(best.id)}", row), ("=", "products", out * row)])
     page.say(f"The {c.n_embd} products sum to {num(best.logit)}. The mean of all logits is "
              f"{num(walk.logits.mean())}.")  # fmt: skip
-    page.step("Probabilities", "Softmax over all logits: p = exp(logit) / sum of exp(logit).")
+    page.step(Section.HEAD, "Probabilities", "Softmax over all logits: p = exp(logit) / sum of exp(logit).")
     page.say(f"{show(best.id)}: exp({num(best.logit)} - log(sum)) = {num(best.probability)}, with log(sum) = "
              f"{num(walk.logsumexp)}", "dim")  # fmt: skip
     _candidates(page, walk.next, show)
@@ -159,11 +186,13 @@ def _candidates(page: Page, rows: Sequence[Candidate], show: Show) -> None:
 def _loss(page: Page, walk: Walk, target: Target, show: Show) -> None:
     token, p = show(target.id), f"{target.probability:.4g}"
     page.heading(f"If the next token is {token}")
-    page.step("Loss", "How surprised the model is by the token that does follow: loss = -log p. Training takes the "
+    page.step(Section.TRAINING, "Loss",
+              "How surprised the model is by the token that does follow: loss = -log p. Training takes the "
               "mean of this over every position of a text.")  # fmt: skip
     rank = f"rank {target.rank} of {walk.config.vocab_size}"
     page.say(f"p = {p} ({rank}), loss = -log({p}) = {num(target.loss)}")
-    page.step("Gradient", f"d loss / d logit is p - 1 for {token} and p for every other token, 0 in sum. To lower "
+    page.step(Section.TRAINING, "Gradient",
+              f"d loss / d logit is p - 1 for {token} and p for every other token, 0 in sum. To lower "
               f"the loss is to go against it: raise the logit of {token}, lower each other one in "
               "proportion to its p.")  # fmt: skip
     page.line("      ", (f"{fit('token', 14)}{'id':>6}{'gradient':>{CELL + 2}}", "dim"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpt2.cli.walk.guide import Section
 from gpt2.cli.walk.page import CELL, HEAD, LABEL, Page, fit, norm_of, num, percent, shade
 from gpt2.explain.walk.record import AttentionStep, BlockDetail, BlockStep, HeadStep, MLPStep, NormStep, Vector, Walk
 
@@ -18,11 +19,18 @@ def print_block(page: Page, walk: Walk, block: BlockStep, detail: BlockDetail, t
     page.heading(f"Block {l} at position {walk.position}, {tokens[walk.position]}")
     print_norm(page, walk, detail.ln_1, block.resid_pre, "before attention", f"{l}.ln_1")
     _attention(page, walk, block, detail.attn, tokens)
-    page.step("Residual", "The write is added to the stream, which keeps what it held.", f"{l}.resid_mid", shape)
+    page.step(
+        Section.RESIDUAL,
+        "Residual",
+        "The write is added to the stream, which keeps what it held.",
+        f"{l}.resid_mid",
+        shape,
+    )
     _residual(page, block.resid_pre, "attention", block.attn_out, block.resid_mid)
     print_norm(page, walk, detail.ln_2, block.resid_mid, "before the MLP", f"{l}.ln_2")
     _mlp(page, walk, block, detail.mlp)
     page.step(
+        Section.RESIDUAL,
         "Residual",
         "Added to the stream again: what the next part of the model reads.",
         f"{l}.resid_post",
@@ -41,7 +49,7 @@ def print_norm(page: Page, walk: Walk, step: NormStep, x: Vector, where: str, na
             "multiplied by a learned weight and shifted by a learned bias."
         )
         page.explained_norm = True
-    page.step(f"LayerNorm {where}", sentence, f"{name}.out", (T, C))
+    page.step(Section.NORM, f"LayerNorm {where}", sentence, f"{name}.out", (T, C))
     page.line(
         f"    mean = {num(step.mean)}, sigma = sqrt(variance + {walk.config.layer_norm_epsilon:g}) = {num(step.sigma)}",
         (f"   {name}.scale [{T}]", "dim"),
@@ -65,7 +73,7 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
     names = ("head " if len(followed) == 1 else "heads ") + ", ".join(str(h.head) for h in followed)
     why = ", which writes most at this position" if len(attn.heads) == H > 1 == len(followed) else ""
     page.step(
-        "Queries, keys, values",
+        Section.ATTENTION, "Queries, keys, values",
         f"One learned linear map of out gives each of the {H} heads a query, a key and a value of {D} numbers for "
         f"every token. Followed here: {names}{why}.",
         f"{l}.attn.q {l}.attn.k {l}.attn.v", (H, T_all, D),
@@ -78,7 +86,8 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
         page.rows([("", f"value {j} {tokens[j]}", h.v[j].values) for j in columns])
 
     below = _divisor(attn.divisor, D)
-    page.step("Scores", f"How well the query of {here} fits each key: score = query . key / {below}.",
+    page.step(Section.ATTENTION, "Scores",
+              f"How well the query of {here} fits each key: score = query . key / {below}.",
               f"{l}.attn.scores", (H, T_all, T_all))  # fmt: skip
     page.sources(tokens, columns, p)
     for h in attn.heads:
@@ -89,7 +98,8 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
         dot = num(float(h.q.values @ h.k[j].values))
         page.say(f"head {h.head}, {tokens[j]}: {dot} / {num(attn.divisor)} = {num(h.scores[j])}", "dim")
 
-    page.step("Pattern", "Softmax turns the scores of a row into weights that sum to 1: exp(score) / sum of "
+    page.step(Section.ATTENTION, "Pattern",
+              "Softmax turns the scores of a row into weights that sum to 1: exp(score) / sum of "
               "exp(score). Later tokens are masked: their weight is 0.",
               f"{l}.attn.pattern", (H, T_all, T_all))  # fmt: skip
     page.sources(tokens, columns, p, "rest" if left_out else "")
@@ -103,7 +113,7 @@ def _attention(page: Page, walk: Walk, block: BlockStep, attn: AttentionStep, to
         page.say(f"head {h.head}, {tokens[j]}: exp(0) / {num(total)} = {num(h.pattern[j])}, "
                  "with the highest score taken as 0", "dim")  # fmt: skip
 
-    page.step("Weighted sum", "Each head adds up the values of the tokens, each times its weight.",
+    page.step(Section.ATTENTION, "Weighted sum", "Each head adds up the values of the tokens, each times its weight.",
               f"{l}.attn.z", (H, T_all, D))  # fmt: skip
     for h in followed:
         _weighted(page, h, columns, tokens, T)
@@ -131,7 +141,8 @@ def _write(
     page: Page, block: BlockStep, attn: AttentionStep, followed: Sequence[HeadStep], shape: tuple[int, int]
 ) -> None:
     H, l = len(attn.head_norms), block.layer
-    page.step("Attention's write", f"The z of all {H} heads, side by side, goes through one learned matrix and bias: "
+    page.step(Section.ATTENTION, "Attention's write",
+              f"The z of all {H} heads, side by side, goes through one learned matrix and bias: "
               "the same as adding up one write a head.", f"{l}.attn.out", shape)  # fmt: skip
     for start in range(0, H, page.columns):
         part = attn.head_norms[start : start + page.columns]
@@ -150,7 +161,7 @@ def _write(
 def _mlp(page: Page, walk: Walk, block: BlockStep, mlp: MLPStep) -> None:
     l, T, C, F = block.layer, len(walk.ids), walk.config.n_embd, walk.config.inner_dim
     name, said = _activation(walk.config.activation_function)
-    page.step(f"MLP, from {C} numbers to {F}", "At each position by itself, a learned linear map "
+    page.step(Section.MLP, f"MLP, from {C} numbers to {F}", "At each position by itself, a learned linear map "
               f"takes the {C} numbers of out to {F}. {said}",
               f"{l}.mlp.pre {l}.mlp.post", (T, F))  # fmt: skip
     page.rows(
@@ -164,7 +175,9 @@ def _mlp(page: Page, walk: Walk, block: BlockStep, mlp: MLPStep) -> None:
     for n in mlp.neurons:
         numbers = num(n.pre, CELL) + num(n.post, CELL) + num(n.write_norm, CELL)
         page.line("      ", fit(f"#{n.index}", LABEL), numbers, (f"  {l}.mlp.post#{n.index}", "dim"))
-    page.step("MLP's write", f"A second learned map brings the {F} numbers back to {C}.", f"{l}.mlp.out", (T, C))
+    page.step(
+        Section.MLP, "MLP's write", f"A second learned map brings the {F} numbers back to {C}.", f"{l}.mlp.out", (T, C)
+    )
     page.rows(
         [
             ("", f"all {F} neurons", mlp.neurons_sum.values, norm_of(mlp.neurons_sum)),

@@ -5,6 +5,7 @@ In: the record of explain/walk/dropout.py. Out: lines on the terminal, below tho
 
 from collections.abc import Callable
 
+from gpt2.cli.walk.guide import Section
 from gpt2.cli.walk.page import CELL, LABEL, Page, fit, num, percent
 from gpt2.explain.walk.dropout import DropoutStep, DropoutWalk
 from gpt2.explain.walk.record import Walk
@@ -25,7 +26,8 @@ def print_dropout(page: Page, dropout: DropoutWalk, walk: Walk, show: Callable[[
                  "yellow")  # fmt: skip
     for s in dropout.steps:
         _place(page, s, here)
-    page.step("Two passes in each mode", "Each pass of training draws new masks, so the same text gets other logits. "
+    page.step(Section.DROPOUT, "Two passes in each mode",
+              "Each pass of training draws new masks, so the same text gets other logits. "
               "Evaluation drops nothing: its passes agree.", "logits")  # fmt: skip
     for p in (*dropout.training, *dropout.evaluation):
         name = f"training, seed {p.seed}" if p.mode == "training" else p.mode
@@ -36,7 +38,7 @@ def print_dropout(page: Page, dropout: DropoutWalk, walk: Walk, show: Callable[[
 
 def _place(page: Page, s: DropoutStep, here: str) -> None:
     row = here if s.head is None else f"head {s.head}, the row of {here}"
-    page.step(f"Dropout on the {s.place}", f"p = {s.rate:g}, so what is kept is multiplied by "
+    page.step(Section.DROPOUT, f"Dropout on the {s.place}", f"p = {s.rate:g}, so what is kept is multiplied by "
               f"{num(1 / (1 - s.rate))}. In the whole text {s.dropped} of {s.total} numbers are dropped "
               f"({percent(s.dropped / s.total)}); below {row}.", s.address)  # fmt: skip
     n = max(page.values, (page.width - 10 - LABEL) // CELL)

@@ -1,7 +1,7 @@
 // Attention of some queries of one head, which follow each other in a text: softmax(q k^T * scale) v.
 //
-// A query's result is made of its own numbers alone, in an order that does not depend on the others. A file that includes
-// this one has defined `V`, `P` and `Tiles`.
+// A query's result is made of its own numbers alone, in an order that does not depend on the others. A file that
+// includes this one has defined `V`, `P` and `Tiles`.
 
 #pragma once
 

@@ -10,6 +10,7 @@ using OfBFloat16 = BFloat16;
 }  // namespace
 
 #include "attention.hpp"
+#include "bytes.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

@@ -20,6 +20,7 @@ struct OfBFloat16 {
 }  // namespace
 
 #include "attention.hpp"
+#include "bytes.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

@@ -23,8 +23,8 @@ int guarded(F work) {
 
 extern "C" {
 
-// y [rows, out] = x [rows, in] w^T + bias. kind: 0 float32, 1 bfloat16, 2 int8, 3 int4. half: x, bias and y are bfloat16,
-// otherwise float32. All contiguous.
+// y [rows, out] = x [rows, in] w^T + bias. kind: 0 float32, 1 bfloat16, 2 int8, 3 int4. half: x, bias and y are
+// bfloat16, otherwise float32. All contiguous.
 VISIBLE int gpt2_linear(int kind, const void* w, const void* scale, const void* x, const void* bias, void* y,
                         int64_t rows, int64_t in, int64_t out, int half, int threads) {
   return guarded([&] {

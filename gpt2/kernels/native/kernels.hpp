@@ -41,7 +41,7 @@ struct Map {
   size_t in, out;
 };
 
-constexpr size_t BLOCK_OF_8 = 256, BLOCK_OF_4 = 64;  // numbers of x with one scale, for INT8 and INT4
+constexpr size_t BLOCK_OF_8 = 64, BLOCK_OF_4 = 64;  // numbers of x with one scale, for INT8 and INT4
 constexpr size_t TOGETHER = 8;  // rows of x that are taken together, at most
 
 // What becomes of a product: it is stored, added to what is there, or goes through GELU first.
@@ -51,9 +51,9 @@ enum Then { STORE, ADD, GELU };
 struct Product : Map {
   const void* x;             // [rows, x_stride], padded with zeros, float32, or bfloat16 where the way wants it so;
                              // for INT8 and INT4 the next three stand for it: see whole.hpp
-  const int16_t* whole;      // [rows, whole blocks]; for INT4 in the order of its nibbles
+  const int16_t* whole;      // [rows, whole blocks]; for INT4 in the order of its nibbles, for INT8 see bytes.hpp
   const float* whole_scale;  // [rows, blocks]
-  const int32_t* offset;     // of INT4 [rows, blocks, 8]
+  const int32_t* offset;     // [rows, blocks], of INT4 [rows, blocks, 8]
   void* y;
   size_t rows, x_stride;
   bool half_y;
@@ -85,7 +85,7 @@ struct Way {
   bool halves;  // in a model of bfloat16, x is rounded to bfloat16 for such weights
   void (*part)(const Product&, size_t first, size_t end, float* unpacked, float* sums);  // see way.hpp
   void (*copy)(const void* x, bool half, size_t n, size_t padded, bool to_half, void* to);  // a row, and zeros
-  void (*wholes)(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset);  // one row
+  void (*wholes)(const float* x, size_t in, bool four, size_t row, int16_t* whole, float* scale, int32_t* offset);
   void (*attend)(const Queries&);
   void (*norm)(const float* x, size_t n, const void* weight, const void* bias, bool half, float eps, float* y);
 };

@@ -47,6 +47,7 @@ size_t row_bytes(const Map& map) {
   }
 }
 
+constexpr size_t OF_BYTES = 48;  // outputs of weights of 8 bits that are computed together for many rows
 constexpr size_t MANY = 8;  // rows from which several threads make them ready
 
 bool in_whole(const Map& map) { return map.kind == INT8 || map.kind == INT4; }
@@ -64,13 +65,15 @@ bool in_halves(const Map& map) { return map.kind == BFLOAT16 && map.half && way(
 
 // How many outputs one thread takes at a time: tiles take a number that divides 12, or 8 where there is one row.
 size_t outputs(const Map& map, size_t rows, int threads) {
-  const size_t unit = rows == 1 ? 8 : 12, bytes = std::max<size_t>(1, row_bytes(map));
+  const size_t unit = map.kind == INT8 ? (rows == 1 ? 16 : OF_BYTES) : rows == 1 ? 8 : 12;
+  const size_t bytes = std::max<size_t>(1, row_bytes(map));
   const size_t larger = rows > TOGETHER ? LARGER : 1;
   const size_t chunk = std::clamp(map.out * bytes / (TURNS * static_cast<size_t>(threads)), LEAST, larger * MOST);
   return unit * std::max<size_t>(1, chunk / (unit * bytes));
 }
 
 size_t room(const Map& map, size_t rows, int threads) {
+  if (map.kind == INT8) return rows > 1 ? OF_BYTES * ((map.in + 3) / 4) + 32 : 16 * (map.in + 64) / 4 + 32;
   return rows > TOGETHER && map.kind == BFLOAT16 && !in_halves(map) ? outputs(map, rows, threads) * stride(map) : 0;
 }
 
@@ -87,9 +90,8 @@ void make_ready(Ready& ready, const Product& p, const void* x, bool half, size_t
     way().copy(from, half, p.in, p.in, false, to);
     from = reinterpret_cast<const char*>(to);
   }
-  const size_t b = blocks(p);
-  way().wholes(reinterpret_cast<const float*>(from), p.in, p.kind == INT4, ready.whole.data() + r * b * block(p),
-               ready.scale.data() + r * b, ready.offset.data() + r * b * 8);
+  way().wholes(reinterpret_cast<const float*>(from), p.in, p.kind == INT4, r, ready.whole.data(), ready.scale.data(),
+               ready.offset.data());
 }
 
 template <class T>

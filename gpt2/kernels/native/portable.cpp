@@ -24,6 +24,15 @@ struct V {
     return y;
   }
   static Whole no_whole() { return {}; }
+  static Whole all_whole(int32_t x) {
+    Whole y;
+    for (int l = 0; l < 8; l++) y.v[l] = x;
+    return y;
+  }
+  static Whole add_whole(Whole a, Whole b) {
+    for (int l = 0; l < 8; l++) a.v[l] += b.v[l];
+    return a;
+  }
   static V zero() {
     return each([](int) { return 0.0f; });
   }
@@ -80,6 +89,47 @@ struct V {
   static V halves(float low, float high) {
     return each([=](int l) { return l < 4 ? low : high; });
   }
+  // For weights of 8 bits, see bytes.hpp.
+  using Small = int8_t;
+  static constexpr size_t DEEP = 16;
+  static constexpr bool SHIFTED = false;
+  struct Four {
+    uint8_t of[32];
+  };
+  static Four fours(const char* w) {
+    Four y;
+    std::memcpy(y.of, w, 32);
+    return y;
+  }
+  static Four four_for_all(const Small* x) {
+    Four y;
+    for (int l = 0; l < 8; l++) std::memcpy(y.of + 4 * l, x, 4);
+    return y;
+  }
+  static Whole add_fours(Whole sum, const Four& w, const Four& x) {
+    for (int l = 0; l < 8; l++)
+      for (int i = 4 * l; i < 4 * l + 4; i++) sum.v[l] += w.of[i] * static_cast<int8_t>(x.of[i]);
+    return sum;
+  }
+  static Whole add_deep(Whole sum, const char* w, const Small* x) {
+    for (int l = 0; l < 8; l++)
+      for (int i = 2 * l; i < 2 * l + 2; i++) sum.v[l] += static_cast<signed char>(w[i]) * x[i];
+    return sum;
+  }
+  static Whole sum_each(const Whole* of) {
+    Whole y = {};
+    for (int o = 0; o < 8; o++)
+      for (int l = 0; l < 8; l++) y.v[o] += of[o].v[l];
+    return y;
+  }
+  static void beside(const char* const* rows, size_t at, char* to) {
+    for (int four = 0; four < 8; four++)
+      for (int o = 0; o < 8; o++)
+        for (int i = 0; i < 4; i++) *to++ = static_cast<char>(rows[o][at + 4 * four + i] ^ 0x80);
+  }
+  static V add(V a, V b) {
+    return each([&](int l) { return a.v[l] + b.v[l]; });
+  }
   static V subtract(V a, V b) {
     return each([&](int l) { return a.v[l] - b.v[l]; });
   }
@@ -126,6 +176,7 @@ using OfBFloat16 = BFloat16;
 }  // namespace
 
 #include "attention.hpp"
+#include "bytes.hpp"
 #include "whole.hpp"
 #include "way.hpp"
 

@@ -1,11 +1,10 @@
 // Products of rows of x with rows of a weight, some numbers at a time.
 //
 // A file that includes this one has defined, for one kind of processor, `P`: some floats with their operations, and
-// `Tiles`: how many rows of w are taken together with one, with two or
-// three, and with MOST rows of x, and how many queries of attention.
-// Every element of the result is one chain of multiply-adds for each of the lanes, from the first numbers of the two rows
-// to the last, and then the sum of the lanes in a fixed order. So it does not depend on how many rows there are, nor on
-// which thread computes it.
+// `Tiles`: how many rows of w are taken together with one, with two or three, and with MOST rows of x, and how many
+// queries of attention. Every element of the result is one chain of multiply-adds for each of the lanes, from the first
+// numbers of the two rows to the last, and then the sum of the lanes in a fixed order. So it does not depend on how
+// many rows there are, nor on which thread computes it.
 
 #pragma once
 
@@ -90,6 +89,7 @@ void tile(const typename W::X* x, size_t x_stride, const char* w, size_t w_strid
 struct Chunk {
   size_t first, end;
   float* sums;
+  size_t stride = end - first;  // from one row to the next
 
   size_t size() const { return end - first; }
 };
@@ -99,7 +99,7 @@ template <class T>
 void finish(const Product& p, const Chunk& c, size_t row, size_t rows, T* y) {
   constexpr bool half = sizeof(T) == 2;
   for (size_t r = 0; r < rows; r++) {
-    float* sums = c.sums + r * c.size();
+    float* sums = c.sums + r * c.stride;
     T* to = y + (row + r) * p.out + c.first;
     if (p.bias && p.half)
       for (size_t i = 0; i < c.size(); i++) sums[i] += number(p.bias, c.first + i, true);

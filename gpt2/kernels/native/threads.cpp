@@ -1,5 +1,5 @@
-// PyTorch's threads spin for a while after each piece of work, and so would others beside them, on the processor that the
-// first ones need next. So the kernel borrows PyTorch's.
+// PyTorch's threads spin for a while after each piece of work, and so would others beside them, on the processor that
+// the first ones need next. So the kernel borrows PyTorch's.
 
 #include "threads.hpp"
 

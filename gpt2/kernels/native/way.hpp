@@ -4,14 +4,15 @@
 
 namespace {
 
-// Outputs first..end of the product; `unpacked` holds as many rows of w in float32, `sums` is TOGETHER times as many numbers.
+// Outputs first..end of the product; `unpacked` holds as many rows of w in float32, `sums` is TOGETHER times as many
+// numbers.
 void part(const Product& p, size_t first, size_t end, float* unpacked, float* sums) {
   const Chunk chunk{first, end, sums};
   switch (p.kind) {
     case FLOAT32: return any_rows<Float32>(p, chunk, unpacked);
     case BFLOAT16:
       return p.half ? any_rows<OfBFloat16>(p, chunk, unpacked) : any_rows<BFloat16>(p, chunk, unpacked);
-    case INT8: return whole<Int8>(p, chunk);
+    case INT8: return bytes(p, chunk, unpacked);
     case INT4: return whole<Int4>(p, chunk);
   }
 }

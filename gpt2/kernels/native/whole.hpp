@@ -1,8 +1,8 @@
-// Products of rows of x with weights of 8 and 4 bits, in whole numbers.
+// Products of rows of x with weights of 4 bits, in whole numbers; and x in whole numbers for them and for bytes.hpp.
 //
-// x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a block everything is
-// exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the result depends on its
-// own two rows alone. A file that includes this one has defined `V` and `P`.
+// For weights of 4 bits x comes in whole numbers of 16 bits with a scale for each block (`wholes` makes them). Within a
+// block everything is exact; the blocks are added as floats, from the first to the last, in lanes. So an element of the
+// result depends on its own two rows alone. A file that includes this one has defined `V` and `P`.
 
 #pragma once
 
@@ -12,54 +12,6 @@
 #include "kernels.hpp"
 
 namespace {
-
-// Weights of 8 bits, one scale for a row.
-struct Int8 {
-  static constexpr bool GROUPS = false;
-
-  // sums[r * O + o] = x[row + r] . w[first + o * step], without the scale of a row of w.
-  template <int R, int O, bool FETCH>
-  static void tile(const Product& p, size_t row, size_t first, size_t step, float* sums) {
-    constexpr size_t BLOCK = BLOCK_OF_8, STEP = P::WHOLES;
-    const size_t blocks = (p.in + BLOCK - 1) / BLOCK;
-    const int16_t* x = p.whole + row * blocks * BLOCK;
-    const char* w = p.w + first * p.in;
-    P acc[R * O];
-    each<R * O>([&](auto i) INLINE { acc[i] = P::zero(); });
-    for (size_t b = 0; b < blocks; b++) {
-      typename P::Whole numbers[O], sum[R * O];
-      each<R * O>([&](auto i) INLINE { sum[i] = P::no_whole(); });
-      const auto add = [&](size_t at) INLINE {
-        each<R>([&](auto r) INLINE {
-          typename P::Whole of_x = P::load_whole(x + r * blocks * BLOCK + at);
-          HOLD(of_x);
-          each<O>([&](auto o) INLINE { sum[r * O + o] = P::add_pairs(sum[r * O + o], numbers[o], of_x); });
-        });
-      };
-      const size_t end = std::min(p.in, BLOCK * (b + 1)), rest = end % STEP, whole = end - rest;
-      for (size_t at = BLOCK * b; at < whole; at += STEP) {
-        each<O>([&](auto o) INLINE {
-          numbers[o] = P::bytes(w + o * step * p.in + at);
-          if (FETCH && at % 64 == 0) __builtin_prefetch(w + (R == 1 ? AHEAD : O * p.in) + at * O + 64 * o, 0, 2);
-        });
-        add(at);
-      }
-      if (rest) {
-        char last[O][STEP] = {};
-        each<O>([&](auto o) INLINE {
-          std::memcpy(last[o], w + o * step * p.in + whole, rest);
-          numbers[o] = P::bytes(last[o]);
-        });
-        add(whole);
-      }
-      each<R>([&](auto r) INLINE {
-        const P scale = P::all(p.whole_scale[(row + r) * blocks + b]);
-        each<O>([&](auto o) INLINE { acc[r * O + o] = P::multiply_add(scale, P::floats(sum[r * O + o]), acc[r * O + o]); });
-      });
-    }
-    P::sums<R * O>(acc, sums);
-  }
-};
 
 // Weights of 4 bits, 32 bytes a block, a scale for each 32 of them. The numbers come in the order 4 l + k, which x has
 // too. They are stored 8 too large: a block starts from `offset`, -8 times the sums of x. Lanes 0 to 3 are one group of
@@ -155,37 +107,53 @@ void whole(const Product& p, const Chunk& c) {
   }
 }
 
-// One row of x for weights of 8 bits, or of `four`: each block's largest magnitude becomes 32767. What is not finite makes
-// the whole block NaN.
-template <size_t BLOCK>
-void wholes_of(const float* x, size_t in, int16_t* whole, float* scale, int32_t* offset) {
-  constexpr bool four = BLOCK == BLOCK_OF_4;
+// A block of x, padded with zeros, in whole numbers of which the largest magnitude becomes MOST. What is not finite
+// makes the whole block NaN, and what is smaller than `least` counts as zero.
+template <size_t BLOCK, int32_t MOST>
+void whole_block(const float* x, size_t size, int32_t* numbers, float* scale) {
   constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a float that has it added to it is rounded to a whole number
-  for (size_t b = 0; b < (in + BLOCK - 1) / BLOCK; b++, whole += BLOCK) {
-    float from[BLOCK] = {};
-    std::memcpy(from, x + BLOCK * b, sizeof(float) * (BLOCK * (b + 1) > in ? in - BLOCK * b : BLOCK));
-    uint32_t most = 0;  // magnitudes are in order as whole numbers too
+  constexpr float least = 1e-30f;
+  float from[BLOCK] = {};
+  std::memcpy(from, x, sizeof(float) * std::min(size, BLOCK));
+  uint32_t most = 0;  // magnitudes are in order as whole numbers too
+  for (size_t i = 0; i < BLOCK; i++) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i, 4);
+    bits &= 0x7fffffff;
+    most = bits > most ? bits : most;
+  }
+  float largest;
+  std::memcpy(&largest, &most, 4);
+  const bool finite = most < 0x7f800000;
+  *scale = finite ? largest / MOST : NAN;
+  const float by = finite && largest >= least ? MOST / largest : 0.0f;
+  for (size_t i = 0; i < BLOCK; i++) {
+    const float y = finite ? from[i] * by : 0.0f;
+    const auto number = static_cast<int32_t>((y + ROUND) - ROUND);
+    numbers[i] = number > MOST ? MOST : number < -MOST ? -MOST : number;
+  }
+}
+
+// One row of x for weights of 8 bits: see bytes.hpp.
+void wholes_for_8(const float* x, size_t in, P::Small* whole, float* scale, int32_t* offset) {
+  constexpr size_t BLOCK = BLOCK_OF_8;
+  for (size_t at = 0; at < in; at += BLOCK, whole += BLOCK, scale++, offset++) {
+    int32_t numbers[BLOCK], sum = 0;
+    whole_block<BLOCK, 127>(x + at, in - at, numbers, scale);
     for (size_t i = 0; i < BLOCK; i++) {
-      uint32_t bits;
-      std::memcpy(&bits, from + i, 4);
-      bits &= 0x7fffffff;
-      most = bits > most ? bits : most;
+      whole[i] = static_cast<P::Small>(numbers[i]);
+      sum += numbers[i];
     }
-    float largest;
-    std::memcpy(&largest, &most, 4);
-    const bool finite = most < 0x7f800000;
-    scale[b] = finite ? largest / 32767 : NAN;
-    const float by = finite && scale[b] > 0 ? 1 / scale[b] : 0.0f;
+    *offset = -128 * sum;
+  }
+}
+
+// One row of x for weights of 4 bits.
+void wholes_for_4(const float* x, size_t in, int16_t* whole, float* scale, int32_t* offset) {
+  constexpr size_t BLOCK = BLOCK_OF_4;
+  for (size_t at = 0; at < in; at += BLOCK, whole += BLOCK, scale++) {
     int32_t numbers[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++) {
-      const float y = finite ? from[i] * by : 0.0f;
-      numbers[i] = static_cast<int32_t>((y + ROUND) - ROUND);
-      numbers[i] = numbers[i] > 32767 ? 32767 : numbers[i] < -32767 ? -32767 : numbers[i];
-    }
-    if (!four) {
-      for (size_t i = 0; i < BLOCK; i++) whole[i] = static_cast<int16_t>(numbers[i]);
-      continue;
-    }
+    whole_block<BLOCK, 32767>(x + at, in - at, numbers, scale);
     for (size_t l = 0; l < 16; l++)
       for (size_t k = 0; k < 4; k++) whole[16 * k + l] = static_cast<int16_t>(numbers[4 * l + k]);
     for (size_t l = 0; l < 8; l++, offset++) {
@@ -196,8 +164,10 @@ void wholes_of(const float* x, size_t in, int16_t* whole, float* scale, int32_t*
   }
 }
 
-void wholes(const float* x, size_t in, bool four, int16_t* whole, float* scale, int32_t* offset) {
-  four ? wholes_of<BLOCK_OF_4>(x, in, whole, scale, offset) : wholes_of<BLOCK_OF_8>(x, in, whole, scale, offset);
+void wholes(const float* x, size_t in, bool four, size_t row, int16_t* whole, float* scale, int32_t* offset) {
+  const size_t block = four ? BLOCK_OF_4 : BLOCK_OF_8, blocks = (in + block - 1) / block, first = row * blocks;
+  if (four) return wholes_for_4(x, in, whole + first * block, scale + first, offset + first * 8);
+  wholes_for_8(x, in, reinterpret_cast<P::Small*>(whole) + first * block, scale + first, offset + first);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ import { drawDetail } from "./detail.js";
 import { watchNumbers } from "./details/maths.js";
 import { exportPage, showModel } from "./dialogs.js";
 import { find, toast } from "./dom.js";
+import { watchFrame } from "./embed.js";
 import { showKeys, watchKeys } from "./keys.js";
 import { readLink, readLinkOfFile, said } from "./link.js";
 import { load, loadArcs, loadLens, mark } from "./load.js";
@@ -133,6 +134,7 @@ function watchRows() {
 async function start() {
   document.getElementById("cut")?.remove(); // a file that is not whole has no script
   document.documentElement.dataset.theme = theme();
+  watchFrame(draw);
   const file = await ready();
   run.model = await ask("model");
   Object.assign(state, fromAddress(file));

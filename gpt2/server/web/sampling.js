@@ -68,7 +68,13 @@ export function drawControls(row) {
   return h(
     "form.sampling",
     { onsubmit: (event) => event.preventDefault() },
-    slider("temperature", 0, 2, 0.05, "0 takes the likeliest; 1 is the model's own; more is wilder"),
+    slider(
+      "temperature",
+      0,
+      2,
+      0.05,
+      "divides the logits before softmax; 0 takes the likeliest, 1 is the model's own, more is wilder",
+    ),
     slider("top_k", 0, 100, 1, "only the k likeliest; 0: all"),
     slider("top_p", 0.05, 1, 0.01, "only the likeliest that together have this probability"),
     h(
@@ -87,6 +93,16 @@ export function drawControls(row) {
         `seed ${state.seed}`,
       ),
     ),
+    h("small", {}, howDrawn()),
+  );
+}
+
+/** In words, what makes the shares of the column "drawn" of the logits. */
+function howDrawn() {
+  if (state.temperature === 0) return "drawn: always the likeliest. The model and p stay as they are.";
+  return (
+    `drawn: logits ÷ ${number(state.temperature)}, then softmax; what top-k and top-p cut gets 0. ` +
+    "The model and p stay as they are."
   );
 }
 

@@ -1,52 +1,72 @@
 """Figures of the first sections: the whole model at a glance, byte pairs, token vectors, position vectors.
 
-In: the numbers of teaching.json. Out: SVG texts. Read next: attention.py.
+In: the numbers of teaching.json. Out: SVG texts. Read next: wordmap.py.
 """
 
 from typing import Any
 
-from scripts.guides.teaching.svg import KINDS, Canvas
+from scripts.guides.teaching.svg import Sheet
 
 Numbers = dict[str, Any]
+STREAMS = (33, 75, 117, 159, 272)  # of the five tokens in the overview; the last one is meant
 
 
 def overview(n: Numbers) -> str:
     """The way of a text through the model, bottom to top, with the components by the names of their sections."""
-    c = Canvas(
+    c = Sheet(
         "The whole model", "From bottom to top: text, tokens, vectors, a stream to which blocks add, a prediction."
     )
-    middle = 210
-    c.path(f"M{middle} 372V92", "a", 12, faint=0.35)
-    c.text(middle, 424, "“The cat sat on the”", "h", "middle")
-    tokens = n["vectors"]["tokens"]
-    for i, token in enumerate(tokens):
-        c.box(62 + 60 * i, 384, 54, 22, "line", faint=0.5)
-        c.text(89 + 60 * i, 399, token, "k s", "middle")
-    c.text(12, 399, "tokens", "s dim")
-    c.text(12, 346, "token vector", "s")
-    c.text(12, 362, "+ position vector", "s")
-    c.arrow(112, 352, middle - 8, 352, "a")
-    c.text(middle + 12, 356, "the stream: one vector per token", "s a")
-    for y, name in ((300, "block 0"), (222, "block 1")):
-        c.box(28, y - 36, 364, 66, "line", faint=0.25)
-        c.text(36, y - 20, name, "s dim")
-        for x, side, up, words, look in ((96, -1, 9, "attention", "b"), (324, 1, -15, "MLP", "c")):
-            c.box(x - 52, y + up - 13, 104, 26, look, faint=0.22)
-            c.text(x, y + up + 4, words, "", "middle")
-            c.arrow(middle + 6 * side, y + up + 14, x - 54 * side, y + up + 5, look, 1.2)  # reads
-            c.arrow(x - 54 * side, y + up - 5, middle + 8 * side, y + up - 13, look, 1.2)  # and adds, above that
-    c.text(middle - 16, 160, "… 6 more blocks …", "s dim", "end")
-    c.text(middle + 16, 152, "each branch reads the stream", "s dim")
-    c.text(middle + 16, 168, "through a norm and adds to it", "s dim")
-    c.box(middle - 70, 96, 140, 26, "bg")
-    c.box(middle - 70, 96, 140, 26, "d", faint=0.3)
-    c.text(middle, 113, "norm, then head", "", "middle")
-    c.arrow(middle, 92, middle, 72, "d")
+    *others, main = STREAMS
+    c.text(14, 26, "Read this from the bottom to the top", "s dim")
+    c.text(180, 508, "“The cat sat on the”", "h", "middle")
+    for x, token in zip(STREAMS, n["vectors"]["tokens"]):
+        c.arrow(x, 466, x, 448, "dim")
+        c.box(x - 20, 466, 40, 24, "line", faint=0.5)
+        c.text(x, 482, token, "k s", "middle")
+        c.line(x, 412, x, 156 if x == main else 150, "a", 6 if x == main else 2.5)
+        half, tip = (9, 135) if x == main else (5, 140)
+        c.area([(x - half, tip + 18), (x + half, tip + 18), (x, tip)], "a", 1)
+    c.box(14, 414, 332, 32, "a", faint=0.18)
+    c.text(180, 434, "token vector + position vector, for each token", "s", "middle")
+    for y, name in ((402, "block 0"), (292, "block 1")):
+        c.box(14, y - 104, 332, 100, "dim", outline=True, round=5)
+        c.text(182, y - 84, name, "s h")
+        c.box(182, y - 54, 66, 40, "b", faint=0.22)
+        c.text(215, y - 37, "norm,", "s", "middle")
+        c.text(215, y - 22, "attention", "s", "middle")
+        c.line(others[0], y - 26, 176, y - 26, "b", 1.6)  # reads the tokens before,
+        for x in others:
+            c.dot(x, y - 26, "b", 3.5)
+        c.arrow(176, y - 26, 182, y - 26, "b", 1.6)
+        c.dot(main, y - 24, "b", 3.5)
+        c.arrow(main - 4, y - 24, 249, y - 24, "b", 1.6)  # and its own,
+        c.arrow(248, y - 44, main - 4, y - 44, "b", 1.6)  # and adds to its own
+        c.box(296, y - 98, 46, 40, "c", faint=0.22)
+        c.text(319, y - 81, "norm,", "s", "middle")
+        c.text(319, y - 66, "MLP", "s", "middle")
+        c.dot(main, y - 66, "c", 3.5)
+        c.arrow(main + 4, y - 66, 295, y - 66, "c", 1.6)
+        c.arrow(296, y - 88, main + 4, y - 88, "c", 1.6)
+    c.text(182, 160, "… 6 more", "s dim")
+    c.text(182, 176, "blocks …", "s dim")
+    c.box(main - 66, 106, 132, 28, "d", faint=0.25)
+    c.text(main, 125, "norm, then head", "s", "middle")
+    c.arrow(main, 106, main, 88, "d")
     best = n["next"]
-    words = "   ".join(f"{t} {p:.0%}" for t, p in list(zip(best["tokens"], best["ways"]["as it is"]["p"]))[:3])
-    c.text(middle, 60, words, "k", "middle")
-    c.text(middle, 30, "a probability for each of 8,192 tokens", "h", "middle")
-    return c.done(440)
+    found = list(zip(best["tokens"], best["ways"]["as it is"]["p"]))[:3]
+    c.text(346, 80, ", ".join(f"{t} {p:.0%}" for t, p in found) + ", …", "k s", "end")
+    c.text(346, 56, "a probability for each of 8,192 tokens", "s h d", "end")
+    c.text(14, 112, "These four predict,", "s dim")
+    c.text(14, 128, "too: not drawn.", "s dim")
+    c.line(20, 530, 20, 548, "a", 6)
+    end = c.note(
+        536,
+        "The stream of the last token, in full; thin: those of the "
+        "other four. Attention reads all five, the MLP only its own. "
+        "Both add what they find to the stream.",
+        x=34,
+    )
+    return c.done(end)
 
 
 def merges(n: Numbers) -> str:
@@ -54,82 +74,99 @@ def merges(n: Numbers) -> str:
     word = "unbelievable"
     found = n["pieces"]["words"][word]
     words = "Letters are joined pair by pair, the pair that was learned first before the others."
-    c = Canvas(f"Byte-pair merges of {word}", words)
-    c.text(14, 26, f"From letters to {len(found['ids'])} tokens", "h")
+    c = Sheet(f"Byte-pair merges of {word}", words)
+    c.text(14, 26, f"“{word}”: from 12 letters to {len(found['ids'])} tokens", "h")
     before: list[str] = []
+    y = 40.0
     for k, step in enumerate(found["steps"]):
-        y, x = 46 + 34 * k, 14.0
+        x = 14.0
+        c.text(14, y + 12, f"merge {step['rank']} joins" if step["rank"] else "the letters", "s dim")
+        if k:
+            c.text(126, y + 12, " + ".join(pair(before, step["pieces"])), "k s h")
         for piece in step["pieces"]:
-            width = 20 + 8 * (len(piece) - 1)
+            width = 23 + 8 * (len(piece) - 1)
             new = k > 0 and piece not in before
-            c.box(x, y, width, 24, "b" if new else "line", faint=0.35 if new else 0.5)
-            c.text(x + width / 2, y + 16, piece, "k", "middle")
+            c.box(x, y + 18, width, 24, "line", faint=0.5)
+            if new:
+                c.box(x, y + 18, width, 24, "ink", outline=True)
+            c.text(x + width / 2, y + 34, piece, "k s h" if new else "k s", "middle")
             x += width + 4
-        said = f"merge {step['rank']}" if step["rank"] else "letters"
-        c.text(408, y + 16, said, "s dim", "end")
-        before = step["pieces"]
-    last = 46 + 34 * len(found["steps"])
-    c.text(14, last + 14, "ids " + "  ".join(map(str, found["ids"])), "k s dim")
-    return c.done(last + 30)
+        before, y = step["pieces"], y + 54
+    c.text(14, y + 12, "the six tokens and their ids", "s dim")
+    for k, (piece, number) in enumerate(zip(before, found["ids"])):
+        c.box(14 + 56 * k, y + 18, 50, 40, "line", faint=0.5)
+        c.text(39 + 56 * k, y + 34, piece, "k s h", "middle")
+        c.text(39 + 56 * k, y + 51, str(number), "k s", "middle")
+    y = c.note(
+        y + 80,
+        "Merge 47 is the 47th that the tokenizer learned. Framed: the new piece. Of all pairs that are in the list of "
+        "merges, the one with the lowest number is joined first. Where no pair is in the "
+        "list any more, the cut is done; it need not suit the meaning.",
+    )
+    return c.done(y)
 
 
-def wordmap(n: Numbers) -> str:
-    """Token vectors of words of four kinds, seen from the side that shows most of their differences."""
-    points = n["vectors"]["map"]
-    c = Canvas("A map of 24 words", "Words of one kind lie together: animals, family, colours, numbers.")
-    c.text(14, 26, "24 token vectors, 352 numbers each, laid flat", "h")
-    xs, ys = ([p["at"][k] for p in points] for k in (0, 1))
+def pair(before: list[str], after: list[str]) -> tuple[str, str]:
+    """The two pieces that a merge joined."""
+    k = next(k for k, piece in enumerate(after) if piece != before[k])
+    return before[k], before[k + 1]
 
-    def place(at: list[float]) -> tuple[float, float]:
-        x = 30 + 250 * (at[0] - min(xs)) / (max(xs) - min(xs))
-        return x, 340 - 250 * (at[1] - min(ys)) / (max(ys) - min(ys))
 
-    for k, kind in enumerate(dict.fromkeys(p["kind"] for p in points)):
-        look = KINDS[k]
-        members = sorted((*place(p["at"]), p["word"]) for p in points if p["kind"] == kind)
-        members.sort(key=lambda m: m[1])
-        right, middle = max(x for x, _, _ in members), sum(y for _, y, _ in members) / len(members)
-        top = min(max(middle - 18 * len(members) / 2, 66 if kind != "animals" else 186), 258)
-        c.text(right + 34, top - 6, kind, f"s h {look}")
-        for r, (x, y, word) in enumerate(members):
-            c.dot(x, y, look)
-            c.line(x, y, right + 30, top + 8 + 17 * r, look, 0.5)
-            c.text(right + 34, top + 12 + 17 * r, word, f"s {look}")
-    c.text(14, 388, f"This flat view shows {n['vectors']['map_share']:.0%} of how the 24 vectors differ.", "s dim")
-    return c.done(400)
+def adds_up(v: Numbers) -> int:
+    """The first of the three coordinates in which sums of rounded numbers are the rounded sums, in two decimals.
+
+    Raises StopIteration where there is none.
+    """
+    return next(k for k in range(3) if all(
+        round(100 * round(t[k], 2)) + round(100 * round(p[k], 2)) == round(100 * round(s[k], 2))
+        for t, p, s in zip(v["tok"], v["pos"], v["sum"])
+    ))  # fmt: skip
 
 
 def positions(n: Numbers) -> str:
-    """Token plus position for the example, three numbers each; and how alike the position vectors are."""
+    """Token plus position for the example, one number each; and how alike the position vectors are."""
     v = n["vectors"]
-    words = "Three numbers of five token vectors, five position vectors and their sums; below, cosines of position 100."
-    c = Canvas("Token plus position", words)
+    k = adds_up(v)
+    words = "One number of five token vectors, five position vectors and their sums; below, cosines of position 100."
+    c = Sheet("Token plus position", words)
     c.text(14, 26, "What the first block gets: the sum", "h")
-    for x, name, key, look in (
-        (100, "token", "tok", "a"),
-        (222, "+ position", "pos", "b"),
-        (344, "= sum", "sum", "ink"),
-    ):
-        c.text(x, 48, name, f"h {look}", "middle")
-        for r, row in enumerate(v[key]):
-            for k, value in enumerate(row):
-                c.text(x - 24 + 38 * k + 4, 70 + 20 * r, f"{value:+.2f}", f"k s {look}", "middle", 10.5)
+    for at, lines in ((170, ("token", "vector")), (256, ("+ position", "vector")), (346, ("= their", "sum"))):
+        for r, words in enumerate(lines):
+            c.text(at, 50 + 15 * r, words, "s h", "end")
     for r, token in enumerate(v["tokens"]):
-        c.text(14, 70 + 20 * r, token, "k s")
-    c.text(14, 178, "the first 3 of 352 numbers", "s dim")
-    c.text(14, 212, "How alike position 100 is to each other position", "h")
-    top, floor = 228, 356
-
-    def y(value: float) -> float:
-        return floor - (floor - top) * (value + 0.2) / 1.2
-
+        row = 88 + 22 * r
+        c.text(14, row, f"{r}", "s dim")
+        c.text(34, row, token, "k s")
+        for at, key, sign in ((170, "tok", ""), (256, "pos", "+ "), (346, "sum", "= ")):
+            c.text(at, row, f"{v[key][r][k]:.2f}", "k s h" if key == "sum" else "k s", "end")
+            if sign:
+                c.text(at - 58, row, sign.strip(), "s dim", "end")
+    ordinal = ("first", "second", "third")[k]
+    c.text(14, 206, f"The {ordinal} of the 352 numbers; left: the position.", "s dim")
+    c.text(14, 246, "How alike are position vectors?", "h")
+    c.text(14, 266, "cosine with that of position 100 (1: same direction)", "s dim")
+    floor = 420
+    y = c.axes(44, 346, 286, floor, -0.2, 1.05, {0: "0", 0.5: "0.5", 1: "1"})
     cosines = v["position_cosines"]
-    for mark in (0, 0.5, 1):
-        c.line(44, y(mark), 404, y(mark), "line")
-        c.text(38, y(mark) + 4, f"{mark:g}", "s dim", "end")
-    c.curve([(44 + 360 * k / (len(cosines) - 1), y(value)) for k, value in enumerate(cosines)], "b")
+
+    def x(position: float) -> float:
+        return 46 + 298 * position / 512
+
+    c.line(x(100), y(1), x(100), floor, "dim", 1, "3 3")
+    drawn = [(x(8 * k), y(value)) for k, value in enumerate(cosines)]
+    c.curve(drawn, "a")
+    c.dot(x(100), y(1), "a", 4)
+    c.text(x(100) + 8, y(1) + 15, "100 with itself: 1", "s a")
+    near = cosines[100 // 8 : 100 // 8 + 2]
+    c.text(x(190), y(0.66), f"its neighbours: {max(near):.2f}", "s a")
     for mark in (0, 100, 200, 300, 400, 500):
-        c.text(44 + 360 * mark / 504, floor + 18, str(mark), "s dim", "middle")
-    c.text(404, floor + 36, "position", "s dim", "end")
-    c.text(44, floor + 36, "cosine: 1 is the same direction", "s dim")
-    return c.done(floor + 48)
+        c.text(x(mark), floor + 18, str(mark), "s dim", "middle")
+    c.text(346, floor + 35, "position", "s dim", "end")
+    far = max(range(38, 64), key=lambda k: cosines[k])
+    end = c.note(
+        floor + 60,
+        f"Every 8th position is drawn. Position 100 is 1 with itself; even the nearest that are drawn, 96 and 104, "
+        f"reach only {max(near):.2f}, as each position has a vector of its own. The hump "
+        f"at {8 * far} ({cosines[far]:.2f}) is measured; why it is there is not known here.",
+    )
+    return c.done(end)

@@ -13,13 +13,14 @@ from typing import Any
 
 from scripts.guides.study import Evidence
 from scripts.guides.subject import ROOT
-from scripts.guides.teaching import attention, blocks, costs, embeddings, head
+from scripts.guides.teaching import attention, blocks, costs, embeddings, head, stream
+from scripts.guides.teaching.wordmap import wordmap
 
 TEACHING = ROOT / "docs" / "guide" / "teaching.json"
-ONE = (embeddings.overview, embeddings.merges, embeddings.wordmap, embeddings.positions, attention.steps,
-       attention.heads, attention.circuits, blocks.gelu, blocks.eachmlp, blocks.river, blocks.paths, blocks.norm,
+ONE = (embeddings.overview, embeddings.merges, wordmap, embeddings.positions, attention.pattern,
+       attention.heads, attention.circuits, blocks.gelu, costs.eachmlp, stream.river, stream.paths, blocks.norm,
        blocks.dropout, head.head, head.choose, head.step, head.context)  # fmt: skip
-TWO = (blocks.grows, blocks.gradients)  # these read measured.json too
+TWO = (stream.grows, stream.gradients)  # these read measured.json too
 
 
 class Gallery:

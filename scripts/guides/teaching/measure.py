@@ -48,7 +48,7 @@ def numbers() -> dict[str, Any]:
         "pieces": merges(s),
         "vectors": vectors(s, run),
         "order": order(s),
-        "attention": one_head(s, run, 4, 3),
+        "attention": whole_head(run, 0, 6),
         "heads": four_heads(s),
         "neuron": neurons(s, run),
         "stream": stream(s, run),
@@ -124,21 +124,11 @@ def order(s: Subject) -> dict[str, Any]:
     return found
 
 
-def one_head(s: Subject, run: Run, layer: int, head: int) -> dict[str, Any]:
-    """One head over the example, the last row: query . key, divided, softmax; what each token's value writes."""
-    q, k, v = (run[f"{layer}.attn.{name}"][0, head] for name in ("q", "k", "v"))
-    dots = k @ q[-1]
-    pattern = run[f"{layer}.attn.pattern"][0, head]
-    c = s.model.config
-    out = s.model.transformer.h[layer].attn.c_proj.weight.detach().t()
-    w_o = out.view(c.n_head, c.head_dim, c.n_embd)[head]
-    writes = pattern[-1].unsqueeze(1) * (v @ w_o)
-    return {
-        "address": f"{layer}.head.{head}",
-        "dots": dots, "divisor": float(s.model.config.head_dim**0.5), "scores": dots / s.model.config.head_dim**0.5,
-        "weights": pattern[-1], "values": v[:, :2], "z": (pattern[-1] @ v)[:2],
-        "pattern": pattern, "writes": writes.norm(dim=1), "value_lengths": (v @ w_o).norm(dim=1),
-    }  # fmt: skip
+def whole_head(run: Run, layer: int, head: int) -> dict[str, Any]:
+    """One head over the example: every score and every weight, a row for each reader."""
+    q, k = (run[f"{layer}.attn.{name}"][0, head] for name in ("q", "k"))
+    scores = q @ k.t() / q.size(-1) ** 0.5
+    return {"address": f"{layer}.head.{head}", "scores": scores, "weights": run[f"{layer}.attn.pattern"][0, head]}
 
 
 def four_heads(s: Subject) -> dict[str, Any]:
@@ -266,12 +256,20 @@ def step(s: Subject) -> dict[str, Any]:
 
 
 def position_losses(s: Subject) -> dict[str, Any]:
-    """The mean loss of stories in bins of 8 positions, with a 95% interval over the stories."""
+    """The mean loss of stories in bins of 8 positions, and by how much the last 32 cost less than the first 8.
+
+    Each with a 95% interval over the stories.
+    """
     with torch.no_grad():
         losses = s.model(*s.rows, reduction="none").double()
     bins = losses.view(len(losses), -1, 8).mean(2)  # (stories, bins)
     half = 1.96 * bins.std(0) / len(bins) ** 0.5
-    return {"stories": len(losses), "mean": bins.mean(0), "low": bins.mean(0) - half, "high": bins.mean(0) + half}
+    each = bins[:, 0] - bins[:, -4:].mean(1)
+    fall, around = float(each.mean()), float(1.96 * each.std() / len(each) ** 0.5)
+    return {
+        "stories": len(losses), "mean": bins.mean(0), "low": bins.mean(0) - half, "high": bins.mean(0) + half,
+        "fall": [fall, fall - around, fall + around],
+    }  # fmt: skip
 
 
 def costs(s: Subject) -> dict[str, Any]:

@@ -1,24 +1,31 @@
 """One style for all drawn figures: a small canvas that writes SVG.
 
-In: shapes and words. Out: the text of an .svg file that is light or dark as the reader's system is, 420 units wide, so
-that its words can be read on a phone. Nothing is random and numbers have one decimal, so the same numbers give the same
-file. Read next: gallery.py.
+In: shapes and words. Out: the text of an .svg file that is light or dark as the reader's system is. Nothing is random
+and numbers have one decimal, so the same numbers give the same file. Read next: gallery.py.
+
+A colour means one thing in all figures:
+
+    a blue    the stream, and the vectors that are in it     d purple  the head, and probabilities
+    b orange  attention                                      e red     a part switched off in the finished model
+    c green   the MLP                                        dim grey  a model trained another way
 """
 
+import re
+import textwrap
+from collections.abc import Callable
 from html import escape
 
-WIDTH = 420  # units; shown up to SHOWN pixels wide
-SHOWN = 600
-KINDS = ("a", "b", "c", "d")  # the colours by name: blue, orange, green, purple
+WIDTH = 420  # units of a Canvas; one unit is shown as up to SHOWN pixels
+SHOWN = 600 / WIDTH
 STYLE = """
-:root{--bg:#fcfcfa;--ink:#1c2430;--dim:#566070;--line:#c4cad3;--a:#0a66ad;--b:#b65200;--c:#00735a;--d:#86479f}
+:root{--bg:#fcfcfa;--ink:#1c2430;--dim:#566070;--line:#c4cad3;--a:#0a66ad;--b:#b65200;--c:#00735a;--d:#86479f;--e:#b3261e}
 @media(prefers-color-scheme:dark){:root{--bg:#171b21;--ink:#e8ebf0;--dim:#a9b1be;--line:#454d59;--a:#6cb8f2;--b:#f2a552;
---c:#52cba2;--d:#d7a2ea}}
+--c:#52cba2;--d:#d7a2ea;--e:#ff8f86}}
 text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink)}
-.s{font-size:11.5px}.h{font-weight:600}.k{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.s{font-size:12px}.h{font-weight:600}.k{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .dim{fill:var(--dim)}.bg{fill:var(--bg)}
-.a{fill:var(--a)}.b{fill:var(--b)}.c{fill:var(--c)}.d{fill:var(--d)}.line{fill:var(--line)}.ink{fill:var(--ink)}
-.sa{stroke:var(--a)}.sb{stroke:var(--b)}.sc{stroke:var(--c)}.sd{stroke:var(--d)}.sline{stroke:var(--line)}
+.a{fill:var(--a)}.b{fill:var(--b)}.c{fill:var(--c)}.d{fill:var(--d)}.e{fill:var(--e)}.line{fill:var(--line)}.ink{fill:var(--ink)}
+.sa{stroke:var(--a)}.sb{stroke:var(--b)}.sc{stroke:var(--c)}.sd{stroke:var(--d)}.se{stroke:var(--e)}.sbg{stroke:var(--bg)}.sline{stroke:var(--line)}
 .sink{stroke:var(--ink)}.sdim{stroke:var(--dim)}
 path,line{fill:none;stroke-linecap:round}
 """.strip().replace("\n", "")
@@ -35,6 +42,8 @@ class Canvas:
     title, words  what a screen reader says: the figure's name, and what it shows
     """
 
+    width = WIDTH
+
     def __init__(self, title: str, words: str) -> None:
         self.title, self.words = title, words
         self.shapes: list[str] = []
@@ -42,7 +51,11 @@ class Canvas:
     def text(
         self, x: float, y: float, words: str, look: str = "", anchor: str = "start", size: float | None = None
     ) -> None:
-        """Words with their baseline at y; `look` names classes: s small, h bold, k monospaced, a colour."""
+        """Words with their baseline at y; `look` names classes: s small, h bold, k monospaced, a colour.
+
+        A hyphen before a number becomes a minus sign.
+        """
+        words = re.sub(r"(?<!\w)-(?=\.?\d)", "−", words)
         extra = (f' class="{look}"' if look else "") + (f' text-anchor="{anchor}"' if anchor != "start" else "")
         extra += f' style="font-size:{num(size)}px"' if size else ""
         self.shapes.append(f'<text x="{num(x)}" y="{num(y)}"{extra}>{escape(words, quote=False)}</text>')
@@ -104,13 +117,38 @@ class Canvas:
 
     def done(self, height: float) -> str:
         """The text of the file."""
-        size = f'viewBox="0 0 {WIDTH} {num(height)}" width="{SHOWN}" height="{num(height * SHOWN / WIDTH)}"'
+        size = f'viewBox="0 0 {self.width} {num(height)}"'
+        size += f' width="{num(self.width * SHOWN)}" height="{num(height * SHOWN)}"'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="t w">'
         named = f'<title id="t">{escape(self.title)}</title><desc id="w">{escape(self.words)}</desc>'
-        back = f'<rect width="{WIDTH}" height="{num(height)}" rx="6" class="bg"/>'
+        back = f'<rect width="{self.width}" height="{num(height)}" rx="6" class="bg"/>'
         return "\n".join([head, named, f"<style>{STYLE}</style>", back, *self.shapes, "</svg>"]) + "\n"
+
+
+class Sheet(Canvas):
+    """A figure as wide as a phone, in which its smallest words (class s) are 12 pixels high there."""
+
+    width = 360
+
+    def note(self, y: float, words: str, x: float = 14, letters: int = 52) -> float:
+        """Small words below a figure, broken into lines of so many letters; the y below the last."""
+        for k, line in enumerate(textwrap.wrap(words, letters)):
+            self.text(x, y + 17 * k, line, "s dim")
+        return y + 17 * (k + 1)
+
+    def axes(self, left: float, right: float, top: float, floor: float, low: float, high: float,
+             marks: dict[float, str]) -> Callable[[float], float]:  # fmt: skip
+        """Horizontal rules at `marks` with their words; returns the height of a value."""
+
+        def y(value: float) -> float:
+            return floor - (floor - top) * (value - low) / (high - low)
+
+        for mark, words in marks.items():
+            self.line(left, y(mark), right, y(mark))
+            self.text(left - 6, y(mark) + 4, words, "s dim", "end")
+        return y
 
 
 def blend(share: float) -> float:
     """How strong a cell's colour is for a weight between 0 and 1: small weights stay visible."""
-    return 0.06 + 0.46 * max(0.0, min(1.0, share))  # words on it can still be read
+    return 0.06 + 0.44 * max(0.0, min(1.0, share))  # words on it can still be read

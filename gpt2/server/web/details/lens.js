@@ -66,6 +66,13 @@ export async function lens() {
         "the text passes through the blocks from bottom to top; the top line is the model's own prediction",
       ),
     ),
+    h(
+      "small",
+      {},
+      "Take it with care: a cell is what the final norm and the head make of an unfinished stream. The blocks above were " +
+        "trained to go on from there, so a wrong guess halfway need not mean that the answer is not there yet. " +
+        "resid_pre enters a block, resid_mid is the stream after its attention, resid_post after its MLP.",
+    ),
     h("div.scroll", {}, h("table.grid", {}, h("thead", {}, head), h("tbody", {}, ...body.reverse()))),
   ];
 }
