@@ -22,11 +22,11 @@ from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 from gpt2.base.plain import plain
 from gpt2.explain.live.characters import characters
+from gpt2.explain.live.columns import columns
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.bundle import join
-from gpt2.server.columns import columns
 from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session

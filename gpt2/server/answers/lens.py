@@ -5,17 +5,15 @@ probability of the token that the whole model (with everything on) predicts ther
 follows, entropy, and KL(final || lens) (Nostalgebraist 2020; design: the stream's own statistics, then the head).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from gpt2.base.errors import UsageError
-from gpt2.base.onednn import forward_only
 from gpt2.explain import lens
 from gpt2.explain.see.flow import Flow, flow_points
+from gpt2.explain.see.lens_again import joined, log_probabilities, unchanged
 from gpt2.server.answers.parameters import Scene, Whole
 from gpt2.server.jobs import Tell
 from gpt2.server.session import Session
@@ -54,37 +52,12 @@ def answer(session: Session, ask: Lens, tell: Tell) -> dict[str, Any]:
         k = unchanged(session.config.n_layer, ask.switches)
         wide = len(points) * (stop - first) * session.config.vocab_size
         if k and wide <= HELD:  # what is before the first switch is not read again, but for its distance from the end
-            rest = read(now, points[k:])
-            early = session.kept(("lens log p", tuple(ids), first, stop), lambda: _log_p(before, points, first, stop))
-            final_log_p = now.logits[first:stop].log_softmax(-1)  # (R, V)
-            final_p = final_log_p.exp()
-            entropy = (final_p * final_log_p).sum(-1)
-            kl = entropy - torch.einsum("rv,prv->pr", final_p, early[:k])
-            kept = {**{name: plain[name][:k] for name in rest}, "kl": kl}
-            result = {name: torch.cat([kept[name], rest[name]]) for name in rest}
+            name = ("lens log p", tuple(ids), first, stop)
+            early = session.kept(name, lambda: log_probabilities(before, points, first, stop))
+            result = joined(plain, read(now, points[k:]), early[:k], now.logits[first:stop])
         else:
             result = read(now, points)
         result |= {f"{name}_before": plain[name] for name in ("top", "p", "p_final")}
     words = {i for name in ("top", "top_before") if name in result for i in result[name].flatten().tolist()}
     result |= {"points": list(points), "first": first, "final": final}
     return result | {"words": session.words(words | set(final.tolist()))}
-
-
-def unchanged(n_layer: int, switches: Mapping[str, str]) -> int:
-    """How many points of the stream, from its beginning, lie before every switch."""
-    counts = [2 * n_layer + 1]
-    for address in switches:
-        layer, _, part = address.partition(".")
-        if layer.isdecimal():
-            counts.append(2 * int(layer) + (2 if part in ("mlp", "ln_2.scale") else 1))
-        else:
-            counts.append(2 * n_layer if address == "final.scale" else 0)  # the last point is the model's own answer
-    return min(counts)
-
-
-def _log_p(now: Flow, points: Sequence[str], first: int, stop: int) -> Tensor:
-    """Log probabilities at each point, [P, R, V], as gpt2.explain.lens takes them."""
-    model = now.run.model
-    with forward_only(model.lm_head.weight):
-        streams = torch.stack([now.stream(point)[first:stop] for point in points])
-        return model.head(model.transformer.ln_f(streams)).float().log_softmax(-1)

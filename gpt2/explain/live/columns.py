@@ -1,7 +1,7 @@
 """The answers of a still page in little room: numbers that hundreds of switches have in common stand side by side.
 
 In: answers by their names, and for each answer with a switch the name of the same one without. Out: an index, families,
-words, and the bytes of all columns. Read next: web/columns.js, which reads them; wire.py, how answers travel else.
+words, and the bytes of all columns. Read next: server/web/columns.js, which reads them.
 
 A family is all answers that are the same but for the numbers in their tensors. A tensor of a family is one column: the
 numbers of all its answers, each as the difference from the plain answer's, where that has such a tensor; what lies
@@ -23,7 +23,7 @@ from torch import Tensor
 from gpt2.base.plain import plain
 
 DIGITS = 5
-THIN = 0.02  # as LEAST in web/arcs.js
+THIN = 0.02  # as LEAST in server/web/arcs.js
 STEPS = 1000  # of an arc's weight
 COARSE = 4  # steps of half precision, in which a switch's change is told; for chances 2, which are read more closely
 CHANCES = ("next.p", "next.logit", "p", "p_final")
