@@ -7,9 +7,10 @@ tokens of the context and over edits; the texts that both write from the same se
     python -m benchmarks.page_engine TEXT --puppeteer node_modules --browser chromium=/usr/bin/chromium [--json FILE]
 
 Weights are those of the bundled model, which are stored in half precision: the page's arithmetic is compared, not a
-rounding. Words have to be equal, and whole numbers (a rank, an order, a count) too, unless the two values that decide
-one are a tie: where one differs, the margin between them is printed (page_margins.py). A margin above rounding, or
-anything else that is unlike, is a failure: exit code 1.
+rounding. With `--weights int8` the page is compared with the model whose weights its codes stand for. Words have to be
+equal, and whole numbers (a rank, an order, a count) too, unless the two values that decide one are a tie: where one
+differs, the margin between them is printed (page_margins.py). A margin above rounding, or anything else that is unlike,
+is a failure: exit code 1.
 """
 
 import argparse
@@ -26,7 +27,8 @@ import gpt2
 from benchmarks.machine import describe
 from benchmarks.page_answers import Unlike, apart, forget_ties
 from benchmarks.page_margins import ROUNDING, margins
-from gpt2.server.live import write_live
+from gpt2.explain.live.rounded import rounded
+from gpt2.server.live import Brings, write_live
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 
@@ -99,18 +101,20 @@ def main() -> int:
     parser.add_argument("--puppeteer", type=Path, required=True, help="the node_modules that hold puppeteer-core")
     parser.add_argument("--browser", action="append", default=[], help="NAME=PATH, chromium or firefox")
     parser.add_argument("--texts", type=int, default=len(LENGTHS), help="how many of the texts, the shortest first")
+    parser.add_argument("--weights", choices=("float16", "int8"), default="float16", help="how the page holds them")
     parser.add_argument("--only-times", action="store_true", help="compare nothing")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = gpt2.load("storyteller")
-    session = Session(checkpoint)
+    session = Session(rounded(checkpoint).checkpoint if given.weights == "int8" else checkpoint)
     questions = [] if given.only_times else asked(session, given.text.read_text("utf-8")[:200_000], given.texts)
     result: dict[str, Any] = {"machine": describe(), "browsers": {}}
     with tempfile.TemporaryDirectory() as folder:
         page = write_live(
-            checkpoint, "The cat had a blue spoon. One day, the cat lost the blue", Path(folder) / "p.html"
-        )
+            checkpoint, "The cat had a blue spoon. One day, the cat lost the blue", Path(folder) / "p.html",
+            brings=Brings(given.weights),
+        )  # fmt: skip
         result["bytes"] = page.stat().st_size
         (Path(folder) / "asked.json").write_text(json.dumps(questions))
         for name, path in (one.split("=", 1) for one in given.browser):

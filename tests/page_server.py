@@ -1,15 +1,20 @@
 """The page's server on a free port of this machine, in a thread; a plain HTTP request; an exported page's data."""
 
 import contextlib
+import functools
 import gzip
 import http.client
 import json
+import math
 import re
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
+import torch
 
 from gpt2.explain.live.characters import ALPHABET
 from gpt2.server.app import create_app
@@ -21,9 +26,9 @@ VIEWS = ("story", "maths", "why", "attention", "lens", "attribution", "neurons",
 
 
 @contextlib.contextmanager
-def serving(checkpoint: Any) -> Iterator[int]:
-    """The port on which the page of `checkpoint` is served inside this block."""
-    app = create_app(checkpoint)
+def serving(checkpoint: Any, beside: Any = None) -> Iterator[int]:
+    """The port on which the page of `checkpoint` is served inside this block, with another model `beside` it."""
+    app = create_app(checkpoint, beside=beside)
     server = Server(app, app.state.jobs)
     with listen(0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -80,5 +85,53 @@ def answers_of(html: str) -> dict[str, Any]:
     assert found is not None
     whole = gzip.decompress(bytes_of(found[1]))
     (n,) = struct.unpack_from("<I", whole)
-    index, tail = json.loads(whole[4 : 4 + n])["index"], whole[4 + n :]
-    return {name: unpack(tail[start : start + length]) for name, (start, length) in index.items()}
+    header, tail = json.loads(whole[4 : 4 + n]), whole[4 + n :]
+    if "families" in header:
+        return {name: lean_answer(header, tail, name) for name in header["index"]}
+    return {name: unpack(tail[start : start + length]) for name, (start, length) in header["index"].items()}
+
+
+def lean_answer(header: Any, tail: bytes, name: str) -> Any:
+    """What `gpt2.server.columns` wrote, one answer of it."""
+    family = header["families"][header["index"][name][0]]
+    tensors: list[Any] = []
+    for (_, kind, width, shape, *_), numbers in zip(family["columns"], _numbers(header, tail, name), strict=True):
+        bits = numbers.reshape(shape)
+        if kind[0] == "f":
+            top = 1 << (8 * width - 1)
+            bits = np.where(bits < top, 2 * top - 1 - bits, bits - top)
+            bits = bits.astype(f"u{width}").view(f"f{width}").astype(np.float32)
+        tensors.append(torch.from_numpy(bits / np.float32(1000) if kind == "share" else bits))
+    for place, (_, kind, *_) in enumerate(family["columns"]):
+        if kind == "arc":  # the strongest first
+            order = tensors[place + 1].argsort(dim=-1, descending=True, stable=True)
+            tensors[place : place + 2] = [x.gather(-1, order) for x in tensors[place : place + 2]]
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        return tensors[value["$"]] if "$" in value else {key: filled(item) for key, item in value.items()}
+
+    answer = filled(family["json"])
+    if "$words" in (answer.get("words") or {}):
+        paths = [path.split(".") for path in answer["words"]["$words"]]
+        found = [functools.reduce(lambda inside, key: inside.get(key, {}), path, answer) for path in paths]
+        ids = {int(i) for x in found if isinstance(x, torch.Tensor) for i in x.flatten()}
+        answer["words"] = {str(i): header["words"][str(i)] for i in sorted(ids)}
+    return answer
+
+
+def _numbers(header: Any, tail: bytes, name: str) -> list[Any]:
+    number, place = header["index"][name]
+    family = header["families"][number]
+    below = [] if family["base"] is None else _numbers(header, tail, family["base"])
+    found = []
+    for offset, _, width, shape, which, step in family["columns"]:
+        count = math.prod(shape)
+        planes = np.frombuffer(tail, np.uint8, width * family["n"] * count, offset).reshape(width, family["n"], count)
+        folded = sum(planes[k, place].astype(np.int64) << (8 * k) for k in range(width))
+        signed = np.where(folded % 2, -(folded + 1) // 2, folded // 2) * step
+        found.append((signed + (0 if which is None else below[which])) % (1 << (8 * width)))
+    return found

@@ -4,6 +4,7 @@ In: a loaded checkpoint. Out: a FastAPI application for 127.0.0.1 (serving.py se
 
     GET   NAME            a file of web/; the page itself for none
     POST  api/QUESTION    its parameters as JSON; the answer as frames (jobs.py), a refusal as {"error": sentence}
+    POST  api/beside/QUESTION    the same, asked of the second model
 """
 
 import difflib
@@ -22,15 +23,21 @@ from gpt2.server.jobs import SENTENCE, Jobs, answer
 from gpt2.server.questions import QUESTIONS, Question, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.static import files
+from gpt2.server.two import other_session
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
 
 
-def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL) -> FastAPI:
-    """The application that explains `checkpoint`; it answers requests for `hosts` only."""
+def create_app(checkpoint: "Checkpoint", hosts: tuple[str, ...] = LOCAL, beside: "Checkpoint | None" = None) -> FastAPI:
+    """The application that explains `checkpoint`, with another one `beside` it; it answers requests for `hosts` only.
+
+    UsageError for another one that reads text with other tokens.
+    """
     app = FastAPI(title="gpt2", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.session, app.state.jobs = Session(checkpoint), Jobs()
+    if beside is not None:
+        app.state.session.beside = other_session(app.state.session, beside)
     add_page(app, app.state.session, app.state.jobs)
 
     @app.exception_handler(HTTPException)
@@ -52,8 +59,17 @@ def add_page(app: FastAPI, session: Session, jobs: Jobs) -> None:
         content, media_type = files()[name or "index.html"]
         return Response(content, headers={"content-type": media_type})
 
+    @app.post("/api/beside/{name}", include_in_schema=False)
+    async def ask_other(name: str, request: Request) -> Response:
+        if session.beside is None:
+            raise HTTPException(404, "this page has no second model: open it with one.")
+        return await answered(session.beside, name, request)
+
     @app.post("/api/{name}", include_in_schema=False)
     async def ask(name: str, request: Request) -> Response:
+        return await answered(session, name, request)
+
+    async def answered(session: Session, name: str, request: Request) -> Response:
         if name not in questions:
             near = difflib.get_close_matches(name[:40], questions, n=3, cutoff=0.3) or questions
             raise HTTPException(404, f"there is no question {short(repr(name))}: the nearest are {', '.join(near)}.")

@@ -4,7 +4,8 @@ In: modules by path, each importing others by relative paths. Out: one script in
 that returns what it exports, in an order in which each stands behind those it imports. Read next: export.py.
 
 Understood are `import { a, b as c } from "./x.js";` and `export` before `const`, `let`, `class`, `function` and
-`async function`: what the page uses. Anything else is refused, so that nothing is joined wrongly.
+`async function`: what the page uses. Anything else is refused, so that nothing is joined wrongly. Comments that fill
+their lines are left out: they are a quarter of the script.
 """
 
 import posixpath
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 
 IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?function\*? |const |let |class )(\w+)", re.MULTILINE)
+COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # whole lines of it
 LEFT = re.compile(r"^(import|export)\b.*|\bimport\(", re.MULTILINE)
 
 
@@ -45,6 +47,7 @@ def _function(path: str, source: str, names: Mapping[str, str]) -> str:
         wanted = ", ".join(part.strip().replace(" as ", ": ") for part in match[1].split(",") if part.strip())
         return f"const {{ {wanted} }} = {names[_resolve(path, match[2])]};\n"
 
+    source = COMMENT.sub("", source)
     exported = [name for _, name in EXPORT.findall(source)]
     body = EXPORT.sub(r"\1\2", IMPORT.sub(imported, source))
     if left := LEFT.search(body):

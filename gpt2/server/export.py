@@ -22,6 +22,7 @@ from gpt2.base.disk import whole_file
 from gpt2.base.ours import check_file
 from gpt2.base.plain import plain
 from gpt2.explain.live.characters import characters
+from gpt2.explain.live.columns import columns
 from gpt2.explain.run.lacks import Lacking
 from gpt2.explain.see.readout import NoSum
 from gpt2.server.answers.parameters import Scene
@@ -30,8 +31,8 @@ from gpt2.server.jobs import Tell, silent
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
 from gpt2.server.static import files
+from gpt2.server.still import KeptMeans, groups, look_together
 from gpt2.server.switches import SCALED, components, states
-from gpt2.server.wire import pack
 
 if TYPE_CHECKING:
     from gpt2.checkpoint.files import Checkpoint
@@ -41,6 +42,15 @@ ROWS = 24  # rows, from the end, for which attribution and neurons are included
 TARGETS = 10  # as many as the page lists
 SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 0}  # as in web/state.js
 TITLE = "<title>Glassbox GPT-2: one forward pass</title>"
+NO_ENGINE = {  # what source.js takes from the engine, for a page that has none
+    "engine/answers.js": "export const ANSWERS = {};\n",
+    "engine/engine.js": "export const openEngine = () => null;\n",
+    "engine/kernel.js": "export class NoEngine extends Error {}\n",
+    "engine/session.js": "export class NoAnswer extends Error {}\n",
+}
+NOT_WHOLE = (  # covers the page after some seconds, unless its script, which stands last, has taken it away
+    '<p id="cut">This page is damaged or not all there, or this browser runs no scripts: fetch the file again.</p>'
+)
 Asked = tuple[str, dict[str, Any]]
 Link = tuple[str, str]  # title, address
 
@@ -69,7 +79,7 @@ def export_html(checkpoint: "Checkpoint", text: str, path: Path | str, corrupt: 
     for unequal prompts, and as `Session` for a variant.
     """
     target = check_file(path, is_page, "a page that this program wrote")
-    html = page_html(Session(checkpoint), Export(text=text, corrupt=corrupt), tell)
+    html = page_html(Session(checkpoint, KeptMeans(checkpoint)), Export(text=text, corrupt=corrupt), tell)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -89,15 +99,23 @@ def answer(session: Session, ask: Export, tell: Tell) -> dict[str, Any]:
 
 def page_html(session: Session, ask: Export, tell: Tell, links: Sequence[Link] = ()) -> str:
     """The file's text. `links` stand above the page: those of a site whose front page it is."""
-    asked = list(questions(session, ask))
-    answers = {}
+    ids, asked = session.encode(ask.text), list(questions(session, ask))
+    scenes = [parameters["switches"] for name, parameters in asked if name == "picture" and parameters["switches"]]
+    passes = {id(some[0]): some for some in groups(len(ids), scenes)}
+    answers: dict[str, Any] = {}
+    plain_of: dict[str, str] = {}
     for done, (name, parameters) in enumerate(asked):
         tell(done / len(asked))
         question = QUESTIONS[name]
+        if name == "picture" and (some := passes.get(id(parameters["switches"]))):
+            with suppress(Lacking):  # means cannot be taken: what needs none is asked alone
+                look_together(session, ids, some)
         checked = read_parameters(question, json.dumps(parameters))
         with suppress(NoSum, Lacking):  # a variant has no answer to some
-            answers[key(name, parameters)] = pack(question.answer(session, checked, tell_only_stop(tell)))
-    return assemble(store(answers, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), links)
+            answers[key(name, parameters)] = question.answer(session, checked, tell_only_stop(tell))
+            if parameters.get("switches"):
+                plain_of[key(name, parameters)] = key(name, {**parameters, "switches": {}})
+    return assemble(store_lean(answers, plain_of, {"view": ask.view, "text": ask.text, "corrupt": ask.corrupt}), links)
 
 
 def tell_only_stop(tell: Tell) -> Tell:
@@ -177,6 +195,16 @@ def store(answers: dict[str, bytes], meta: dict[str, Any]) -> str:
     return packed(whole)
 
 
+def store_lean(answers: dict[str, Any], plain_of: Mapping[str, str], meta: dict[str, Any]) -> str:
+    """The same in less: `gpt2.server.columns` says how.  uint32 n | n bytes of JSON {meta, index, families, words} |
+    columns."""
+    index, families, words, tail = columns(answers, plain_of)
+    header = json.dumps(
+        {"meta": meta, "index": index, "families": families, "words": words}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    return packed(struct.pack("<I", len(header)) + header + tail)
+
+
 def packed(content: bytes) -> str:
     """Bytes as text for a page: characters of gzip."""
     return characters(zipped(content))
@@ -184,7 +212,7 @@ def packed(content: bytes) -> str:
 
 def zipped(content: bytes) -> bytes:
     """gzip, the same for the same bytes."""
-    return gzip.compress(content, 6, mtime=0)
+    return gzip.compress(content, 9, mtime=0)
 
 
 def assemble(data: str, links: Sequence[Link] = (), model: "Mapping[str, str | Beside]" = NO_MODEL) -> str:
@@ -193,7 +221,8 @@ def assemble(data: str, links: Sequence[Link] = (), model: "Mapping[str, str | B
     model  what the page's own engine needs, by the name of its element: only then may the page run WebAssembly
     """
     sources = {name: content.decode() for name, (content, _) in files().items()}
-    script = join({name: source for name, source in sources.items() if name.endswith(".js")}, "main.js")
+    scripts = {name: source for name, source in sources.items() if name.endswith(".js")}
+    script = join(scripts if model else {**scripts, **NO_ENGINE}, "main.js")
     style = "".join(source for name, source in sorted(sources.items(), reverse=True) if name.endswith(".css"))
     wasm = " 'wasm-unsafe-eval'" if model else ""
     fetch = "connect-src 'self'; " if any(isinstance(held, Beside) for held in model.values()) else ""
@@ -215,7 +244,7 @@ def assemble(data: str, links: Sequence[Link] = (), model: "Mapping[str, str | B
         body = body.replace("<header>", f'<nav id="site" aria-label="documents">{above}</nav>\n<header>', 1)
     stored = "\n".join(_element(name, held) for name, held in {"data": data, **model}.items())
     return "\n".join([
-        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", body, stored,
+        "<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", NOT_WHOLE, body, stored,
         f"<script>{script}</script>", "</body>", "</html>", "",
     ])  # fmt: skip
 

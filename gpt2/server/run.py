@@ -21,19 +21,27 @@ PORT = 8271
 SMALL = 50_000_000  # parameters: means of the bundled stories take seconds
 
 
-def open_page(checkpoint: "Checkpoint", text: str, port: int | None = None, browser: bool = True) -> bool:
+def open_page(
+    checkpoint: "Checkpoint",
+    text: str,
+    port: int | None = None,
+    browser: bool = True,
+    beside: "Checkpoint | None" = None,
+) -> bool:
     """Serve the page for `text` until interrupted; its address is printed, and opened where `browser`. Returns True.
 
     port  None: 8271, or any free one where that is taken. UsageError where a port that was asked for is taken.
+    beside  another model with the same tokenizer: the page opens with both beside each other
     """
     from gpt2.server.app import create_app
     from gpt2.server.serving import Server, finish, serve
 
     check_port(port or 0)
-    app = create_app(checkpoint)  # first: it may refuse the model
+    app = create_app(checkpoint, beside=beside)  # first: it may refuse the model
     listener = listen(port)
     # Quotes are for shells that make a link of what they print; the fragment never leaves the browser.
     address = f"http://{HOST}:{listener.getsockname()[1]}/#text={quote(text, safe='')}"
+    address += "" if beside is None else "&view=compare&against=model"
     print(f"{address}\nCtrl-C ends it.", file=sys.stderr, flush=True)
     jobs, session = app.state.jobs, app.state.session
     with contextlib.suppress(KeyboardInterrupt):

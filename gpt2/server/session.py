@@ -32,12 +32,14 @@ class Session:
     """One model under inspection. All methods may be called from several threads.
 
     rounded   where the model's weights stand for others: what they were rounded to, and what that costs
+    beside    another model with the same tokenizer, which the page compares with this one
 
     Raises UsageError for a model, a variant, that lacks a part which the page draws.
     """
 
     rounded: "Rounded | None" = None
     costs: "Sequence[Cost]" = ()
+    beside: "Session | None" = None
 
     def __init__(self, checkpoint: "Checkpoint", means: Means | None = None) -> None:
         if missing := without(checkpoint.model):
@@ -91,8 +93,11 @@ class Session:
 
     def look(self, ids: list[int], switches: Switches) -> Flow:
         """A text's pass, as the picture draws it; the latest are kept."""
-        key = ("look", tuple(ids), tuple(sorted(switches.items())))
-        return self.kept(key, lambda: self._flow(ids, edits(self, switches)))
+        return self.kept(_look(ids, switches), lambda: self._flow(ids, edits(self, switches)))
+
+    def looked(self, ids: list[int], switches: Switches, found: Flow) -> None:
+        """Keep a pass that was made elsewhere, as `look` would."""
+        self.kept(_look(ids, switches), lambda: found)
 
     def _flow(self, ids: list[int], edit: Mapping[str, Edit]) -> Flow:
         with turn(self._passing):  # one new pass at a time: each takes all cores and, for a long text, much memory
@@ -105,3 +110,8 @@ class Session:
             return run
         key = ("trace", tuple(ids), tuple(sorted(switches.items())), read)
         return self.kept(key, lambda: run.read(*read))
+
+
+def _look(ids: list[int], switches: Switches) -> Hashable:
+    """The name of a text's pass."""
+    return "look", tuple(ids), tuple(sorted(switches.items()))

@@ -117,7 +117,7 @@ def theirs(checkpoint):
     return Theirs(checkpoint)
 
 
-def close(ours, wanted, tolerance=2e-4):
+def close(ours, wanted, tolerance=2e-3):  # a file holds three digits
     assert ours.shape == wanted.shape
     wanted = wanted.detach()
     assert (ours.double() - wanted).abs().max() <= tolerance * max(1.0, float(wanted.abs().max()))
@@ -145,7 +145,7 @@ def test_each_switch_of_an_exported_page_gives_the_probabilities_of_an_independe
         close(found["next"]["p"], log_p.exp().gather(1, ids))
         close(found["next"]["p_before"], plain.exp().gather(1, ids))
         close(found["losses"], -log_p[:-1].gather(1, follows)[:, 0])
-        close(found["kl"], (plain.exp() * (plain - log_p)).sum(-1), 1e-3)
+        close(found["kl"], (plain.exp() * (plain - log_p)).sum(-1), 3e-3)
         assert found["top"].tolist() == log_p.argmax(-1).tolist()
 
 
@@ -161,9 +161,12 @@ def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpo
     streams = dict(zip((f"{l}.resid_post" for l in range(checkpoint.model.config.n_layer - 1)), run.hidden_states[1:]))
     streams["embed.out"] = run.hidden_states[0]
     for point, stream in streams.items():
-        close(found["norms"][found["points"].index(point)], stream[0].norm(dim=-1), 1e-3)
+        close(found["norms"][found["points"].index(point)], stream[0].norm(dim=-1), 3e-3)
     attention = torch.stack([a[0].mean(0) for a in run.attentions])  # (L, T, T)
-    close(found["arcs"]["mean"]["weight"], attention.gather(2, found["arcs"]["mean"]["from"].long()), 1e-3)
+    arcs = found["arcs"]["mean"]
+    is_drawn = arcs["weight"] > 0
+    close(arcs["weight"], attention.gather(2, arcs["from"].long()) * is_drawn, 3e-3)
+    assert (arcs["weight"].sum(-1) > 0.9).all()
     norm = theirs.model.transformer.ln_f
     lens = page("lens", text=TEXT, switches={}, first=0, stop=16)
     for point, stream in streams.items():
@@ -172,7 +175,7 @@ def test_the_picture_of_an_exported_page_is_that_of_an_independent_model(checkpo
         r = lens["points"].index(point)
         assert lens["top"][r].tolist() == p.argmax(-1).tolist()
         close(lens["p"][r], p.max(-1).values)
-        close(lens["entropy"][r], -(p * p.log()).sum(-1), 1e-3)
+        close(lens["entropy"][r], -(p * p.log()).sum(-1), 3e-3)
         for t, token in enumerate(theirs.ids[0, 1:].tolist()):  # fp32 may rank others that are as likely before it
             above, near = (int((logits[t] > logits[t, token] + room).sum()) for room in (1e-4, -1e-4))
             assert above < lens["rank"][r, t] <= near < above + 9
@@ -187,9 +190,9 @@ def test_every_head_of_an_exported_page_has_the_pattern_of_an_independent_model(
         v = block.attn.c_attn(block.ln_1(run.hidden_states[l][0]))[:, 2 * C :]
         for h in range(config.n_head):
             found = page("head", text=TEXT, switches={}, block=l, head=h)
-            close(found["pattern"], run.attentions[l][0, h], 1e-4)
+            close(found["pattern"], run.attentions[l][0, h])
             write = v[:, h * D : (h + 1) * D] @ block.attn.c_proj.weight[h * D : (h + 1) * D]
-            close(found["written"], run.attentions[l][0, h] * write.norm(dim=-1), 1e-3)
+            close(found["written"], run.attentions[l][0, h] * write.norm(dim=-1), 3e-3)
 
 
 def test_attribution_of_an_exported_page_adds_up_to_the_lead_of_an_independent_model(page, theirs):
@@ -224,14 +227,14 @@ def test_shares_after_the_rules_are_those_of_transformers(page, theirs):
         transformers.TemperatureLogitsWarper(0.8), transformers.TopPLogitsWarper(0.95),
     ])  # fmt: skip
     shares = rules(theirs.ids, logits).softmax(-1)[0]
-    close(found["shares"], shares[found["ids"].long()].double(), 1e-3)
+    close(found["shares"], shares[found["ids"].long()].double(), 3e-3)
     assert abs(found["kept"] - int((shares > 0).sum())) <= 1  # the token on the edge
 
 
 def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
     wpe = theirs.model.transformer.wpe.weight[:16].detach()
     cosine = torch.nn.functional.cosine_similarity(wpe[:, None], wpe[None], dim=-1)
-    close(page("positions", count=16)["cosine"], cosine, 1e-3)
+    close(page("positions", count=16)["cosine"], cosine, 3e-3)
     wte, cat = theirs.model.transformer.wte.weight.detach(), int(theirs.ids[0, 1])
     near = torch.nn.functional.cosine_similarity(wte, wte[cat][None], dim=-1)
     near[cat] = -1
@@ -257,7 +260,7 @@ def test_positions_neighbours_and_patching_of_an_exported_page(page, theirs):
         return float(logits[a] - logits[b])
 
     wanted = (lead(patched) - lead(other)) / (lead(full) - lead(other))
-    assert float(found["scores"][2, 4]) == pytest.approx(wanted, abs=1e-3)
+    assert float(found["scores"][2, 4]) == pytest.approx(wanted, abs=3e-3)
 
 
 def test_an_exported_page_loads_nothing_and_names_its_hashes():

@@ -7,7 +7,7 @@ and a lone word that names an analysis which needs a text, or nearly one, is ref
 
 import difflib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +48,8 @@ options of gpt2 explain TEXT:
   --page            open the live page in a browser
   --port N          port of the page (default: a free one)
   --no-browser      with --page: print the address, open no browser
+  --beside MODEL    with --page: another model with the same tokenizer, whose
+                    answers the page shows beside those of the first
   --html FILE       write the live page as one file that needs no server: the
                     model is inside it, and answers for any text
   --site DIR        write the live page as a folder for any server of files
@@ -135,6 +137,8 @@ class Overview(Options):
     """Port of the page (default: a free one)."""
     no_browser: Flag = False
     """With --page: print the address and open no browser."""
+    beside: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint="")] = None
+    """With --page: another model with the same tokenizer, whose answers the page shows beside those of the first."""
     html: File = None
     """Write the live page as one file that needs no server: the model is inside, and answers for any text."""
     site: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
@@ -160,7 +164,8 @@ class Overview(Options):
         if self.page:
             from gpt2.cli.explain.page import show_page
 
-            show_page(checkpoint, text, self.port, browser=not self.no_browser)
+            other = None if self.beside is None else replace(self, model=self.beside, png=None).load()
+            show_page(checkpoint, text, self.port, browser=not self.no_browser, beside=other)
             return
         if (self.html or self.site) and not (self.png or self.json):
             return
@@ -178,6 +183,13 @@ class Overview(Options):
 
     def _check_file(self) -> None:
         """UsageError where the options of a page in a file do not go together."""
+        if self.beside is not None and (self.html or self.site):
+            raise UsageError(
+                "--beside is for the page that this program serves, and a page in a file holds one model: "
+                "use --page instead of --html and --site."
+            )
+        if self.beside is not None and not self.page:
+            raise UsageError(f"--beside shows two models on a page: add --page, as in --page --beside {self.beside}.")
         if self.still and not self.html:
             raise UsageError("a still page is written to a file", "name one, such as {html}.", html="page.html")
         given = {"--weights int8": self.weights == "int8", "--measure": self.measure is not None}

@@ -20,7 +20,7 @@ class Model(Parameters):
 
 def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
     """Name, sizes, the table of points, and each switch with its states. `rounding`, of a live page in 8 bits: the bits
-    per byte of texts before and after, where that was measured."""
+    per byte of texts before and after, where that was measured. `beside`: the second model of the page."""
     config = session.config
     return {
         "name": session.name,
@@ -35,10 +35,16 @@ def answer(session: Session, ask: Model, tell: Tell) -> dict[str, Any]:
         "weights": session.kept(("weights",), lambda: weights_hash(session.checkpoint)),
         "version": __version__,
         "rounding": _rounding(session),
+        "beside": None if session.beside is None else _sizes(session.beside),
         "dtype": str(session.model.transformer.wte.weight.dtype).removeprefix("torch."),
         "points": {address: {"shape": shape, "meaning": meaning} for address, shape, meaning in points(config)},
         "switches": {address: list(states(address)) for address in components(config)},
     }
+
+
+def _sizes(session: Session) -> dict[str, Any]:
+    config = session.config
+    return {"name": session.name, "n_layer": config.n_layer, "n_head": config.n_head}
 
 
 def _rounding(session: Session) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ export interface Model {
   activation: string; // the name of its function
   parameters: number;
   dtype: string;
+  beside: { name: string; n_layer: number; n_head: number } | null; // the second model of the page
   rounding: Rounding | null; // where a file holds the weights in fewer bits
   weights: string; // their SHA-256
   version: string; // of this program

@@ -26,6 +26,9 @@ export function scaleKey(colour, low, high, unit) {
   );
 }
 
+// Seen only where the picture is wider than its room: picture.js says so.
+const wider = () => h("strong.wider", {}, "The picture goes on to the right: scroll it sideways.");
+
 // The key of the picture, and what may be shown instead.
 export function pictureLegend() {
   const show = choice(
@@ -37,7 +40,7 @@ export function pictureLegend() {
     state.show,
     (chosen) => set({ show: chosen }),
   );
-  return h("span.legend", {}, switched() ? show : null, tintKey(), normKey(), arcKey());
+  return h("span.legend", {}, wider(), switched() ? show : null, tintKey(), normKey(), arcKey());
 }
 
 function tintKey() {

@@ -58,6 +58,7 @@ const RULES = {
   seed: between(0, Number.MAX_SAFE_INTEGER, true),
   corrupt: any,
   beside: any,
+  against: oneOf("prompt", "model"),
   both: oneOf("next", "lens", "attribution", "attention", "losses"),
   kind: oneOf("resid", "attn", "mlp", "head"),
   direction: oneOf("denoise", "noise"),

@@ -132,6 +132,7 @@ function watchRows() {
 }
 
 async function start() {
+  document.getElementById("cut")?.remove(); // a file that is not whole has no script
   document.documentElement.dataset.theme = theme();
   watchFrame(draw);
   const file = await ready();

@@ -27,6 +27,7 @@ export function drawPicture() {
   const bar = box.offsetWidth - box.clientWidth; // of scrolling
   const geometry = layout(find("flow").clientWidth - bar, model, state.open); // the rows may be wider already
   find("flow").style.setProperty("--picture", `${geometry.least + bar}px`);
+  document.body.classList.toggle("scrolls", geometry.least + bar > find("flow").clientWidth);
   drawStations(geometry);
   box.role = state.tables ? "group" : "grid";
   if (state.tables) {

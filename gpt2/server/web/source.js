@@ -2,6 +2,7 @@
 // In: a question and its parameters. Out: a promise of the answer. What was asked before is not asked again.
 
 import { bytesOf } from "./characters.js";
+import { answerOf } from "./columns.js";
 import { ANSWERS } from "./engine/answers.js";
 import { openEngine } from "./engine/engine.js";
 import { NoEngine } from "./engine/kernel.js";
@@ -10,18 +11,28 @@ import { NotThere, pieces } from "./fetched.js";
 import { unpack } from "./wire.js";
 
 /** @import { Answers } from "./answers.d.ts" */
+/** @import { Family } from "./columns.js" */
 /** @import { Session } from "./engine/session.js" */
 /** @typedef {(share: number, left: number | null, partial: any) => void} Told */
 
 /**
- * An exported file: what it says of itself, where each answer lies in its bytes, and these.
+ * An exported file: what it says of itself, where each answer lies in its bytes, and these. Where it has families, the
+ * index names an answer's family and its place there (columns.js).
  * @type {{
  *   meta: { view: string, text: string, corrupt: string },
- *   index: Record<string, [start: number, length: number]>,
+ *   index: Record<string, [number, number]>,
+ *   families: Family[] | null,
+ *   words: Record<string, string>,
  *   bytes: ArrayBuffer,
  * }}
  */
-const file = { meta: { view: "", text: "", corrupt: "" }, index: {}, bytes: new ArrayBuffer(0) };
+const file = {
+  meta: { view: "", text: "", corrupt: "" },
+  index: {},
+  families: null,
+  words: {},
+  bytes: new ArrayBuffer(0),
+};
 const stored = document.getElementById("data"); // such a file has its answers here
 const model = document.getElementById("weights"); // and a live one its model
 
@@ -133,6 +144,13 @@ export function ask(name, parameters = {}, { signal, told } = {}) {
 }
 
 /**
+ * The same question, asked of the second model of a page that has one.
+ * @type {typeof ask}
+ */
+export const askOther = (name, parameters, options) =>
+  ask(/** @type {typeof name} */ (`beside/${name}`), parameters, options);
+
+/**
  * @param {string} name
  * @param {object} parameters
  * @param {string} id
@@ -171,6 +189,7 @@ async function fromFile(id) {
   if (!(id in file.index)) {
     throw new Refusal(model ? NOT_BROUGHT : "This needs the model, and this file holds one run.");
   }
+  if (file.families) return answerOf({ ...file, families: file.families }, id);
   const [start, length] = file.index[id];
   return unpack(file.bytes.slice(start, start + length));
 }

@@ -24,6 +24,7 @@ export const DEFAULTS = {
   seed: 0,
   corrupt: "",
   beside: "", // the second prompt, B; "" is none
+  against: "prompt", // what B is: another prompt, or another model
   both: "next", // what is compared
   kind: "resid",
   direction: "denoise",

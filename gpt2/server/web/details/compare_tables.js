@@ -1,10 +1,10 @@
-// The tables of two prompts beside each other. In: both sides. Out: a table, in which what differs is marked.
+// The tables of two prompts, or of two models, beside each other.
+// In: both sides. Out: a table, in which what differs is marked.
 
 import { parts, shortName } from "../components.js";
 import { h, headRow } from "../dom.js";
 import { number, points, probability, short, signed } from "../format.js";
 import { LENS_ROWS } from "../run.js";
-import { ask } from "../source.js";
 import { state } from "../state.js";
 import { at, row as rowOf } from "../wire.js";
 import { byComponent } from "./attribution.js";
@@ -85,7 +85,7 @@ const likelier = ([p, q], id) => Math.max(p.get(id) ?? 0, q.get(id) ?? 0);
  * @param {Side} side
  * @param {number} index
  */
-async function chance({ scene, row }, index) {
+async function chance({ ask, scene, row }, index) {
   return (await ask("calculation", { ...scene, address: "probability", row, index, head: null })).value;
 }
 
@@ -96,7 +96,7 @@ async function chance({ scene, row }, index) {
  */
 export async function lensTable(a, b) {
   const [one, other] = await Promise.all(
-    [a, b].map(async ({ scene, row }) => {
+    [a, b].map(async ({ ask, scene, row }) => {
       const first = Math.floor(row / LENS_ROWS) * LENS_ROWS;
       const data = await ask("lens", { ...scene, first, stop: first + LENS_ROWS });
       const r = row - first;
@@ -130,9 +130,9 @@ const HEAD = ["point", "A", "", "B", ""];
  */
 export async function attributionTable(a, b) {
   const asked = { target: state.target, foil: state.foil, of: "" };
-  const one = await ask("attribution", { ...a.scene, row: a.row, ...asked });
+  const one = await a.ask("attribution", { ...a.scene, row: a.row, ...asked });
   const same = { target: one.target, foil: one.foil ?? "mean", of: "" };
-  const other = await ask("attribution", { ...b.scene, row: b.row, ...same });
+  const other = await b.ask("attribution", { ...b.scene, row: b.row, ...same });
   const theirs = new Map(byComponent(other.parts).map(({ name, value }) => [name, value]));
   const rows = byComponent(one.parts).map(({ name, value }) => {
     const x = theirs.get(name) ?? 0;
@@ -158,7 +158,7 @@ export async function attentionTable(a, b) {
   const { block, head } = parts(state.at);
   const asked = { block: block ?? 0, head: head ?? 0 };
   const [mine, theirs] = await Promise.all(
-    [a, b].map(async ({ scene, row }) => {
+    [a, b].map(async ({ ask, scene, row }) => {
       const { pattern } = await ask("head", { ...scene, ...asked });
       const T = pattern.shape[1];
       return pattern.data.subarray(row * T, row * T + row + 1);

@@ -176,6 +176,7 @@ const VIEWS = {
     };
   },
   compare() {
+    if (state.against === "model") return ofTwoModels();
     if (!state.beside) return { names: [], lines: ["# there is no second prompt"] };
     const { names, lines } = ofBoth();
     return {
@@ -202,7 +203,25 @@ const VIEWS = {
   },
 };
 
-// What is compared of the two prompts.
+// The same text in the second model of the page.
+function ofTwoModels() {
+  const { beside } = modelNow();
+  if (!beside) return { names: [], lines: ["# there is no second model"] };
+  if (Object.values(scene().switches).includes("mean")) {
+    return { names: [], lines: ["# a switch at its mean has each model's own mean: edit B with reference(second)"] };
+  }
+  const { names, lines } = ofBoth();
+  return {
+    names,
+    lines: [
+      `second = gpt2.load(${quoted(beside.name)})`,
+      "other, row_b = trace(second, text, edit=edit), row",
+      ...lines,
+    ],
+  };
+}
+
+// What is compared of the two.
 function ofBoth() {
   const { block, head } = chosenHead();
   const name = quoted(`${block}.head.${head}`);
