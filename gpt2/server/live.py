@@ -10,13 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import safetensors.torch
 
 from gpt2.base.disk import whole_file
+from gpt2.base.errors import UsageError
 from gpt2.base.ours import Folder, always, check_directory, check_file
 from gpt2.data.documents import documents
 from gpt2.explain import reference
@@ -25,6 +27,7 @@ from gpt2.explain.live.contexts import contexts
 from gpt2.explain.live.graphs import graph_of
 from gpt2.explain.live.rounded import Cost, cost, rounded, shipped_costs
 from gpt2.inference.generate import ends_of
+from gpt2.server.answers.attribution import Why
 from gpt2.server.answers.neurons import EXAMPLES
 from gpt2.server.answers.parameters import Scene
 from gpt2.server.export import (
@@ -210,5 +213,20 @@ def opening(session: Session, text: str) -> Iterator[Asked]:
     for start in range(max(0, last - 3 * LENS_ROWS), T, LENS_ROWS):  # the rows that are in view at the end
         yield "lens", {**scene, "first": start, "stop": start + LENS_ROWS}
     yield "draw", {**scene, "row": T - 1, **SAMPLING}
+    why = Why(text=text, row=T - 1)
+    with suppress(UsageError):  # a variant whose logits are no sum has none
+        found = QUESTIONS["attribution"].answer(session, why, silent)
+        yield "attribution", why.model_dump()
+        for block, head in reasons(found["parts"]):
+            yield "head", {**scene, "block": block, "head": head}
     yield "attention", {**scene, "block": 0}
     yield "head", {**scene, "block": 0, "head": 0}
+
+
+def reasons(parts: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """The heads, as (block, head), among the parts that the page's first sentence names: see web/reasons.js."""
+    adding = [p for p in parts if p["kind"] in ("head", "mlp", "attention") and p["value"] > 0]
+    for part in sorted(adding, key=lambda p: -p["value"])[:2]:
+        if part["kind"] == "head":
+            block, _, head = part["name"].split(".")
+            yield int(block), int(head)

@@ -147,10 +147,36 @@ def test_a_story_and_the_graph_of_a_prediction(page, port):
     expect(node).to_have_attribute("data-adds", "0")  # it stays, to be switched on again
 
 
+def test_the_sentence_says_what_adds_most_to_the_lead_and_leads_on(page, port):
+    checkpoint = storyteller()
+    found = trace(checkpoint, COPIED).attribution()
+    adds = {name: value for name, value in found.top(99) if value > 0 and re.fullmatch(r"\d+\.(mlp|head\.\d+)", name)}
+    (one, most), (_, second), *_ = adds.items()
+    page.goto(f"http://127.0.0.1:{port}/#text={COPIED}")
+    reasons = page.locator("#sentence .reasons")
+    for value in (most, second):
+        expect(reasons).to_contain_text(f"({value:+.2f}")
+    expect(reasons).to_contain_text(f"It leads {found.foil} by {found.whole:.2f} logits")
+    page.click("#sentence [data-key='reasons:why']")
+    expect(page.locator("#panel .why .part[data-part]")).to_have_count(12)
+    page.click("#sentence [data-key='reasons:break']")
+    expect(page.locator("#sentence")).to_contain_text("Without ")
+    assert f"off={one}" in page.url
+    page.go_back()  # undone
+    expect(reasons).to_contain_text("It leads")
+
+    page.goto(f"http://127.0.0.1:{port}/?")  # no address says what to open
+    expect(page.locator("#panel .stories section")).to_have_count(8)  # where a reader begins
+    page.click("#help")
+    expect(page.locator("#dialog")).to_contain_text("if it stopped here")
+    assert page.evaluate("document.querySelector('#dialog').scrollTop") == 0
+
+
 def test_a_live_file_opens_with_its_row_in_view_and_brings_what_was_measured(page, tmp_path):
     """The parts under the picture come later there, and take room from it; what is brought is drawn unasked."""
     page.goto(write_live(storyteller(), COPIED, tmp_path / "page.html").as_uri())
     page.wait_for_selector("#under text, #under span")
+    page.wait_for_selector("#sentence .reasons:not([data-coming])")
     page.wait_for_function("document.querySelector('#panel').ariaBusy === 'false'")
     row, box = (page.locator(name).bounding_box() for name in ("#rows .chosen", "#rows"))
     assert box["y"] <= row["y"] + 1

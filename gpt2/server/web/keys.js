@@ -30,6 +30,23 @@ const KEYS = [
   ["Esc", "close"],
 ];
 
+/** @type {[string, string][]} */
+const WORDS = [
+  ["row", "one token of the text, and all that the model computes at its place"],
+  ["stream", "the bar along a row: a running sum, to which every component adds; thick where its vector is long"],
+  ["length", "of a vector: the root of the sum of its squares"],
+  ["arc", "attention brings something from an earlier row; a wide one brings much"],
+  ["rests on", "how much of its attention a row gives the first token, which has no arc"],
+  ["if it stopped here", "the lens: what the last norm and the head would predict from the stream at that place"],
+  ["head", "one of the parallel parts of attention: 6.3 is head 3 of block 6, both counted from 0"],
+  ["MLP", "the part of a block that works on each row alone"],
+  ["logit", "a token's score; softmax makes probabilities of all scores together"],
+  ["lead", "one logit minus another: how far a token is ahead"],
+  ["p, drawn", "the model's probability; the one used for drawing, after temperature, top-k and top-p"],
+  ["loss", "minus the logarithm of the probability of what really comes next: 0 is sure and right"],
+  ["off, mean", "zero, or the average over a reference text, takes the place of what a component writes"],
+];
+
 export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !run.picture) return;
@@ -96,10 +113,15 @@ function otherHead(step) {
 
 export function showKeys() {
   const box = find("dialog");
+  const list = (/** @type {[string | HTMLElement, string][]} */ pairs) =>
+    h("dl.keys", {}, ...pairs.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
   box.replaceChildren(
+    h("h2", {}, "What you see"),
+    list(WORDS),
     h("h2", {}, "Keys"),
-    h("dl.keys", {}, ...KEYS.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])),
+    list(KEYS.map(([key, text]) => [h("kbd", {}, key), text])),
     h("button", { type: "button", onclick: () => box.close() }, "close"),
   );
   box.showModal();
+  box.scrollTop = 0; // the button below has the focus
 }

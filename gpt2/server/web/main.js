@@ -6,6 +6,7 @@ import { theme } from "./colour.js";
 import { copy } from "./copy.js";
 import { drawDetail } from "./detail.js";
 import { watchNumbers } from "./details/maths.js";
+import { FOUND_ON } from "./details/stories.js";
 import { exportPage, showModel } from "./dialogs.js";
 import { find, toast } from "./dom.js";
 import { watchFrame } from "./embed.js";
@@ -138,6 +139,7 @@ async function start() {
   const file = await ready();
   run.model = await ask("model");
   Object.assign(state, fromAddress(file));
+  if (location.hash === "" && !file.view && modelNow().name === FOUND_ON) state.view = "story"; // where to begin
   find("model").textContent = modelNow().name;
   showPrompt();
   drawHeader();

@@ -6,6 +6,7 @@ import { number, probability, signed } from "./format.js";
 import { shortName } from "./components.js";
 import { pictureLegend as legend } from "./legend.js";
 import { nextOf } from "./picture.js";
+import { reasons } from "./reasons.js";
 import { pictureNow, rowNow, run, scene, stale, switched } from "./run.js";
 import { live } from "./source.js";
 import { STATES, set, state } from "./state.js";
@@ -36,7 +37,8 @@ export function drawSentence() {
         " the model expects ",
         token(best.word),
         ` (${probability(best.p)}). `,
-        loss === null ? "" : `Loss on this text: ${number(loss)} nats per token. `,
+        reasons(row),
+        loss === null ? "" : ` Loss on this text: ${number(loss)} nats per token. `,
       ),
       spaced,
       legend(),

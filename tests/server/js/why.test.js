@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { holds, sentence } from "../../../gpt2/server/web/details/claims.js";
+import { strongest } from "../../../gpt2/server/web/reasons.js";
 import { choose, layout, sourcesOf } from "../../../gpt2/server/web/details/why_graph.js";
 
 const part = (name, kind, value) => ({ name, kind, label: name, value });
@@ -85,4 +86,11 @@ test("a claim needs what it compares; a sentence has the numbers of the run", ()
   );
   const step = { said: "From {before ·a} to {p ·a}, {top}; {sinks}, {loss}; {p ·none}." };
   assert.equal(sentence(step, values).join(""), "From 50.0% to 25.0%, ·b; 39, 2.19; –.");
+});
+
+test("the sentence names what adds most and can be switched off, nothing that takes away", () => {
+  const switches = { "0.mlp": ["off"], "1.mlp": ["off"], "0.head.1": ["off"], "1.attn": ["off"] };
+  const named = strongest(PARTS, switches).map(({ name }) => name);
+  assert.deepEqual(named, ["1.mlp", "0.mlp"]);
+  assert.deepEqual(strongest(PARTS, {}), []);
 });

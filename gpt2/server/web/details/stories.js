@@ -27,6 +27,8 @@
  * }} Story
  */
 
+export const FOUND_ON = "storyteller"; // the bundled model
+
 /** @type {Story[]} */
 export const STORIES = [
   {

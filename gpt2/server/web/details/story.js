@@ -7,13 +7,11 @@ import { modelNow, pictureNow, run, scene, stale } from "../run.js";
 import { ask, key, live } from "../source.js";
 import { DEFAULTS, set, state } from "../state.js";
 import { holds, measured, measuresOf, sentence, written } from "./claims.js";
-import { STORIES } from "./stories.js";
+import { FOUND_ON, STORIES } from "./stories.js";
 
 /** @import { Children } from "../dom.js" */
 /** @import { State } from "../state.js" */
 /** @import { Step, Story } from "./stories.js" */
-
-const FOUND_ON = "storyteller";
 
 /** @type {State | null} */
 let before = null; // the reader's own state while stories are told
