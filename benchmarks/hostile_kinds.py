@@ -16,6 +16,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "head": {**SCENE, "block": 1, "head": 0}, "heads": {}, "attribution": {**SCENE, "row": 1, "of": "0.mlp"},
     "neurons": {**SCENE, "block": 0, "row": 1}, "contexts": {"block": 0, "neuron": 3}, "positions": {"count": 32},
     "importance": {"components": "blocks", "kind": "zero"}, "neighbours": {"token": 7},
+    "leave_one_out": {**SCENE, "components": "parts", "kind": "zero"},
     "continuation": {**SCENE, "tokens": 4, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 3},
     "patch": {"clean": "The cat", "corrupt": "The dog", "grid": "attn", "direction": "noise"},
     "draw": {**SCENE, "row": 1, "temperature": 0.8, "top_k": 3, "top_p": 0.9, "seed": 3},
@@ -175,7 +176,7 @@ def garbage(rng: random.Random, port: int) -> Sent:
 
 def leaving(rng: random.Random, port: int) -> Sent:
     """A request that is cut anywhere, or whose answer nobody reads."""
-    name = rng.choice(["importance", "heads", "export", "continuation", "picture", "patch"])
+    name = rng.choice(["importance", "leave_one_out", "heads", "export", "continuation", "picture", "patch"])
     asked: dict[str, Any] = {"export": {"text": TEXT}, "heads": {}}.get(name) or GOOD[name]
     data = posted(port, name, json.dumps(asked).encode())
     cut = len(data) if rng.random() < 0.5 else rng.randrange(1, len(data))

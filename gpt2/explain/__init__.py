@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gpt2.explain.change.folded import fold
     from gpt2.explain.change.gradient_patching import gradient_grids
     from gpt2.explain.change.heads import heads
+    from gpt2.explain.change.leave_one_out import leave_one_out
     from gpt2.explain.change.neurons import neuron
     from gpt2.explain.change.off import excerpt, off
     from gpt2.explain.change.pair_effects import attribution_over_pairs, off_over_pairs, patch_over_pairs
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Attribution", "Calculation", "Effects", "Lens", "Patching", "Reference", "Run", "accuracy", "attribution",
     "attribution_over_pairs", "before_after", "behaviours", "calculation", "effects", "excerpt", "fold", "freeze",
-    "gradient_grids", "gradient_norms", "heads", "keep_constant", "lens", "mean", "mean_by_position", "neighbours",
-    "neuron", "off", "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs", "reference",
-    "resample", "scale", "stream", "switch", "take", "to_first", "trace", "zero",
+    "gradient_grids", "gradient_norms", "heads", "keep_constant", "leave_one_out", "lens", "mean", "mean_by_position",
+    "neighbours", "neuron", "off", "off_over_pairs", "patch_over_pairs", "position_similarity", "read_pairs",
+    "reference", "resample", "scale", "stream", "switch", "take", "to_first", "trace", "zero",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
@@ -59,6 +60,7 @@ __getattr__, __dir__ = lazily(
         "gpt2.explain.change.folded": "fold",
         "gpt2.explain.change.gradient_patching": "gradient_grids",
         "gpt2.explain.change.heads": "heads",
+        "gpt2.explain.change.leave_one_out": "leave_one_out",
         "gpt2.explain.change.neurons": "neuron",
         "gpt2.explain.change.before_after": "before_after",
         "gpt2.explain.change.off": "excerpt off",

@@ -45,6 +45,7 @@ QUESTIONS = {
     "neurons": Question(neurons.Neurons, neurons.neurons),
     "contexts": Question(neurons.Contexts, neurons.contexts),
     "importance": Question(off.Importance, off.importance),
+    "leave_one_out": Question(off.LeaveOneOut, off.leave_one_out),
     "continuation": Question(off.Continue, off.continuation),
     "patch": Question(patch.Patch, patch.answer),
     "positions": Question(positions.Positions, positions.positions),

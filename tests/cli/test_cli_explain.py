@@ -132,6 +132,7 @@ def test_every_analysis_of_a_text_prints_a_table_in_a_pipe_that_nothing_clips(
         (["stream", TEXT], f"{BLOCKS - 1}.resid_post"),
         (["stream", TEXT, "--gradients"], f"{BLOCKS - 1}.resid_post"),
         (["effects", TEXT, "--top", "3"], "indirect"),
+        (["leave-one-out", TEXT, "--zero", "--top", "3"], "likeliest then"),
         (["neighbours", " cat", "--k", "3"], "cosine"),
         (["positions"], "mean cosine"),
         (["points"], "l.head.h.out"),
@@ -294,6 +295,17 @@ def test_a_component_that_a_variant_lacks_is_left_out(capsys: pytest.CaptureFixt
     assert "this model is without 1.head.0" in run(capsys, "off", "1.head.0", *model)[2]
 
 
+def test_leave_one_out_takes_components_a_position_and_a_replacement(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("leave-one-out", TEXT, "--components", "*.block", "embed.pos", "--position", "1")
+    for more, replacement in (([], "mean(stories.txt "), (["--zero"], "zero")):
+        shown = answer(capsys, *asked, *more)
+        assert shown["replacement"].startswith(replacement)
+        assert [one["name"] for one in shown["components"]] == [*(f"{l}.block" for l in range(BLOCKS)), "embed.pos"]
+        assert (shown["position"], len(shown["first"])) == (1, 5)
+    losses = [row["loss"] for row in answer(capsys, "trace", TEXT)["predictions"][:-1]]
+    assert shown["loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
+
+
 def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for words in (["lens", TEXT], ["attention", TEXT], ["attention", TEXT, "--head", "1.head.2"], [TEXT]):
         assert run(capsys, *words, "--png", str(tmp_path / "a.png"))[0] == 0
@@ -309,6 +321,7 @@ def test_a_picture_is_written_whole(capsys: pytest.CaptureFixture[str], tmp_path
         (["attribution", TEXT, "--target", " elephantine"], 2, "choose a word of one token"),
         (["attribution", TEXT, "--at", "7"], 2, "positions 0 to 4"),
         (["attribution", TEXT, "--pairs", "pronoun"], 2, "not both"),
+        (["leave-one-out", TEXT, "--zero", "--components", "3.heed.1"], 1, "3.heed.1"),
         (["attention", TEXT, "--head", "3.mlp"], 2, "is not a head"),
         (["off", "3.heed.1"], 1, "3.heed.1"),
         (["off", "--text", "nothing.txt"], 2, "no such file"),

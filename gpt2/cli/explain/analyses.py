@@ -5,6 +5,7 @@ ANALYSES = {
     "lens": ("gpt2.cli.explain.text", "Lens", "what would be predicted after each block"),
     "attribution": ("gpt2.cli.explain.text", "Attribution", "what each component adds to a prediction"),
     "effects": ("gpt2.cli.explain.text", "Effects", "direct, indirect and total effect of each component"),
+    "leave-one-out": ("gpt2.cli.explain.text", "LeaveOneOut", "the loss on this text without each component"),
     "attention": ("gpt2.cli.explain.text", "Attention", "where the heads look"),
     "stream": ("gpt2.cli.explain.text", "Stream", "norms of the residual stream, and of its gradients"),
     "off": ("gpt2.cli.explain.switch", "Off", "switch components off: loss on a text, generation"),
@@ -23,6 +24,7 @@ OTHER_NAMES = {
     "attribution": "dla direct-logit-attribution logit-attribution logit-attributions saliency attributions "
     "integrated-gradients input-x-gradient gradients contributions",
     "effects": "indirect-effects direct-effects total-effects mediation causal-mediation",
+    "leave-one-out": "loo leave-1-out leaveoneout importance importances",
     "attention": "attn attention-pattern attention-patterns attention-map attention-maps attention-weights bertviz",
     "stream": "residual residual-stream resid norms",
     "off": "ablation ablate ablations knockout knock-out knock-outs zero-ablation mean-ablation lesion switch-off",

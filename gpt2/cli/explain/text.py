@@ -1,4 +1,4 @@
-"""The analyses of one text: trace, lens, attribution, effects, attention, stream.
+"""The analyses of one text: trace, lens, attribution, effects, leave-one-out, attention, stream.
 
 Read next: command.py, which finds them by name.
 """
@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from gpt2.base.errors import UsageError
-from gpt2.cli.common import File, Flag, print_json, read_text
+from gpt2.cli.common import Count, File, Flag, print_json, read_text
 from gpt2.cli.console import progress
-from gpt2.cli.explain.options import Foil, Options, Position, Text, Token, widest
+from gpt2.cli.explain.options import Foil, Options, Position, Text, Token, take_means, widest
 from gpt2.cli.hints import tell_file
 
 
@@ -156,6 +156,41 @@ class Effects(OneText):
         replacement = zero if self.zero else mean(reference(checkpoint))
         with progress("replacing components") as tell:
             result = effects(run, replacement, target=self.target, vs=self.foil, progress=tell)
+        self.show(checkpoint, result, result.table(self.top))
+
+
+@dataclass
+class LeaveOneOut(OneText):
+    """Which parts matter for this text: its loss, and the likeliest token's probability, without each component.
+
+    Each component is replaced by itself, at all positions. For many texts, with intervals: gpt2 explain off.
+
+    examples:
+      gpt2 explain leave-one-out "The cat sat on the mat"
+      gpt2 explain leave-one-out "The cat sat on the mat" --components "*.head.*" --zero --top 10
+    """
+
+    components: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESSES", help_behavior_hint="")] = ()
+    """Components (default: every attention and MLP, and the position table); "*.head.*": heads, "*.block": blocks."""
+    zero: Flag = False
+    """Replace by zero instead of the mean over the bundled stories."""
+    position: Position = -1
+    """The position whose prediction is shown, from 0; negative ones count from the end."""
+    top: Count = None
+    """Components to show (default: all)."""
+
+    def run(self) -> None:
+        """Print the table."""
+        from gpt2.explain import mean, reference, zero
+        from gpt2.explain.change.leave_one_out import PARTS, leave_one_out
+
+        checkpoint, run = self.trace()
+        means = reference(checkpoint)
+        if not self.zero:
+            take_means(means)
+        with progress("replacing components") as tell:
+            replacement = zero if self.zero else mean(means)
+            result = leave_one_out(run, replacement, self.components or PARTS, self.position, progress=tell)
         self.show(checkpoint, result, result.table(self.top))
 
 

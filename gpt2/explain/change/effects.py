@@ -9,7 +9,7 @@ In: a `Run`, a replacement (an edit), a target and a foil. Out: `Effects`, for e
 
 and x + indirect + scale = y. The last MLP has no indirect effect: nothing comes after it. A head whose loss is made
 good by later heads has a negative one (backup: McGrath et al. 2023; Rushing and Nanda 2024, arXiv 2402.15390).
-Read next: off.py, the same question asked of a whole text's loss.
+Read next: leave_one_out.py and off.py, the same question asked of a whole text's loss.
 """
 
 from collections.abc import Callable, Iterable

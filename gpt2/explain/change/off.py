@@ -2,10 +2,10 @@
 
 In: a model, components by address, documents, what stands in for a component. Out: an `Off`: for each component the
 change of the loss, KL(full || edited) and the change of the real next token's logit, over documents.
-Read next: behaviours.py, the same for pairs of prompts.
+Read next: leave_one_out.py, the same for one text; behaviours.py, for pairs of prompts.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from gpt2.explain.run.sweep import Base, Cell
 from gpt2.explain.run.trace import Run, trace
 from gpt2.explain.show import draw
 from gpt2.explain.show.result import Result, table
-from gpt2.loss import SLICE_ELEMENTS, token_losses
+from gpt2.loss import token_losses
 from gpt2.model import GPT2
 
 if TYPE_CHECKING:
@@ -209,20 +209,13 @@ def off_document(model: GPT2, row: Sequence[int], cells: Sequence[Cell]) -> OffD
     T = ids.size(1)
     loss_change, logit_change, kl = (torch.zeros(len(cells), T, dtype=plain_run.loss.dtype) for _ in range(3))
     for batch in base.sweep(cells):
-        for numbers, hidden in _slices(batch.cells, batch.hidden, model.config.vocab_size):
+        for numbers, hidden in batch.slices(model.config.vocab_size):
             with forward_only(model.lm_head.weight):
                 changes = plain_run.compare(hidden, batch.first)
             for kept, change in zip((loss_change, logit_change, kl), changes):
                 kept[numbers, batch.first :] = change.cpu()
     loss, logit = plain_run.loss[:-1].cpu(), plain_run.logit[:-1].cpu()
     return OffDocument(tuple(row), loss, logit, loss_change[:, :-1], logit_change[:, :-1], kl)
-
-
-def _slices(cells: list[int], hidden: Tensor, V: int) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows whose logits fit into a slice; a single row may be larger."""
-    step = max(1, 2 * SLICE_ELEMENTS // (V * hidden.size(1)))
-    for start in range(0, len(cells), step):
-        yield cells[start : start + step], hidden[start : start + step]
 
 
 class _Plain:

@@ -2,7 +2,7 @@
 
 In: a model, a text, cells (edits by address). Out: the final hidden states of each cell's pass, batch by batch.
 What an edit cannot change is not computed again: blocks before it, and positions before it. Rows whose edits lie in
-later blocks join the batch when it arrives there. Read next: off.py and patching.py, which measure.
+later blocks join the batch when it arrives there. Read next: off.py, leave_one_out.py and patching.py, which measure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from gpt2.cache import KVCache
 from gpt2.explain.run.given_keys import GivenKeys
 from gpt2.explain.run.places import parse
 from gpt2.forward_pass import Pass
+from gpt2.loss import SLICE_ELEMENTS
 from gpt2.model import GPT2
 from gpt2.probe import Edit, Probe
 
@@ -32,6 +33,12 @@ class Batch:
     cells: list[int]
     first: int
     hidden: Tensor
+
+    def slices(self, V: int) -> Iterator[tuple[list[int], Tensor]]:
+        """Cells and hidden states of rows whose logits over V tokens fit into a slice; one row may be larger."""
+        step = max(1, 2 * SLICE_ELEMENTS // (V * self.hidden.size(1)))
+        for start in range(0, len(self.cells), step):
+            yield self.cells[start : start + step], self.hidden[start : start + step]
 
 
 class Base:

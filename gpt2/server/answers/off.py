@@ -1,13 +1,16 @@
-"""Off and on: how much each component matters on a text set, and how a continuation reads with and without.
+"""Off and on: how much each component matters, on a text set and on one text; a continuation with and without.
 
-In: for importance a set of components; for a continuation a scene and a way to draw. Out: loss changes with their
-intervals over documents (gpt2.explain.off); two texts drawn with the same noise.
+In: for importance a set of components; to leave one out, also a scene; for a continuation a scene and a way to draw.
+Out: loss changes with their intervals over documents (gpt2.explain.off); those of one text, and its predictions
+(gpt2.explain.leave_one_out); two texts drawn with the same noise.
 """
 
 from typing import Any, Literal
 
 from pydantic import Field
 
+from gpt2.explain import leave_one_out as left_out
+from gpt2.explain import mean, zero
 from gpt2.explain.change.before_after import before_after
 from gpt2.explain.change.off import off
 from gpt2.inference.sampling import Sampling
@@ -24,6 +27,10 @@ class Importance(Parameters):
 
     components: Literal["parts", "heads", "blocks"] = "parts"
     kind: Literal["mean", "zero"] = "mean"
+
+
+class LeaveOneOut(Scene, Importance):
+    """A scene, which components are left out one at a time, and what stands in for each."""
 
 
 class Continue(Scene):
@@ -54,6 +61,33 @@ def importance(session: Session, ask: Importance, tell: Tell) -> dict[str, Any]:
         return {"rows": rows, "loss": found.loss.value.item(), "text": found.text["text"], "kind": ask.kind}
 
     return session.kept(("importance", ask.components, ask.kind), make)
+
+
+def leave_one_out(session: Session, ask: LeaveOneOut, tell: Tell) -> dict[str, Any]:
+    """K components on T tokens, in their own order: `change` of the loss on this text, null where it has one token.
+
+    first [T], p [T] the likeliest token with the scene's switches, and its probability; first_without [K, T] and
+    p_without [K, T] the likeliest token without each component, and the probability of the former one.
+    """
+    ids = session.encode(ask.text)
+
+    def make() -> dict[str, Any]:
+        replacement = zero if ask.kind == "zero" else mean(session.means)
+        found = left_out(
+            session.look(ids, ask.switches).run, replacement, SETS[ask.components],
+            progress=lambda done, total: tell(done / total),
+        )  # fmt: skip
+        lossless = len(ids) == 1
+        changes = [None] * len(found.names) if lossless else found.change.tolist()
+        return {
+            "rows": [{"address": name, "change": change} for name, change in zip(found.names, changes)],
+            "loss": None if lossless else found.loss, "first": found.first, "p": found.p,
+            "first_without": found.first_without, "p_without": found.p_without,
+            "words": {i: session.word(i) for i in found.words},
+        }  # fmt: skip
+
+    switches = tuple(sorted(ask.switches.items()))
+    return session.kept(("leave_one_out", tuple(ids), switches, ask.components, ask.kind), make)
 
 
 def continuation(session: Session, ask: Continue, tell: Tell) -> dict[str, Any]:
