@@ -74,6 +74,10 @@ for (const [tokens, text] of [
         taken.push((await ask("picture", { text, switches: { [`3.head.${head}`]: "off" } })).ms);
     }
     times[`switch at ${T} tokens`] = taken.sort((a, b) => a - b)[1];
+    for (const components of T < 100 ? ["parts", "heads", "blocks"] : []) {
+        const left = await ask("leave_one_out", { text, switches: {}, components, kind: "zero" });
+        times[`leaving out ${components} at ${T} tokens`] = left.ms;
+    }
 }
 const written = { text: "Once upon a time", switches: {}, tokens: 100, temperature: 0.8, top_p: 0.95, seed: 4 };
 const writing = await ask("continuation", written);

@@ -40,6 +40,7 @@ EDITS: tuple[dict[str, str], ...] = (
     {"embed.pos": "mean"},
     {"1.ln_1.scale": "mean", "2.ln_2.scale": "mean", "5.attn": "off"},
 )  # fmt: skip
+LEFT_OUT = {0: "parts", 3: "heads", 7: "blocks"}  # with which of the edits they are left out
 SEEDS, WRITTEN = 10, 200
 
 
@@ -62,6 +63,9 @@ def asked(session: Session, text: str, texts: int = len(LENGTHS)) -> list[tuple[
             number = {**scene, "row": T - 1, "index": T // 2}
             found.append(("calculation", {**number, "address": f"{j % 8}.attn.scores", "head": j % 11}))
             found.append(("calculation", {**number, "address": ("probability", "3.ln_2.out", "5.resid_post")[j % 3]}))
+            if j in LEFT_OUT and T <= 60:  # a pass for each component
+                how = {"components": LEFT_OUT[j], "kind": ("zero", "mean")[k % 2]}
+                found.append(("leave_one_out", {**scene, **how}))
     for seed in range(SEEDS):
         scene = {"text": session.tokenizer.decode(ids[seed * 50 : seed * 50 + 12]), "switches": {}}
         found.append(("continuation", {**scene, "tokens": WRITTEN, "temperature": 0.8, "top_p": 0.95, "seed": seed}))

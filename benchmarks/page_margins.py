@@ -25,7 +25,10 @@ def margins(
     flow = session.look(ids, parameters.get("switches", {}))
     plain = session.look(ids, {})
     logits = (flow.run.logits[0].double(), plain.run.logits[0].double())
-    of = {"picture": _picture, "lens": _lens, "neurons": _neurons, "calculation": _calculation}.get(name)
+    of = {
+        "picture": _picture, "lens": _lens, "neurons": _neurons, "calculation": _calculation,
+        "leave_one_out": _leave_one_out,
+    }.get(name)  # fmt: skip
     if of is None:
         return [(name, float("inf"))]
     return list(of(session, parameters, ours, theirs, logits)) or [(name, float("inf"))]
@@ -78,6 +81,18 @@ def _lens(session: Session, parameters: Any, ours: Any, theirs: Any, logits: Any
                 yield f"rank[{p}, {r}]", float(near / (x.max() - x.min()))
             else:
                 yield f"{field}[{p}, {r}]", _gap(x, a, b)
+
+
+def _leave_one_out(session: Session, parameters: Any, ours: Any, theirs: Any, logits: Any) -> Iterator[Margin]:
+    """Likeliest tokens, by their logits: those of the run, and those of the run without a component."""
+    for (t,) in _differ(ours["first"], theirs["first"]):
+        yield f"first[{t}]", _gap(logits[0][t], int(ours["first"][t]), int(_data(theirs["first"])[t]))
+    state = "off" if parameters["kind"] == "zero" else "mean"
+    for k, t in _differ(ours["first_without"], theirs["first_without"]):
+        switches = {**parameters["switches"], ours["rows"][k]["address"]: state}
+        x = session.look(session.encode(parameters["text"]), switches).run.logits[0, t].double()
+        a, b = int(ours["first_without"][k, t]), int(_data(theirs["first_without"])[k, t])
+        yield f"first_without[{k}, {t}]", _gap(x, a, b)
 
 
 def _neurons(session: Session, parameters: Any, ours: Any, theirs: Any, logits: Any) -> Iterator[Margin]:

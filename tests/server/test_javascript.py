@@ -102,6 +102,7 @@ ASKED = [
     ("head", {**SCENE, "block": 1, "head": 0}),
     ("attribution", {**SCENE, "row": 4}),
     ("neurons", {**SCENE, "block": 1, "row": 4}),
+    ("leave_one_out", {**SCENE, "components": "blocks"}),
     ("continuation", {**SCENE, "tokens": 2}),
     ("patch", {"clean": TEXT, "corrupt": "The dog ran to the", "target": "", "foil": "", "grid": "mlp"}),
     ("positions", {"count": 8}),
@@ -113,7 +114,7 @@ ASKED = [
 @pytest.mark.parametrize(("name", "parameters"), ASKED, ids=[name for name, _ in ASKED])
 def test_the_types_name_every_field_of_an_answer(session, name, parameters):
     """With switches the optional fields are there too."""
-    fields = interfaces()[name[0].upper() + name[1:]]
+    fields = interfaces()["".join(part.capitalize() for part in name.split("_"))]
     seen = set()
     for switches in [{}, {"1.mlp": "off"}] if "switches" in parameters else [None]:
         asked = parameters if switches is None else {**parameters, "switches": switches}

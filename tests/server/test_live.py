@@ -37,6 +37,7 @@ SCRIPT = Path(__file__).with_name("live_page.mjs")
 DOCUMENTS = ["One day a dog found a red ball.", "Tom and Sue ran to the park, and they played."]
 TEXT = "The cat saw Tom and the dog. The cat"
 MEASURED = {"heads", "importance", "model"}  # on many texts, or what the file says of itself
+LEFT_OUT = ("parts", "heads", "blocks")
 SWITCHES: list[dict[str, str]] = [
     {},
     {"1.head.1": "off"},
@@ -83,6 +84,7 @@ def of_scenes() -> list[tuple[str, dict[str, Any]]]:
             ("attribution", {**scene, "row": 8, "of": "1.head.0"}),
             ("neurons", {**scene, "block": 1, "row": 5}),
             *calculations(scene),
+            *(("leave_one_out", {**scene, "components": c, "kind": k}) for c in LEFT_OUT for k in ("mean", "zero")),
             ("draw", {**scene, "row": 6, "temperature": 0.9, "top_k": 40, "top_p": 0.8, "seed": 5}),
             ("continuation", {**scene, "tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 0.95, "seed": 1}),
         ]
@@ -94,6 +96,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
         ("patch", {"clean": "The cat saw Tom and the", "corrupt": "The dog saw Sue and the", "grid": g, "direction": d})
         for g, d in (("resid", "denoise"), ("attn", "noise"), ("mlp", "denoise"), ("head", "noise"))
     ),
+    ("leave_one_out", {"text": "The", "switches": {"0.attn": "off"}}),  # one token has no loss
     ("positions", {"count": 16}),
     ("neighbours", {"token": 300}),
     *(("contexts", {"block": b, "neuron": n}) for b, n in ((1, 5), (0, 191), (2, 0), (1, 192))),
@@ -101,6 +104,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     # what is refused
     ("picture", {"text": "", "switches": {}}),
     ("picture", {"text": "a b c d " * 20, "switches": {}}),
+    ("leave_one_out", {"text": "", "switches": {}}),
     ("lens", {"text": TEXT, "switches": {}, "first": 40, "stop": 44}),
     ("attention", {"text": TEXT, "switches": {}, "block": 2}),
     ("head", {"text": TEXT, "switches": {}, "block": 1, "head": 2}),

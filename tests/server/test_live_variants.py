@@ -61,6 +61,7 @@ def asked() -> list[tuple[str, dict[str, Any]]]:
             ("attribution", {**scene, "row": 8}),
             ("attribution", {**scene, "row": 8, "of": "1.head.0"}),
             ("neurons", {**scene, "block": 1, "row": 5}),
+            ("leave_one_out", {**scene, "components": "parts", "kind": "zero"}),
             *(
                 ("calculation", {**scene, "address": a, "row": 6, "index": 0 if "scale" in a else 3}) for a in numbers
             ),

@@ -14,6 +14,10 @@ from gpt2.server.session import Session
 from tests.server.test_live_variants import made
 
 SCENE = {"text": "The cat saw Tom", "switches": {}}
+CHANGES = {
+    "picture": ("top", "next"), "lens": ("rank", "top"), "neurons": ("active",),
+    "leave_one_out": ("first", "first_without"),
+}  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -37,11 +41,12 @@ def test_a_wrong_number_has_a_margin_above_rounding_and_a_tie_has_not(tmp_path: 
 
     cases: list[tuple[str, dict[str, Any]]] = [
         ("picture", SCENE), ("lens", {**SCENE, "first": 0, "stop": 16}), ("neurons", {**SCENE, "block": 1, "row": 3}),
+        ("leave_one_out", {**SCENE, "components": "blocks", "kind": "zero"}),
     ]  # fmt: skip
     for name, parameters in cases:
         ours = answer(name, parameters)
         theirs = plain(ours)
-        for change in {"picture": ("top", "next"), "lens": ("rank", "top"), "neurons": ("active",)}[name]:
+        for change in CHANGES[name]:
             wrong = copy.deepcopy(theirs)
             if change == "next":
                 wrong["next"]["ids"]["data"][:2] = wrong["next"]["ids"]["data"][1::-1]

@@ -10,7 +10,7 @@ from page_server import serving
 from playwright.sync_api import expect
 
 from gpt2.cli.main import main
-from gpt2.explain import trace, zero
+from gpt2.explain import leave_one_out, trace, zero
 from gpt2.server.live import write_live
 from tests.explained import BLOCKS, HEADS, storyteller
 
@@ -182,4 +182,13 @@ def test_a_live_file_opens_with_its_row_in_view_and_brings_what_was_measured(pag
     assert box["y"] <= row["y"] + 1
     assert row["y"] + row["height"] <= box["y"] + box["height"] + 1
     page.click("#tab-off")
+    page.click("#panel [data-key='missed on:other']")
     expect(page.locator("#panel")).to_contain_text("loss without it, nats per token")
+    page.click("#panel [data-key='missed on:this']")
+    page.click("#panel [data-key='replaced by:zero']")
+    page.get_by_role("button", name="measure").click()
+    found = leave_one_out(trace(storyteller(), COPIED), zero)
+    lost = page.locator("#panel .missed tbody td:nth-child(3)")
+    expect(lost).to_have_count(len(found.names))
+    shown = [float(text.replace("−", "-")) for text in lost.all_inner_texts()]
+    assert shown == pytest.approx([float(found.change[k]) for k in found.order], abs=6e-5)

@@ -9,12 +9,14 @@ import json
 import pytest
 import torch
 
+from gpt2 import explain
 from gpt2.base.plain import plain
-from gpt2.explain import reference
+from gpt2.explain import reference, trace
 from gpt2.server.jobs import silent
 from gpt2.server.means import Means
 from gpt2.server.questions import QUESTIONS, read_parameters
 from gpt2.server.session import Session
+from gpt2.server.switches import edits
 from tests.explained import shallow
 from tests.server.test_javascript import run
 
@@ -93,6 +95,25 @@ def test_the_script_of_every_detail_gives_the_numbers_of_the_page(node, session,
         assert "loss " in capsys.readouterr().out
         next_tokens(session, names, switches)
         CHECKS.get(view, lambda *words: None)(session, names, {"text": TEXT, "switches": switches}, case["values"])
+
+
+def test_what_is_missed_on_the_text_is_the_pages_in_python_too(node, session):
+    script = """
+        await import("./tests/server/js/browser.js");
+        const { missedLines } = await import("./gpt2/server/web/share/recipe_views.js");
+        const asked = JSON.parse(process.argv[1]).map((one) => missedLines({ text: "this", ...one }));
+        console.log(JSON.stringify(asked));
+    """
+    cases = [{"components": c, "kind": k} for c in ("parts", "heads", "blocks") for k in ("mean", "zero")]
+    of = trace(session.checkpoint, TEXT, edit=edits(session, EVERY))
+    for case, made in zip(cases, json.loads(run(node, "--input-type=module", "-e", script, json.dumps(cases)))):
+        names = {name: getattr(explain, name) for name in made["names"]} | {"run": of, "row": ROW, "ref": session.means}
+        exec("\n".join(made["lines"]), names)
+        found, wanted = names["missed"], answer(session, "leave_one_out", text=TEXT, switches=EVERY, **case)
+        assert list(found.names) == [one["address"] for one in wanted["rows"]]
+        close(found.change, [one["change"] for one in wanted["rows"]])
+        close(found.p_without, wanted["p_without"])
+        assert found.position == ROW
 
 
 def close(found, wanted):

@@ -159,6 +159,17 @@ export interface Importance {
   kind: string;
 }
 
+// Each of K components left out by itself, on the T tokens of a scene.
+export interface LeaveOneOut {
+  rows: { address: string; change: number | null }[]; // [K] of the loss; null where one token has none
+  loss: number | null; // with the scene's switches
+  first: Ints; // [T] the likeliest token with them
+  p: Floats; // [T] its probability
+  first_without: Ints; // [K, T] the likeliest token without each component
+  p_without: Floats; // [K, T] the probability that `first` keeps
+  words: Words;
+}
+
 export interface Continuation {
   before: string[];
   after: string[];
@@ -228,6 +239,7 @@ export interface Answers {
   neurons: Neurons;
   contexts: Contexts;
   importance: Importance;
+  leave_one_out: LeaveOneOut;
   continuation: Continuation;
   patch: Patch;
   positions: Positions;

@@ -57,6 +57,19 @@ export function walkCommand(block, head, row) {
   return text.startsWith("-") ? `gpt2 walk${options} -- ${shell(text)}` : `gpt2 walk ${shell(text)}${options}`;
 }
 
+/** @type {Record<string, string>} */
+const SETS = { parts: "", heads: " --components '*.head.*'", blocks: " --components '*.block'" };
+
+/**
+ * The command that leaves out each component of a set; with switches, the one that opens the page.
+ * @param {{ components: string, kind: string }} how
+ * @param {number} row
+ */
+export function leaveOneOutCommand({ components, kind }, row) {
+  if (Object.keys(scene().switches).length) return pageCommand();
+  return analysis("leave-one-out", `${SETS[components]}${kind === "zero" ? " --zero" : ""} --position ${row}`);
+}
+
 /**
  * The command that opens this page with the model behind it.
  * @param {string} [text]

@@ -12,6 +12,8 @@ import { ask } from "./source.js";
 
 /** @type {Map<string, Job>} */
 const running = new Map(); // by the id under which it was started
+/** @type {Map<string, (job: Job) => void>} */
+const shown = new Map(); // what brings its progress bar up to date
 
 /** @param {string} id */
 export const progressOf = (id) => running.get(id);
@@ -37,14 +39,18 @@ export async function begin(id, name, parameters, news) {
       signal: control.signal,
       told: (share, left, partial) => {
         Object.assign(job, { share, left, partial });
-        news();
+        const update = partial === null && running.get(id) === job ? shown.get(id) : null;
+        (update ?? news)(job); // drawn anew, the button to cancel would be another one before it is let go
       },
     });
   } catch (error) {
     if (error.name === "AbortError") return null;
     throw error;
   } finally {
-    if (running.get(id) === job) running.delete(id);
+    if (running.get(id) === job) {
+      running.delete(id);
+      shown.delete(id);
+    }
     queueMicrotask(news);
   }
 }
@@ -53,12 +59,20 @@ export async function begin(id, name, parameters, news) {
 export function progressBar(id) {
   const job = running.get(id);
   if (!job) return null;
-  const left = job.left === null ? "" : ` ${Math.ceil(job.left)} s left`;
+  const bar = h("progress", { max: 1, "aria-label": "progress" });
+  const text = h("span");
+  /** @param {Job} job */
+  const update = ({ share, left }) => {
+    bar.value = share;
+    text.textContent = `${Math.round(100 * share)} %${left === null ? "" : ` ${Math.ceil(left)} s left`}`;
+  };
+  update(job);
+  shown.set(id, update);
   return h(
     "span.progress",
     {},
-    h("progress", { value: job.share, max: 1, "aria-label": "progress" }),
-    `${Math.round(100 * job.share)} %${left}`,
+    bar,
+    text,
     h("button", { type: "button", onclick: job.stop, "data-key": `stop:${id}` }, "cancel"),
   );
 }

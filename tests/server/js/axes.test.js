@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { namesShown } from "../../../gpt2/server/web/axes.js";
-import { columnsIn } from "../../../gpt2/server/web/details/off.js";
+import { columnsIn } from "../../../gpt2/server/web/details/importance.js";
 
 test("a matrix has all its names where there is room", () => {
   assert.deepEqual(namesShown(5, 232), [0, 1, 2, 3, 4]);

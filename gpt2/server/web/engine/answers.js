@@ -6,6 +6,7 @@ import { attention, head } from "./answers/attention.js";
 import { attribution } from "./answers/attribution.js";
 import { calculation } from "./answers/calculation.js";
 import { picture } from "./answers/flow.js";
+import { leaveOneOut } from "./answers/leave_one_out.js";
 import { lens } from "./answers/lens.js";
 import { contexts, neurons } from "./answers/neurons.js";
 import { patch } from "./answers/patch.js";
@@ -23,6 +24,7 @@ export const ANSWERS = {
   continuation,
   draw,
   head,
+  leave_one_out: leaveOneOut,
   lens,
   neighbours,
   neurons,

@@ -49,6 +49,7 @@ export class Graph {
     this.kernel = kernel;
     this.config = description.config;
     this.refers = description.nodes.map((node) => references(node.slice(1)));
+    this.paused = -PAUSE; // when the page last drew and listened: of many short passes none alone is long enough
   }
 
   /**
@@ -77,7 +78,6 @@ export class Graph {
       if (Array.isArray(argument)) return argument.map(read);
       return argument?.node === undefined ? argument : found.get(argument.node);
     };
-    let paused = performance.now();
     for (const n of order) {
       const [operation, ...of] = nodes[n];
       if (operation === "weight") found.set(n, this.weights[of[0]]);
@@ -91,10 +91,10 @@ export class Graph {
         uses.set(used, left);
         if (left === 0) found.delete(used);
       }
-      if (performance.now() - paused > PAUSE) {
+      if (performance.now() - this.paused > PAUSE) {
         await pause();
         signal?.throwIfAborted();
-        paused = performance.now();
+        this.paused = performance.now();
       }
     }
     const all = Object.fromEntries(wanted.map((address) => [address, found.get(points[address])]));

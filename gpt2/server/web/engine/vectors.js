@@ -54,15 +54,23 @@ export function largest(a, n) {
 }
 
 /**
- * log softmax.
+ * log of the sum of exp.
  * @param {Row} logits
  */
-export function logShares(logits) {
+export function logTotal(logits) {
   let top = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > top) top = logits[i];
   let sum = 0;
   for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - top);
-  const base = top + Math.log(sum);
+  return top + Math.log(sum);
+}
+
+/**
+ * log softmax.
+ * @param {Row} logits
+ */
+export function logShares(logits) {
+  const base = logTotal(logits);
   const found = new Float64Array(logits.length);
   for (let i = 0; i < logits.length; i++) found[i] = logits[i] - base;
   return found;

@@ -7,7 +7,7 @@ import { chosenHead } from "../details/attention.js";
 import { divided } from "../details/attribution.js";
 import { placeNow } from "../details/maths.js";
 import { chosenNeuron } from "../details/neurons.js";
-import { measuredNow } from "../details/off.js";
+import { measuredNow } from "../details/importance.js";
 import { partsShown } from "../details/why.js";
 import { LENS_ROWS, modelNow, pictureNow, rowNow, scene } from "../run.js";
 import { state } from "../state.js";
@@ -38,6 +38,34 @@ function question() {
 
 const pointsOfStream = () =>
   `points = ["embed.out", *(f"{l}.resid_{p}" for l in range(${modelNow().n_layer}) for p in ("mid", "post"))]`;
+
+/** @type {Record<string, string>} */
+const SETS = { parts: '("*.attn", "*.mlp", "embed.pos")', heads: '("*.head.*",)', blocks: '("*.block",)' };
+
+/**
+ * What is missed without each component, on the text or on others, where it has been measured.
+ * @param {{ text: string, components: string, kind: string } | null} asked
+ * @returns {Lines}
+ */
+export function missedLines(asked) {
+  if (!asked) return nothing();
+  const components = `components = ${SETS[asked.components]}`;
+  if (asked.text === "this") {
+    const replacement = asked.kind === "mean" ? "mean(ref)" : "zero";
+    return {
+      names: ["leave_one_out", asked.kind],
+      lines: [components, `missed = leave_one_out(run, ${replacement}, components, at=row)`, "print(missed)"],
+    };
+  }
+  return {
+    names: ["excerpt", "off"],
+    lines: [
+      components,
+      `missed = off(checkpoint, components, "${asked.kind}", excerpt(checkpoint, ref), ref)`,
+      "print(missed)",
+    ],
+  };
+}
 
 /** @type {Record<string, () => Lines>} */
 const VIEWS = {
@@ -144,22 +172,14 @@ const VIEWS = {
   off() {
     const { temperature, top_k, top_p, seed } = state;
     const rules = `temperature=${temperature}, top_k=${top_k || "None"}, top_p=${top_p}, seed=${seed}`;
-    const measured = measuredNow();
-    /** @type {Record<string, string>} */
-    const sets = { parts: '("*.attn", "*.mlp", "embed.pos")', heads: '("*.head.*",)', blocks: '("*.block",)' };
+    const missed = missedLines(measuredNow());
     return {
-      names: ["before_after", ...(measured ? ["excerpt", "off"] : [])],
+      names: ["before_after", ...missed.names],
       lines: [
         `longer = gpt2.Sampling(max_tokens=24, ${rules})`,
         "goes_on = before_after(checkpoint, text, edit, longer)",
         "print(goes_on)",
-        ...(measured
-          ? [
-              `components, kind = ${sets[measured.components]}, "${measured.kind}"`,
-              "missed = off(checkpoint, components, kind, excerpt(checkpoint, ref), ref)",
-              "print(missed)",
-            ]
-          : []),
+        ...missed.lines,
       ],
     };
   },
