@@ -7,6 +7,7 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { ANSWERS } from "../../../gpt2/server/web/engine/answers.js";
+import { Graph } from "../../../gpt2/server/web/engine/graph.js";
 import { NoEngine } from "../../../gpt2/server/web/engine/kernel.js";
 import { loadWeights } from "../../../gpt2/server/web/engine/weights.js";
 
@@ -73,6 +74,23 @@ test("late parts of an old question are not those of the new one, nor is its ans
     seen.slice(seen.indexOf("a1") + 1).filter((x) => x?.startsWith("a")),
     [],
   );
+});
+
+test("many short passes, one after the other, let the page listen: a cancel is heard", async () => {
+  const graph = new Graph({ nodes: [["input", "ids"]], points: { ids: 0 }, keys: [], values: [], config: {} }, {}, {});
+  const control = new AbortController();
+  setTimeout(() => control.abort());
+  let passes = 0;
+  await assert.rejects(
+    async () => {
+      while (passes < 1e7) {
+        await graph.run([1, 2], { wanted: ["ids"], past: { length: 0, keys: [], values: [] }, signal: control.signal });
+        passes += 1; // each shorter than the pause that it was given of its own
+      }
+    },
+    { name: "AbortError" },
+  );
+  assert.ok(passes > 1);
 });
 
 const floats = (...x) => new Uint8Array(Float32Array.from(x).buffer);
