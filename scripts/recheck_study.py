@@ -85,7 +85,7 @@ def holm(samples: list[list[float]]) -> list[float]:
 def detectable(spread: float, n: int, alpha: float = 0.05 / 8, power: float = 0.8) -> float:
     """The smallest true difference that a two-sided paired t test finds with this chance, and with the right sign."""
     critical = stats.t.ppf(1 - alpha / 2, n - 1)
-    shift = optimize.brentq(lambda ncp: power - stats.nct.sf(critical, n - 1, ncp), 0.1, 12)
+    shift = optimize.brentq(lambda ncp: power - stats.nct.sf(critical, n - 1, ncp), 0.1, 12 + 6 * critical)
     return float(shift) * spread / math.sqrt(n)
 
 
@@ -202,6 +202,42 @@ def mean_row(study: Study, name: str, share: float = 1.0) -> Row:
     return row | {"dead neurons": [100 * study.mean(name, "dead_neurons", share)]}
 
 
+def branched(study: Study, name: str, share: float) -> dict[int, dict[str, Any]]:
+    """What a contestant's runs recorded at the decay that was branched off at a share of the budget, by seed."""
+    found = {}
+    for seed, run in study.finished(name).items():
+        points = {b["share"]: b for b in run.get("branches") or []} | {1.0: run}
+        if points.get(share, {}).get("val_loss") is not None:
+            found[seed] = points[share]
+    return found
+
+
+def budget_row(study: Study, first: str, header: list[str]) -> Row:
+    """A row of the loss against the budget: a contrast at each share, or the baseline itself at one."""
+    if first in study.titles:
+        name, row = study.titles[first], Row()
+        for column in header[1:]:
+            ours, theirs = (branched(study, n, float(column.split()[0])) for n in (name, study.against[name]))
+            both = sorted(ours.keys() & theirs.keys())
+            row[column] = mean_interval([ours[seed]["val_loss"] - theirs[seed]["val_loss"] for seed in both])
+        return row
+    points = branched(study, "baseline", float(first)).values()
+    row = {"seeds": [len(points)], "validation loss": mean_interval([p["val_loss"] for p in points])}
+    return row | {"context use": mean_interval([p["context_use"]["use"] for p in points])}
+
+
+def block_row(study: Study, title: str) -> Row:
+    """A row of a contrast's seeds, with their spread and the difference that they could detect."""
+    name = study.titles[title]
+    ours, theirs = study.finished(name), study.finished(study.against[name])
+    each = {seed: ours[seed]["val_loss"] - theirs[seed]["val_loss"] for seed in ours.keys() & theirs.keys()}
+    row: Row = {f"seed {seed}": [difference] for seed, difference in each.items()}
+    if len(each) > 1:
+        spread = float(np.std([*each.values()], ddof=1))
+        row |= {"spread": [spread], "detectable": [detectable(spread, len(each))]}
+    return row
+
+
 def tables(text: str) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Every table of a document: the heading above it, its header, its rows."""
     section, lines = "", []
@@ -224,6 +260,8 @@ def check_tables(tally: Tally, studies: list[Study], text: str) -> None:
     }
     for section in ("Primary contrasts", "Exploratory contrasts"):
         makers[section] = lambda cells, _: contrast_row(study, cells[0])
+    makers["Loss against budget"] = lambda cells, _: budget_row(study, cells[0], header)
+    makers["Blocks"] = lambda cells, _: block_row(study, cells[0]) if cells[0] in study.titles else {}
     for section in ("Without the causal mask", "What the models do inside", "Costs"):
         makers[section] = lambda cells, _: mean_row(study, study.name(cells[0]))
     for section, header, rows in tables(text):
@@ -246,7 +284,8 @@ def check_counts(tally: Tally, study: Study, text: str) -> None:
     """The sentences that count hits, misses and what is undecided."""
     counts = re.findall(r"Of \d+ expectations: \*\*(\d+ hit, \d+ missed, \d+ undecided)\*\*", text)
     for names, printed in zip((study.primary, study.exploratory), counts, strict=False):
-        found = Counter(verdict(study.contestants[n]["expect"], study.contrast(n)[1:]) for n in names)
+        seen = [n for n in names if study.differences(n, study.against[n])]
+        found = Counter(verdict(study.contestants[n]["expect"], study.contrast(n)[1:]) for n in seen)
         tally.check("expectations", printed, [found["hit"], found["miss"], found["undecided"]])
 
 
@@ -293,6 +332,7 @@ def main() -> int:
         return int(not check_report(Path(sys.argv[1]), Path(sys.argv[2])))
     same = check_report(DOCS / "ablation_study.md", RESULTS / "minute.jsonl")
     same &= check_report(DOCS / "ablation_study_gpu.md", RESULTS / "gpu.jsonl")
+    same &= check_report(DOCS / "ablation_study_evening.md", RESULTS / "evening.jsonl")
     same &= check_power(DOCS / "ablation_evening.md", RESULTS / "evening-search.jsonl", RESULTS / "minute.jsonl")
     return int(not same)
 

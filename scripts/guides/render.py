@@ -42,7 +42,7 @@ DOCS = ROOT / "docs"
 GUIDE = DOCS / "guide"
 MEASURED = GUIDE / "measured.json"
 LEDGER = "ledger.md"
-DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md", LEDGER)
+DOCUMENTS = ("component_functions.md", "gpt2_architecture_guide.md", LEDGER, "what_matters.md")
 STUDIES = ("minute", "gpu")  # the first has every contestant; gpu-small is left out, see docs/log.md
 WALK = 'gpt2 walk "The cat sat on the" --target " floor"'
 RESULTS = ROOT / "results" / "ablation"
@@ -101,7 +101,7 @@ class Renderer:
         self.book = Ledger(DOCS / "claims.toml")
         recipes = ROOT / "recipes" / "ablation"
         self.evidence = Evidence([Findings(recipes / f"{s}.toml", results / f"{s}.jsonl") for s in STUDIES])
-        own = {s: Findings(recipes / f"{s}.toml", RESULTS / f"{s}.jsonl") for s in ("dropout", "collapse")}
+        own = {s: Findings(recipes / f"{s}.toml", RESULTS / f"{s}.jsonl") for s in ("dropout", "collapse", "evening")}
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False,
             keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True,
@@ -112,7 +112,7 @@ class Renderer:
         bench = sizes.newest_benchmark(ROOT / "benchmarks" / "results")
         self.names: dict[str, Any] = {
             "n": _Sections(numbers), "study": self.evidence, "sizes": sizes, "presets": PRESETS, "bench": bench,
-            "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code,
+            "evening": own["evening"], "neighbours": neighbours, "neighbour_table": neighbour_table, "code": code,
             "folded": folded, "run": self.run,
             "draw": self.gallery.show, "teach": _spaced(self.gallery.teaching), "live": live, "claim": self.claim,
             "statements": self.statements, "by_verdict": self.by_verdict,

@@ -6,6 +6,8 @@ together. What has not been run says so. Read next: ledger.py.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,43 @@ class Findings:
         each = tuple(ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys()))
         d = paired(each, [0.0] * len(each)) if against else found.difference
         return Interval(d.mean, d.low, d.high, self.study.name, each, 0.95 if against else found.level)
+
+    def at_budget(self, name: str, share: float) -> Difference | None:
+        """The contrast where the decay was branched off at this share of the budget, with a plain interval."""
+        runs = ({r["seed"]: r for r in self.of(n)} for n in (name, self.study.contestants[name].against))
+        ours, theirs = (
+            {s: b["val_loss"] for s, r in each.items() for b in r.get("branches") or () if b["share"] == share}
+            for each in runs
+        )
+        seeds = [s for s in sorted(ours.keys() & theirs.keys()) if None not in (ours[s], theirs[s])]
+        return paired([ours[s] for s in seeds], [theirs[s] for s in seeds]) if len(seeds) > 1 else None
+
+    def reached(self, name: str) -> float | None:
+        """The share of the budget with which the baseline has a contestant's mean loss, of those branched off.
+
+        A straight line in the logarithm of the tokens between two of them; None outside of them.
+        """
+        curve = [(at, log(share)) for share in (*self.study.branches, 1.0) if (at := self.loss_at(share)) is not None]
+        loss = self.mean(name, "val_loss")
+        for (above, x), (below, y) in pairwise(curve):
+            if loss is not None and below <= loss <= above:
+                return exp(x + (above - loss) / (above - below) * (y - x))
+        return None
+
+    def loss_at(self, share: float) -> float | None:
+        """The baseline's validation loss at a share of the budget: the mean over seeds."""
+        found = [p["val_loss"] for p in self._points(share) if p.get("val_loss") is not None]
+        return sum(found) / len(found) if found else None
+
+    def context_use(self, share: float = 1.0) -> float | None:
+        """What the tokens behind the last 8 are worth to the baseline at a share of the budget: the mean over seeds."""
+        found = [p["context_use"]["use"] for p in self._points(share) if p.get("context_use")]
+        return sum(found) / len(found) if found else None
+
+    def _points(self, share: float) -> list[dict[str, Any]]:
+        """What the baseline's runs recorded at a share of the budget."""
+        each = ({1.0: r, **{b["share"]: b for b in r.get("branches") or ()}} for r in self.of(BASELINE))
+        return [points[share] for points in each if share in points]
 
     def expected(self, name: str) -> str:
         """What the study expected of the contrast before its runs, and what became of that; "" for a reference."""

@@ -7,7 +7,8 @@ from tests.docs.test_readme import ROOT
 
 
 @pytest.mark.parametrize(
-    "report, results, least", [("ablation_study", "minute", 900), ("ablation_study_gpu", "gpu", 200)]
+    "report, results, least",
+    [("ablation_study", "minute", 900), ("ablation_study_gpu", "gpu", 200), ("ablation_study_evening", "evening", 500)],
 )
 def test_a_second_computation_agrees(monkeypatch, capsys, report, results, least):
     monkeypatch.chdir(ROOT)
