@@ -66,18 +66,13 @@ def halving(tmp_path):
     for name, behind in (("baseline", 0.0), ("no-mlp", 0.25)):
         for seed in range(2):
             points = [
-                {"share": s, "val_loss": 2 + behind - 0.5 * math.log2(s), "context_use": {"use": s + seed}}
-                for s in (0.125, 0.25, 0.5, 1.0)
-            ]
-            record = {"key": Job(name, "report", seed, 1.0).key(study), "contestant": name, "purpose": "report"}
-            record |= {
-                "study": study.name,
-                "seed": seed,
-                "rate": 1.0,
-                "diverged_at": None,
-                "branches": points[:3],
-                **points[3],
-            }
+                {"share": share, "steps": 1, "tokens": 1, "val_loss": 2 + behind - 0.5 * math.log2(share),
+                 "context_use": {"use": share + seed, "full": 2.0, "short": 3.0, "error": 0.1}}
+                for share in (0.125, 0.25, 0.5, 1.0)
+            ]  # fmt: skip
+            record = {"key": Job(name, "report", seed, 1.0).key(study), "study": study.name, "contestant": name}
+            record |= {"purpose": "report", "seed": seed, "rate": 1.0, "diverged_at": None}
+            record |= {"branches": points[:3], **points[3]}
             lines.append(json.dumps(record))
     path = tmp_path / "evening.jsonl"
     path.write_text("\n".join(lines) + "\n")
