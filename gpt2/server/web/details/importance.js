@@ -66,7 +66,8 @@ export function importance(again) {
   const possible = has(name, parameters);
   if (measuring !== id) progressOf("importance")?.stop(); // nobody sees what would come
   const start = () => measure(question(), again);
-  if (isFile && name === "importance" && possible && !answer && measuring !== id) queueMicrotask(start); // it is brought
+  const brought = isFile && name === "importance" && possible; // a file answers at once
+  if (brought && !answer && measuring !== id) queueMicrotask(start);
   const pick = (/** @type {Partial<typeof asked>} */ changes) => {
     Object.assign(asked, changes);
     again();
